@@ -1,0 +1,19 @@
+"""Fixtures shared by all tests, and run-time checking of array shapes in our packages."""
+
+import os
+from pathlib import Path
+
+import jaxtyping
+import pytest
+
+jaxtyping.install_import_hook(['gan', 'training', 'input_pipeline'], 'beartype.beartype')
+
+
+@pytest.fixture(scope='session')
+def medical_data() -> Path:
+    """The folder of real images, or a skip that says where it was looked for."""
+    default = Path(__file__).resolve().parents[2] / 'shared' / 'data'
+    folder = Path(os.environ.get('MEDICAL_DATA_DIR', default))
+    if not folder.is_dir():
+        pytest.skip(f'real images are not at {folder}; set MEDICAL_DATA_DIR to run this test')
+    return folder
