@@ -6,7 +6,9 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
-jaxtyping.install_import_hook(['gan', 'training', 'input_pipeline'], 'beartype.beartype')
+import tests.shape_checks  # noqa: F401  the hook finds it by name
+
+jaxtyping.install_import_hook(['gan', 'training', 'input_pipeline'], 'tests.shape_checks.check')
 
 
 @pytest.fixture(scope='session')

@@ -1,0 +1,1 @@
+"""Configs, one file an experiment; `get_config()` only."""

@@ -1,0 +1,21 @@
+"""Enhanced-GAN at 256x256: PGGAN with self-attention before the 256x256 block and spectral normalization in the
+discriminator (Waqas et al. 2022, IEEE Access 10:80847-80857).
+
+    python -m gan.main --config=configs/gan/enhanced_gan.py --workdir=runs/enhanced --config.data.name=NAME
+
+For one accelerator or many. Smaller images: --config.resolution=128 (attention then stands before the last block).
+"""
+
+from ml_collections import ConfigDict
+
+from configs.gan import pggan
+
+
+def get_config() -> ConfigDict:
+    """Enhanced-GAN's differences from PGGAN."""
+    config = pggan.get_config()
+    for network in (config.generator, config.discriminator):
+        network.attention_resolution = 256
+        network.attention_chunk = 2048
+    config.discriminator.spectral_norm = True
+    return config

@@ -1,0 +1,1 @@
+"""Progressive generative adversarial networks for medical images: PGGAN and Enhanced-GAN."""

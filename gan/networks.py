@@ -1,0 +1,184 @@
+"""Generator and discriminator that grow (PGGAN), with self-attention and spectral normalization (Enhanced-GAN).
+
+Layers are named by resolution, so the parameters of two resolutions share exactly the layers they have in common.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from gan.attention import SelfAttention
+from gan.layers import HE_GAIN, Conv, Dense, downsample, leaky_relu, minibatch_stddev, pixel_norm, upsample
+
+
+def feature_maps(resolution: int, fmap_base: int, fmap_max: int) -> int:
+    """Channels of the block at `resolution`: min(fmap_max, fmap_base / 2^stage), stage = log2(resolution) - 1."""
+    return max(min(2 * fmap_base // resolution, fmap_max), 1)
+
+
+def lerp(old: Array, new: Array, alpha: Float[Array, ''] | float) -> Array:
+    """old at alpha 0, new at alpha 1."""
+    return old + (new - old) * jnp.asarray(alpha, old.dtype)
+
+
+def fade_reals(images: Float[Array, 'batch height width channel'], alpha: Float[Array, ''] | float) -> Array:
+    """Real images as a generator at `alpha` can show them: the finest detail comes in with the new block."""
+    return lerp(upsample(downsample(images)), images, alpha)
+
+
+class Generator(nn.Module):
+    """Latents to images; Karras et al. 2018, table 2, with SAGAN's attention before one block.
+
+    Attributes:
+      resolution: height and width of the images, a power of two, at least 4.
+      channels: channels of the images (and of their masks, where they are modelled together).
+      num_classes: 0 without condition.
+      latent_size: length of the latent vectors.
+      fmap_base, fmap_max: see `feature_maps`.
+      pixel_norm: normalise every pixel's features after each convolution.
+      attention_resolution: attention stands before this resolution's block, on the map of half the size; 0 nowhere.
+      attention_chunk: see SelfAttention.
+      dtype: type of the computation; images are float32.
+    """
+
+    resolution: int
+    channels: int
+    num_classes: int
+    latent_size: int
+    fmap_base: int
+    fmap_max: int
+    pixel_norm: bool
+    attention_resolution: int
+    attention_chunk: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self,
+        latents: Float[Array, 'batch latent'],
+        labels: Int[Array, 'batch'],
+        alpha: Float[Array, ''] | float = 1.0,
+        update_stats: bool = False,
+    ) -> Float[Array, 'batch resolution resolution channels']:
+        """Draws images, nominally in [-1, 1] (the last layer is linear).
+
+        `alpha` blends from the upsampled lower resolution (0) to this one (1).
+        """
+        x = self._first_block(latents, labels)
+        if self.resolution == 4:
+            return self._to_image(4, x)
+        lower = x
+        for resolution in _doublings(8, self.resolution):
+            lower = x
+            x = self._block(resolution, x, update_stats)
+        return lerp(upsample(self._to_image(self.resolution // 2, lower)), self._to_image(self.resolution, x), alpha)
+
+    def _first_block(self, latents: Array, labels: Array) -> Array:
+        if self.num_classes:
+            latents = jnp.concatenate([latents, jax.nn.one_hot(labels, self.num_classes)], axis=-1)
+        features = feature_maps(4, self.fmap_base, self.fmap_max)
+        dense = Dense(16 * features, gain=HE_GAIN / 4, dtype=self.dtype, name='4x4_dense')
+        x = dense(pixel_norm(latents)).reshape(-1, 4, 4, features)
+        return self._conv('4x4_conv', self._activate(x), features)
+
+    def _block(self, resolution: int, x: Array, update_stats: bool) -> Array:
+        name = f'{resolution}x{resolution}'
+        if resolution == self.attention_resolution:
+            attention = SelfAttention(self.attention_chunk, self.dtype, name=f'{name}_attention')
+            x = attention(x, update_stats)
+        features = feature_maps(resolution, self.fmap_base, self.fmap_max)
+        x = self._conv(f'{name}_conv0', upsample(x), features)
+        return self._conv(f'{name}_conv1', x, features)
+
+    def _conv(self, name: str, x: Array, features: int) -> Array:
+        return self._activate(Conv(features, dtype=self.dtype, name=name)(x))
+
+    def _activate(self, x: Array) -> Array:
+        x = leaky_relu(x)
+        return pixel_norm(x) if self.pixel_norm else x
+
+    def _to_image(self, resolution: int, x: Array) -> Array:
+        name = f'{resolution}x{resolution}_to_image'
+        image = Conv(self.channels, gain=1.0, kernel_size=1, dtype=self.dtype, name=name)(x)
+        return image.astype(jnp.float32)
+
+
+class Discriminator(nn.Module):
+    """Images to logits, the mirror of Generator; the class enters by projection (arXiv:1802.05637).
+
+    Attributes:
+      spectral_norm: spectral normalization in every layer.
+      stddev_group: size of the groups of `minibatch_stddev`.
+      (others as in Generator; attention stands after the block of `attention_resolution`, on its halved map.)
+    """
+
+    resolution: int
+    channels: int
+    num_classes: int
+    fmap_base: int
+    fmap_max: int
+    spectral_norm: bool
+    stddev_group: int
+    attention_resolution: int
+    attention_chunk: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self,
+        images: Float[Array, 'batch resolution resolution channels'],
+        labels: Int[Array, 'batch'],
+        alpha: Float[Array, ''] | float = 1.0,
+        update_stats: bool = False,
+    ) -> Float[Array, 'batch']:
+        """Logits, higher for real. `update_stats` moves the power-iteration vectors one step."""
+        if self.resolution == 4:
+            return self._last_block(self._from_image(4, images, update_stats), labels, update_stats)
+        x = self._block(self.resolution, self._from_image(self.resolution, images, update_stats), update_stats)
+        lower = self._from_image(self.resolution // 2, downsample(images), update_stats)
+        x = lerp(lower, x, alpha)
+        for resolution in reversed(_doublings(8, self.resolution // 2)):
+            x = self._block(resolution, x, update_stats)
+        return self._last_block(x, labels, update_stats)
+
+    def _from_image(self, resolution: int, images: Array, update_stats: bool) -> Array:
+        name = f'{resolution}x{resolution}_from_image'
+        return self._conv(name, images, self._features(resolution), update_stats, kernel_size=1)
+
+    def _block(self, resolution: int, x: Array, update_stats: bool) -> Array:
+        name = f'{resolution}x{resolution}'
+        x = self._conv(f'{name}_conv0', x, self._features(resolution), update_stats)
+        x = downsample(self._conv(f'{name}_conv1', x, self._features(resolution // 2), update_stats))
+        if resolution == self.attention_resolution:
+            attention = SelfAttention(self.attention_chunk, self.dtype, name=f'{name}_attention')
+            x = attention(x, update_stats)
+        return x
+
+    def _last_block(self, x: Array, labels: Array, update_stats: bool) -> Float[Array, 'batch']:
+        x = self._conv('4x4_conv', minibatch_stddev(x, self.stddev_group), self._features(4), update_stats)
+        x = x.reshape(x.shape[0], -1)
+        dense = Dense(self._features(2), spectral=self.spectral_norm, dtype=self.dtype, name='4x4_dense')
+        features = leaky_relu(dense(x, update_stats)).astype(jnp.float32)
+        logits = Dense(1, gain=1.0, spectral=self.spectral_norm, name='4x4_logits')(features, update_stats)[:, 0]
+        if self.num_classes:
+            embed = Dense(
+                features.shape[-1], gain=1.0, spectral=self.spectral_norm, use_bias=False, name='class_embedding'
+            )
+            embedding = embed(jax.nn.one_hot(labels, self.num_classes), update_stats)
+            logits += jnp.sum(embedding * features, axis=-1) / features.shape[-1] ** 0.5
+        return logits
+
+    def _conv(self, name: str, x: Array, features: int, update_stats: bool, kernel_size: int = 3) -> Array:
+        conv = Conv(
+            features, spectral=self.spectral_norm, dtype=self.dtype, kernel_size=kernel_size, name=name
+        )
+        return leaky_relu(conv(x, update_stats))
+
+    def _features(self, resolution: int) -> int:
+        return feature_maps(resolution, self.fmap_base, self.fmap_max)
+
+
+def _doublings(first: int, last: int) -> list[int]:
+    """first, 2 first, 4 first, ... up to and with `last`."""
+    return [first << power for power in range((last // first).bit_length())] if last >= first else []

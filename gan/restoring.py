@@ -1,0 +1,95 @@
+"""Bringing back a trained generator from its workdir, without its data."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+from ml_collections import ConfigDict
+
+from gan import data as training_data
+from gan import setup
+from gan.networks import Generator
+from gan.schedule import Stage, fade_in
+from gan.state import GanState, create_state
+from training import parallel
+from training import workdir as workdirs
+from training.checkpoints import Checkpoints, Position
+from training.errors import UserError
+from training.state import Variables
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedGenerator:
+    """A generator with its averaged weights.
+
+    Attributes:
+      network: at the resolution that training had reached.
+      variables: for `network.apply`.
+      alpha: how far its last block had faded in.
+      image_format: the channels and classes it draws.
+      config: the run's config.
+      facts: the data it was trained on.
+      position: where in training it was saved.
+    """
+
+    network: Generator
+    variables: Variables
+    alpha: float
+    image_format: setup.ImageFormat
+    config: ConfigDict
+    facts: training_data.DataFacts
+    position: Position
+
+    def checksum(self) -> str:
+        """SHA-256 of all weights, in the order of their names."""
+        digest = hashlib.sha256()
+        for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
+            digest.update(jax.tree_util.keystr(path).encode())
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+        return digest.hexdigest()
+
+
+def restore_generator(workdir: Path, step: int | None = None) -> TrainedGenerator:
+    """The generator of a run, from its newest readable checkpoint or from that of `step`.
+
+    Raises:
+      UserError: when the workdir holds no run, or no checkpoint that can be read.
+    """
+    config = workdirs.read_config(workdir)
+    facts = training_data.read_facts(workdir)
+    image_format = training_data.image_format(config, facts.classes)
+    stages = {stage.name: stage for stage in setup.create_stages_of(config)}
+    mesh = parallel.create_mesh()
+
+    def abstract(position: Position) -> GanState:
+        state = _abstract_state(config, stages[position.phase], image_format)
+        return parallel.abstract(state, parallel.replicated(mesh))
+
+    checkpoints = Checkpoints(workdir / 'checkpoints', keep=None)
+    restored = checkpoints.restore(abstract, step)
+    checkpoints.close()
+    if restored is None:
+        raise UserError(f'{workdir} holds no checkpoint yet; train longer first.')
+    state, position = restored
+    stage = stages[position.phase]
+    return TrainedGenerator(
+        network=setup.create_networks(config, stage.resolution, image_format)[0],
+        variables=state.ema_variables,
+        alpha=fade_in(stage, position.images_seen),
+        image_format=image_format,
+        config=config,
+        facts=facts,
+        position=position,
+    )
+
+
+def _abstract_state(config: ConfigDict, stage: Stage, image_format: setup.ImageFormat) -> GanState:
+    networks = setup.create_networks(config, stage.resolution, image_format)
+
+    def create(key: PRNGKeyArray) -> GanState:
+        return create_state(*networks, setup.create_optimizers(config), key)
+
+    return jax.eval_shape(create, jax.random.key(0))

@@ -1,0 +1,104 @@
+"""The state of adversarial training, and how it grows to the next resolution."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from gan.networks import Discriminator, Generator
+from training.state import NetworkState, Params, Variables, create_network_state, select
+
+
+@flax.struct.dataclass
+class GanState:
+    """All that training needs to go on.
+
+    Attributes:
+      generator, discriminator: the two networks.
+      ema_params: running mean of the generator's parameters; every evaluation uses it.
+      skipped: updates left out so far because a gradient was not finite.
+      skipped_in_a_row: the same, counted back from the last step.
+    """
+
+    generator: NetworkState
+    discriminator: NetworkState
+    ema_params: Params
+    skipped: Int[Array, '']
+    skipped_in_a_row: Int[Array, '']
+
+    @property
+    def ema_variables(self) -> Variables:
+        """The averaged generator, for `Generator.apply`."""
+        return {'params': self.ema_params, **self.generator.model_state}
+
+
+def create_state(
+    generator: Generator, discriminator: Discriminator, optimizers: tuple, key: PRNGKeyArray
+) -> GanState:
+    """Freshly drawn networks at their resolution."""
+    generator_key, discriminator_key = jax.random.split(key)
+    labels = jnp.zeros((1,), jnp.int32)
+    latents = jnp.zeros((1, generator.latent_size))
+    images = jnp.zeros((1, discriminator.resolution, discriminator.resolution, discriminator.channels))
+    networks = [
+        create_network_state(generator.init(generator_key, latents, labels), optimizers[0]),
+        create_network_state(discriminator.init(discriminator_key, images, labels), optimizers[1]),
+    ]
+    # A copy: the two trees are donated together, and one buffer cannot be donated twice.
+    ema_params = jax.tree.map(jnp.copy, networks[0].params)
+    zero = jnp.zeros((), jnp.int32)
+    return GanState(*networks, ema_params=ema_params, skipped=zero, skipped_in_a_row=jnp.copy(zero))
+
+
+def graft(old: PyTree, new: PyTree) -> PyTree:
+    """`new`, with every leaf that `old` has under the same path taken from `old`.
+
+    Raises:
+      ValueError: when such a leaf differs in shape: the two trees are not of one architecture.
+    """
+    known, grown = traverse_util.flatten_dict(old), traverse_util.flatten_dict(new)
+    for path in known.keys() & grown.keys():
+        if known[path].shape != grown[path].shape:
+            raise ValueError(f'{"/".join(path)} has shape {known[path].shape}, expected {grown[path].shape}.')
+        grown[path] = known[path]
+    return traverse_util.unflatten_dict(grown)
+
+
+def grow(old: GanState, new: GanState) -> GanState:
+    """`new`, a fresh state at the next resolution, with all layers that `old` knows; optimisers start anew."""
+    return GanState(
+        generator=_grow_network(old.generator, new.generator),
+        discriminator=_grow_network(old.discriminator, new.discriminator),
+        ema_params=graft(old.ema_params, graft(old.generator.params, new.ema_params)),
+        skipped=old.skipped,
+        skipped_in_a_row=old.skipped_in_a_row,
+    )
+
+
+def _grow_network(old: NetworkState, new: NetworkState) -> NetworkState:
+    return new.replace(
+        params=graft(old.params, new.params), model_state=graft(old.model_state, new.model_state)
+    )
+
+
+def update_ema(ema: Params, params: Params, decay: Float[Array, ''] | float) -> Params:
+    """decay * ema + (1 - decay) * params."""
+    return jax.tree.map(lambda mean, value: value + (mean - value) * decay, ema, params)
+
+
+def ema_decay(batch_size: int, images_seen: Array, half_life: float, ramp: float) -> Float[Array, '']:
+    """Decay a step so that a weight's share halves every `half_life` images.
+
+    Early on the half-life is at most `ramp` times the images seen (no limit where ramp is 0), so that the mean
+    forgets its random start (Karras et al. 2020, arXiv:2006.06676, appendix B).
+    """
+    limit = ramp * images_seen if ramp else jnp.inf
+    return 0.5 ** (batch_size / jnp.maximum(jnp.minimum(half_life, limit), 1e-8))
+
+
+def count_skips(state: GanState, updated: Array) -> GanState:
+    """Counts a step in which not every update was made."""
+    missed = 1 - updated.astype(jnp.int32)
+    in_a_row = select(updated, jnp.zeros_like(missed), state.skipped_in_a_row + 1)
+    return state.replace(skipped=state.skipped + missed, skipped_in_a_row=in_a_row)

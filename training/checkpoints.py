@@ -1,0 +1,126 @@
+"""Orbax checkpoints: asynchronous, atomic, a configured number kept, the newest readable one restored."""
+
+import dataclasses
+import logging as standard_logging
+from collections.abc import Callable
+from pathlib import Path
+
+import orbax.checkpoint as ocp
+from absl import logging
+
+from training.errors import UserError
+from training.phases import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """Where in training a checkpoint was made."""
+
+    step: int
+    images_seen: int
+    phase: str
+
+
+class Checkpoints:
+    """The checkpoints of one workdir.
+
+    Args:
+      folder: where they live; made when missing.
+      keep: how many of the newest are kept; None only reads.
+    """
+
+    def __init__(self, folder: Path, keep: int | None):
+        standard_logging.getLogger('orbax').setLevel(standard_logging.ERROR)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            create=keep is not None,
+            read_only=keep is None,
+            cleanup_tmp_directories=keep is not None,
+            step_format_fixed_length=9,
+        )
+        self._folder = folder.absolute()
+        self._manager = ocp.CheckpointManager(
+            self._folder, options=options, item_names=('state', 'position')
+        )
+
+    def save(self, state: State, position: Position) -> None:
+        """Starts to write; the state may be donated as soon as this returns.
+
+        Raises:
+          UserError: when this or the write before it failed, as on a full disk.
+        """
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(dataclasses.asdict(position))
+        )
+        try:
+            if position.step not in self._manager.all_steps():
+                self._manager.save(position.step, args=items, force=True)
+        except (OSError, ValueError) as error:
+            raise self._write_error(error) from error
+
+    def wait(self) -> None:
+        """Returns when all is on disk.
+
+        Raises:
+          UserError: when it could not be written.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except (OSError, ValueError) as error:
+            raise self._write_error(error) from error
+
+    def restore(self, abstract: Callable[[Position], State], step: int | None = None) -> tuple[State, Position] | None:
+        """The newest checkpoint that can be read, or the one of `step`.
+
+        Args:
+          abstract: shapes, types and sharding of the state at a position.
+          step: a single step to restore; None tries them from the newest on.
+
+        Returns:
+          The state and its position, or None where there is no checkpoint at all.
+
+        Raises:
+          UserError: when there are checkpoints, but none can be read.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True) if step is None else [step]
+        failures = []
+        for candidate in steps:
+            try:
+                return self._restore(abstract, candidate)
+            # Whatever a damaged file makes the reader raise, an older checkpoint may still be whole.
+            except Exception as error:
+                failures.append(f'step {candidate}: {_first_line(error)}')
+                logging.warning('Checkpoint of step %d cannot be read (%s).', candidate, _first_line(error))
+        if not failures:
+            return None
+        raise UserError(
+            f'No checkpoint in {self._folder} can be read ({"; ".join(failures)}); '
+            'restore the folder from a copy or start with another workdir.'
+        )
+
+    def delete_after(self, step: int) -> None:
+        """Removes checkpoints newer than `step`, which could not be read."""
+        for candidate in self._manager.all_steps():
+            if candidate > step:
+                self._manager.delete(candidate)
+
+    def close(self) -> None:
+        """Waits for writing to end."""
+        self._manager.close()
+
+    def _restore(self, abstract: Callable[[Position], State], step: int) -> tuple[State, Position]:
+        saved = self._manager.restore(step, args=ocp.args.Composite(position=ocp.args.JsonRestore()))
+        position = Position(**saved.position)
+        arguments = ocp.args.Composite(state=ocp.args.StandardRestore(abstract(position)))
+        return self._manager.restore(step, args=arguments).state, position
+
+    def _write_error(self, error: Exception) -> UserError:
+        return UserError(
+            f'A checkpoint could not be written to {self._folder} ({_first_line(error)}); free some space '
+            'and run the same command again: it goes on from the last whole checkpoint.'
+        )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().split('\n')[0] or type(error).__name__
+    return text if len(text) <= 200 else f'{text[:200]}...'

@@ -1,0 +1,102 @@
+"""From the command line to a task's `train_and_evaluate`: flags, configs, several hosts, one-sentence errors."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from training.errors import UserError
+
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, samples and logs; goes on where it stopped.')
+_COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, where no cluster tells it.')
+_PROCESS_COUNT = flags.DEFINE_integer('process_count', None, 'Number of processes, with --coordinator.')
+_PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Number of this process from 0, with --coordinator.')
+_DISTRIBUTED = flags.DEFINE_bool(
+    'distributed', False, "Several hosts, found in the cluster's environment variables (SLURM, TPU pod, Open MPI)."
+)
+_CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhanced-gan' / 'compiled'
+
+
+def run(train: Callable[[ConfigDict, Path], None], user_errors: tuple[type[Exception], ...] = ()) -> None:
+    """Parses flags, sets up JAX, calls `train(config, workdir)` and exits.
+
+    Args:
+      train: the task.
+      user_errors: exceptions, besides UserError, whose message is meant for the user.
+    """
+    config = config_flags.DEFINE_config_file('config', help_string='Path of a config file.', lock_config=True)
+    flags.mark_flag_as_required('config')
+
+    def main(argv: Sequence[str]) -> None:
+        reject_arguments(argv)
+        start_jax()
+        train(config.value, workdir())
+
+    logging.set_verbosity(logging.INFO)
+    run_command(main, user_errors)
+
+
+def run_command(main: Callable[[Sequence[str]], None], user_errors: tuple[type[Exception], ...] = ()) -> None:
+    """Parses flags, calls `main(argv)` and exits: 0, or 1 with one sentence for the user, or a traceback for us."""
+    expected = (UserError, *user_errors)
+
+    def guarded(argv: Sequence[str]) -> None:
+        try:
+            main(argv)
+        except expected as error:
+            sys.exit(f'Error: {error}')
+        except OSError as error:
+            sys.exit(f'Error: {error.strerror or error} ({error.filename or "while writing"}).')
+
+    app.run(guarded, flags_parser=_parse_flags)
+
+
+def workdir() -> Path:
+    """The folder that --workdir names.
+
+    Raises:
+      UserError: when it was not given.
+    """
+    if not _WORKDIR.value:
+        raise UserError('--workdir is missing; name the folder of the run.')
+    return Path(_WORKDIR.value)
+
+
+def reject_arguments(argv: Sequence[str]) -> None:
+    """Raises UserError when something on the command line is not a flag."""
+    if len(argv) > 1:
+        raise UserError(f'{argv[1]!r} is not a flag; did you mean --{argv[1].lstrip("-")}?')
+
+
+def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
+    """absl's own parser, with the errors of config files and fields as one sentence."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(f'Error: {error}')
+    except (AttributeError, TypeError, ValueError, KeyError, OSError) as error:
+        sys.exit(f'Error: the config cannot be used: {" ".join(str(error).split())}')
+
+
+def start_jax() -> None:
+    """Joins the other processes, where there are any, and keeps compiled programs between runs."""
+    if _COORDINATOR.value:
+        if None in (_PROCESS_COUNT.value, _PROCESS_ID.value):
+            raise UserError('--coordinator needs --process_count and --process_id beside it.')
+        _collectives_on_cpu()
+        jax.distributed.initialize(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_ID.value)
+    elif _DISTRIBUTED.value:
+        _collectives_on_cpu()
+        jax.distributed.initialize()
+    jax.config.update('jax_compilation_cache_dir', str(_CACHE))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)
+    if jax.process_index() > 0:
+        logging.set_verbosity(logging.WARNING)
+
+
+def _collectives_on_cpu() -> None:
+    jax.config.update('jax_cpu_collectives_implementation', 'gloo')

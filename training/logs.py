@@ -1,0 +1,147 @@
+"""What a run leaves to look at: log.txt, metrics.jsonl, TensorBoard events, curves, a progress bar."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import tensorboardX
+import tqdm
+from absl import logging
+
+METRICS_FILE = 'metrics.jsonl'
+
+
+class MetricsLog:
+    """metrics.jsonl and TensorBoard events of one workdir; does nothing on other processes than the first.
+
+    Args:
+      workdir: where to write.
+      enabled: False on all processes but one.
+      last_step: lines and events after this step are dropped: training goes on from there.
+    """
+
+    def __init__(self, workdir: Path, *, enabled: bool, last_step: int):
+        self._file = self._writer = None
+        if enabled:
+            path = workdir / METRICS_FILE
+            _truncate(path, last_step)
+            self._file = path.open('a', buffering=1)
+            self._writer = tensorboardX.SummaryWriter(
+                str(workdir / 'tensorboard'), purge_step=last_step + 1 if last_step else None
+            )
+
+    def scalars(self, step: int, values: Mapping[str, float | int | str]) -> None:
+        """Writes one line, and each number as a TensorBoard scalar."""
+        if self._file is None or self._writer is None:
+            return
+        self._file.write(json.dumps({'step': step, **values}) + '\n')
+        for name, value in values.items():
+            if not isinstance(value, str):
+                self._writer.add_scalar(name, value, step)
+
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Writes a (height, width, channels) uint8 picture to TensorBoard."""
+        if self._writer is not None:
+            self._writer.add_image(name, image, step, dataformats='HWC')
+
+    def close(self) -> None:
+        """Closes the files."""
+        if self._file is not None and self._writer is not None:
+            self._file.close()
+            self._writer.close()
+
+
+def _truncate(path: Path, last_step: int) -> None:
+    """Drops lines beyond `last_step` and a last line that was cut off, atomically."""
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text().splitlines() if _step_of(line) <= last_step]
+    temporary = path.with_suffix('.tmp')
+    temporary.write_text(''.join(f'{line}\n' for line in kept))
+    os.replace(temporary, path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)['step']
+    except (ValueError, KeyError, TypeError):
+        return float('inf')
+
+
+def read_metrics(workdir: Path) -> list[dict[str, float | int | str]]:
+    """The lines of metrics.jsonl."""
+    path = workdir / METRICS_FILE
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def log_to_file(workdir: Path) -> None:
+    """Sends absl's log to workdir/log.txt as well as to the screen."""
+    handler = logging.get_absl_handler()
+    file_handler = logging.PythonHandler((workdir / 'log.txt').open('a', buffering=1))
+    file_handler.setFormatter(handler.formatter or logging.PythonFormatter())
+    logging.get_absl_logger().addHandler(file_handler)
+
+
+def describe_run(mesh_size: int) -> str:
+    """Devices and versions, and the git revision where there is one."""
+    device = jax.devices()[0]
+    revision = subprocess.run(
+        ['git', 'describe', '--always', '--dirty'],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return (
+        f'{mesh_size} x {device.device_kind} ({device.platform}), {jax.process_count()} process(es), '
+        f'JAX {jax.__version__}, revision {revision.stdout.strip() or "unknown"}'
+    )
+
+
+def progress_bar(total: int, initial: int, *, enabled: bool) -> tqdm.tqdm:
+    """A bar counting images, with time left."""
+    return tqdm.tqdm(
+        total=total,
+        initial=initial,
+        unit=' images',
+        unit_scale=True,
+        disable=not enabled,
+        dynamic_ncols=True,
+        mininterval=0.5,
+    )
+
+
+def draw_curves(workdir: Path, panels: Mapping[str, Sequence[str]], marks: Mapping[str, int]) -> Path:
+    """Draws metrics against images seen into workdir/curves.png.
+
+    Args:
+      workdir: the run.
+      panels: title to the names of the metrics in one panel.
+      marks: labels of vertical lines to the images seen there.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    lines = [line for line in read_metrics(workdir) if 'images_seen' in line]
+    figure = Figure(figsize=(10, 2.6 * len(panels)), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (title, names) in zip(axes, panels.items(), strict=True):
+        for name in names:
+            known = [(line['images_seen'], line[name]) for line in lines if name in line]
+            if known:
+                axis.plot(*zip(*known, strict=True), label=name.replace('_', ' '), linewidth=1)
+        axis.set_title(title, loc='left', fontsize=10)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8, loc='upper right') if axis.lines else None
+        for label, position in marks.items():
+            axis.axvline(position, color='grey', linewidth=0.8, linestyle=':')
+            axis.annotate(label, (position, 1), xycoords=('data', 'axes fraction'), fontsize=7, va='top')
+    axes[-1].set_xlabel('images seen')
+    path = workdir / 'curves.png'
+    figure.savefig(path, dpi=100)
+    return path

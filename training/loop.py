@@ -1,0 +1,241 @@
+"""The training loop: phases, calls, checkpoints and periodic work. Knows no task."""
+
+import collections
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import logging
+from jax.sharding import Mesh
+
+from training import logs, parallel
+from training.checkpoints import Checkpoints, Position
+from training.errors import UserError
+from training.interrupts import StopRequest, stop_on_signals
+from training.phases import CallCompiler, Phase, State, abstract_states, find_phase
+
+_CALLS_IN_FLIGHT = 2  # enough to keep the device busy without queueing batches without end
+
+
+@dataclasses.dataclass(frozen=True)
+class Periods:
+    """How often things happen, in images, and how calls are cut.
+
+    Attributes:
+      log, sample, checkpoint: images between two of them.
+      steps_per_call: steps in one call of the device.
+      max_skipped_in_a_row: the run ends with an error after so many skipped updates.
+    """
+
+    log: int
+    sample: int
+    checkpoint: int
+    steps_per_call: int
+    max_skipped_in_a_row: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its last state and position, the signal that stopped it or '', and where its time went."""
+
+    state: State
+    position: Position
+    stopped_by: str
+    seconds: dict[str, float]
+
+
+class Stopwatch:
+    """Seconds by activity."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = collections.defaultdict(float)
+
+    def timed(self, activity: str, function: Callable, *arguments):
+        """Calls `function` and adds its time to `activity`."""
+        start = time.perf_counter()
+        try:
+            return function(*arguments)
+        finally:
+            self.seconds[activity] += time.perf_counter() - start
+
+
+def run(
+    phases: Sequence[Phase],
+    workdir: Path,
+    checkpoints: Checkpoints,
+    mesh: Mesh,
+    periods: Periods,
+    *,
+    seed: int,
+    sample: Callable[[State, Phase, int], np.ndarray],
+) -> Outcome:
+    """Trains through all phases, from the newest readable checkpoint on.
+
+    Args:
+      phases: contiguous stretches of training.
+      workdir: where metrics go.
+      checkpoints: of this workdir.
+      mesh: the devices.
+      periods: see there.
+      seed: of all randomness; step n uses fold_in(key(seed), n).
+      sample: `sample(state, phase, images_seen)` draws what people look at, a (height, width, channels) uint8
+        picture; called on every process.
+
+    Raises:
+      UserError: when too many updates in a row had gradients that are not finite, or the disk is full.
+    """
+    runner = _Runner(phases, workdir, checkpoints, mesh, periods, seed, sample)
+    try:
+        with stop_on_signals() as stop:
+            return runner.run(stop)
+    finally:
+        runner.close()
+
+
+class _Runner:
+    """One run's moving parts, so that each piece of the loop can be read on its own."""
+
+    def __init__(self, phases, workdir, checkpoints, mesh, periods, seed, sample):
+        self._phases, self._checkpoints, self._mesh = phases, checkpoints, mesh
+        self._periods, self._seed, self._sample = periods, np.uint32(seed), sample
+        self._abstract = abstract_states(phases, mesh)
+        self._compiler = CallCompiler(phases, self._abstract, mesh, periods.steps_per_call)
+        self._watch = Stopwatch()
+        self._state, self._position = self._start()
+        first = parallel.is_first_process()
+        self._log = logs.MetricsLog(workdir, enabled=first, last_step=self._position.step)
+        self._bar = logs.progress_bar(phases[-1].end, self._position.images_seen, enabled=first)
+        self._pending: collections.deque[dict[str, jax.Array]] = collections.deque()
+        self._unlogged: list[dict[str, np.ndarray]] = []
+        self._last_log = (time.perf_counter(), self._position.images_seen)
+
+    def _start(self) -> tuple[State, Position]:
+        """The newest readable state, or a fresh one."""
+        names = [phase.name for phase in self._phases]
+        restored = self._checkpoints.restore(lambda position: self._abstract[names.index(position.phase)])
+        if restored is None:
+            return self._enter(0, None), Position(0, 0, names[0])
+        state, position = restored
+        self._checkpoints.delete_after(position.step)
+        logging.info('Going on from step %d, %d images seen.', position.step, position.images_seen)
+        return state, position
+
+    def _enter(self, index: int, state: State | None) -> State:
+        phase = self._phases[index]
+
+        def enter(state: State | None, seed: jax.Array) -> State:
+            return phase.enter(state, jax.random.fold_in(jax.random.key(seed), index))
+
+        return self._watch.timed('growing', parallel.create_replicated, enter, self._mesh, state, self._seed)
+
+    def run(self, stop: StopRequest) -> Outcome:
+        """All remaining phases, or up to a signal."""
+        started = time.perf_counter()
+        index = find_phase(self._phases, self._position.images_seen)
+        for index in range(index, len(self._phases)):
+            if self._position.phase != self._phases[index].name:
+                self._state = self._enter(index, self._state)
+                self._position = dataclasses.replace(self._position, phase=self._phases[index].name)
+            if self._run_phase(index, stop):
+                break
+        self._flush_metrics()
+        if self._position.images_seen > 0:
+            self._watch.timed('checkpoint', self._save)
+        self._watch.timed('checkpoint', self._checkpoints.wait)
+        self._watch.seconds['total'] = time.perf_counter() - started
+        return Outcome(self._state, self._position, stop.signal_name, dict(self._watch.seconds))
+
+    def _run_phase(self, index: int, stop: StopRequest) -> bool:
+        """The rest of one phase; returns whether a signal, on whichever process, ended it early."""
+        phase = self._phases[index]
+        sizes = phase.call_sizes(self._position.images_seen, self._periods.steps_per_call)
+        feed = phase.open_feed(self._position.images_seen, iter(sizes))
+        self._compiler.ahead(index)
+        stopped = False
+        for number, size in enumerate(sizes):
+            in_phase = (self._position.images_seen - phase.start) // phase.batch_size
+            call = self._watch.timed('compile', self._compiler.get, index, size, in_phase)
+            if number == 0:
+                self._compiler.ahead(index + 1)
+            self._call(call, phase, size, feed)
+            stopped = parallel.any_process(bool(stop))
+            if stopped:
+                break
+        feed.close()
+        return stopped
+
+    def _call(self, call: Callable, phase: Phase, size: int, feed: Iterator) -> None:
+        """Makes one call, then whatever falls due."""
+        batches = self._watch.timed('input', next, feed)
+        before = self._position.images_seen
+        seen = before + phase.batch_size * np.arange(size)
+        rows = [phase.controls(int(images)) for images in seen]
+        controls = {name: np.asarray([row[name] for row in rows], np.float32) for name in rows[0]}
+        numbers = np.arange(self._position.step, self._position.step + size, dtype=np.int32)
+        self._state, metrics = call(self._state, batches, self._seed, controls, numbers)
+        self._pending.append(metrics)
+        while len(self._pending) > _CALLS_IN_FLIGHT:
+            self._unlogged.append(jax.device_get(self._pending.popleft()))
+        images = before + size * phase.batch_size
+        self._position = Position(self._position.step + size, images, phase.name)
+        self._bar.update(images - before)
+        self._periodic(before, images, phase)
+
+    def _periodic(self, before: int, images: int, phase: Phase) -> None:
+        def due(every: int) -> bool:
+            return before // every != images // every or images == phase.end
+
+        if due(self._periods.log):
+            self._write_metrics(phase)
+        if due(self._periods.sample):
+            self._flush_metrics()
+            picture = self._watch.timed('sample', self._sample, self._state, phase, images)
+            self._log.image(self._position.step, 'samples', picture)
+        if due(self._periods.checkpoint):
+            self._watch.timed('checkpoint', self._save)
+
+    def _save(self) -> None:
+        self._checkpoints.save(self._state, self._position)
+
+    def _flush_metrics(self) -> None:
+        """Waits for the device, so that what follows is not timed as training, nor training as what follows."""
+        while self._pending:
+            self._unlogged.append(jax.device_get(self._pending.popleft()))
+
+    def _write_metrics(self, phase: Phase) -> None:
+        self._flush_metrics()
+        if not self._unlogged:
+            return
+        unlogged, self._unlogged = self._unlogged, []
+        names = {name: None for metrics in unlogged for name in metrics}
+        values = {name: np.concatenate([m[name] for m in unlogged if name in m]) for name in names}
+        averages = {name: float(np.mean(value)) for name, value in values.items()}
+        averages |= {name: int(value[-1]) for name, value in values.items() if name.startswith('skipped')}
+        now, images = time.perf_counter(), self._position.images_seen
+        (then, images_then), self._last_log = self._last_log, (now, images)
+        controls = phase.controls(images)
+        rate = (images - images_then) / (now - then)
+        self._log.scalars(
+            self._position.step,
+            {'phase': phase.name, **controls, 'images_seen': images, 'images_per_second': rate, **averages},
+        )
+        shown = ' '.join(f'{name} {value:.2f}' for name, value in controls.items() if name != 'images_seen')
+        self._bar.set_description(f'{phase.name} {shown}'.strip())
+        self._stop_if_hopeless(int(averages.get('skipped_in_a_row', 0)))
+
+    def _stop_if_hopeless(self, skipped_in_a_row: int) -> None:
+        if skipped_in_a_row >= self._periods.max_skipped_in_a_row:
+            raise UserError(
+                f'The last {skipped_in_a_row} updates had gradients that are not finite, so training stopped at '
+                f'{self._position.images_seen} images; lower the learning rates or change the loss, and start '
+                'again from the last checkpoint or in a new workdir.'
+            )
+
+    def close(self) -> None:
+        """Ends threads and closes files."""
+        self._bar.close()
+        self._compiler.close()
+        self._log.close()

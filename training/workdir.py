@@ -1,0 +1,82 @@
+"""The run's folder: its resolved config, and the refusal to go on with another architecture."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from training.errors import UserError
+
+CONFIG_FILE = 'config.json'
+
+
+def prepare_workdir(workdir: Path, config: ConfigDict, *, fixed: Sequence[str], write: bool) -> None:
+    """Creates the folder and saves the config, or checks that the run in it can go on with this one.
+
+    Args:
+      workdir: the folder.
+      config: the resolved config.
+      fixed: fields, dotted, that may not change once training has begun, nor any field below them.
+      write: False on all processes but one.
+
+    Raises:
+      UserError: when a fixed field differs, naming it with both values.
+    """
+    path = workdir / CONFIG_FILE
+    if path.exists():
+        _check_same(workdir, read_config(workdir), config, fixed)
+    if write:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(path, json.loads(config.to_json_best_effort()))
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config saved in a workdir, locked.
+
+    Raises:
+      UserError: when there is none.
+    """
+    return ConfigDict(read_json(workdir, CONFIG_FILE)).lock()
+
+
+def read_json(workdir: Path, name: str) -> dict[str, Any]:
+    """A JSON file of a run.
+
+    Raises:
+      UserError: when it is missing or damaged.
+    """
+    path = workdir / name
+    if not path.is_file():
+        raise UserError(f'{workdir} holds no {name}; give the --workdir of a run of this project.')
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f'{path} is damaged ({error}); restore it from a copy.') from error
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file atomically."""
+    temporary = path.with_name(f'{path.name}.tmp')
+    temporary.write_text(json.dumps(content, indent=2) + '\n')
+    os.replace(temporary, path)
+
+
+def _check_same(workdir: Path, old: ConfigDict, new: ConfigDict, fixed: Sequence[str]) -> None:
+    before, after = _flatten(old.to_dict()), _flatten(json.loads(new.to_json_best_effort()))
+    for name in sorted(before.keys() | after.keys()):
+        held = any(name == field or name.startswith(f'{field}.') for field in fixed)
+        if held and before.get(name) != after.get(name):
+            raise UserError(
+                f'{workdir} holds a run with {name}={before.get(name)}, not {after.get(name)}; '
+                f'use --config.{name}={before.get(name)} to go on with it, or another --workdir.'
+            )
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flatten(value, f'{prefix}{name}.') if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
