@@ -1,0 +1,94 @@
+"""Reads a folder of pictures: a folder per class, or flat, with or without split folders above.
+
+    path/[train|val|valid|validation|test/][<class>/][any folders/]picture.png
+
+The first folder (below a split folder) is the class. A single folder that wraps split folders, as archives
+often hold, is looked through. Records keep 8- and 16-bit values as they are; 32-bit pictures become float32.
+"""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from input_pipeline.errors import DataError, Refusals
+from input_pipeline.readers.paths import (
+    SPLITS,
+    leading_split,
+    naming,
+    patient_finder,
+    refusing,
+    require_items,
+    walk,
+)
+from input_pipeline.readers.pixels import create_record
+from input_pipeline.readers.raster import EXTENSIONS, read_header, read_picture
+from input_pipeline.records import Item, ReaderOptions, Record
+
+
+def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
+    """Finds the pictures below `path`, from names and headers only.
+
+    The patient is what `options.patient_pattern` finds in the relative path; without a pattern each
+    picture is its own patient.
+
+    Raises:
+      DataError: no folder, no picture, or (where refusals are not skipped) a file that is not a usable
+        picture, that does not match the pattern, or that lies outside the classes or splits of its
+        neighbours.
+    """
+    found = list(walk(path, refusals))
+    depth = _wrapper_depth(found)
+    is_split = any(leading_split(_below(relative, depth)) for relative in found)
+    is_labelled = any(_label(_below(relative, depth)) for relative in found)
+    find_patient = patient_finder(options.patient_pattern)
+    items = []
+    for relative in found:
+        with refusing(relative, refusals):
+            place = _below(relative, depth)
+            split, label = leading_split(place), _label(place)
+            if relative.suffix.lower() not in EXTENSIONS:
+                raise DataError('is not a picture (PNG, JPEG, TIFF, BMP, WebP, GIF)')
+            if is_split and split is None:
+                raise DataError('lies beside the split folders (train, test, ...), so its split is unknown')
+            if is_labelled and label is None:
+                raise DataError('lies beside the class folders, so its class is unknown')
+            patient = find_patient(str(relative), str(relative))
+            items.append(_create_item(path, relative, options, patient, split, label))
+    return require_items(items, path, 'pictures (PNG, JPEG, TIFF, BMP, WebP, GIF)', refusals)
+
+
+def _wrapper_depth(found: list[PurePosixPath]) -> int:
+    """How many folders to look through: 1 where a single folder holds everything, in split folders."""
+    wrapped = len({relative.parts[0] for relative in found}) == 1 and all(len(f.parts) > 2 for f in found)
+    return int(wrapped and all(relative.parts[1].lower() in SPLITS for relative in found))
+
+
+def _below(relative: PurePosixPath, depth: int) -> PurePosixPath:
+    return PurePosixPath(*relative.parts[depth:])
+
+
+def _label(place: PurePosixPath) -> str | None:
+    folders = place.parts[1:-1] if leading_split(place) else place.parts[:-1]
+    return folders[0] if folders else None
+
+
+def _create_item(
+    root: Path,
+    relative: PurePosixPath,
+    options: ReaderOptions,
+    patient: str,
+    split: str | None,
+    label: str | None,
+) -> Item:
+    header = read_header(root / relative, options.pixel_limit)
+    load = functools.partial(_load, root, relative, options, patient, label)
+    return Item(str(relative), patient, split, label, header.dtype, header.channels, load)
+
+
+def _load(
+    root: Path, relative: PurePosixPath, options: ReaderOptions, patient: str, label: str | None
+) -> Iterator[Record]:
+    with naming(relative):
+        values = read_picture(root / relative, options.pixel_limit)
+        record = create_record(str(relative), values, options, patient, label, None, str(relative))
+    yield record

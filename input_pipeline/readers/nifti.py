@@ -1,0 +1,201 @@
+"""Reads NIfTI volumes (.nii, .nii.gz, .hdr with .img), with or without labels, as upright slices.
+
+Layouts: any tree of volumes; or `images/` beside `labels/` (or `masks/`); or `imagesTr/` beside `labelsTr/`
+as the Medical Segmentation Decathlon and nnU-Net have them (`imagesTs/` without labels is left out). The
+numbers that nnU-Net appends for channels (`_0000`) do not count: they share one label and one patient.
+
+Volumes are turned to the closest RAS+ axes and cut along `ReaderOptions.axis` (0 sagittal, 1 coronal, 2 axial).
+Slices are shown as radiologists are used to: the patient's right on the left of axial and coronal slices,
+anterior at the top of axial ones and on the left of sagittal ones, superior at the top of the others.
+Integers of 8 and 16 bits are kept as they are, with the header's scaling in `Record.intensity`; other types
+become physical values in float32. The window is that of the whole volume. Constant slices (empty space
+around the patient) are left out.
+"""
+
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from absl import logging
+from jaxtyping import Real
+
+from input_pipeline.errors import DataError, Refusals
+from input_pipeline.readers.nifti_volume import Volume, check_same_space, open_volume, read_labels
+from input_pipeline.readers.pairing import MASK_ENDINGS, stem
+from input_pipeline.readers.paths import (
+    leading_split,
+    naming,
+    patient_finder,
+    refusing,
+    require_items,
+    walk,
+)
+from input_pipeline.readers.pixels import check_usable, encode, percentile_window, sample
+from input_pipeline.records import Item, ReaderOptions, Record
+
+_LABEL_FOLDERS = {'images': ('labels', 'masks'), 'imagesTr': ('labelsTr',), 'imagesTs': ('labelsTs',)}
+
+
+def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
+    """Finds the volumes below `path`, from names and headers only.
+
+    The patient is what `options.patient_pattern` finds in the relative path, or the name of the file: the
+    volumes of one patient in several folders stay together. A leading split folder names the split.
+
+    Raises:
+      DataError: no folder, no volume, or (where refusals are not skipped) a file that is not a usable
+        volume, or a volume without labels or labels without a volume where there is a folder of labels.
+    """
+    find_patient = patient_finder(options.patient_pattern)
+    found = []
+    for relative in walk(path, refusals):
+        if relative.suffix.lower() == '.img' and (path / relative.with_suffix('.hdr')).is_file():
+            continue  # read with its header
+        with refusing(relative, refusals):
+            if not is_nifti(relative):
+                raise DataError(f'is not NIfTI (.nii, .nii.gz){_remedy(relative)}')
+            found.append(relative)
+    items = []
+    for image, labels in _pair(found, refusals):
+        with refusing(image, refusals):
+            patient = find_patient(str(image), case_name(image))
+            items.append(create_item(path, image, labels, options, patient, leading_split(image), None))
+    return require_items(items, path, 'NIfTI volumes (.nii, .nii.gz)', refusals)
+
+
+def is_nifti(relative: PurePosixPath) -> bool:
+    """Whether the name is that of a NIfTI volume."""
+    return relative.name.lower().endswith(('.nii', '.nii.gz', '.hdr'))
+
+
+def case_name(relative: PurePosixPath) -> str:
+    """The name without extension and without nnU-Net's channel number."""
+    return re.sub(r'_\d{4}$', '', stem(relative))
+
+
+def _remedy(relative: PurePosixPath) -> str:
+    known = {'.mgz': 'mri_convert', '.mgh': 'mri_convert', '.mnc': 'mnc2nii', '.brik': '3dAFNItoNIFTI'}
+    known['.head'] = known['.brik']
+    tool = next((known[suffix.lower()] for suffix in relative.suffixes if suffix.lower() in known), None)
+    return f'; convert it first, for example with {tool}' if tool else ''
+
+
+def _pair(found: list[PurePosixPath], refusals: Refusals) -> Iterator[tuple[PurePosixPath, PurePosixPath | None]]:
+    """Volumes with their labels, or with None where there is no folder of labels beside theirs."""
+    folders = {relative.parent for relative in found}
+    label_folders = {
+        folder: folder.with_name(name)
+        for folder in sorted(folders)
+        for name in _LABEL_FOLDERS.get(folder.name, ())
+        if folder.with_name(name) in folders
+    }
+    labels = {
+        relative.with_name(stem(relative)): relative
+        for relative in found
+        if relative.parent in label_folders.values()
+    }
+    used = set()
+    for image in found:
+        if image.parent in label_folders.values():
+            continue
+        if image.parent not in label_folders:
+            if image.parent.name == 'imagesTs' and image.parent.with_name('imagesTr') in label_folders:
+                logging.info('%s: has no labels and is left out.', image)
+            else:
+                yield image, None
+            continue
+        match = _find_labels(image, label_folders[image.parent], labels)
+        if match is None:
+            refusals.add(str(image), f'has no labels in {label_folders[image.parent]}/')
+        else:
+            used.add(match)
+            yield image, match
+    for unused in sorted(set(labels.values()) - used):
+        refusals.add(str(unused), 'holds labels without a volume')
+
+
+def _find_labels(
+    image: PurePosixPath, folder: PurePosixPath, labels: dict[PurePosixPath, PurePosixPath]
+) -> PurePosixPath | None:
+    names = [name + ending for name in (stem(image), case_name(image)) for ending in ('', *MASK_ENDINGS)]
+    return next((labels[folder / name] for name in names if folder / name in labels), None)
+
+
+def create_item(
+    root: Path,
+    image: PurePosixPath,
+    labels: PurePosixPath | None,
+    options: ReaderOptions,
+    patient: str,
+    split: str | None,
+    label: str | None,
+) -> Item:
+    """An item of one file; its records are the slices of its volumes (one for each fourth index).
+
+    Raises:
+      DataError: a header without usable voxels, a file shorter than its header says, or labels of another
+        shape or place.
+    """
+    volume = open_volume(root / image, options.pixel_limit)
+    if labels is not None:
+        with naming(labels):
+            check_same_space(volume, open_volume(root / labels, options.pixel_limit))
+    load = functools.partial(_load, root, image, labels, options, patient, label)
+    return Item(str(image), patient, split, label, volume.storage, 1, load)
+
+
+def _load(
+    root: Path,
+    image: PurePosixPath,
+    labels: PurePosixPath | None,
+    options: ReaderOptions,
+    patient: str,
+    label: str | None,
+) -> Iterator[Record]:
+    with naming(image):
+        volume = open_volume(root / image, options.pixel_limit)
+        ids = None
+        if labels is not None:
+            with naming(labels):
+                ids = read_labels(root / labels, options.pixel_limit)
+    planes = 0
+    for index in range(volume.count):
+        part = f'{image}/{index:04d}' if volume.count > 1 else str(image)
+        with naming(part):
+            values = volume.read(index)
+            check_usable(values)
+            units = volume.slope * sample(values).astype(np.float64) + volume.intercept
+            window = percentile_window([units], options.percentiles)
+        for place in range(values.shape[options.axis]):
+            plane = upright(values.take(place, options.axis))
+            if plane.min() == plane.max():
+                continue
+            planes += 1
+            with naming(part):
+                stored, intensity = encode(plane, volume.slope, volume.intercept)
+            yield Record(
+                key=f'{part}/{place:04d}',
+                image=stored[..., np.newaxis],
+                patient=patient,
+                modality=options.modality or 'unknown',
+                label=label,
+                mask=None if ids is None else upright(ids.take(place, options.axis))[..., np.newaxis],
+                intensity=intensity,
+                window=window,
+                spacing=_plane_spacing(volume, options.axis),
+                source=str(image),
+            )
+    if not planes:
+        raise DataError(f'{image}: every slice along axis {options.axis} is constant; choose another --axis.')
+
+
+def upright(plane: Real[np.ndarray, 'first second']) -> Real[np.ndarray, 'second first']:
+    """A slice of an RAS+ volume as it is displayed: the last axis upwards, the other to the left."""
+    return np.ascontiguousarray(plane[::-1, ::-1].T)
+
+
+def _plane_spacing(volume: Volume, axis: int) -> tuple[float, float, float]:
+    columns, rows = (spacing for place, spacing in enumerate(volume.spacing) if place != axis)
+    return rows, columns, volume.spacing[axis]

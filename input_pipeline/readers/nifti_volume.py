@@ -1,0 +1,138 @@
+"""One NIfTI file: what its header says, and its voxels on RAS+ axes as the file stores them."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Float, Real, UInt8
+from nibabel.arrayproxy import ArrayProxy
+
+from input_pipeline.errors import DataError
+from input_pipeline.readers.masks import class_ids
+from input_pipeline.readers.pixels import check_size, storage_dtype
+from input_pipeline.records import Dtype
+
+_MILLIMETRES = {'meter': 1000.0, 'micron': 0.001}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Volume:
+    """A NIfTI file whose voxels are not read yet.
+
+    Attributes:
+      shape: voxels along right, anterior and superior.
+      count: volumes along the fourth axis, 1 without one.
+      storage: the type slices are stored in.
+      spacing: millimetres between voxels along right, anterior and superior.
+      affine: RAS+ voxel index to millimetres.
+      slope: physical units of one step of the stored values.
+      intercept: physical value of a stored 0.
+      stored: the unscaled values on the file's own axes, read when indexed.
+      orientation: turns those axes to RAS+ (see nibabel.orientations).
+    """
+
+    shape: tuple[int, ...]
+    count: int
+    storage: Dtype
+    spacing: tuple[float, ...]
+    affine: Float[np.ndarray, '4 4']
+    slope: float
+    intercept: float
+    stored: ArrayProxy
+    orientation: Float[np.ndarray, '3 2']
+
+    def read(self, index: int) -> Real[np.ndarray, 'right anterior superior']:
+        """The unscaled values of one volume, on RAS+ axes.
+
+        Raises:
+          DataError: the file is truncated or damaged.
+        """
+        try:
+            values = np.asarray(self.stored[..., index])
+        except Exception as error:  # gzip and nibabel raise many kinds on damaged bytes
+            raise DataError(f'is truncated or damaged ({type(error).__name__}: {error})') from error
+        return nib.apply_orientation(values, self.orientation)
+
+
+def open_volume(path: Path, pixel_limit: int) -> Volume:
+    """Reads the header of a NIfTI-1 or NIfTI-2 file.
+
+    Raises:
+      DataError: not NIfTI, not an image of two to four axes, too large, or shorter than its header says.
+    """
+    try:
+        image = nib.load(path)
+    except Exception as error:  # nibabel raises many kinds on damaged headers
+        raise DataError(f'is not readable as NIfTI ({type(error).__name__}: {error})') from error
+    if not isinstance(image, nib.Nifti1Pair):
+        raise DataError(f'is of the kind {type(image).__name__}, not a NIfTI volume; convert it first')
+    shape = _four_axes(image.shape)
+    check_size(math.prod(shape[:3]), pixel_limit)
+    proxy = image.dataobj
+    storage = storage_dtype(proxy.dtype)
+    _check_length(Path(proxy.file_like), proxy.offset + math.prod(shape) * proxy.dtype.itemsize)
+    orientation = nib.io_orientation(image.affine)
+    if not np.isfinite(orientation).all():
+        raise DataError('has no usable orientation: its affine has an axis of length zero')
+    order = np.argsort(orientation[:, 0])
+    millimetres = _MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    zooms = (*image.header.get_zooms(), 1.0, 1.0)[:3]
+    return Volume(
+        shape=tuple(shape[axis] for axis in order),
+        count=shape[3],
+        storage=storage,
+        spacing=tuple(float(zooms[axis]) * millimetres for axis in order),
+        affine=image.affine @ nib.orientations.inv_ornt_aff(orientation, shape[:3]),
+        slope=float(proxy.slope),
+        intercept=float(proxy.inter),
+        stored=ArrayProxy(proxy.file_like, (shape, proxy.dtype, proxy.offset), keep_file_open=True),
+        orientation=orientation,
+    )
+
+
+def _four_axes(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    extra = [length for length in shape[4:] if length != 1]
+    padded = (*(int(length) for length in shape[:4]), 1, 1, 1)[:4]
+    if extra or len(shape) < 2:
+        raise DataError(f'has the shape {tuple(shape)}; only images of two to four axes are read')
+    if 0 in padded:
+        raise DataError('holds no voxels')
+    return padded
+
+
+def _check_length(path: Path, needed: int) -> None:
+    if not path.is_file():
+        raise DataError(f'is a header without its voxels ({path.name} is missing)')
+    length = path.stat().st_size
+    if path.suffix.lower() != '.gz' and length < needed:
+        raise DataError(f'is truncated: its header describes {needed} bytes, the file has {length}')
+
+
+def check_same_space(image: Volume, labels: Volume) -> None:
+    """Refuses labels that do not lie on the voxels of their image.
+
+    Raises:
+      DataError: another shape, a fourth axis, or a corner more than half a voxel away.
+    """
+    if labels.shape != image.shape or labels.count != 1:
+        shapes = ' and '.join('x'.join(map(str, (*v.shape, v.count))) for v in (image, labels))
+        raise DataError(f'image and labels have the shapes {shapes}; they must be equal')
+    corners = np.stack([*np.ndindex(2, 2, 2)]) * (np.array(image.shape) - 1)
+    apart = nib.affines.apply_affine(image.affine - labels.affine, corners)
+    if np.linalg.norm(apart, axis=-1).max() > min(image.spacing) / 2:
+        raise DataError('image and labels lie in different places; resample the labels onto the image')
+
+
+def read_labels(path: Path, pixel_limit: int) -> UInt8[np.ndarray, 'right anterior superior']:
+    """Class ids on RAS+ axes.
+
+    Raises:
+      DataError: as `open_volume` and `masks.class_ids`.
+    """
+    volume = open_volume(path, pixel_limit)
+    values = volume.read(0)
+    if (volume.slope, volume.intercept) != (1.0, 0.0):
+        values = values * volume.slope + volume.intercept
+    return class_ids(values)

@@ -1,0 +1,162 @@
+"""Single pictures (PNG, JPEG, TIFF, BMP, WebP, GIF): their headers, and their pixels at full depth."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Num
+from PIL import ExifTags, Image
+
+from input_pipeline.errors import DataError
+from input_pipeline.readers.pixels import check_size
+from input_pipeline.records import Dtype
+
+EXTENSIONS = {'.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp', '.gif'}
+_FORMATS = ('PNG', 'JPEG', 'MPO', 'TIFF', 'BMP', 'WEBP', 'GIF')  # Pillow knows others; fewer parsers, less risk
+_GREY_MODES = {'1': 'uint8', 'L': 'uint8', 'LA': 'uint8', 'I': 'float32', 'F': 'float32'}
+# Mirror rows, mirror columns, then transpose; from the Exif 2.32 tag 0x0112.
+_ORIENTATIONS = {
+    2: (False, True, False),
+    3: (True, True, False),
+    4: (True, False, False),
+    5: (False, False, True),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (False, True, True),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Header:
+    """What a picture will hold once decoded.
+
+    Attributes:
+      dtype: the type it will be stored in.
+      channels: 1 or 3 (alpha is dropped).
+      decoder: Pillow reduces colours of 16 bits to 8, so OpenCV reads those.
+    """
+
+    dtype: Dtype
+    channels: int
+    decoder: Literal['pillow', 'opencv']
+
+
+def read_header(path: Path, pixel_limit: int) -> Header:
+    """Looks at a picture without decoding it.
+
+    Raises:
+      DataError: not a picture, too large, or more than one page.
+    """
+    with _open(path, pixel_limit) as picture:
+        return _describe(picture, pixel_limit)
+
+
+def read_picture(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width channel']:
+    """The pixels as stored, upright (Exif orientation), alpha dropped: uint8, uint16, int32 or float32.
+
+    Raises:
+      DataError: as `read_header`, or the file is truncated or damaged.
+    """
+    with _open(path, pixel_limit) as picture:
+        header = _describe(picture, pixel_limit)
+        try:
+            picture.load()  # also before OpenCV, which fills truncated pictures up without a word
+            if header.decoder == 'opencv':
+                values = _read_deep(path, header.channels)
+            else:
+                values = _to_array(picture, header.channels)
+            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        except Exception as error:  # decoders raise anything on damaged bytes
+            raise DataError(f'cannot be decoded ({_one_line(error)})') from error
+    return _turn_upright(values if values.ndim == 3 else values[..., np.newaxis], orientation)
+
+
+def read_indices(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width channel']:
+    """Like `read_picture`, for masks: a palette is not applied, its indices are the values; 1 bit gives 0, 1.
+
+    Raises:
+      DataError: as `read_picture`.
+    """
+    with _open(path, pixel_limit) as picture:
+        _describe(picture, pixel_limit)
+        if picture.mode not in ('1', 'P'):
+            return read_picture(path, pixel_limit)
+        try:
+            return np.asarray(picture).astype(np.uint8)[..., np.newaxis]
+        except Exception as error:
+            raise DataError(f'cannot be decoded ({_one_line(error)})') from error
+
+
+def _open(path: Path, pixel_limit: int) -> Image.Image:
+    # Pillow's own guard stops at a fixed size; the user's limit takes its place.
+    Image.MAX_IMAGE_PIXELS = pixel_limit
+    try:
+        return Image.open(path, formats=_FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(
+            f'claims more pixels than the limit; if it is genuine, raise --pixel_limit ({error})'
+        ) from error
+    except Exception as error:  # decoders raise anything on damaged bytes
+        raise DataError(f'is not a readable picture ({_one_line(error)})') from error
+
+
+def _describe(picture: Image.Image, pixel_limit: int) -> Header:
+    check_size(picture.width * picture.height, pixel_limit)
+    pages = getattr(picture, 'n_frames', 1) if picture.format == 'TIFF' else 1
+    if pages > 1:
+        raise DataError(f'holds {pages} pages; save each as a picture of its own')
+    if picture.mode.startswith('I;16'):
+        return Header('uint16', 1, 'pillow')
+    if _is_deep(picture):
+        return Header('uint16', 1 if picture.mode == 'LA' else 3, 'opencv')
+    if picture.mode in _GREY_MODES:
+        return Header(_GREY_MODES[picture.mode], 1, 'pillow')
+    return Header('uint8', 1 if _has_grey_palette(picture) else 3, 'pillow')
+
+
+def _is_deep(picture: Image.Image) -> bool:
+    """Whether samples have 16 bits though Pillow's mode has 8."""
+    arguments = picture.tile[0].args if picture.tile else ''
+    raw_mode = arguments if isinstance(arguments, str) else (arguments or ('',))[0]
+    return ';16' in str(raw_mode)
+
+
+def _has_grey_palette(picture: Image.Image) -> bool:
+    if picture.mode not in ('P', 'PA'):
+        return False
+    palette = np.asarray(picture.getpalette('RGB')).reshape(-1, 3)
+    return bool((palette == palette[:, :1]).all())
+
+
+def _to_array(picture: Image.Image, channels: int) -> Num[np.ndarray, 'height width *channel']:
+    if picture.mode.startswith('I;16'):
+        return np.asarray(picture).astype(np.uint16)
+    if picture.mode in ('I', 'F', 'L', 'RGB'):
+        return np.array(picture)
+    if picture.mode == '1':
+        return np.array(picture.convert('L'))
+    if picture.mode in ('P', 'PA', 'LA', 'RGBA'):  # by way of RGBA, as palettes may carry transparency
+        return np.array(picture.convert('RGBA'))[..., :channels]
+    return np.array(picture.convert('RGB'))
+
+
+def _read_deep(path: Path, channels: int) -> Num[np.ndarray, 'height width *channel']:
+    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16:
+        raise DataError('OpenCV cannot read it at 16 bits')
+    return values if values.ndim == 2 else values[..., 2::-1][..., :channels]  # stored blue, green, red, alpha
+
+
+def _turn_upright(
+    values: Num[np.ndarray, 'height width channel'], orientation: int
+) -> Num[np.ndarray, 'upright_height upright_width channel']:
+    mirror_rows, mirror_columns, transpose = _ORIENTATIONS.get(orientation, (False, False, False))
+    values = values[::-1] if mirror_rows else values
+    values = values[:, ::-1] if mirror_columns else values
+    return np.ascontiguousarray(values.swapaxes(0, 1) if transpose else values)
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
