@@ -2,3 +2,27 @@
 
 The only package that imports tensorflow_datasets and grain. Imports nothing else of this project.
 """
+
+from input_pipeline.catalogue import default_data_dir, ensure_prepared
+from input_pipeline.dataset import ImageData
+from input_pipeline.errors import DataError
+from input_pipeline.opening import open_dataset
+from input_pipeline.phantom import PhantomOptions
+from input_pipeline.preprocessing import Preprocessing
+from input_pipeline.values import from_unit, join_masks, split_masks, to_physical, to_unit, unpack
+
+__all__ = [
+    'DataError',
+    'ImageData',
+    'PhantomOptions',
+    'Preprocessing',
+    'default_data_dir',
+    'ensure_prepared',
+    'from_unit',
+    'join_masks',
+    'open_dataset',
+    'split_masks',
+    'to_physical',
+    'to_unit',
+    'unpack',
+]

@@ -1,0 +1,208 @@
+"""Reading a prepared data set: random access to a shuffled sequence, decoded arrays, and batches."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grain
+import numpy as np
+from absl import logging
+from jaxtyping import Int64
+
+from input_pipeline.decode import Decoder, halve
+from input_pipeline.errors import DataError
+from input_pipeline.order import random_flips, shuffled_indices
+from input_pipeline.parallel import available_cores
+from input_pipeline.preprocessing import output_dtype
+from input_pipeline.values import unpack
+
+_PROGRESS_SECONDS = 10
+
+
+class ImageData:
+    """One split, filtered and preprocessed.
+
+    Attributes:
+      name: of the data set.
+      num_examples: images after filtering.
+      num_patients: patients they come from.
+      classes: class names by label; empty where the set has none.
+      channels: of the images, without mask channels.
+      dtype: uint8 or uint16, the type of decoded images.
+      fingerprint: SHA-256 of all keys and pixels; for sets of the catalogue, of name and version.
+      intensity: physical values that -1 and 1 mean, or None where volumes differ.
+      has_masks: whether decoded examples have masks.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        decoder: Decoder,
+        indices: Int64[np.ndarray, ' examples'],
+        num_patients: int,
+        classes: tuple[str, ...],
+        intensity: tuple[float, float] | None,
+        *,
+        flips: tuple[bool, bool],
+        seed: int,
+        memory_budget_bytes: int,
+    ) -> None:
+        preprocessing, split = decoder.preprocessing, decoder.split
+        self.name = name
+        self.num_examples = len(indices)
+        self.num_patients = num_patients
+        self.classes = classes
+        self.channels = preprocessing.channels
+        self.dtype = output_dtype(split.stored_dtype, preprocessing.window)
+        self.fingerprint: str = split.summary.get('fingerprint') or f'{name}/{split.folder.name}'
+        self.intensity = intensity
+        self.has_masks = preprocessing.mask_classes > 0
+        self._decoder = decoder
+        self._indices = indices
+        self._flips = flips
+        self._seed = seed
+        self._budget = memory_budget_bytes
+        self._levels: dict[int, dict[str, np.ndarray]] = {}
+        self._lock = threading.Lock()
+
+    def selection(self, position: int, count: int) -> dict[str, np.ndarray]:
+        """Which examples come at `position` to `position + count - 1` of the endless shuffled sequence.
+
+        A pure function of seed and position: every epoch is a fresh permutation of all examples.
+
+        Returns:
+          `index` int32 (count,) into the decoded arrays, `flip_horizontal` and `flip_vertical` bool (count,).
+        """
+        horizontal, vertical = random_flips(self._seed, position, count)
+        return {
+            'index': shuffled_indices(self._seed, position, count, self.num_examples),
+            'flip_horizontal': horizontal & self._flips[0],
+            'flip_vertical': vertical & self._flips[1],
+        }
+
+    def decoded(self, resolution: int) -> dict[str, np.ndarray] | None:
+        """All examples at one resolution, where they fit the memory budget.
+
+        They are decoded once, at the full resolution if that fits, and lower resolutions are made from it
+        by means of 2x2 pixels. Levels are kept as far as the budget allows.
+
+        Returns:
+          `image` uint8 or uint16 (examples, resolution, resolution, channels), `label` int32 (examples,), and
+          `mask` uint8 (examples, resolution, resolution, mask classes) where masks are modelled, 255 where
+          all of a pixel is of the class. None where they do not fit.
+
+        Raises:
+          DataError: when `resolution` is not the full one halved some times, or a record is damaged.
+        """
+        self._check_resolution(resolution)
+        with self._lock:
+            if resolution in self._levels:
+                return self._levels[resolution]
+            source = min((level for level in self._levels if level > resolution), default=None)
+            if source is None:
+                full = self._decoder.preprocessing.resolution
+                source = next((r for r in (full, resolution) if self._bytes(r) <= self._budget), None)
+                if source is None:
+                    return None
+                self._levels = {source: self._decode_all(source)}
+            return self._halve_to(source, resolution)
+
+    def batches(
+        self, resolution: int, position: int, batch_size: int, *, process_index: int, process_count: int
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Endless batches from `position` on; this process's rows of each.
+
+        Args:
+          resolution: the full one, or that halved some times.
+          position: of the first row of the first global batch in the shuffled sequence.
+          batch_size: rows of a global batch.
+          process_index: which contiguous part of the rows to read.
+          process_count: parts of equal size.
+
+        Returns:
+          `image` float32 (rows, resolution, resolution, channels + mask classes) in [-1, 1], and `label`
+          int32 (rows,). The same bits whether decoded data are kept or examples are streamed.
+
+        Raises:
+          DataError: when the batch cannot be divided, or see `decoded`.
+        """
+        if batch_size % process_count:
+            raise DataError(f'a batch of {batch_size} cannot be divided among {process_count} processes.')
+        rows = batch_size // process_count
+        start = position + process_index * rows
+        arrays = self.decoded(resolution)
+        if arrays is None:
+            return self._stream(resolution, start, batch_size, rows)
+        return self._gather(arrays, start, batch_size, rows)
+
+    def _gather(
+        self, arrays: Mapping[str, np.ndarray], start: int, batch_size: int, rows: int
+    ) -> Iterator[dict[str, np.ndarray]]:
+        while True:
+            selection = self.selection(start, rows)
+            index = selection.pop('index')
+            yield unpack({name: array[index] for name, array in arrays.items()} | selection)
+            start += batch_size
+
+    def _stream(self, resolution: int, start: int, batch_size: int, rows: int) -> Iterator[dict[str, np.ndarray]]:
+        def load(row: int) -> dict[str, Any]:
+            selection = self.selection(start + row // rows * batch_size + row % rows, 1)
+            index = int(selection.pop('index')[0])
+            return self._load(index, resolution) | {name: flip[0] for name, flip in selection.items()}
+
+        read = grain.ReadOptions(num_threads=2 * available_cores(), prefetch_buffer_size=2 * rows)
+        rows_in_order = grain.MapDataset.range(2**62).map(load)
+        return iter(rows_in_order.to_iter_dataset(read).batch(rows).map(unpack))
+
+    def _load(self, index: int, resolution: int) -> dict[str, np.ndarray]:
+        return self._decoder(int(self._indices[index]), resolution)
+
+    def _check_resolution(self, resolution: int) -> None:
+        full = level = self._decoder.preprocessing.resolution
+        while level > resolution and level % 2 == 0:
+            level //= 2
+        if level != resolution:
+            raise DataError(f'resolution {resolution} is not {full} halved some times.')
+
+    def _bytes(self, resolution: int) -> int:
+        depth = self.channels * self.dtype.itemsize + self._decoder.preprocessing.mask_classes
+        return self.num_examples * (resolution**2 * depth + 4)
+
+    def _halve_to(self, source: int, resolution: int) -> dict[str, np.ndarray]:
+        arrays = self._levels[source]
+        while source > resolution:
+            source //= 2
+            arrays = {name: a if name == 'label' else halve(a) for name, a in arrays.items()}
+            if sum(map(self._bytes, self._levels)) + self._bytes(source) <= self._budget:
+                self._levels[source] = arrays
+        return arrays
+
+    def _decode_all(self, resolution: int) -> dict[str, np.ndarray]:
+        """Decodes every example in parallel, and says how far it is every ten seconds."""
+        shape = (self.num_examples, resolution, resolution)
+        arrays = {
+            'image': np.empty((*shape, self.channels), self.dtype),
+            'label': np.empty(self.num_examples, np.int32),
+        }
+        if self.has_masks:
+            arrays['mask'] = np.empty((*shape, self._decoder.preprocessing.mask_classes), np.uint8)
+
+        def load(index: int) -> None:
+            for name, value in self._load(index, resolution).items():
+                arrays[name][index] = value
+
+        begin = reported = time.monotonic()
+        logging.info('%s: decoding %d images to %dx%d.', self.name, self.num_examples, resolution, resolution)
+        with ThreadPoolExecutor(available_cores()) as pool:
+            try:
+                for done, _ in enumerate(pool.map(load, range(self.num_examples)), start=1):
+                    if time.monotonic() - reported > _PROGRESS_SECONDS:
+                        reported = time.monotonic()
+                        logging.info('%s: %d of %d images decoded.', self.name, done, self.num_examples)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        logging.info('%s: decoded in %.1f s.', self.name, time.monotonic() - begin)
+        return arrays

@@ -1,0 +1,161 @@
+"""One split on disk: stored bytes to preprocessed arrays, and arrays to lower resolutions."""
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import UInt
+
+from input_pipeline.errors import DataError
+from input_pipeline.preprocessing import (
+    Preprocessing,
+    fit_mask,
+    preprocess_image,
+    resolve_window,
+    stored_maximum,
+)
+from input_pipeline.summary import SUMMARY_FILE
+from input_pipeline.values import mask_channels
+
+_DECODED = ('image', 'mask', 'label', 'intensity', 'window')
+
+
+def damaged(folder: Path, error: Exception | str) -> DataError:
+    """What to say about a data set whose files are not as they were written."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return DataError(f'{folder}: the data set is damaged ({reason}); prepare it again with --overwrite.')
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Turns whatever the libraries raise about damaged files into DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # protobuf, json, csv, array_record and zlib share no base class
+        raise damaged(folder, error) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One split of a data set on disk, undecoded.
+
+    Attributes:
+      folder: where it lies.
+      features: the TFDS features that decoding reads.
+      records: serialized examples by index.
+      summary: see `Summarizer.finish`; empty for sets that `prepare` did not write.
+    """
+
+    folder: Path
+    features: tfds.features.FeaturesDict
+    records: Sequence[bytes]
+    summary: Mapping[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names by stored label."""
+        return tuple(self.features['label'].names) if 'label' in self.features else ()
+
+    @property
+    def stored_dtype(self) -> np.dtype:
+        """Type of the stored images."""
+        return np.dtype(self.features['image'].np_dtype)
+
+
+def open_split(folder: Path, split: str) -> Split:
+    """Opens one split and checks that its files are there, whole.
+
+    Raises:
+      DataError: for a damaged set, one without such a split, or one that does not hold images.
+    """
+    with reading(folder):
+        builder = tfds.builder_from_directory(folder)
+        if split not in builder.info.splits:
+            raise DataError(f'{folder.parent.name} has no split {split!r}, only {", ".join(builder.info.splits)}.')
+        summary = _read_summary(folder)
+        features = builder.info.features
+        if 'image' not in features or len(features['image'].shape or ()) != 3:
+            raise DataError(f"{folder.parent.name} has no feature 'image' of height, width and channels.")
+        # Only what decoding needs is parsed. An 'image' of a class label, or a text label, is left out.
+        wanted = {name: features[name] for name in _DECODED if name in features}
+        if not isinstance(wanted.get('label'), tfds.features.ClassLabel):
+            wanted.pop('label', None)
+        raw = tfds.decode.DeserializeMethod.RAW_BYTES
+        records = builder.as_data_source(split, deserialize_method=raw)
+        return Split(folder, tfds.features.FeaturesDict(wanted), records, summary)
+
+
+def _read_summary(folder: Path) -> Mapping[str, Any]:
+    if not (folder / SUMMARY_FILE).exists():
+        return {}
+    summary = json.loads((folder / SUMMARY_FILE).read_text(encoding='utf-8'))
+    for name, size in summary['files'].items():
+        if not (folder / name).is_file():
+            raise damaged(folder, f'{name} is missing')
+        if (folder / name).stat().st_size != size:
+            raise damaged(folder, f'{name} has {(folder / name).stat().st_size} bytes, not {size}')
+    return summary
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoder:
+    """Decodes and preprocesses examples of one split.
+
+    Attributes:
+      split: where they come from.
+      preprocessing: what is done to them.
+      labels: the label that each stored label becomes.
+    """
+
+    split: Split
+    preprocessing: Preprocessing
+    labels: Mapping[int, int]
+
+    def __call__(self, index: int, resolution: int) -> dict[str, np.ndarray]:
+        """One example: `image` (resolution, resolution, channels), `mask` (..., mask classes), `label` ().
+
+        Raises:
+          DataError: when the record is damaged, or has mask classes that are not expected.
+        """
+        with reading(self.split.folder):
+            stored = self.split.features.deserialize_example_np(self.split.records[index])
+            arrays = {'image': self._image(stored)}
+            if self.preprocessing.mask_classes:
+                arrays['mask'] = self._mask(stored['mask'])
+        for name, array in arrays.items():
+            while array.shape[0] > resolution:
+                array = halve(array[None])[0]
+            arrays[name] = array
+        return arrays | {'label': np.array(self.labels[int(stored.get('label', -1))], np.int32)}
+
+    def _image(self, stored: Mapping[str, Any]) -> np.ndarray:
+        image = stored['image']
+        low, high = stored.get('intensity', (0, stored_maximum(image.dtype)))
+        intensity = float(low), float(high)
+        darkest, brightest = stored.get('window', intensity)
+        volume = float(darkest), float(brightest)
+        window = resolve_window(self.preprocessing, intensity, volume, self.split.summary.get('window'))
+        return preprocess_image(image, intensity, window, self.preprocessing)
+
+    def _mask(self, ids: np.ndarray) -> np.ndarray:
+        classes = self.preprocessing.mask_classes
+        if ids.max() > classes:
+            raise DataError(f'a mask has class {ids.max()}, but mask_classes is {classes}.')
+        return mask_channels(fit_mask(ids, self.preprocessing.resolution, self.preprocessing.fit), classes)
+
+
+def halve(images: UInt[np.ndarray, 'count height width channels']) -> UInt[np.ndarray, 'count _ _ channels']:
+    """Means of 2x2 pixels in the stored type; halves are rounded to even, so that no level gets brighter."""
+    halved = np.empty((images.shape[0], images.shape[1] // 2, images.shape[2] // 2, images.shape[3]), images.dtype)
+    for start in range(0, len(images), 256):  # bounds the memory of the wider sums
+        part = images[start : start + 256].astype(np.uint32)
+        total = part[:, ::2, ::2] + part[:, 1::2, ::2] + part[:, ::2, 1::2] + part[:, 1::2, 1::2]
+        halved[start : start + 256] = (total + 1 + ((total >> 2) & 1)) >> 2
+    return halved

@@ -1,0 +1,117 @@
+"""The command line of `python -m input_pipeline.prepare`."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+SOURCES = ('image_folder', 'paired_folder', 'dicom', 'nifti', 'arrays', 'phantom', 'catalogue')
+_DESCRIPTION = """Turns a folder of medical images into a data set that training reads.
+
+The data set is split into train, validation and test by patient; folders or an index.csv that name splits win.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Exits with 1 and one sentence, and knows what a mistyped flag was meant to be."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(f'{self.prog}: {message}; --help explains the flags.')
+
+    def refuse_unknown(self, unknown: Sequence[str]) -> None:
+        """Names the nearest flag; argparse itself only repeats the mistyped one."""
+        if unknown:
+            flag = unknown[0].split('=')[0]
+            close = difflib.get_close_matches(flag, self._option_string_actions, n=1, cutoff=0.5)
+            self.error(f'unknown argument {flag}' + (f', did you mean {close[0]}?' if close else ''))
+
+
+def _pair(text: str) -> tuple[float, float]:
+    low, high = map(float, text.split(','))
+    if not 0 <= low < high <= 100:
+        raise ValueError(text)
+    return low, high
+
+
+_pair.__name__ = 'pair of percentiles like 0.5,99.5'  # argparse puts it into its message
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(',') if name)
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+_count.__name__ = 'count of at least 1'
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the flags; exits with status 1 where they are wrong.
+
+    Args:
+      arguments: without the program's name; None for those of the process.
+    """
+    parser = _Parser(
+        prog='prepare',
+        description=_DESCRIPTION,
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    _add_general(parser)
+    _add_reading(parser.add_argument_group('reading files'))
+    _add_phantom(parser.add_argument_group('phantom: drawn images, no files needed'))
+    options, unknown = parser.parse_known_args(arguments)
+    parser.refuse_unknown(unknown)
+    if options.source in ('phantom', 'catalogue'):
+        if options.path is not None:
+            parser.error(f'--source={options.source} takes no --path')
+    elif options.path is None:
+        parser.error(f'--source={options.source} needs --path')
+    return options
+
+
+def _add_general(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add('--source', required=True, choices=SOURCES, help='what kind of data it is')
+    add('--path', type=Path, help='the folder of files (for arrays also one .npz or .npy file)')
+    add('--name', required=True, help='name of the new data set; for --source=catalogue the name there')
+    add('--data_dir', type=Path, help='folder of all data sets; $TFDS_DATA_DIR or ~/tensorflow_datasets')
+    add('--overwrite', action='store_true', help='replace a data set of this name')
+    add(
+        '--on_error',
+        choices=('fail', 'skip'),
+        default='fail',
+        help='fail: stop at the first unusable file; skip: leave such files out and list them',
+    )
+    share = 'share of patients whose split nothing names, for '
+    add('--validation_fraction', type=float, default=0.1, help=share + 'validation')
+    add('--test_fraction', type=float, default=0.1, help=share + 'test')
+
+
+def _add_reading(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add('--modality', default='', help='CT, MR, DX, ... where the files do not say; stored with every image')
+    add('--axis', type=int, choices=(0, 1, 2), default=2, help='volumes are cut along it (RAS+ order)')
+    add(
+        '--patient_pattern',
+        default='',
+        help=r'regular expression whose first group, searched in the path, is the patient, like "(p\d+)_"',
+    )
+    add('--percentiles', type=_pair, default=(0.5, 99.5), help='lower and upper, for intensity windows')
+    add('--pixel_limit', type=_count, default=2**28, help='larger images are refused before decoding')
+    add('--channels', type=_count, help='channels to store; the most frequent count where not given')
+
+
+def _add_phantom(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add('--count', type=_count, default=2000, help='images')
+    add('--size', type=_count, default=128, help='pixels of each side')
+    add('--modalities', type=_names, default=('CT', 'MR', 'DX'), help='of CT, MR, DX, separated by commas')
+    add('--seed', type=int, default=0, help='decides every pixel')
+    add('--images_per_patient', type=_count, default=4, help='slices or exposures of each patient')

@@ -1,0 +1,143 @@
+"""Opening a prepared data set: does it fit what is asked of it, and which of its records are wanted."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from input_pipeline.catalogue import default_data_dir, nearest, require_dataset
+from input_pipeline.dataset import ImageData
+from input_pipeline.decode import Decoder, Split, damaged, open_split, reading
+from input_pipeline.errors import DataError
+from input_pipeline.preprocessing import Preprocessing
+from input_pipeline.summary import RecordTable, read_records
+
+
+def _intensity(split: Split, preprocessing: Preprocessing) -> tuple[float, float] | None:
+    """Physical values of -1 and 1, where they are the same for all images."""
+    descending = split.summary.get('descending', 'none')
+    if preprocessing.window == 'volume' or (preprocessing.window != 'stored' and descending == 'some'):
+        return None
+    if preprocessing.window == 'stored':
+        if not split.summary:
+            return 0.0, float(np.iinfo(split.stored_dtype).max)
+        window = split.summary['stored_range']
+        return None if window is None else (window[0], window[1])
+    fixed = preprocessing.window
+    window = split.summary['window'] if isinstance(fixed, str) else fixed
+    return (window[1], window[0]) if descending == 'all' else (window[0], window[1])
+
+
+def _check_fits(split: Split, preprocessing: Preprocessing) -> None:
+    name, dtype = split.folder.parent.name, split.stored_dtype
+    if dtype not in (np.uint8, np.uint16, np.float32):
+        raise DataError(f'{name} has images of {dtype}; uint8, uint16 and float32 can be read.')
+    if preprocessing.window == 'stored' and dtype == np.float32:
+        raise DataError(f"{name} has float images, which have no stored range: window must not be 'stored'.")
+    if preprocessing.window == 'dataset' and not split.summary:
+        raise DataError(f"{name} was not written by input_pipeline.prepare: window must not be 'dataset'.")
+    channels = split.features['image'].shape[-1]
+    if channels != preprocessing.channels and {channels, preprocessing.channels} != {1, 3}:
+        raise DataError(f'{name} has images of {channels} channels, which cannot become {preprocessing.channels}.')
+    if preprocessing.mask_classes:
+        if 'mask' not in split.features:
+            raise DataError(f'{name} has no masks, but mask_classes is {preprocessing.mask_classes}; set it to 0.')
+        highest = max(split.summary.get('mask_ids') or [0])
+        if highest > mask_classes:
+            raise DataError(
+                f'{name} has mask classes up to {highest}, mask_classes is {preprocessing.mask_classes}.'
+            )
+
+
+def _check_known(kind: str, wanted: Sequence[str], known: Sequence[str], name: str) -> None:
+    for value in wanted:
+        if value not in known:
+            raise DataError(f'{name} has no {kind} {value!r}, only {", ".join(known)}.{nearest(value, known)}')
+
+
+def _filter(
+    split: Split, split_name: str, modalities: Sequence[str], classes: Sequence[str]
+) -> tuple[Int64[np.ndarray, ' examples'], int]:
+    """Indices of the records that are wanted, and how many patients they have."""
+    if split.summary:
+        with reading(split.folder):
+            table = read_records(split.folder, split_name)
+        if len(table.patients) != len(split.records):
+            raise damaged(split.folder, f'records.csv lists {len(table.patients)} of {len(split.records)} records')
+    else:
+        table = _scan_labels(split, bool(classes))
+    _check_known('modality', modalities, sorted(set(table.modalities)), split.folder.parent.name)
+    kept = [
+        index
+        for index, (label, modality) in enumerate(zip(table.labels, table.modalities, strict=True))
+        if (not classes or label in classes) and (not modalities or modality in modalities)
+    ]
+    if not kept:
+        raise DataError(
+            f'{split.folder.parent.name}: no image of split {split_name!r} has the wanted modality and class.'
+        )
+    return np.array(kept), len({table.patients[index] for index in kept})
+
+
+def _scan_labels(split: Split, with_labels: bool) -> RecordTable:
+    """A catalogue set has no list of records: every image is its own patient, of unknown modality."""
+    count = len(split.records)
+    labels = [''] * count
+    if with_labels:
+        with reading(split.folder):
+            names = [split.features.deserialize_example_np(record)['label'] for record in split.records]
+        labels = [split.classes[label] for label in names]
+    return RecordTable(tuple(map(str, range(count))), tuple(labels), ('unknown',) * count)
+
+
+def open_dataset(
+    name: str,
+    data_dir: Path | str | None,
+    split: str,
+    preprocessing: Preprocessing,
+    *,
+    flip_horizontal: bool,
+    flip_vertical: bool,
+    seed: int,
+    memory_budget_bytes: int,
+    modalities: tuple[str, ...],
+    classes: tuple[str, ...],
+) -> ImageData:
+    """Opens one split of a prepared data set.
+
+    Args:
+      name: of the data set; `name/config` for sets of the TFDS catalogue that have configurations.
+      data_dir: folder of all data sets; None or '' for the default (`$TFDS_DATA_DIR`).
+      split: 'train', 'validation' or 'test'.
+      preprocessing: how images are made alike.
+      flip_horizontal: mirror left and right at random (anatomy is not symmetric).
+      flip_vertical: mirror up and down at random.
+      seed: of the order and the flips.
+      memory_budget_bytes: what decoded images may take; 0 always streams from disk.
+      modalities: those to keep, empty for all.
+      classes: those to keep, in the order of their labels; empty for all.
+
+    Raises:
+      DataError: when the set is missing or damaged, or is not what the arguments expect.
+    """
+    folder = require_dataset(name, Path(data_dir).expanduser() if data_dir else default_data_dir())
+    opened = open_split(folder, split)
+    _check_fits(opened, preprocessing)
+    _check_known('class', classes, opened.classes, name)
+    indices, patients = _filter(opened, split, modalities, classes)
+    kept = classes or opened.classes
+    labels = {opened.classes.index(label): new for new, label in enumerate(kept)}
+    # Unlabelled records keep -1; without any classes all are of class 0.
+    decoder = Decoder(opened, preprocessing, labels | {-1: -1 if kept else 0})
+    return ImageData(
+        name,
+        decoder,
+        indices,
+        patients,
+        tuple(kept),
+        _intensity(opened, preprocessing),
+        flips=(flip_horizontal, flip_vertical),
+        seed=seed,
+        memory_budget_bytes=memory_budget_bytes,
+    )

@@ -1,0 +1,55 @@
+"""The endless shuffled sequence of examples: a pure function of seed and position, without any state."""
+
+import functools
+
+import numpy as np
+from jaxtyping import Bool, Int32, Int64, Shaped, UInt64
+
+_EPOCH, _FLIP = 1, 2  # separate streams of one seed
+
+
+def _mix(values: UInt64[np.ndarray, '*shape']) -> UInt64[np.ndarray, '*shape']:
+    """The finalizer of splitmix64 (Steele, Lea, Flood 2014): a bijection that scatters neighbours."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _hash(seed: int, stream: int, counters: Shaped[np.ndarray, '*shape']) -> UInt64[np.ndarray, '*shape']:
+    """Random 64-bit numbers from a counter; the same on every machine and with every NumPy version."""
+    key = _mix(_mix(np.array([seed % 2**64], np.uint64)) + np.uint64(stream))
+    return _mix(key ^ _mix(counters.astype(np.uint64)))
+
+
+@functools.lru_cache(maxsize=4)
+def _permutations(seed: int, first_epoch: int, epochs: int, size: int) -> Int64[np.ndarray, ' total']:
+    """The orders of consecutive epochs, one after the other: each sorts the examples by their hashes."""
+    keys = _hash(seed, _EPOCH, np.arange(first_epoch, first_epoch + epochs))
+    hashes = _mix(keys[:, None] ^ _mix(np.arange(size).astype(np.uint64)))
+    permutations = np.argsort(hashes, axis=1, kind='stable').ravel()
+    permutations.flags.writeable = False  # the cache hands out the same array again
+    return permutations
+
+
+def shuffled_indices(seed: int, position: int, count: int, size: int) -> Int32[np.ndarray, ' count']:
+    """Examples at `position` to `position + count - 1` of the endless sequence.
+
+    Every epoch (positions k size to (k + 1) size - 1) is a fresh permutation of range(size).
+    """
+    first, last = position // size, (position + count - 1) // size
+    # One cache entry an epoch, except where epochs are short beside `count`: then all of them at once.
+    if last - first <= 2:
+        order = np.concatenate([_permutations(seed, epoch, 1, size) for epoch in range(first, last + 1)])
+    else:
+        order = _permutations(seed, first, last - first + 1, size)
+    start = position - first * size
+    return order[start : start + count].astype(np.int32)
+
+
+def random_flips(
+    seed: int, position: int, count: int
+) -> tuple[Bool[np.ndarray, ' count'], Bool[np.ndarray, ' count']]:
+    """Two independent fair coins for each position."""
+    bits = _hash(seed, _FLIP, np.arange(position, position + count))
+    return (bits >> np.uint64(63)).astype(bool), ((bits >> np.uint64(62)) & np.uint64(1)).astype(bool)

@@ -1,0 +1,91 @@
+"""Turns a folder of files into a data set: `python -m input_pipeline.prepare --help`."""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from input_pipeline import flags
+from input_pipeline.builder import Target, WriteOptions, write_dataset
+from input_pipeline.catalogue import default_data_dir, prepare_catalogue, prepare_phantom
+from input_pipeline.errors import DataError, Refusals
+from input_pipeline.phantom import PhantomOptions
+from input_pipeline.readers import READERS
+from input_pipeline.records import ReaderOptions
+from input_pipeline.report import describe, next_step
+from input_pipeline.splits import SplitFractions
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit status: 0, 1 for bad input, 130 when interrupted.
+
+    Args:
+      arguments: flags without the program's name; None for those of the process.
+    """
+    options = flags.parse(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    begin = time.monotonic()
+    try:
+        _prepare(options)
+    except DataError as error:
+        print(f'prepare: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('prepare: interrupted; nothing was kept.', file=sys.stderr)
+        return 130
+    print(f'Prepared in {time.monotonic() - begin:.1f} s. {next_step(options.name)}')
+    return 0
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    """Dispatches on the source and prints the closing summary."""
+    target = Target(options.name, options.data_dir or default_data_dir(), options.overwrite)
+    if options.source == 'catalogue':
+        for split, count in prepare_catalogue(target).items():
+            print(f'{split:<12}{count:>10} images')
+        return
+    target.check_free()
+    write = WriteOptions(
+        SplitFractions(options.validation_fraction, options.test_fraction),
+        options.channels,
+        options.percentiles,
+        _recorded(options),
+    )
+    if options.source == 'phantom':
+        fields = ('count', 'size', 'modalities', 'seed', 'images_per_patient')
+        phantom = PhantomOptions(**{field: getattr(options, field) for field in fields})
+        summary = prepare_phantom(target, phantom, write)
+    else:
+        summary = _prepare_files(options, target, write)
+    print(describe(summary, target.folder))
+
+
+def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOptions) -> dict[str, Any]:
+    reader = ReaderOptions(
+        modality=options.modality,
+        percentiles=options.percentiles,
+        pixel_limit=options.pixel_limit,
+        axis=options.axis,
+        patient_pattern=options.patient_pattern,
+    )
+    refusals = Refusals(skip=options.on_error == 'skip')
+    print(f'Looking through {options.path} ...', flush=True)
+    items = READERS[options.source](options.path, reader, refusals)
+    return write_dataset(items, target, write, refusals)
+
+
+def _recorded(options: argparse.Namespace) -> dict[str, Any]:
+    """Flags kept in the summary, so that a set can be prepared again; where it lay stays private."""
+    values = {name: value for name, value in vars(options).items() if name not in ('data_dir', 'overwrite')}
+    return {name: value.name if name == 'path' and value else value for name, value in values.items()}
+
+
+if __name__ == '__main__':
+    sys.exit(main())

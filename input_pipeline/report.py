@@ -1,0 +1,69 @@
+"""What `prepare` prints at its end."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_SHOWN_REFUSALS = 20
+
+
+def next_step(name: str) -> str:
+    """The command that trains on a data set."""
+    command = 'python -m gan.main --config=configs/gan/enhanced_gan.py'
+    return f'What to run next:\n  {command} --config.data.name={name} --workdir=runs/{name}'
+
+
+def describe(summary: Mapping[str, Any], folder: Path) -> str:
+    """The summary as a table for people.
+
+    Args:
+      summary: see `Summarizer.finish`.
+      folder: of the data set.
+    """
+    lines = [f'\nData set {folder.parent.name} in {folder}', '', *_counts(summary), '']
+    sizes = summary['sizes']
+    lines.append(
+        f'sizes       {_size(sizes["smallest"])} to {_size(sizes["largest"])}, mostly '
+        f'{_size(sizes["most_common"])} (height x width); {summary["channels"]} channels of {summary["dtype"]}'
+    )
+    low, high = summary['intensity_range']
+    ranks, window = summary['percentiles'], summary['window']
+    lines.append(
+        f'intensity   {low:g} to {high:g}; training percentiles {ranks[0]:g} and {ranks[1]:g} are '
+        f'{window[0]:g} and {window[1]:g}'
+    )
+    lines.append('modalities  ' + ', '.join(f'{name} {count}' for name, count in summary['modalities'].items()))
+    if summary['mask_ids'] is not None:
+        lines.append('mask ids    ' + ', '.join(map(str, summary['mask_ids'])) + ' (0 is the background)')
+    if summary['unknown_patients']:
+        lines.append(
+            'note        no patients are known, so each file counts as one: near-duplicates may be in two\n'
+            '            splits; --patient_pattern or an index.csv with a patient or split column helps.'
+        )
+    return '\n'.join(lines + _refusals(summary['refused']))
+
+
+def _counts(summary: Mapping[str, Any]) -> list[str]:
+    """Images by split and class, and patients by split."""
+    splits = list(summary['splits'])
+    rows = [['', *splits, 'all']]
+    for name, total in summary['classes'].items():
+        rows.append([name, *(summary['classes_by_split'][split].get(name, 0) for split in splits), total])
+    rows.append(['images', *summary['splits'].values(), sum(summary['splits'].values())])
+    rows.append(['patients', *summary['patients'].values(), sum(summary['patients'].values())])
+    width = max(len(str(row[0])) for row in rows)
+    return [f'{row[0]:<{width}}' + ''.join(f'{value:>12}' for value in row[1:]) for row in rows]
+
+
+def _size(size: list[int]) -> str:
+    return f'{size[0]}x{size[1]}'
+
+
+def _refusals(refused: Mapping[str, str]) -> list[str]:
+    if not refused:
+        return ['refused     none']
+    lines = [f'refused     {len(refused)} files:']
+    lines += [f'  {name}: {reason}' for name, reason in list(refused.items())[:_SHOWN_REFUSALS]]
+    if len(refused) > _SHOWN_REFUSALS:
+        lines.append(f'  ... and {len(refused) - _SHOWN_REFUSALS} more, all in summary.json')
+    return lines
