@@ -1,0 +1,6 @@
+"""Phantom: procedurally drawn CT, MR and X-ray images with anatomy, lesions and masks, decided by a seed."""
+
+from input_pipeline.phantom.dataset import PhantomOptions, scan
+from input_pipeline.phantom.drawing import draw
+
+__all__ = ['PhantomOptions', 'draw', 'scan']
