@@ -15,7 +15,7 @@ def paint_abdomen(
     """Paints the organs of the upper abdomen; returns the signed distance to the liver."""
     cavity = ribcage + 0.085
     geometry.paint(hu, torso.FAT + 10 * mottle, geometry.coverage(cavity, grid.pixel))
-    spine = (0.0, body.depth - 0.225)
+    spine = body.spine
     _paint_bowel(hu, grid, body, cavity, patient)
     _paint_spleen_and_stomach(hu, grid, body, cavity, patient)
     for side in (-1, 1):
@@ -94,16 +94,12 @@ def _paint_bowel(hu: Field, grid: Grid, body: Torso, cavity: Field, patient: np.
         geometry.paint_ellipse(layer, grid, 55 + 0.25 * body.enhancement, tuple(place), (rx, ry))
         geometry.paint_ellipse(layer, grid, 25.0, tuple(place), (rx - 0.018, ry - 0.018))
         if has_gas:
-            geometry.paint_ellipse(
-                layer, grid, -900.0, (place[0], place[1] - 0.012), (rx - 0.025, ry - 0.032)
-            )
+            geometry.paint_ellipse(layer, grid, -900.0, (place[0], place[1] - 0.012), (rx - 0.025, ry - 0.032))
         geometry.paint_ellipse(share, grid, 1.0, tuple(place), (rx, ry))
     geometry.paint(hu, layer, share * geometry.coverage(cavity + 0.02, grid.pixel))
 
 
-def paint_metastasis(
-    hu: Field, grid: Grid, liver: Field, lesion: np.random.Generator, growth: float
-) -> Field:
+def paint_metastasis(hu: Field, grid: Grid, liver: Field, lesion: np.random.Generator, growth: float) -> Field:
     """Paints a necrotic liver metastasis, darker than the liver around; returns its coverage."""
     centre = (lesion.uniform(-0.46, -0.36), lesion.uniform(-0.12, 0.10))
     radius = lesion.uniform(0.09, 0.14) * growth

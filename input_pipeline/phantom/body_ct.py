@@ -12,7 +12,7 @@ def draw_ct(patient_seed: int, slice_index: int, size: int, lesion: bool) -> tup
     patient = create_generator(patient_seed, Purpose.ANATOMY, 0)
     varied = create_generator(patient_seed, Purpose.SLICE, slice_index)
     body = torso.create_torso(patient, varied)
-    grid = geometry.create_grid(size, body.pose, texture.create_warp(patient_seed, slice_index, size, 0.017))
+    grid = geometry.create_grid(size, body.pose, texture.create_warp(patient_seed, slice_index, size, torso.WARP))
     mottle = texture.create_fractal(create_generator(patient_seed, Purpose.TEXTURE, 0), size, 12, 3)
     hu = np.full((size, size), torso.AIR, np.float32)
     torso.paint_table(hu, size)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from input_pipeline.phantom import geometry, texture, torso
-from input_pipeline.phantom.geometry import Field, Grid, Point
+from input_pipeline.phantom.geometry import Field, Grid
 from input_pipeline.phantom.torso import Torso
 
 LUNG, BLOOD = -850.0, 45.0
@@ -16,10 +16,9 @@ def paint_chest(
 ) -> Field:
     """Paints lungs, heart, great vessels and airways; returns the signed distance to the lungs."""
     heart_size = geometry.smooth_step(body.level, 0.30, 0.55) * patient.uniform(0.9, 1.12)
-    spine = (0.0, body.depth - 0.225)
     cavity = ribcage + 0.075
     geometry.paint(hu, torso.MUSCLE, geometry.coverage(ribcage + 0.03, grid.pixel))
-    middle = _mediastinum(grid, body, spine, heart_size)
+    middle = _mediastinum(grid, body, heart_size)
     lungs = geometry.smooth_difference(cavity, middle, 0.05)
     fat = np.maximum(middle, cavity)
     geometry.paint(hu, -85 + 15 * mottle, geometry.coverage(np.maximum(fat, -lungs), grid.pixel))
@@ -35,14 +34,14 @@ def paint_chest(
         _paint_heart(hu, grid, body, heart_size, patient)
     if body.level < 0.45:
         _paint_great_vessels(hu, grid, body)
-    _paint_aorta_and_sternum(hu, grid, body, spine)
+    _paint_aorta_and_sternum(hu, grid, body)
     return lungs
 
 
-def _mediastinum(grid: Grid, body: Torso, spine: Point, heart_size: float) -> Field:
+def _mediastinum(grid: Grid, body: Torso, heart_size: float) -> Field:
     """Signed distance to all that lies between the lungs."""
     x, y = grid.x, grid.y
-    front = -body.depth
+    front, spine = -body.depth, body.spine
     width = 0.035 + 0.10 * (1 - geometry.smooth_step(body.level, 0.25, 0.5))
     strip = np.maximum(np.abs(x - 0.01) - width, -y + front)
     column = geometry.ellipse(x, y, (spine[0], spine[1] + 0.02), (0.15, 0.13))
@@ -59,8 +58,7 @@ def _mediastinum(grid: Grid, body: Torso, spine: Point, heart_size: float) -> Fi
 
 def _paint_lung_vessels(hu: Field, grid: Grid, lungs: Field, patient: np.random.Generator) -> None:
     trees = [
-        texture.grow_vessels(patient, (side * 0.22, 0.03), math.pi * (side < 0), 0.125, 0.012)
-        for side in (-1, 1)
+        texture.grow_vessels(patient, (side * 0.22, 0.03), math.pi * (side < 0), 0.125, 0.012) for side in (-1, 1)
     ]
     share = texture.paint_vessels(grid, trees[0] + trees[1])
     geometry.paint(hu, -60.0, 0.8 * share * geometry.coverage(lungs + 0.015, 0.03))
@@ -93,10 +91,9 @@ def _paint_great_vessels(hu: Field, grid: Grid, body: Torso) -> None:
     geometry.paint_ellipse(hu, grid, blood * 1.1, (-0.125, -0.075), (0.045, 0.05))
 
 
-def _paint_aorta_and_sternum(hu: Field, grid: Grid, body: Torso, spine: Point) -> None:
-    geometry.paint_ellipse(
-        hu, grid, BLOOD + body.enhancement, (spine[0] + 0.12, spine[1] - 0.085), (0.066, 0.066)
-    )
+def _paint_aorta_and_sternum(hu: Field, grid: Grid, body: Torso) -> None:
+    spine = body.spine
+    geometry.paint_ellipse(hu, grid, BLOOD + body.enhancement, (spine[0] + 0.12, spine[1] - 0.085), (0.066, 0.066))
     geometry.paint_ellipse(hu, grid, 45.0, (spine[0] + 0.02, spine[1] - 0.14), (0.038, 0.026))
     front = -body.depth + 0.02
     geometry.paint_ellipse(hu, grid, 0.7 * torso.CORTEX * body.bone, (0.0, front), (0.115, 0.034))

@@ -62,9 +62,7 @@ def draw_dx(patient_seed: int, slice_index: int, size: int, lesion: bool) -> tup
     """Radiograph in grey levels of [0, 255], dense tissue bright, and the coverage of its opacity."""
     patient = create_generator(patient_seed, Purpose.ANATOMY, 0)
     thorax = create_thorax(patient, create_generator(patient_seed, Purpose.SLICE, slice_index))
-    grid = geometry.create_grid(
-        size, thorax.pose, texture.create_warp(patient_seed, slice_index, size, 0.015)
-    )
+    grid = geometry.create_grid(size, thorax.pose, texture.create_warp(patient_seed, slice_index, size, 0.015))
     mottle = texture.create_fractal(create_generator(patient_seed, Purpose.TEXTURE, 0), size, 10, 3)
     heart = heart_distance(grid, thorax)
     lungs = lung_distance(grid, thorax)
@@ -92,9 +90,7 @@ def lung_distance(grid: Grid, thorax: Thorax) -> Field:
     wall = thorax.width * (0.40 + 0.60 * np.sqrt(np.clip(drop, 0, 1)))
     middle = 0.10 + 0.05 * drop
     dome = (
-        thorax.base
-        + np.where(left, 0.05, 0.0)
-        + 1.0 * (outward - 0.36) ** 2 * np.where(outward > 0.36, 1.6, 0.8)
+        thorax.base + np.where(left, 0.05, 0.0) + 1.0 * (outward - 0.36) ** 2 * np.where(outward > 0.36, 1.6, 0.8)
     )
     side = geometry.smooth_difference(outward - wall, outward - middle, 0.06)
     ends = np.maximum(thorax.apex - grid.y + 1.6 * (outward - 0.27) ** 2, grid.y - dome)
@@ -152,8 +148,7 @@ def _add_heart(attenuation: Field, grid: Grid, thorax: Thorax, heart: Field) -> 
 def _add_vessels(attenuation: Field, grid: Grid, lungs: Field, patient: np.random.Generator) -> None:
     """Hila and the pulmonary vessels that spread from them."""
     trees = [
-        texture.grow_vessels(patient, (side * 0.15, -0.02), math.pi * (side < 0), 0.15, 0.013)
-        for side in (-1, 1)
+        texture.grow_vessels(patient, (side * 0.15, -0.02), math.pi * (side < 0), 0.15, 0.013) for side in (-1, 1)
     ]
     share = texture.paint_vessels(grid, trees[0] + trees[1])
     attenuation += 0.20 * share * geometry.coverage(lungs, 0.05)

@@ -45,8 +45,7 @@ class PhantomOptions:
                 0 < len(self.modalities) == len(set(self.modalities) & set(MODALITIES))
             ),
             f'seed is {self.seed}: choose a whole number from 0 to 2**64 - 1': 0 <= self.seed < 2**64,
-            f'images_per_patient is {self.images_per_patient}: choose at least 1': self.images_per_patient
-            >= 1,
+            f'images_per_patient is {self.images_per_patient}: choose at least 1': self.images_per_patient >= 1,
         }
         for message, good in checks.items():
             if not good:

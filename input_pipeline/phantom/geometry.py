@@ -52,8 +52,7 @@ class Grid:
         y = sin * centre[0] + cos * centre[1] + self.pose.shift[1]
         half, reach = self.x.shape[0] / 2, (radius + self.slack) / self.pixel + 2
         rows, columns = (
-            slice(max(0, int((c + 1) * half - reach)), max(0, int((c + 1) * half + reach) + 1))
-            for c in (y, x)
+            slice(max(0, int((c + 1) * half - reach)), max(0, int((c + 1) * half + reach) + 1)) for c in (y, x)
         )
         return rows, columns
 

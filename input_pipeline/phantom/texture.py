@@ -45,9 +45,7 @@ def grow_vessels(
         ends = tips + spread[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         segments = np.stack([tips, ends], axis=1)
         tips = np.repeat(ends, children, axis=0)
-        angles = (
-            np.repeat(angles, children) + np.tile([-0.45, 0.45], len(ends)) + rng.normal(0, 0.25, len(tips))
-        )
+        angles = np.repeat(angles, children) + np.tile([-0.45, 0.45], len(ends)) + rng.normal(0, 0.25, len(tips))
         # A slice cuts through the tree: past the hilum only pieces of it lie in the plane.
         seen = rng.random(len(ends)) < (1.0 if generation < 2 else 0.62)
         trees.append((segments[seen].astype(np.float32), radius * 0.72**generation))

@@ -11,6 +11,7 @@ from input_pipeline.phantom.geometry import Field, Grid, Point
 
 AIR, FAT, MUSCLE, MARROW, CORTEX = -1000.0, -100.0, 55.0, 230.0, 850.0
 FIELD_OF_VIEW = 380.0  # mm
+WARP = 0.017  # typical displacement of outlines, in anatomy units
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Torso:
     chest: bool
     level: float
     dome: float
+
+    @property
+    def spine(self) -> Point:
+        """Centre of the vertebral body."""
+        return 0.0, self.depth - 0.225
 
 
 def create_torso(patient: np.random.Generator, varied: np.random.Generator) -> Torso:
@@ -124,14 +130,12 @@ def paint_ribs(hu: Field, grid: Grid, torso: Torso, ribcage: Field) -> None:
     geometry.paint(hu, MARROW * torso.bone, 0.8 * geometry.coverage(distance + 0.014, grid.pixel))
 
 
-def paint_spine(hu: Field, grid: Grid, torso: Torso, mottle: Field) -> Point:
-    """Paints a vertebra with its arch, spinal canal and processes; returns the centre of its body."""
-    x, y = 0.0, torso.depth - 0.225
+def paint_spine(hu: Field, grid: Grid, torso: Torso, mottle: Field) -> None:
+    """Paints a vertebra with its arch, spinal canal and processes."""
+    x, y = torso.spine
     hard, soft = CORTEX * torso.bone, MARROW * torso.bone
     for side in (-1, 1):
-        geometry.paint_ellipse(
-            hu, grid, hard * 0.75, (x + side * 0.135, y + 0.125), (0.085, 0.028), side * 0.45
-        )
+        geometry.paint_ellipse(hu, grid, hard * 0.75, (x + side * 0.135, y + 0.125), (0.085, 0.028), side * 0.45)
         geometry.paint_ellipse(hu, grid, soft, (x + side * 0.135, y + 0.125), (0.065, 0.013), side * 0.45)
         geometry.paint_ellipse(hu, grid, MUSCLE, (x + side * 0.10, y + 0.235), (0.075, 0.055), side * -0.3)
     geometry.paint_ellipse(hu, grid, hard * 0.8, (x, y + 0.22), (0.020, 0.07))
@@ -141,4 +145,3 @@ def paint_spine(hu: Field, grid: Grid, torso: Torso, mottle: Field) -> Point:
     geometry.paint(hu, soft + 30 * torso.bone * mottle, geometry.coverage(marrow, grid.pixel))
     geometry.paint_ellipse(hu, grid, 15.0, (x, y + 0.128), (0.060, 0.044))
     geometry.paint_ellipse(hu, grid, 42.0, (x, y + 0.128), (0.034, 0.025))
-    return x, y

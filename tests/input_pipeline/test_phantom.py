@@ -25,7 +25,7 @@ def place_torso(patient_seed: int, size: int) -> tuple[torso.Torso, Grid]:
     """The anatomy that `draw('CT', patient_seed, 0, ...)` uses."""
     patient = create_generator(patient_seed, Purpose.ANATOMY, 0)
     body = torso.create_torso(patient, create_generator(patient_seed, Purpose.SLICE, 0))
-    return body, create_grid(size, body.pose, texture.create_warp(patient_seed, 0, size, 0.017))
+    return body, create_grid(size, body.pose, texture.create_warp(patient_seed, 0, size, torso.WARP))
 
 
 def find(grid: Grid, x: float, y: float, radius: float) -> np.ndarray:
@@ -127,7 +127,7 @@ def test_hounsfield_units_of_tissues_at_known_places():
         hu, _ = draw('CT', seed, 0, 256, lesion=False)
         body, grid = place_torso(seed, 256)
         assert -1010 < hu[:12, :12].mean() < -990
-        spine = body.depth - 0.225
+        spine = body.spine[1]
         assert np.percentile(hu[find(grid, 0, spine, 0.14)], 95) > 300  # cortex
         assert 100 < np.median(hu[find(grid, 0, spine, 0.05)]) < 300  # marrow
         assert 0 < np.median(hu[find(grid, 0, spine + 0.128, 0.02)]) < 80  # spinal cord
