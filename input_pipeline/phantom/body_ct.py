@@ -15,7 +15,7 @@ def draw_ct(patient_seed: int, slice_index: int, size: int, lesion: bool) -> tup
     grid = geometry.create_grid(size, body.pose, texture.create_warp(patient_seed, slice_index, size, torso.WARP))
     mottle = texture.create_fractal(create_generator(patient_seed, Purpose.TEXTURE, 0), size, 12, 3)
     hu = np.full((size, size), torso.AIR, np.float32)
-    torso.paint_table(hu, size)
+    torso.paint_table(hu)
     ribcage = torso.paint_wall(hu, grid, body, mottle)
     paint_region = chest_ct.paint_chest if body.chest else abdomen_ct.paint_abdomen
     organ = paint_region(hu, grid, body, ribcage, mottle, patient)

@@ -86,15 +86,16 @@ def _place_ribs(patient: np.random.Generator, varied: np.random.Generator) -> Fl
     return np.concatenate(ribs)
 
 
-def paint_table(hu: Field, size: int) -> None:
+def paint_table(hu: Field) -> None:
     """The curved carbon couch under the patient, fixed to the scanner and so free of pose and warp."""
-    still = geometry.Pose(1.0, 0.0, (0.0, 0.0))
-    flat = np.zeros((size, size), np.float32)
-    grid = geometry.create_grid(size, still, (flat, flat))
+    size = hu.shape[0]
+    pixel, top = 2 / size, int(0.7 * size)
+    steps = (np.arange(size, dtype=np.float32) + 0.5) * pixel - 1
+    x, y = np.meshgrid(steps, steps[top:])
     for drop, half, value in ((0.0, 0.008, -150.0), (0.09, 0.005, -350.0)):
-        arc = geometry.ellipse(grid.x, grid.y - drop, (0.0, -1.6), (2.6, 2.37))
-        shell = np.maximum(np.abs(arc) - half, np.abs(grid.x) - 0.78 + drop)
-        geometry.paint(hu, value, geometry.coverage(shell, grid.pixel))
+        arc = geometry.ellipse(x, y, (0.0, drop - 1.6), (2.6, 2.37))
+        shell = np.maximum(np.abs(arc) - half, np.abs(x) - 0.78 + drop)
+        geometry.paint(hu[top:], value, geometry.coverage(shell, pixel))
 
 
 def paint_wall(hu: Field, grid: Grid, torso: Torso, mottle: Field) -> Field:

@@ -94,7 +94,7 @@ def test_stored_values_map_back_to_physical_ones_without_loss():
 
 
 @pytest.mark.parametrize('modality', MODALITIES)
-@pytest.mark.parametrize('size', [8, 13, 32, 100, 129, 200])
+@pytest.mark.parametrize('size', [8, 13, 64, 129])
 def test_any_size_shows_the_same_anatomy_and_a_mask(modality: str, size: int):
     reference, reference_mask = draw(modality, 5, 0, 256, lesion=True)
     image, mask = draw(modality, 5, 0, size, lesion=True)
@@ -170,7 +170,7 @@ def test_masks_cover_lesions_that_can_be_seen(modality: str, size: int):
 
 @pytest.mark.parametrize('modality', MODALITIES)
 def test_a_lesion_changes_the_image_where_its_mask_is_and_little_elsewhere(modality: str):
-    for seed in range(12):
+    for seed in range(8):
         diseased, mask = draw(modality, seed, 0, 64, lesion=True)
         healthy, empty = draw(modality, seed, 0, 64, lesion=False)
         change = np.abs(diseased - healthy)
@@ -182,12 +182,12 @@ def test_a_lesion_changes_the_image_where_its_mask_is_and_little_elsewhere(modal
 @pytest.mark.parametrize('modality', MODALITIES)
 def test_slices_of_a_patient_resemble_each_other_more_than_other_patients(modality: str):
     images = np.stack(
-        [draw(modality, seed, number, 32, lesion=False)[0].ravel() for seed in range(16) for number in (0, 1)]
+        [draw(modality, seed, number, 32, lesion=False)[0].ravel() for seed in range(12) for number in (0, 1)]
     )
     images -= images.mean(axis=0)  # what all patients have in common
     correlation = np.corrcoef(images)
-    same = correlation[np.arange(0, 32, 2), np.arange(1, 32, 2)]
-    patients = np.arange(32) // 2
+    same = correlation[np.arange(0, 24, 2), np.arange(1, 24, 2)]
+    patients = np.arange(24) // 2
     other = correlation[patients[:, None] != patients[None, :]]
     assert np.median(same) > np.percentile(other, 90)
     assert same.max() < 0.999
