@@ -1,0 +1,209 @@
+"""One DICOM file: its header, checked before anything is decoded, and its frames one by one."""
+
+import logging
+import math
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pydicom
+from jaxtyping import Num
+from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.pixels import apply_color_lut, apply_modality_lut, iter_pixels, pixel_array
+from pydicom.pixels.utils import get_expected_length
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from input_pipeline.errors import DataError
+from input_pipeline.readers.pixels import check_size
+from input_pipeline.records import Dtype
+
+logging.getLogger('pydicom').setLevel(logging.CRITICAL)  # its tracebacks; refusals say what was wrong
+
+_PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # Float Pixel Data, Double Float Pixel Data, Pixel Data
+_ENCAPSULATED = 0xFFFFFFFF  # the length that compressed pixel data declare
+_NOT_IMAGES = {'SEG': 'a segmentation'}
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file starts as DICOM does, with the preamble or (as old archives have it) without."""
+    with path.open('rb') as file:
+        start = file.read(132)
+    groups = (int.from_bytes(start[:2], order) for order in ('little', 'big'))
+    return start[128:] == b'DICM' or (len(start) > 8 and any(group in (0x0002, 0x0008) for group in groups))
+
+
+def read_header(path: Path, pixel_limit: int) -> pydicom.Dataset:
+    """All elements before the pixels, of an object that holds an image.
+
+    Raises:
+      DataError: unreadable, no pixels, too many, or fewer bytes than they need.
+    """
+    found: dict[str, int] = {}
+
+    def at_pixels(tag: Any, _representation: str | None, length: int) -> bool:
+        if tag in _PIXELS:
+            found['length'] = length
+        return bool(found)
+
+    try:
+        with path.open('rb') as file:
+            _check_inflated_size(path, file, pixel_limit)
+            header = read_partial(file, at_pixels, force=True)
+            start = file.tell() + (8 if header.original_encoding[0] else 12)  # past tag, type and length
+    except DataError:
+        raise
+    except Exception as error:  # pydicom raises many kinds on damaged bytes
+        raise DataError(f'is not readable as DICOM ({type(error).__name__}: {error})') from error
+    modality = str(header.get('Modality') or 'unknown modality')
+    if not found or not header.get('Rows') or not header.get('Columns'):
+        raise DataError(f'holds no pixels ({modality})')
+    if modality in _NOT_IMAGES:
+        raise DataError(f'holds {_NOT_IMAGES[modality]}, not an image')
+    check_size(header.Rows * header.Columns * frame_count(header), pixel_limit)
+    length = found['length']
+    if length != _ENCAPSULATED:
+        _check_length(header, length, path.stat().st_size - start)
+    return header
+
+
+def _check_inflated_size(path: Path, file: BinaryIO, pixel_limit: int) -> None:
+    """Refuses a deflated file that would not fit in memory: pydicom inflates such files whole."""
+    start = file.read(1024)
+    file.seek(0)
+    if DeflatedExplicitVRLittleEndian.encode() not in start:
+        return
+    allowed = 8 * pixel_limit + 2**24
+    file.seek(144 + read_file_meta_info(path).FileMetaInformationGroupLength)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    while chunk := inflater.unconsumed_tail or file.read(2**16):
+        allowed -= len(inflater.decompress(chunk, 2**20))
+        if allowed < 0:
+            raise DataError('inflates to more than the pixel limit allows; if it is genuine, raise --pixel_limit')
+    file.seek(0)
+
+
+def _check_length(header: pydicom.Dataset, declared: int, available: int) -> None:
+    try:
+        needed = get_expected_length(header, 'bytes')
+    except Exception as error:  # an element is missing, or of the wrong kind
+        raise DataError(f'does not describe its pixels ({type(error).__name__}: {error})') from error
+    is_deflated = _transfer_syntax(header) == DeflatedExplicitVRLittleEndian
+    length = declared if is_deflated else min(declared, available)
+    if length < needed:
+        raise DataError(f'is truncated: its pixels need {needed} bytes, the file has {length}')
+
+
+def _transfer_syntax(header: pydicom.Dataset) -> UID:
+    """The file's transfer syntax, or the uncompressed one that its header was read with."""
+    declared = header.file_meta.get('TransferSyntaxUID')
+    if declared:
+        return declared
+    is_implicit, is_little_endian = header.original_encoding
+    if is_implicit:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian
+
+
+def frame_count(header: pydicom.Dataset) -> int:
+    """Number of frames; 1 where the header does not say."""
+    return max(1, int(header.get('NumberOfFrames') or 1))
+
+
+def functional(header: pydicom.Dataset, frame: int, macro: str, keyword: str) -> Any:
+    """A value of one frame: from its own functional group, the shared one, or the top level (or None).
+
+    Source: DICOM PS3.3, C.7.6.16 (multi-frame functional groups).
+    """
+    own = (header.get('PerFrameFunctionalGroupsSequence') or [])[frame : frame + 1]
+    for group in (*own, *(header.get('SharedFunctionalGroupsSequence') or [])):
+        for item in group.get(macro) or []:
+            if item.get(keyword) is not None:
+                return item.get(keyword)
+    return header.get(keyword)
+
+
+def rescale(header: pydicom.Dataset, frame: int) -> tuple[float, float]:
+    """Slope and intercept to Hounsfield, gray, or the scanner's own units."""
+    if header.get('ModalityLUTSequence') or header.SamplesPerPixel > 1:
+        return 1.0, 0.0
+    if header.get('DoseGridScaling'):
+        return float(header.DoseGridScaling), 0.0
+    slope, intercept = (
+        functional(header, frame, 'PixelValueTransformationSequence', keyword)
+        for keyword in ('RescaleSlope', 'RescaleIntercept')
+    )
+    return float(1 if slope is None else slope), float(0 if intercept is None else intercept)
+
+
+def stored_as(header: pydicom.Dataset) -> tuple[Dtype, int]:
+    """The type its images are stored in, and their channels."""
+    channels = 3 if header.SamplesPerPixel > 1 or _is_palette(header) else 1
+    bits = header.BitsAllocated
+    if _is_palette(header):
+        entries = header.RedPaletteColorLookupTableDescriptor[0] or 2**16
+        data = header.get('RedPaletteColorLookupTableData')
+        bits = len(data) * 8 // entries if data else header.RedPaletteColorLookupTableDescriptor[2]
+    elif header.get('ModalityLUTSequence'):
+        bits = header.ModalityLUTSequence[0].LUTDescriptor[2]
+    return ('uint8' if bits <= 8 else 'uint16' if bits <= 16 else 'float32'), channels
+
+
+def _is_palette(header: pydicom.Dataset) -> bool:
+    return header.PhotometricInterpretation == 'PALETTE COLOR'
+
+
+def read_frames(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray, 'height width channel']]:
+    """Stored values frame by frame, so that memory holds one: luminance and palettes as RGB.
+
+    Raises:
+      DataError: a decoder is missing, or the pixels are truncated or damaged.
+    """
+    try:
+        frames = _iterate(path, header)
+        count = 0
+        for frame in frames:
+            if _is_palette(header):
+                frame = apply_color_lut(frame, header)[..., :3]
+            elif header.get('ModalityLUTSequence'):
+                frame = apply_modality_lut(frame, header)
+            yield frame if frame.ndim == 3 else frame[..., np.newaxis]
+            count += 1
+    except Exception as error:
+        raise DataError(f'its pixels cannot be decoded ({_first_reason(error)})') from error
+    if count < frame_count(header):
+        raise DataError(f'is truncated: it has {count} of {frame_count(header)} frames')
+
+
+def _iterate(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray, 'height width *channel']]:
+    syntax = _transfer_syntax(header)
+    is_as_declared = header.original_encoding == (syntax.is_implicit_VR, syntax.is_little_endian)
+    if syntax == DeflatedExplicitVRLittleEndian or not is_as_declared:
+        return iter_pixels(pydicom.dcmread(path, force=True))  # the whole file, as frames cannot be found in it
+    if frame_count(header) == 1:  # iter_pixels of pydicom 3.0 fails on JPEG 2000 of the wrong sign
+        return iter([pixel_array(path, transfer_syntax_uid=syntax)])
+    return iter_pixels(path, transfer_syntax_uid=syntax)
+
+
+def _first_reason(error: Exception) -> str:
+    return ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
+
+
+def millimetres(header: pydicom.Dataset) -> tuple[float, float, float]:
+    """Spacing of rows, columns and (as far as one file tells) slices; 0 where unknown.
+
+    For projection images without PixelSpacing, that at the detector.
+    """
+    macro = 'PixelMeasuresSequence'
+    plane = functional(header, 0, macro, 'PixelSpacing') or header.get('ImagerPixelSpacing') or (0, 0)
+    between = functional(header, 0, macro, 'SpacingBetweenSlices')
+    between = between or functional(header, 0, macro, 'SliceThickness') or 0
+    values = (float(plane[0]), float(plane[1]), abs(float(between)))
+    return values if all(math.isfinite(value) for value in values) else (0.0, 0.0, 0.0)
