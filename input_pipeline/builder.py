@@ -69,7 +69,7 @@ class Target:
           DataError: when there is a set of this name that must not be replaced.
         """
         if self.folder.exists() and not self.overwrite:
-            raise DataError(f'data set {self.name!r} is in {self.folder.parent} already: --overwrite replaces it.')
+            raise DataError(f'{self.folder.parent}: this data set exists already; --overwrite replaces it.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _write_files(
                 refusals.add(item.key, str(error))
         writer.close()
     _check_result(summarizer, refusals)
-    unknown_patients = all(item.patient == item.key for item in items)
+    unknown_patients = all(item.patient == item.key and item.split is None for item in items)
     summary = summarizer.finish(writer.has_masks, unknown_patients, refusals.reasons, options.recorded)
     summary['files'] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')

@@ -64,6 +64,12 @@ class Split:
         return tuple(self.features['label'].names) if 'label' in self.features else ()
 
     @property
+    def dataset_window(self) -> tuple[float, float] | None:
+        """Percentiles of the training split, ascending, in physical units; None where they are not known."""
+        window = self.summary.get('window')
+        return None if window is None else (window[0], window[1])
+
+    @property
     def stored_dtype(self) -> np.dtype:
         """Type of the stored images."""
         return np.dtype(self.features['image'].np_dtype)
@@ -126,9 +132,9 @@ class Decoder:
         """
         with reading(self.split.folder):
             stored = self.split.features.deserialize_example_np(self.split.records[index])
-            arrays = {'image': self._image(stored)}
-            if self.preprocessing.mask_classes:
-                arrays['mask'] = self._mask(stored['mask'])
+        arrays = {'image': self._image(stored)}
+        if self.preprocessing.mask_classes:
+            arrays['mask'] = self._mask(stored['mask'])
         for name, array in arrays.items():
             while array.shape[0] > resolution:
                 array = halve(array[None])[0]
@@ -141,7 +147,7 @@ class Decoder:
         intensity = float(low), float(high)
         darkest, brightest = stored.get('window', intensity)
         volume = float(darkest), float(brightest)
-        window = resolve_window(self.preprocessing, intensity, volume, self.split.summary.get('window'))
+        window = resolve_window(self.preprocessing, intensity, volume, self.split.dataset_window)
         return preprocess_image(image, intensity, window, self.preprocessing)
 
     def _mask(self, ids: np.ndarray) -> np.ndarray:

@@ -172,6 +172,6 @@ def encode_record(record: Record, item: Item, storage: Storage) -> Encoded:
         width=image.shape[1],
         extremes=(ends[0], ends[1]),
         samples=(low + step * image.reshape(-1)[spread]).astype(np.float32),
-        mask_ids=None if record.mask is None else tuple(np.unique(record.mask).tolist()),
+        mask_ids=None if record.mask is None else tuple(np.flatnonzero(np.bincount(record.mask.ravel())).tolist()),
         digest=_digest(fields, image, record.mask),
     )

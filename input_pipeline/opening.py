@@ -25,7 +25,9 @@ def _intensity(split: Split, preprocessing: Preprocessing) -> tuple[float, float
         window = split.summary['stored_range']
         return None if window is None else (window[0], window[1])
     fixed = preprocessing.window
-    window = split.summary['window'] if isinstance(fixed, str) else fixed
+    window = split.dataset_window if isinstance(fixed, str) else fixed
+    if window is None:
+        return None
     return (window[1], window[0]) if descending == 'all' else (window[0], window[1])
 
 
@@ -40,9 +42,10 @@ def _check_fits(split: Split, preprocessing: Preprocessing) -> None:
     channels = split.features['image'].shape[-1]
     if channels != preprocessing.channels and {channels, preprocessing.channels} != {1, 3}:
         raise DataError(f'{name} has images of {channels} channels, which cannot become {preprocessing.channels}.')
-    if preprocessing.mask_classes:
+    mask_classes = preprocessing.mask_classes
+    if mask_classes:
         if 'mask' not in split.features:
-            raise DataError(f'{name} has no masks, but mask_classes is {preprocessing.mask_classes}; set it to 0.')
+            raise DataError(f'{name} has no masks, but mask_classes is {mask_classes}; set it to 0.')
         highest = max(split.summary.get('mask_ids') or [0])
         if highest > mask_classes:
             raise DataError(

@@ -185,6 +185,8 @@ def _centre(
     image: Shaped[np.ndarray, 'height width channels'], resolution: int
 ) -> Shaped[np.ndarray, 'resolution resolution channels']:
     """Pads with zeros on both sides, the odd line below and to the right."""
+    if image.shape[:2] == (resolution, resolution):
+        return image
     spare = [resolution - size for size in image.shape[:2]]
     return np.pad(image, [(size // 2, size - size // 2) for size in spare] + [(0, 0)])
 

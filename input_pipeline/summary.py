@@ -124,7 +124,7 @@ class Summarizer:
 
         Args:
           has_masks: whether records have masks.
-          unknown_patients: whether every item is its own patient for want of knowledge.
+          unknown_patients: whether the splits were hashed without knowing any patient.
           refused: see `Refusals.reasons`.
           options: what the user asked for, kept to be read again.
         """

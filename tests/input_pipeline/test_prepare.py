@@ -1,0 +1,155 @@
+"""The command: its messages, its exit codes, and that it leaves nothing half-done."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from input_pipeline import catalogue
+from input_pipeline.prepare import main
+from tests.input_pipeline.items import random_images
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder per class, twelve patients with two pictures each."""
+    folder = tmp_path / 'pictures'
+    for number, image in enumerate(random_images(24, (9, 7, 1), np.uint8)):
+        path = folder / ('healthy', 'ill')[number % 2] / f'p{number // 2:02d}_{number}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image)
+    return folder
+
+
+def _arguments(folder, *more, name='small'):
+    data_dir = folder.parent / 'data'
+    return ['--source=image_folder', f'--path={folder}', f'--name={name}', f'--data_dir={data_dir}', *more]
+
+
+def test_folder_becomes_a_data_set(pictures, capsys):
+    assert main(_arguments(pictures, '--modality=DX', r'--patient_pattern=(p\d+)_')) == 0
+    output = capsys.readouterr().out
+    summary = json.loads((pictures.parent / 'data/small/1.0.0/summary.json').read_text())
+    assert sum(summary['splits'].values()) == 24
+    assert sum(summary['patients'].values()) == 12
+    assert summary['modalities'] == {'DX': 24}
+    assert summary['options']['path'] == 'pictures'  # where it lay is nobody's business
+    for text in ('healthy', 'images', 'patients', '9x7', 'DX 24', 'refused     none', 'no patients are known'):
+        assert (text in output) == (text != 'no patients are known'), text
+    assert 'python -m gan.main --config=configs/gan/enhanced_gan.py --config.data.name=small' in output
+
+
+def test_unknown_patients_are_pointed_out(pictures, capsys):
+    assert main(_arguments(pictures)) == 0
+    assert 'no patients are known' in capsys.readouterr().out
+
+
+def test_bad_file_stops_or_is_listed(pictures, capsys):
+    (pictures / 'ill' / 'broken.png').write_bytes(b'no image')
+    assert main(_arguments(pictures)) == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith('prepare: ill/broken.png')
+    assert '--on_error=skip' in message
+    assert not (pictures.parent / 'data').exists()
+    assert main(_arguments(pictures, '--on_error=skip')) == 0
+    assert 'refused     1 files:\n  ill/broken.png: ' in capsys.readouterr().out
+
+
+def test_existing_set_needs_overwrite(pictures, capsys):
+    assert main(_arguments(pictures)) == 0
+    assert main(_arguments(pictures)) == 1
+    assert 'exists already; --overwrite replaces it' in capsys.readouterr().err
+    assert main(_arguments(pictures, '--overwrite')) == 0
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        (['--modalty=CT'], 'unknown argument --modalty, did you mean --modality?'),
+        (['--on_eror=skip'], 'unknown argument --on_eror, did you mean --on_error?'),
+        (['--axis=3'], 'argument --axis: invalid choice: 3'),
+        (['--percentiles=5'], "argument --percentiles: invalid pair of percentiles like 0.5,99.5 value: '5'"),
+        (['--percentiles=99,1'], 'invalid pair of percentiles'),
+        (['--channels=0'], 'invalid count of at least 1'),
+    ],
+)
+def test_wrong_flags_exit_with_one_sentence(pictures, capsys, more, message):
+    with pytest.raises(SystemExit) as exit_:
+        main(_arguments(pictures, *more))
+    assert message in exit_.value.code
+    assert '\n' not in exit_.value.code
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--source=image_folder', '--name=x'], '--source=image_folder needs --path'),
+        (['--source=phantom', '--name=x', '--path=.'], '--source=phantom takes no --path'),
+        (['--source=folder', '--name=x'], 'argument --source: invalid choice'),
+        (['--source=phantom'], 'required: --name'),
+    ],
+)
+def test_missing_flags_exit_with_one_sentence(arguments, message):
+    with pytest.raises(SystemExit, match=message):
+        main(arguments)
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        (['--name=Bad-Name'], "'Bad-Name' is not a name"),
+        (['--test_fraction=1.0'], 'must together be below 1'),
+        (['--path=/nowhere/at/all'], '/nowhere/at/all'),
+    ],
+)
+def test_bad_values_exit_with_1(pictures, capsys, more, message):
+    assert main(_arguments(pictures, *more)) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_phantom_needs_no_files(tmp_path, capsys):
+    arguments = ['--source=phantom', '--name=phantom', f'--data_dir={tmp_path}', '--count=12', '--size=16']
+    assert main([*arguments, '--modalities=CT,MR', '--images_per_patient=1']) == 0
+    summary = json.loads((tmp_path / 'phantom/1.0.0/summary.json').read_text())
+    assert summary['modalities'] == {'CT': 6, 'MR': 6}
+    assert summary['options']['phantom']['modalities'] == ['CT', 'MR']
+    assert main([*arguments, '--overwrite', '--modalities=CT,US']) == 1
+    assert 'CT, MR, DX' in capsys.readouterr().err
+
+
+def test_catalogue_without_tensorflow_says_what_to_install(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(catalogue.importlib.util, 'find_spec', lambda name: None)
+    assert main(['--source=catalogue', '--name=cifar10', f'--data_dir={tmp_path}']) == 1
+    assert 'pip install "enhanced-gan[catalogue]"' in capsys.readouterr().err
+
+
+def test_default_folder_is_that_of_tfds(monkeypatch, tmp_path):
+    monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
+    assert catalogue.default_data_dir() == tmp_path
+    monkeypatch.delenv('TFDS_DATA_DIR')
+    assert str(catalogue.default_data_dir()).endswith('/tensorflow_datasets')
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_stopping_leaves_nothing(tmp_path, number):
+    data_dir = tmp_path / 'data'
+    command = [sys.executable, '-m', 'input_pipeline.prepare', '--source=phantom', '--name=phantom']
+    command += [f'--data_dir={data_dir}', '--count=100000', '--size=64']
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob('*.array_record*')) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert error.splitlines()[-1] == 'prepare: interrupted; nothing was kept.'
+    assert 'Traceback' not in error
+    assert not data_dir.exists()
