@@ -1,6 +1,7 @@
 """Arrays in .npy and .npz files, mapped into memory as they are read, and never unpickled."""
 
 import contextlib
+import io
 import math
 import shutil
 import struct
@@ -9,13 +10,14 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Literal
 
 import numpy as np
 from jaxtyping import Shaped
 
 from input_pipeline.errors import DataError
 
+_HEADER_SIZE = 2**14  # numpy refuses headers of more than 10,000 bytes
 _LOCAL_HEADER = struct.Struct('<26xHH')  # its lengths of name and extra field (ZIP APPNOTE.TXT, 4.3.7)
 
 
@@ -43,14 +45,16 @@ class StoredArray:
         with _reporting_damage():
             if member is None:
                 with path.open('rb') as file:
-                    self._read_header(file, path.stat().st_size)
+                    self._read_header(file.read(_HEADER_SIZE), path.stat().st_size)
             else:
                 with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-                    self._read_header(file, archive.getinfo(member).file_size)
+                    self._read_header(file.read(_HEADER_SIZE), archive.getinfo(member).file_size)
 
-    def _read_header(self, file: BinaryIO, available: int) -> None:
-        self.shape, fortran_order, self.dtype = _read_header(file)
-        self._order, self._offset = 'F' if fortran_order else 'C', file.tell()
+    def _read_header(self, start: bytes, available: int) -> None:
+        header = io.BytesIO(start)
+        self.shape, fortran_order, self.dtype = _read_header(header)
+        self._order: Literal['C', 'F'] = 'F' if fortran_order else 'C'
+        self._offset = header.tell()
         needed = self._offset + math.prod(self.shape) * self.dtype.itemsize
         if available < needed:
             raise DataError(f'is truncated: its header describes {needed} bytes, there are {available}')
@@ -83,7 +87,7 @@ class StoredArray:
                 inflated.flush()
                 return self._map_at(inflated, 0)
 
-    def _map_at(self, file: Path | BinaryIO, start: int) -> np.ndarray:
+    def _map_at(self, file: Path | IO[bytes], start: int) -> np.ndarray:
         return np.memmap(file, self.dtype, 'r', start + self._offset, self.shape, self._order)
 
 
@@ -106,7 +110,7 @@ def _reporting_damage() -> Iterator[None]:
         raise DataError(f'is not readable as an array ({reason})') from error
 
 
-def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _read_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from jaxtyping import Num, UInt8
+from jaxtyping import Shaped, UInt8
 
 from input_pipeline.errors import Refusals
 from input_pipeline.readers.array_sets import ImageSet, check_shapes, class_names, group, open_members
@@ -75,6 +75,7 @@ def _load(
 ) -> Iterator[Record]:
     with naming(key):
         values = np.array(image_set.images.array.values[index])
+        values = values.astype(np.uint8) if values.dtype.kind == 'b' else values
         mask = None
         if image_set.masks is not None:
             with naming(image_set.masks.source):
@@ -85,7 +86,7 @@ def _load(
 
 
 def _mask_ids(
-    values: Num[np.ndarray, 'height width *classes'], background_is_last: bool
+    values: Shaped[np.ndarray, 'height width *classes'], background_is_last: bool
 ) -> UInt8[np.ndarray, 'height width 1']:
     if values.ndim == 2 or values.shape[2] == 1:
         return class_ids(values.reshape(*values.shape[:2], 1))

@@ -205,9 +205,9 @@ def _create_items(root: Path, slices: list[Slice], options: ReaderOptions) -> It
         volumes[member.patient, member.series, member.volume].append(member)
     counts: collections.Counter[str] = collections.Counter()
     for (patient, series, _), members in sorted(volumes.items()):
-        members = _in_order(members)
-        window = VolumeWindow(root, members, options)
-        for member in members:
+        ordered = _in_order(members)
+        window = VolumeWindow(root, ordered, options)
+        for member in ordered:
             key = f'{patient}/{series}/{counts[series]:05d}'
             counts[series] += 1
             load = functools.partial(_load, root, member, key, window, options)

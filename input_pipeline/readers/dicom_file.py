@@ -184,12 +184,13 @@ def read_frames(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray,
 
 def _iterate(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray, 'height width *channel']]:
     syntax = _transfer_syntax(header)
-    is_as_declared = header.original_encoding == (syntax.is_implicit_VR, syntax.is_little_endian)
-    if syntax == DeflatedExplicitVRLittleEndian or not is_as_declared:
-        return iter_pixels(pydicom.dcmread(path, force=True))  # the whole file, as frames cannot be found in it
-    if frame_count(header) == 1:  # iter_pixels of pydicom 3.0 fails on JPEG 2000 of the wrong sign
-        return iter([pixel_array(path, transfer_syntax_uid=syntax)])
-    return iter_pixels(path, transfer_syntax_uid=syntax)
+    if frame_count(header) > 1 and syntax != DeflatedExplicitVRLittleEndian:
+        return iter_pixels(path, transfer_syntax_uid=syntax)
+    # Whole, as pydicom copes with more flaws then: headers of another encoding than declared, and JPEG 2000
+    # of the wrong sign, on which iter_pixels fails.
+    dataset = pydicom.dcmread(path, force=True)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    return iter_pixels(dataset) if frame_count(header) > 1 else iter([pixel_array(dataset)])
 
 
 def _first_reason(error: Exception) -> str:

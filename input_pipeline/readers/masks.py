@@ -1,7 +1,7 @@
 """Masks as class ids: what values a mask file may have, and what they become."""
 
 import numpy as np
-from jaxtyping import Num, UInt8
+from jaxtyping import Num, Shaped, UInt8
 
 from input_pipeline.errors import DataError
 
@@ -9,7 +9,7 @@ from input_pipeline.errors import DataError
 LARGEST_CLASS_ID = 127
 
 
-def class_ids(values: Num[np.ndarray, '*shape']) -> UInt8[np.ndarray, '*shape']:
+def class_ids(values: Shaped[np.ndarray, '*shape']) -> UInt8[np.ndarray, '*shape']:
     """Class ids, 0 the background, of a mask as a file stores it.
 
     The same rule for every mask of a data set, so one class never gets two ids: ids from 0 to 127 stay as
@@ -44,7 +44,7 @@ def drop_equal_channels(values: Num[np.ndarray, 'height width channel']) -> Num[
     return values[..., :1]
 
 
-def _is_white_only(present: Num[np.ndarray, ' count']) -> bool:
+def _is_white_only(present: Shaped[np.ndarray, ' count']) -> bool:
     foreground = present[present != 0]
     if present.dtype.kind == 'b' or len(foreground) != 1:
         return False

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -70,7 +71,7 @@ def open_volume(path: Path, pixel_limit: int) -> Volume:
         raise DataError(f'is of the kind {type(image).__name__}, not a NIfTI volume; convert it first')
     shape = _four_axes(image.shape)
     check_size(math.prod(shape[:3]), pixel_limit)
-    proxy = image.dataobj
+    proxy: Any = image.dataobj  # an ArrayProxy, which nibabel types as any array
     storage = storage_dtype(proxy.dtype)
     _check_length(Path(proxy.file_like), proxy.offset + math.prod(shape) * proxy.dtype.itemsize)
     orientation = nib.io_orientation(image.affine)
@@ -93,13 +94,12 @@ def open_volume(path: Path, pixel_limit: int) -> Volume:
 
 
 def _four_axes(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    extra = [length for length in shape[4:] if length != 1]
-    padded = (*(int(length) for length in shape[:4]), 1, 1, 1)[:4]
-    if extra or len(shape) < 2:
+    first, second, third, fourth, *extra = (*(int(length) for length in shape), 1, 1, 1, 1)
+    if len(shape) < 2 or any(length != 1 for length in extra):
         raise DataError(f'has the shape {tuple(shape)}; only images of two to four axes are read')
-    if 0 in padded:
+    if 0 in shape:
         raise DataError('holds no voxels')
-    return padded
+    return first, second, third, fourth
 
 
 def _check_length(path: Path, needed: int) -> None:

@@ -39,7 +39,7 @@ def walk(root: Path, refusals: Refusals) -> Iterator[PurePosixPath]:
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not _is_ignored(name))
         for name in [name for name in subfolders if os.path.islink(os.path.join(folder, name))]:
-            refusals.add(_relative(root, folder, name), 'is a link to a folder; copy the folder instead')
+            refusals.add(str(_relative(root, folder, name)), 'is a link to a folder; copy the folder instead')
         found += [_relative(root, folder, name) for name in names if not _is_companion(name)]
     real_root = root.resolve()
     for relative in sorted(found):

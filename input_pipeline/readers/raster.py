@@ -14,8 +14,8 @@ from input_pipeline.readers.pixels import check_size
 from input_pipeline.records import Dtype
 
 EXTENSIONS = {'.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp', '.gif'}
-_FORMATS = ('PNG', 'JPEG', 'MPO', 'TIFF', 'BMP', 'WEBP', 'GIF')  # Pillow knows others; fewer parsers, less risk
-_GREY_MODES = {'1': 'uint8', 'L': 'uint8', 'LA': 'uint8', 'I': 'float32', 'F': 'float32'}
+_FORMATS = ('PNG', 'JPEG', 'TIFF', 'BMP', 'WEBP', 'GIF')  # Pillow knows others; fewer parsers, less risk
+_GREY_MODES: dict[str, Dtype] = {'1': 'uint8', 'L': 'uint8', 'LA': 'uint8', 'I': 'float32', 'F': 'float32'}
 # Mirror rows, mirror columns, then transpose; from the Exif 2.32 tag 0x0112.
 _ORIENTATIONS = {
     2: (False, True, False),
@@ -118,7 +118,8 @@ def _describe(picture: Image.Image, pixel_limit: int) -> Header:
 
 def _is_deep(picture: Image.Image) -> bool:
     """Whether samples have 16 bits though Pillow's mode has 8."""
-    arguments = picture.tile[0].args if picture.tile else ''
+    tiles = getattr(picture, 'tile', [])
+    arguments = tiles[0].args if tiles else ''
     raw_mode = arguments if isinstance(arguments, str) else (arguments or ('',))[0]
     return ';16' in str(raw_mode)
 

@@ -1,0 +1,216 @@
+"""Images with masks: pairing by name and by index, class ids, and what is refused."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from input_pipeline.errors import DataError, Refusals
+from input_pipeline.readers import paired_folder
+from input_pipeline.readers.masks import class_ids
+from input_pipeline.records import ReaderOptions
+
+
+def _image(path, seed=0, size=(8, 6)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, size, np.uint8)).save(path)
+
+
+def _mask(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def _index(folder, header, *rows):
+    with (folder / 'index.csv').open('w', newline='') as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def _square(value, size=(8, 6), dtype=np.uint8):
+    values = np.zeros(size, dtype)
+    values[2:5, 1:4] = value
+    return values
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three images with binary masks, 0 and 255."""
+    for name in 'abc':
+        _image(tmp_path / 'images' / f'{name}.png', ord(name))
+        _mask(tmp_path / 'masks' / f'{name}.png', _square(255))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ('stored', 'ids'),
+    [
+        (_square(255), _square(1)),
+        (_square(65535, dtype=np.uint16), _square(1)),
+        (_square(1), _square(1)),
+        (_square(2), _square(2)),
+        (_square(3.0, dtype=np.float64), _square(3)),
+        (_square(True, dtype=bool), _square(1)),
+        (_square(0), _square(0)),
+    ],
+)
+def test_class_ids(stored, ids):
+    np.testing.assert_array_equal(class_ids(stored), ids)
+    assert class_ids(stored).dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    'stored',
+    [
+        _square(254),
+        _square(255) + np.eye(8, 6, dtype=np.uint8),
+        _square(-1, dtype=np.int16),
+        _square(0.5, dtype=np.float32),
+    ],
+)
+def test_grey_levels_are_no_class_ids(stored):
+    with pytest.raises(DataError, match='the mask has'):
+        class_ids(stored)
+
+
+@pytest.mark.parametrize('masks', ['masks', 'labels'])
+@pytest.mark.parametrize('ending', ['', '_mask', '_seg'])
+def test_names_pair(tmp_path, read, masks, ending):
+    for split in ('train', 'test'):
+        _image(tmp_path / split / 'images' / 'deep' / 'a.jpg')
+        _mask(tmp_path / split / masks / 'deep' / f'a{ending}.png', _square(2))
+    reading = read('paired_folder', tmp_path)
+    assert [(item.key, item.split) for item in reading.items] == [
+        ('test/images/deep/a.jpg', 'test'),
+        ('train/images/deep/a.jpg', 'train'),
+    ]
+    np.testing.assert_array_equal(reading.records[0].mask[..., 0], _square(2))
+    assert not reading.refused
+
+
+def test_one_bit_palette_and_colour_masks(folder, read):
+    Image.fromarray(_square(255)).convert('1').save(folder / 'masks' / 'a.png')
+    palette = Image.new('P', (6, 8))
+    palette.putdata(_square(2).ravel().tolist())
+    palette.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    palette.save(folder / 'masks' / 'b.png')
+    Image.fromarray(np.stack([_square(255), _square(0), _square(0)], -1)).save(folder / 'masks' / 'c.png')
+    reading = read('paired_folder', folder)
+    masks = {record.key: record.mask[..., 0] for record in reading.records}
+    np.testing.assert_array_equal(masks['images/a.png'], _square(1))
+    np.testing.assert_array_equal(masks['images/b.png'], _square(2))
+    assert 'colour picture' in reading.refused['images/c.png']
+
+
+def test_lonely_and_mismatched_files_are_refused(folder, read):
+    _image(folder / 'images' / 'lonely.png')
+    _mask(folder / 'masks' / 'nobody.png', _square(255))
+    _mask(folder / 'masks' / 'b.png', _square(255, (6, 8)))
+    (folder / 'masks' / 'c.png').write_bytes(b'no picture')
+    _image(folder / 'other' / 'x.png')
+    reading = read('paired_folder', folder)
+    assert [record.key for record in reading.records] == ['images/a.png']
+    assert reading.refused == {
+        'images/lonely.png': 'has no mask',
+        'masks/nobody.png': 'is a mask without an image',
+        'images/b.png': 'images/b.png: image and mask masks/b.png have the sizes 6x8 and 8x6; they must be equal',
+        'images/c.png': reading.refused['images/c.png'],
+        'other/x.png': 'lies outside images/ and masks or labels/',
+    }
+    assert reading.refused['images/c.png'].startswith('masks/c.png: is not a readable picture')
+
+
+def test_index_columns(folder, read):
+    _index(
+        folder,
+        ['Image', ' MASK', 'Label', 'patient', 'extra', 'split'],
+        ['images/a.png', 'masks/a.png', 'tumour', 'p1', 'x', 'Train'],
+        ['images/b.png', 'masks/b.png', '', 'p1', '', 'valid'],
+        ['images/c.png', 'masks/c.png', 'none', 'p2', '', 'guard'],
+        [],
+    )
+    items = read('paired_folder', folder).items
+    assert [(i.key, i.patient, i.split, i.label) for i in items] == [
+        ('images/a.png', 'p1', 'train', 'tumour'),
+        ('images/b.png', 'p1', 'validation', None),
+    ]
+
+
+def test_index_without_patients_takes_pattern_or_key(folder, read):
+    _index(folder, ['image', 'mask'], ['images/a.png', 'masks/a.png'], ['images/b.png', 'masks/b.png'])
+    assert [i.patient for i in read('paired_folder', folder).items] == ['images/a.png', 'images/b.png']
+    assert [i.patient for i in read('paired_folder', folder, patient_pattern='/(.)').items] == ['a', 'b']
+
+
+@pytest.mark.parametrize(
+    ('row', 'reason'),
+    [
+        (['../secret.png', 'masks/a.png'], 'leaves the folder'),
+        (['/etc/passwd', 'masks/a.png'], 'leaves the folder'),
+        (['C:\\a.png', 'masks/a.png'], 'leaves the folder'),
+        (['images\\..\\..\\secret.png', 'masks/a.png'], 'leaves the folder'),
+        (['link.png', 'masks/a.png'], 'link that leaves the folder'),
+        (['images/a.png', 'linked/secret.png'], 'link that leaves the folder'),
+        (['images/missing.png', 'masks/a.png'], 'does not exist'),
+        (['images/a.png', ''], 'has no mask'),
+        (['', 'masks/a.png'], 'has no image'),
+        (['images/b.png', 'masks/b.png'], 'a second time'),
+    ],
+)
+def test_bad_rows_are_refused(folder, tmp_path_factory, read, row, reason):
+    outside = tmp_path_factory.mktemp('outside')
+    _image(outside / 'secret.png')
+    _image(folder.parent / 'secret.png')
+    (folder / 'link.png').symlink_to(outside / 'secret.png')
+    (folder / 'linked').symlink_to(outside)
+    _index(folder, ['image', 'mask'], ['images/b.png', 'masks/b.png'], row)
+    reading = read('paired_folder', folder)
+    assert [item.key for item in reading.items] == ['images/b.png']
+    assert list(reading.refused) == ['index.csv#3']
+    assert reason in reading.refused['index.csv#3']
+
+
+@pytest.mark.parametrize(
+    ('lines', 'reason'),
+    [
+        ([['picture', 'mask'], ['a', 'b']], 'needs the columns image and mask'),
+        ([['image', 'mask', 'Mask'], ['a', 'b', 'c']], 'each column once'),
+        ([['image', 'mask']], 'no rows'),
+        ([['image', 'mask', 'split'], ['images/a.png', 'masks/a.png', 'guard']], 'no row belongs to a split'),
+    ],
+)
+def test_unusable_indexes_raise(folder, read, lines, reason):
+    _index(folder, *lines)
+    with pytest.raises(DataError, match=reason):
+        read('paired_folder', folder)
+
+
+def test_neither_index_nor_folders_raises(tmp_path, read):
+    _image(tmp_path / 'images' / 'a.png')
+    with pytest.raises(DataError, match=r'needs an index\.csv'):
+        read('paired_folder', tmp_path)
+
+
+def test_brain_tumor_mri(medical_data):
+    folder = medical_data / 'brain_tumor_mri'
+    with (folder / 'index.csv').open() as file:
+        rows = {row['image']: row for row in csv.DictReader(file) if row['split'] != 'guard'}
+    items = paired_folder.scan(folder, ReaderOptions('MR', (0.5, 99.5), 2**24, 2, ''), Refusals(skip=False))
+    assert {(i.key, i.split, i.label) for i in items} == {
+        (key, {'val': 'validation'}.get(row['split'], row['split']), row['label']) for key, row in rows.items()
+    }
+    for item in items[::400]:
+        (record,) = item.load()
+        assert int(record.mask.sum()) == int(rows[item.key]['mask_pixels'])
+        with Image.open(folder / item.key) as picture:
+            np.testing.assert_array_equal(record.image[..., 0], np.asarray(picture))
+
+
+def test_hippocampus_takes_patients_and_splits_from_the_index(medical_data):
+    folder = medical_data / 'hippocampus'
+    items = paired_folder.scan(folder, ReaderOptions('MR', (0.5, 99.5), 2**24, 2, ''), Refusals(skip=False))
+    assert len(items) == 260
+    assert {item.split for item in items} == {'train', 'validation', 'test'}
+    assert items[0].patient == 'hippocampus_001'
+    classes = {int(value) for record in items[0].load() for value in np.unique(record.mask)}
+    assert classes == {0, 1, 2}
