@@ -20,7 +20,7 @@ from tensorflow_datasets.core.sequential_writer import SequentialWriter
 from tqdm import tqdm
 
 from input_pipeline.atomic import complete_folder
-from input_pipeline.errors import DataError, Refusals
+from input_pipeline.errors import DataError, Refusals, first_line
 from input_pipeline.features import Encoded, Storage, choose_storage, create_features, encode_record
 from input_pipeline.parallel import ordered_map
 from input_pipeline.records import Item
@@ -179,7 +179,7 @@ def write_dataset(
             return _write_files(folder, items, splits, storage, target, options, refusals)
     except (OSError, RuntimeError) as error:  # array_record raises RuntimeError for what the system refused
         full = getattr(error, 'errno', None) == errno.ENOSPC or 'No space left' in str(error)
-        reason = 'the disk is full' if full else str(error).splitlines()[0]
+        reason = 'the disk is full' if full else first_line(error)
         raise DataError(f'{target.folder.parent}: cannot be written ({reason}); nothing was kept.') from error
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from input_pipeline.builder import Target, WriteOptions, write_dataset
-from input_pipeline.errors import DataError, Refusals
+from input_pipeline.errors import DataError, Refusals, first_line
 from input_pipeline.phantom import PhantomOptions
 from input_pipeline.phantom import scan as scan_phantom
 from input_pipeline.splits import SplitFractions
@@ -151,16 +151,15 @@ def prepare_catalogue(target: Target) -> Mapping[str, int]:
         )
     if dataset_folder(target.name, target.data_dir) is not None and not target.overwrite:
         raise DataError(f'{target.data_dir / target.name}: this data set exists already; --overwrite replaces it.')
-    mode = 'reuse_cache_if_exists' if target.overwrite else 'reuse_dataset_if_exists'
+    modes = tfds.GenerateMode
+    mode = modes.REUSE_CACHE_IF_EXISTS if target.overwrite else modes.REUSE_DATASET_IF_EXISTS
     try:
-        builder = tfds.builder(target.name, data_dir=target.data_dir)
+        builder = tfds.builder(target.name, data_dir=target.data_dir, file_format='array_record')
     except tfds.core.DatasetNotFoundError as error:
         near = nearest(target.name, tfds.list_builders())
         raise DataError(f'the TFDS catalogue has no data set {target.name!r}.{near}') from error
     try:
-        builder.download_and_prepare(
-            file_format='array_record', download_config=tfds.download.DownloadConfig(download_mode=mode)
-        )
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=mode))
     except Exception as error:  # whatever a catalogue's own builder raises: network, disk, moved source
-        raise DataError(f'{target.name}: TFDS could not prepare it ({str(error).splitlines()[0]}).') from error
+        raise DataError(f'{target.name}: TFDS could not prepare it ({first_line(error)}).') from error
     return {split: info.num_examples for split, info in builder.info.splits.items()}

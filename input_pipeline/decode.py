@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt
 
-from input_pipeline.errors import DataError
+from input_pipeline.errors import DataError, first_line
 from input_pipeline.preprocessing import (
     Preprocessing,
     fit_mask,
@@ -27,7 +27,7 @@ _DECODED = ('image', 'mask', 'label', 'intensity', 'window')
 
 def damaged(folder: Path, error: Exception | str) -> DataError:
     """What to say about a data set whose files are not as they were written."""
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = error if isinstance(error, str) else first_line(error)
     return DataError(f'{folder}: the data set is damaged ({reason}); prepare it again with --overwrite.')
 
 
