@@ -176,6 +176,8 @@ def read_frames(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray,
                 frame = apply_modality_lut(frame, header)
             yield frame if frame.ndim == 3 else frame[..., np.newaxis]
             count += 1
+    except DataError:
+        raise
     except Exception as error:
         raise DataError(f'its pixels cannot be decoded ({_first_reason(error)})') from error
     if count < frame_count(header):
@@ -189,6 +191,8 @@ def _iterate(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray, 'h
     # Whole, as pydicom copes with more flaws then: headers of another encoding than declared, and JPEG 2000
     # of the wrong sign, on which iter_pixels fails.
     dataset = pydicom.dcmread(path, force=True)
+    if not any(tag in dataset for tag in _PIXELS):  # pydicom drops an element that ends early
+        raise DataError('is truncated: its compressed pixels end early')
     dataset.file_meta.TransferSyntaxUID = syntax
     return iter_pixels(dataset) if frame_count(header) > 1 else iter([pixel_array(dataset)])
 

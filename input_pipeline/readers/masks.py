@@ -19,7 +19,7 @@ def class_ids(values: Shaped[np.ndarray, '*shape']) -> UInt8[np.ndarray, '*shape
     Raises:
       DataError: fractions, negative values, or grey levels.
     """
-    present = np.unique(values)
+    present = _present(values)
     if present.dtype.kind == 'f' and not (np.isfinite(present).all() and (present == present.round()).all()):
         raise DataError('the mask has values that are not whole numbers; store one class id per pixel')
     if values.dtype.kind in 'bui' and _is_white_only(present):
@@ -42,6 +42,13 @@ def drop_equal_channels(values: Num[np.ndarray, 'height width channel']) -> Num[
     if (values != values[..., :1]).any():
         raise DataError('the mask is a colour picture; save one class id per pixel instead of colours')
     return values[..., :1]
+
+
+def _present(values: Shaped[np.ndarray, '*shape']) -> Shaped[np.ndarray, ' count']:
+    """The sorted values of a mask; for 8 bits by counting, which is several times as fast as np.unique."""
+    if values.dtype != np.uint8:
+        return np.unique(values)
+    return np.flatnonzero(np.bincount(values.ravel(), minlength=256)).astype(np.uint8)
 
 
 def _is_white_only(present: Shaped[np.ndarray, ' count']) -> bool:

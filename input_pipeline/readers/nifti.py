@@ -4,8 +4,8 @@ Layouts: any tree of volumes; or `images/` beside `labels/` (or `masks/`); or `i
 as the Medical Segmentation Decathlon and nnU-Net have them (`imagesTs/` without labels is left out). The
 numbers that nnU-Net appends for channels (`_0000`) do not count: they share one label and one patient.
 
-Volumes are turned to the closest RAS+ axes and cut along `ReaderOptions.axis` (0 sagittal, 1 coronal, 2 axial).
-Slices are shown as radiologists are used to: the patient's right on the left of axial and coronal slices,
+Volumes are turned to the closest RAS+ axes and cut along `ReaderOptions.axis` (0 sagittal, 1 coronal, 2
+axial). Slices are shown as radiologists are used to: the patient's right on the left of axial and coronal slices,
 anterior at the top of axial ones and on the left of sagittal ones, superior at the top of the others.
 Integers of 8 and 16 bits are kept as they are, with the header's scaling in `Record.intensity`; other types
 become physical values in float32. The window is that of the whole volume. Constant slices (empty space
@@ -35,6 +35,7 @@ from input_pipeline.readers.paths import (
 from input_pipeline.readers.pixels import check_usable, encode, percentile_window, sample
 from input_pipeline.records import Item, ReaderOptions, Record
 
+_CHANNEL = re.compile(r'_\d{4}$')
 _LABEL_FOLDERS = {'images': ('labels', 'masks'), 'imagesTr': ('labelsTr',), 'imagesTs': ('labelsTs',)}
 
 
@@ -60,7 +61,7 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
     items = []
     for image, labels in _pair(found, refusals):
         with refusing(image, refusals):
-            patient = find_patient(str(image), case_name(image))
+            patient = find_patient(str(image), case_name(image, labels))
             items.append(create_item(path, image, labels, options, patient, leading_split(image), None))
     return require_items(items, path, 'NIfTI volumes (.nii, .nii.gz)', refusals)
 
@@ -70,9 +71,10 @@ def is_nifti(relative: PurePosixPath) -> bool:
     return relative.name.lower().endswith(('.nii', '.nii.gz', '.hdr'))
 
 
-def case_name(relative: PurePosixPath) -> str:
-    """The name without extension and without nnU-Net's channel number."""
-    return re.sub(r'_\d{4}$', '', stem(relative))
+def case_name(image: PurePosixPath, labels: PurePosixPath | None) -> str:
+    """The patient a volume's name tells: its stem, without nnU-Net's channel number where its labels lack it."""
+    without_channel = _CHANNEL.sub('', stem(image))
+    return without_channel if labels is not None and stem(labels) == without_channel else stem(image)
 
 
 def _remedy(relative: PurePosixPath) -> str:
@@ -119,7 +121,7 @@ def _pair(found: list[PurePosixPath], refusals: Refusals) -> Iterator[tuple[Pure
 def _find_labels(
     image: PurePosixPath, folder: PurePosixPath, labels: dict[PurePosixPath, PurePosixPath]
 ) -> PurePosixPath | None:
-    names = [name + ending for name in (stem(image), case_name(image)) for ending in ('', *MASK_ENDINGS)]
+    names = [stem(image) + ending for ending in ('', *MASK_ENDINGS)] + [_CHANNEL.sub('', stem(image))]
     return next((labels[folder / name] for name in names if folder / name in labels), None)
 
 
@@ -160,35 +162,40 @@ def _load(
         if labels is not None:
             with naming(labels):
                 ids = read_labels(root / labels, options.pixel_limit)
-    planes = 0
+    is_empty = True
     for index in range(volume.count):
         part = f'{image}/{index:04d}' if volume.count > 1 else str(image)
         with naming(part):
-            values = volume.read(index)
-            check_usable(values)
-            units = volume.slope * sample(values).astype(np.float64) + volume.intercept
-            window = percentile_window([units], options.percentiles)
-        for place in range(values.shape[options.axis]):
-            plane = upright(values.take(place, options.axis))
-            if plane.min() == plane.max():
-                continue
-            planes += 1
-            with naming(part):
-                stored, intensity = encode(plane, volume.slope, volume.intercept)
-            yield Record(
-                key=f'{part}/{place:04d}',
-                image=stored[..., np.newaxis],
-                patient=patient,
-                modality=options.modality or 'unknown',
-                label=label,
-                mask=None if ids is None else upright(ids.take(place, options.axis))[..., np.newaxis],
-                intensity=intensity,
-                window=window,
-                spacing=_plane_spacing(volume, options.axis),
-                source=str(image),
-            )
-    if not planes:
+            for place, stored, intensity, window in _cut(volume, index, options):
+                is_empty = False
+                yield Record(
+                    key=f'{part}/{place:04d}',
+                    image=stored[..., np.newaxis],
+                    patient=patient,
+                    modality=options.modality or 'unknown',
+                    label=label,
+                    mask=None if ids is None else upright(ids.take(place, options.axis))[..., np.newaxis],
+                    intensity=intensity,
+                    window=window,
+                    spacing=_plane_spacing(volume, options.axis),
+                    source=str(image),
+                )
+    if is_empty:
         raise DataError(f'{image}: every slice along axis {options.axis} is constant; choose another --axis.')
+
+
+def _cut(
+    volume: Volume, index: int, options: ReaderOptions
+) -> Iterator[tuple[int, Real[np.ndarray, 'row column'], tuple[float, float], tuple[float, float]]]:
+    """Place, stored values, intensity and window of every slice of one volume that is not constant."""
+    values = volume.read(index)
+    check_usable(values)
+    units = volume.slope * sample(values).astype(np.float64) + volume.intercept
+    window = percentile_window([units], options.percentiles)
+    for place in range(values.shape[options.axis]):
+        plane = upright(values.take(place, options.axis))
+        if plane.min() < plane.max():
+            yield place, *encode(plane, volume.slope, volume.intercept), window
 
 
 def upright(plane: Real[np.ndarray, 'first second']) -> Real[np.ndarray, 'second first']:

@@ -44,7 +44,7 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
 
 def _create_item(root: Path, pair: Pair, options: ReaderOptions, find_patient: Callable[[str, str], str]) -> Item:
     if nifti.is_nifti(pair.image):
-        patient = pair.patient or find_patient(str(pair.image), nifti.case_name(pair.image))
+        patient = pair.patient or find_patient(str(pair.image), nifti.case_name(pair.image, pair.mask))
         return nifti.create_item(root, pair.image, pair.mask, options, patient, pair.split, pair.label)
     for file in (pair.image, pair.mask):
         if file.suffix.lower() not in EXTENSIONS:

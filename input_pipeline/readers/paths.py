@@ -114,20 +114,24 @@ def leading_split(relative: PurePosixPath) -> str | None:
 
 @contextlib.contextmanager
 def naming(source: PurePosixPath | str) -> Iterator[None]:
-    """Puts the name of the file in front of the message of a DataError."""
+    """Puts the name of the file in front of the message of a DataError; what the system refused becomes one."""
     try:
         yield
     except DataError as error:
         raise DataError(f'{source}: {error}') from error
+    except OSError as error:
+        raise DataError(f'{source}: cannot be read ({error.strerror or error})') from error
 
 
 @contextlib.contextmanager
 def refusing(source: PurePosixPath | str, refusals: Refusals) -> Iterator[None]:
-    """Turns a DataError about one file into a refusal of that file."""
+    """Turns a DataError about one file, and what the system refused, into a refusal of that file."""
     try:
         yield
     except DataError as error:
         reason = str(error)
+    except OSError as error:
+        reason = f'cannot be read ({error.strerror or error})'
     else:
         return
     refusals.add(str(source), reason)

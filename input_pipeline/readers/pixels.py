@@ -57,19 +57,24 @@ def encode(
     name = storage_dtype(values.dtype)
     if name == 'float32':
         sign = -1.0 if bright_low else 1.0
-        with np.errstate(over='ignore'):  # becomes infinity, which is refused below
-            image = (sign * (values.astype(np.float64) * slope + intercept)).astype(np.float32)
-        if not np.isfinite(image).all():
-            raise DataError('has values that float32 cannot hold (NaN, infinity, or above 3.4e38)')
-        return image, (0.0, sign)
+        return _to_float32(sign * (values.astype(np.float64) * slope + intercept)), (0.0, sign)
     lowest = 0 if values.dtype.kind in 'bu' else int(np.iinfo(values.dtype).min)
     largest = _STORED_RANGE[name]
-    # Unsigned arithmetic wraps around, so adding half the range shifts signed values without a wider copy.
-    stored = values.astype(name) - np.array(lowest).astype(name)
+    stored = values.astype(name)
+    if lowest:  # unsigned arithmetic wraps around, so half the range shifts signed values without a wider copy
+        stored -= np.array(lowest).astype(name)
     ends = slope * lowest + intercept, slope * (lowest + largest) + intercept
     if bright_low != (slope < 0):
         return largest - stored, (ends[1], ends[0])
     return stored, ends
+
+
+def _to_float32(values: Real[np.ndarray, '*shape']) -> Real[np.ndarray, '*shape']:
+    with np.errstate(over='ignore'):  # becomes infinity, which is refused
+        image = values.astype(np.float32)
+    if not np.isfinite(image).all():
+        raise DataError('has values that float32 cannot hold (NaN, infinity, or above 3.4e38)')
+    return image
 
 
 def to_physical(image: Real[np.ndarray, '*shape'], intensity: tuple[float, float]) -> Real[np.ndarray, '*shape']:
@@ -156,7 +161,24 @@ def create_record(
         label=label,
         mask=mask,
         intensity=intensity,
-        window=percentile_window([to_physical(sample(image), intensity)], options.percentiles),
+        window=_lone_window(image, intensity, options.percentiles),
         spacing=(0.0, 0.0, 0.0),
         source=source,
     )
+
+
+def _lone_window(
+    image: Real[np.ndarray, 'height width channel'],
+    intensity: tuple[float, float],
+    percentiles: tuple[float, float],
+) -> tuple[float, float]:
+    """As `percentile_window` of one ascending image; integers by counting, which is several times as fast."""
+    if image.dtype.kind == 'f':
+        return percentile_window([to_physical(sample(image), intensity)], percentiles)
+    ranks = (image.size - 1) * np.array(percentiles) / 100
+    cumulated = np.cumsum(np.bincount(image.ravel()))
+    below, above = (np.searchsorted(cumulated, edge(ranks), side='right') for edge in (np.floor, np.ceil))
+    stored = below + (above - below) * (ranks - np.floor(ranks))
+    low, high = intensity
+    darkest, brightest = low + (high - low) * stored / _STORED_RANGE[image.dtype.name]
+    return float(darkest), float(brightest)

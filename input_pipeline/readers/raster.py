@@ -1,6 +1,8 @@
 """Single pictures (PNG, JPEG, TIFF, BMP, WebP, GIF): their headers, and their pixels at full depth."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -89,17 +91,19 @@ def read_indices(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 
             raise DataError(f'cannot be decoded ({_one_line(error)})') from error
 
 
-def _open(path: Path, pixel_limit: int) -> Image.Image:
+@contextlib.contextmanager
+def _open(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
     # Pillow's own guard stops at a fixed size; the user's limit takes its place.
     Image.MAX_IMAGE_PIXELS = pixel_limit
-    try:
-        return Image.open(path, formats=_FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(
-            f'claims more pixels than the limit; if it is genuine, raise --pixel_limit ({error})'
-        ) from error
-    except Exception as error:  # decoders raise anything on damaged bytes
-        raise DataError(f'is not a readable picture ({_one_line(error)})') from error
+    with path.open('rb') as file:  # by name, Pillow 13 would map the file, and garble turned TIFFs
+        try:
+            picture = Image.open(file, formats=_FORMATS)
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise DataError(f'{_one_line(error)}; if it is genuine, raise --pixel_limit') from error
+        except Exception as error:  # decoders raise anything on damaged bytes
+            raise DataError(f'is not a readable picture ({_one_line(error)})') from error
+        with picture:
+            yield picture
 
 
 def _describe(picture: Image.Image, pixel_limit: int) -> Header:

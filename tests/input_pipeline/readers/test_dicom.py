@@ -11,8 +11,11 @@ from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, Explicit
 from input_pipeline.errors import DataError
 from input_pipeline.readers.pixels import to_physical
 
-# A file of the real folder declares explicit types and has implicit ones; pydicom says so and reads on.
-pytestmark = pytest.mark.filterwarnings('ignore:Expected explicit VR:UserWarning')
+# pydicom copes with these flaws and says so; `prepare` silences it.
+pytestmark = [
+    pytest.mark.filterwarnings('ignore:Expected explicit VR:UserWarning'),
+    pytest.mark.filterwarnings('ignore:End of file reached before delimiter:UserWarning'),
+]
 
 REFUSED = {
     'ExplVR_BigEndNoMeta.dcm': 'holds no pixels (RTPLAN)',
@@ -205,6 +208,7 @@ def test_one_damaged_slice_costs_only_itself(tmp_path, read):
     reading = read('dicom', tmp_path)
     assert {record.source for record in reading.records} == {'0', '2'}
     assert len(reading.refused) == 1
+    assert '1: is truncated' in next(iter(reading.refused.values()))
 
 
 def test_empty_slices_are_left_out_and_empty_volumes_refused(tmp_path, read):

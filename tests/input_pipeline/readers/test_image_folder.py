@@ -104,10 +104,14 @@ def test_palettes_alpha_and_animations(tmp_path, read):
 def test_exif_orientation_equals_pillows(tmp_path, read, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    _save(tmp_path / 'a.png', _noise(4, 6, 3), exif=exif)
-    (record,) = read('image_folder', tmp_path).records
+    values = _noise(4, 6)
+    _save(tmp_path / 'a.png', values, exif=exif)
+    _save(tmp_path / 'b.tif', values, exif=exif)
+    _save(tmp_path / 'c.tif', values, exif=exif, compression='tiff_deflate')
     with Image.open(tmp_path / 'a.png') as picture:
-        np.testing.assert_array_equal(record.image, np.asarray(ImageOps.exif_transpose(picture)))
+        expected = np.asarray(ImageOps.exif_transpose(picture))
+    for record in read('image_folder', tmp_path).records:
+        np.testing.assert_array_equal(record.image[..., 0], expected, err_msg=record.key)
 
 
 def test_window_is_percentiles_of_the_image(tmp_path, read):

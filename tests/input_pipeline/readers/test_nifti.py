@@ -156,6 +156,14 @@ def test_channels_of_nnunet_share_labels_and_patient(tmp_path, read):
     assert not reading.refused
 
 
+def test_numbers_of_patients_are_not_taken_for_channels(tmp_path, read):
+    for case in ('scan_0001', 'scan_0002'):
+        _save(tmp_path / 'imagesTr' / f'{case}.nii.gz', _volume())
+        _save(tmp_path / 'labelsTr' / f'{case}.nii.gz', np.ones((5, 6, 7), np.uint8))
+    assert [item.patient for item in read('nifti', tmp_path).items] == ['scan_0001', 'scan_0002']
+    assert [item.patient for item in read('nifti', tmp_path / 'imagesTr').items] == ['scan_0001', 'scan_0002']
+
+
 def test_bad_labels_are_refused(tmp_path, read):
     for case in ('good', 'shape', 'place', 'values', 'lonely'):
         _save(tmp_path / 'images' / f'{case}.nii.gz', _volume())
