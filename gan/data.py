@@ -1,12 +1,12 @@
 """The training images of a run, and what of them generation must know later."""
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
-from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -18,6 +18,7 @@ from training.errors import UserError
 from training.feed import Batches, device_feed, host_feed, place_on_devices
 
 DATA_FILE = 'data.json'
+_LOGGER = logging.getLogger(__name__)
 _GIB = 2**30
 
 
@@ -142,7 +143,7 @@ def open_feed(
             batch_size=stage.batch_size,
             sizes=sizes,
         )
-    logging.info('%s: images are read from the host, a call ahead.', stage.name)
+    _LOGGER.info('%s: images are read from the host, a call ahead.', stage.name)
     batches = images.batches(
         stage.resolution,
         position,

@@ -41,4 +41,4 @@ def _find_label(trained: TrainedGenerator, name: str | None) -> int | None:
 
 
 if __name__ == '__main__':
-    launch.run_command(main)
+    launch.run_command(main, packages=('gan',), user_errors=())

@@ -5,6 +5,7 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 SPECTRAL = 'spectral'  # the variable collection that holds the power-iteration vectors
@@ -67,10 +68,11 @@ def power_iteration(matrix: Float[Array, 'n m'], u: Float[Array, 'm']) -> Float[
 
 
 class _EqualizedLayer(nn.Module):
-    """Weights drawn from N(0, 1), scaled at run time (section 4.1), or divided by their largest singular value.
+    """Weights drawn from N(0, 1) and scaled at run time (section 4.1), or divided by their largest singular value.
 
-    Spectral normalization makes the run-time constant irrelevant (cW / sigma(cW) = W / sigma(W)), so a layer
-    has one or the other.
+    Spectral normalization makes a run-time constant irrelevant (cW / sigma(cW) = W / sigma(W)), so a layer has
+    one or the other. Weights under spectral normalization are drawn from N(0, 1 / fan_in), so that the learning
+    rates of its literature apply to them.
 
     Attributes:
       features: output channels.
@@ -84,13 +86,15 @@ class _EqualizedLayer(nn.Module):
     gain: float = HE_GAIN
     spectral: bool = False
     use_bias: bool = True
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     def _kernel(self, shape: tuple[int, ...], update_stats: bool) -> Array:
-        kernel = self.param('kernel', nn.initializers.normal(1.0), shape, jnp.float32)
+        fan_in = math.prod(shape[:-1])
+        deviation = 1 / math.sqrt(fan_in) if self.spectral else 1.0
+        kernel = self.param('kernel', nn.initializers.normal(deviation), shape, jnp.float32)
         if self.spectral:
             return (kernel / self._spectral_norm(kernel, update_stats)).astype(self.dtype)
-        return (kernel * (self.gain / math.sqrt(math.prod(shape[:-1])))).astype(self.dtype)
+        return (kernel * (self.gain / math.sqrt(fan_in))).astype(self.dtype)
 
     def _spectral_norm(self, kernel: Array, update_stats: bool) -> Float[Array, '']:
         """The largest singular value; the persistent vector moves one step when `update_stats`."""
@@ -99,9 +103,8 @@ class _EqualizedLayer(nn.Module):
 
         def initial_vector() -> Array:
             u = _unit(jax.random.normal(self.make_rng('params'), (matrix.shape[1],)))
-            for _ in range(_INITIAL_POWER_ITERATIONS):
-                u = power_iteration(constant, u)
-            return u
+            # A loop, since it compiles in a fraction of the time.
+            return jax.lax.fori_loop(0, _INITIAL_POWER_ITERATIONS, lambda _, u: power_iteration(constant, u), u)
 
         u = self.variable(SPECTRAL, 'u', initial_vector)
         if update_stats:

@@ -5,4 +5,4 @@ from input_pipeline import DataError
 from training import launch
 
 if __name__ == '__main__':
-    launch.run(train_and_evaluate, user_errors=(DataError,))
+    launch.run(train_and_evaluate, packages=('gan', 'input_pipeline'), user_errors=(DataError,))

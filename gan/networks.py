@@ -6,6 +6,7 @@ Layers are named by resolution, so the parameters of two resolutions share exact
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from gan.attention import SelfAttention
@@ -51,7 +52,7 @@ class Generator(nn.Module):
     pixel_norm: bool
     attention_resolution: int
     attention_chunk: int
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(
@@ -122,7 +123,7 @@ class Discriminator(nn.Module):
     stddev_group: int
     attention_resolution: int
     attention_chunk: int
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(

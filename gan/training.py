@@ -1,13 +1,13 @@
 """Training a progressive GAN: the schedule's stages as phases of the loop."""
 
 import functools
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
 from clu import parameter_overview
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
@@ -25,6 +25,7 @@ from training import workdir as workdirs
 from training.checkpoints import Checkpoints
 from training.phases import Phase
 
+_LOGGER = logging.getLogger(__name__)
 # Fields that decide the architecture and the position in training; a run cannot go on with others.
 FIXED_FIELDS = (
     'channels',
@@ -157,15 +158,15 @@ def _make_sample(
 def _log_start(
     config: ConfigDict, facts: training_data.DataFacts, mesh: Mesh, image_format: setup.ImageFormat
 ) -> None:
-    logging.info('%s', logs.describe_run(mesh.size))
-    logging.info('Config:\n%s', config)
+    _LOGGER.info('%s', logs.describe_run(mesh.size))
+    _LOGGER.info('Config:\n%s', config)
     for network in setup.create_networks(config, config.resolution, image_format):
         variables = jax.eval_shape(
             functools.partial(_initialise, network, config.generator.latent_size), jax.random.key(0)
         )
         table = parameter_overview.get_parameter_overview(variables['params'], include_stats=False)
-        logging.info('%s at %d x %d:\n%s', type(network).__name__, config.resolution, config.resolution, table)
-    logging.info(
+        _LOGGER.info('%s at %d x %d:\n%s', type(network).__name__, config.resolution, config.resolution, table)
+    _LOGGER.info(
         'Data: %s, %d images of %d patients, %s, classes: %s.',
         facts.name,
         facts.num_examples,
@@ -186,7 +187,7 @@ def _say_goodbye(workdir: Path, outcome: loop.Outcome, stages: tuple[Stage, ...]
     seconds = dict(outcome.seconds)
     total = max(seconds.pop('total'), 1e-9)
     shares = ', '.join(f'{name} {value / total:.1%}' for name, value in sorted(seconds.items()))
-    logging.info('%.0f s in all, of which waiting for: %s.', total, shares)
+    _LOGGER.info('%.0f s in all, of which waiting for: %s.', total, shares)
     grids = sorted((workdir / 'samples').glob('*.png'))
     seen = outcome.position.images_seen
     if outcome.stopped_by:

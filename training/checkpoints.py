@@ -1,15 +1,16 @@
 """Orbax checkpoints: asynchronous, atomic, a configured number kept, the newest readable one restored."""
 
 import dataclasses
-import logging as standard_logging
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import orbax.checkpoint as ocp
-from absl import logging
 
 from training.errors import UserError
 from training.phases import State
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,6 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int | None):
-        standard_logging.getLogger('orbax').setLevel(standard_logging.ERROR)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             create=keep is not None,
@@ -90,7 +90,7 @@ class Checkpoints:
             # Whatever a damaged file makes the reader raise, an older checkpoint may still be whole.
             except Exception as error:
                 failures.append(f'step {candidate}: {_first_line(error)}')
-                logging.warning('Checkpoint of step %d cannot be read (%s).', candidate, _first_line(error))
+                _LOGGER.warning('Checkpoint of step %d cannot be read (%s).', candidate, _first_line(error))
         if not failures:
             return None
         raise UserError(

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from training.errors import UserError
+from training.logs import log_to_screen, silence
+from training.parallel import is_first_process
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, samples and logs; goes on where it stopped.')
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, where no cluster tells it.')
@@ -21,11 +23,17 @@ _DISTRIBUTED = flags.DEFINE_bool(
 _CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhanced-gan' / 'compiled'
 
 
-def run(train: Callable[[ConfigDict, Path], None], user_errors: tuple[type[Exception], ...] = ()) -> None:
+def run(
+    train: Callable[[ConfigDict, Path], None],
+    *,
+    packages: tuple[str, ...],
+    user_errors: tuple[type[Exception], ...],
+) -> None:
     """Parses flags, sets up JAX, calls `train(config, workdir)` and exits.
 
     Args:
       train: the task.
+      packages: whose log is shown, besides this one's.
       user_errors: exceptions, besides UserError, whose message is meant for the user.
     """
     config = config_flags.DEFINE_config_file('config', help_string='Path of a config file.', lock_config=True)
@@ -36,15 +44,25 @@ def run(train: Callable[[ConfigDict, Path], None], user_errors: tuple[type[Excep
         start_jax()
         train(config.value, workdir())
 
-    logging.set_verbosity(logging.INFO)
-    run_command(main, user_errors)
+    run_command(main, packages=packages, user_errors=user_errors)
 
 
-def run_command(main: Callable[[Sequence[str]], None], user_errors: tuple[type[Exception], ...] = ()) -> None:
-    """Parses flags, calls `main(argv)` and exits: 0, or 1 with one sentence for the user, or a traceback for us."""
+def run_command(
+    main: Callable[[Sequence[str]], None],
+    *,
+    packages: tuple[str, ...],
+    user_errors: tuple[type[Exception], ...],
+) -> None:
+    """Parses flags, calls `main(argv)` and exits: 0, or 1 with one sentence for the user, or a traceback for us.
+
+    Args:
+      main: the command.
+      packages, user_errors: see `run`.
+    """
     expected = (UserError, *user_errors)
 
     def guarded(argv: Sequence[str]) -> None:
+        log_to_screen(('training', *packages))
         try:
             main(argv)
         except expected as error:
@@ -94,8 +112,8 @@ def start_jax() -> None:
         jax.distributed.initialize()
     jax.config.update('jax_compilation_cache_dir', str(_CACHE))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)
-    if jax.process_index() > 0:
-        logging.set_verbosity(logging.WARNING)
+    if not is_first_process():
+        silence()
 
 
 def _collectives_on_cpu() -> None:

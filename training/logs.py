@@ -1,8 +1,10 @@
 """What a run leaves to look at: log.txt, metrics.jsonl, TensorBoard events, curves, a progress bar."""
 
 import json
+import logging
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import jax
 import numpy as np
 import tensorboardX
 import tqdm
-from absl import logging
+from absl import logging as absl_logging
 
 METRICS_FILE = 'metrics.jsonl'
 
@@ -78,12 +80,36 @@ def read_metrics(workdir: Path) -> list[dict[str, float | int | str]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+class _AroundBars(logging.StreamHandler):
+    """Writes lines above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one record to standard error."""
+        tqdm.tqdm.write(self.format(record), file=sys.stderr)
+
+
+def log_to_screen(packages: Sequence[str]) -> None:
+    """Shows what these packages tell, and others' warnings."""
+    handler = _AroundBars()
+    handler.setFormatter(logging.Formatter('%(message)s'))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    for package in packages:
+        logging.getLogger(package).setLevel(logging.INFO)
+
+
+def silence() -> None:
+    """Shows warnings only, on all processes but the first."""
+    logging.disable(logging.INFO)
+
+
 def log_to_file(workdir: Path) -> None:
-    """Sends absl's log to workdir/log.txt as well as to the screen."""
-    handler = logging.get_absl_handler()
-    file_handler = logging.PythonHandler((workdir / 'log.txt').open('a', buffering=1))
-    file_handler.setFormatter(handler.formatter or logging.PythonFormatter())
-    logging.get_absl_logger().addHandler(file_handler)
+    """Sends the log to workdir/log.txt as well."""
+    handler = logging.FileHandler(workdir / 'log.txt')
+    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
+    logging.getLogger().addHandler(handler)
 
 
 def describe_run(mesh_size: int) -> str:
@@ -111,7 +137,8 @@ def progress_bar(total: int, initial: int, *, enabled: bool) -> tqdm.tqdm:
         unit_scale=True,
         disable=not enabled,
         dynamic_ncols=True,
-        mininterval=0.5,
+        mininterval=0.5 if sys.stderr.isatty() else 10.0,
+        smoothing=0.05,
     )
 
 

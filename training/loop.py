@@ -2,21 +2,22 @@
 
 import collections
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
-from absl import logging
 from jax.sharding import Mesh
 
 from training import logs, parallel
 from training.checkpoints import Checkpoints, Position
 from training.errors import UserError
 from training.interrupts import StopRequest, stop_on_signals
-from training.phases import CallCompiler, Phase, State, abstract_states, find_phase
+from training.phases import Compiler, Phase, State, abstract_states, find_phase
 
+_LOGGER = logging.getLogger(__name__)
 _CALLS_IN_FLIGHT = 2  # enough to keep the device busy without queueing batches without end
 
 
@@ -102,7 +103,7 @@ class _Runner:
         self._phases, self._checkpoints, self._mesh = phases, checkpoints, mesh
         self._periods, self._seed, self._sample = periods, np.uint32(seed), sample
         self._abstract = abstract_states(phases, mesh)
-        self._compiler = CallCompiler(phases, self._abstract, mesh, periods.steps_per_call)
+        self._compiler = Compiler(phases, self._abstract, mesh, periods.steps_per_call)
         self._watch = Stopwatch()
         self._state, self._position = self._start()
         first = parallel.is_first_process()
@@ -117,19 +118,16 @@ class _Runner:
         names = [phase.name for phase in self._phases]
         restored = self._checkpoints.restore(lambda position: self._abstract[names.index(position.phase)])
         if restored is None:
+            self._compiler.ahead(0)
             return self._enter(0, None), Position(0, 0, names[0])
         state, position = restored
         self._checkpoints.delete_after(position.step)
-        logging.info('Going on from step %d, %d images seen.', position.step, position.images_seen)
+        _LOGGER.info('Going on from step %d, %d images seen.', position.step, position.images_seen)
         return state, position
 
     def _enter(self, index: int, state: State | None) -> State:
-        phase = self._phases[index]
-
-        def enter(state: State | None, seed: jax.Array) -> State:
-            return phase.enter(state, jax.random.fold_in(jax.random.key(seed), index))
-
-        return self._watch.timed('growing', parallel.create_replicated, enter, self._mesh, state, self._seed)
+        enter = self._watch.timed('compile', self._compiler.enter, index)
+        return self._watch.timed('growing', jax.block_until_ready, enter(state, self._seed))
 
     def run(self, stop: StopRequest) -> Outcome:
         """All remaining phases, or up to a signal."""
@@ -157,7 +155,7 @@ class _Runner:
         stopped = False
         for number, size in enumerate(sizes):
             in_phase = (self._position.images_seen - phase.start) // phase.batch_size
-            call = self._watch.timed('compile', self._compiler.get, index, size, in_phase)
+            call = self._watch.timed('compile', self._compiler.call, index, size, in_phase)
             if number == 0:
                 self._compiler.ahead(index + 1)
             self._call(call, phase, size, feed)

@@ -5,8 +5,6 @@ single-device step into the parallel one. This is what `jax.pmap` did, in the fo
 global batch decides the mathematics, not the number of devices.
 """
 
-from collections.abc import Callable
-
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -52,11 +50,6 @@ def from_local_rows(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
 def abstract(tree: PyTree, sharding: NamedSharding) -> PyTree:
     """Shapes and types of `tree`, all under one sharding."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
-
-
-def create_replicated(create: Callable[..., PyTree], mesh: Mesh, *arguments: PyTree) -> PyTree:
-    """Computes a replicated pytree under jit, so that every process arrives at the same values."""
-    return jax.jit(create, out_shardings=replicated(mesh))(*arguments)
 
 
 def is_first_process() -> bool:

@@ -27,7 +27,7 @@ class Phase:
       name: for logs and file names.
       start, end: images seen at its two ends; whole batches apart.
       batch_size: images of the global batch.
-      enter: what the state becomes on entering: `enter(previous, key)`; nothing precedes the first phase (None).
+      enter: what the state becomes on entering: `enter(previous, key)`; None precedes the first.
       cycle: `step(state, batch, key, controls) -> (state, metrics)`, repeated in turn; mostly one function.
       controls: traced scalars by images seen before the step.
       open_feed: `open_feed(position, sizes)` yields the batches of each call from that position on.
@@ -79,8 +79,8 @@ def abstract_states(phases: Sequence[Phase], mesh: Mesh) -> list[State]:
 def make_call(pattern: tuple[Step, ...]) -> Step:
     """Returns the function that makes the steps of one call, in order.
 
-    It takes (state, batches, seed, controls, numbers) with a leading axis of steps on batches, controls and step
-    numbers. Runs of one function become a `lax.scan`; a call of a single step has no loop, because XLA runs
+    It takes (state, batches, seed, controls, numbers), with a leading axis of steps on all but the first and the
+    seed. Runs of one function become a `lax.scan`; a call of a single step has no loop, because XLA runs
     convolutions within loops very slowly on CPUs.
     """
     runs = [(step, len(list(group))) for step, group in itertools.groupby(pattern)]
@@ -98,7 +98,9 @@ def make_call(pattern: tuple[Step, ...]) -> Step:
     return call
 
 
-def _run(step: Step, length: int, state: State, xs: Any, key: PRNGKeyArray) -> tuple[State, dict[str, jax.Array]]:
+def _run(
+    step: Step, length: int, state: State, xs: Any, key: PRNGKeyArray
+) -> tuple[State, dict[str, jax.Array]]:
     def body(state: State, x: Any) -> tuple[State, dict[str, jax.Array]]:
         batch, controls, number = x
         return step(state, batch, jax.random.fold_in(key, number), controls)
@@ -118,8 +120,8 @@ def _join(collected: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
     }
 
 
-class CallCompiler:
-    """Compiles the calls of a phase; the next phase's while the present one trains.
+class Compiler:
+    """Compiles what phases need, in the background: the next phase's programs while the present one trains.
 
     Args:
       phases, abstract, mesh: the run and its states' shapes.
@@ -127,42 +129,63 @@ class CallCompiler:
     """
 
     def __init__(self, phases: Sequence[Phase], abstract: Sequence[State], mesh: Mesh, steps_per_call: int):
-        self._phases, self._abstract, self._mesh = phases, abstract, mesh
+        self._phases, self._abstract = phases, abstract
+        self._sharded, self._shared = parallel.batch_sharded(mesh), parallel.replicated(mesh)
         self._steps_per_call = steps_per_call
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix='compile')
-        self._compiled: dict[tuple, Future] = {}
+        self._executor = ThreadPoolExecutor(2, thread_name_prefix='compile')
+        self._programs: dict[Any, Future] = {}
 
     def ahead(self, index: int) -> None:
-        """Starts to compile what phase `index` will need first."""
-        if index < len(self._phases):
-            sizes = set(self._phases[index].call_sizes(self._phases[index].start, self._steps_per_call))
-            offsets = range(len(self._phases[index].cycle)) if 1 in sizes else ()
-            for size, offset in [(n, 0) for n in sizes if n > 1] + [(1, offset) for offset in offsets]:
-                self._submit(index, size, offset)
+        """Starts to compile what phase `index` will need, where there is such a phase."""
+        if index >= len(self._phases):
+            return
+        phase = self._phases[index]
+        self._submit(('enter', index), self._compile_enter, index)
+        for size in sorted(set(phase.call_sizes(phase.start, self._steps_per_call))):
+            for offset in range(len(phase.cycle)) if size == 1 else (0,):
+                self._submit_call(index, size, offset)
 
-    def get(self, index: int, size: int, step_in_phase: int) -> Step:
+    def enter(self, index: int) -> Step:
+        """The compiled `enter(previous state, seed)` of a phase; waits where it is not ready."""
+        return self._submit(('enter', index), self._compile_enter, index).result()
+
+    def call(self, index: int, size: int, step_in_phase: int) -> Step:
         """The compiled call of `size` steps, the first being `step_in_phase`; waits where it is not ready."""
-        return self._submit(index, size, step_in_phase % len(self._phases[index].cycle)).result()
+        return self._submit_call(index, size, step_in_phase % len(self._phases[index].cycle)).result()
 
     def close(self) -> None:
         """Waits for what is being compiled and drops the rest."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def _submit(self, index: int, size: int, offset: int) -> Future:
+    def _submit(self, key: Any, function: Callable, *arguments: Any) -> Future:
+        if key not in self._programs:
+            self._programs[key] = self._executor.submit(function, *arguments)
+        return self._programs[key]
+
+    def _submit_call(self, index: int, size: int, offset: int) -> Future:
         cycle = self._phases[index].cycle
         pattern = tuple(cycle[(offset + i) % len(cycle)] for i in range(size))
-        if (index, pattern) not in self._compiled:
-            self._compiled[index, pattern] = self._executor.submit(self._compile, index, pattern)
-        return self._compiled[index, pattern]
+        return self._submit((index, pattern), self._compile_call, index, pattern)
 
-    def _compile(self, index: int, pattern: tuple[Step, ...]) -> Step:
-        sharded, shared = parallel.batch_sharded(self._mesh), parallel.replicated(self._mesh)
+    def _compile_enter(self, index: int) -> Step:
+        phase = self._phases[index]
+
+        def enter(previous: State | None, seed: jax.Array) -> State:
+            return phase.enter(previous, jax.random.fold_in(jax.random.key(seed), index))
+
+        previous = self._abstract[index - 1] if index else None
+        # It runs once: what counts is that it compiles fast.
+        options = {'xla_backend_optimization_level': 0}
+        jitted = jax.jit(enter, out_shardings=self._shared, compiler_options=options)
+        return jitted.lower(previous, np.uint32(0)).compile()
+
+    def _compile_call(self, index: int, pattern: tuple[Step, ...]) -> Step:
         steps, phase = len(pattern), self._phases[index]
         batches = {
-            name: jax.ShapeDtypeStruct((steps, *a.shape), a.dtype, sharding=sharded)
+            name: jax.ShapeDtypeStruct((steps, *a.shape), a.dtype, sharding=self._sharded)
             for name, a in phase.batch.items()
         }
         controls = {name: jax.ShapeDtypeStruct((steps,), np.float32) for name in phase.controls(phase.start)}
         numbers = jax.ShapeDtypeStruct((steps,), np.int32)
-        call = jax.jit(make_call(pattern), donate_argnums=0, out_shardings=(shared, shared))
+        call = jax.jit(make_call(pattern), donate_argnums=0, out_shardings=(self._shared, self._shared))
         return call.lower(self._abstract[index], batches, np.uint32(0), controls, numbers).compile()

@@ -18,4 +18,9 @@ def get_config() -> ConfigDict:
         network.attention_resolution = 256
         network.attention_chunk = 2048
     config.discriminator.spectral_norm = True
+    # Spectral normalization bounds the discriminator's slope, so no gradient penalty is needed beside it.
+    config.loss.name = 'hinge'
+    config.loss.penalty = 'none'
+    config.loss.drift_weight = 0.0
+    config.optimizer.discriminator_learning_rate = 4e-4
     return config

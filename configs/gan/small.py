@@ -1,0 +1,35 @@
+"""Enhanced-GAN at 64x64 with narrow layers: a few thousand images on two CPU cores, in an hour or two.
+
+    python -m gan.main --config=configs/gan/small.py --workdir=runs/small --config.data.name=NAME
+
+Conditional on the data set's classes, one column of the grid for each of six. Train on with a larger
+--config.schedule.final_images in the same workdir.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.gan import enhanced_gan
+
+
+def get_config() -> ConfigDict:
+    """Narrow layers, short stages, small batches."""
+    config = enhanced_gan.get_config()
+    config.resolution = 64
+    config.conditional = True
+    config.data.phantom.size = 64
+    config.generator.latent_size = 64
+    for network in (config.generator, config.discriminator):
+        network.fmap_base = 512
+        network.fmap_max = 64
+        network.attention_chunk = 0
+    config.average.half_life = 5_000.0
+    config.average.ramp = 0.05
+    config.schedule.batch_size = {'4': 64, '8': 64, '16': 32, '32': 32, '64': 16}
+    config.schedule.fade_images = 15_000
+    config.schedule.stable_images = 15_000
+    config.schedule.final_images = 30_000
+    config.samples.columns = 6
+    config.run.log_images = 500
+    config.run.sample_images = 5_000
+    config.run.checkpoint_images = 10_000
+    return config

@@ -1,0 +1,87 @@
+"""Layers against closed forms: run-time scale, pixel norm, minibatch deviation, spectral norm, resampling."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan import layers
+
+
+def _draw(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+@pytest.mark.parametrize(('gain', 'expected'), [(layers.HE_GAIN, np.sqrt(2 / 45)), (1.0, np.sqrt(1 / 45))])
+def test_convolutions_scale_unit_weights_at_run_time(gain, expected):
+    conv = layers.Conv(7, gain=gain)
+    x = _draw(2, 6, 6, 5)
+    variables = conv.init(jax.random.key(0), x)
+    kernel = variables['params']['kernel']
+    assert kernel.shape == (3, 3, 5, 7)
+    assert abs(float(kernel.std()) - 1) < 0.15
+    assert not variables['params']['bias'].any()
+    dimensions = ('NHWC', 'HWIO', 'NHWC')
+    plain = jax.lax.conv_general_dilated(x, kernel * expected, (1, 1), 'SAME', dimension_numbers=dimensions)
+    np.testing.assert_allclose(conv.apply(variables, x), plain, rtol=1e-5, atol=1e-5)
+
+
+def test_pixel_norm_gives_unit_mean_square():
+    x = 30 * _draw(2, 3, 3, 16)
+    normal = layers.pixel_norm(x)
+    np.testing.assert_allclose(np.mean(np.square(normal), -1), 1, rtol=1e-5)
+    np.testing.assert_allclose(normal, x / np.sqrt(np.mean(np.square(x), -1, keepdims=True)), rtol=1e-5)
+
+
+def test_minibatch_stddev_is_the_mean_deviation_of_contiguous_groups():
+    x = _draw(8, 4, 4, 3)
+    extended = layers.minibatch_stddev(x, 4)
+    assert extended.shape == (8, 4, 4, 4)
+    np.testing.assert_array_equal(extended[..., :3], x)
+    for group in (slice(0, 4), slice(4, 8)):
+        np.testing.assert_allclose(extended[group, ..., 3], x[group].std(axis=0).mean(), rtol=1e-5)
+
+
+def test_minibatch_stddev_refuses_broken_groups():
+    with pytest.raises(ValueError, match='groups of 4'):
+        layers.minibatch_stddev(jnp.zeros((6, 4, 4, 1)), 4)
+
+
+def test_minibatch_stddev_of_equal_images_has_a_finite_gradient():
+    gradient = jax.grad(lambda x: layers.minibatch_stddev(x, 4).sum())(jnp.ones((4, 4, 4, 2)))
+    assert bool(jnp.isfinite(gradient).all())
+
+
+def test_spectral_norm_is_the_largest_singular_value():
+    conv = layers.Conv(12, spectral=True, use_bias=False)
+    x = _draw(1, 8, 8, 5)
+    variables = dict(conv.init(jax.random.key(1), x))
+    for _ in range(60):
+        _, moved = conv.apply(variables, x, True, mutable=[layers.SPECTRAL])
+        variables |= moved
+    kernel = np.asarray(variables['params']['kernel'])
+    sigma = np.linalg.svd(kernel.reshape(-1, 12), compute_uv=False)[0]
+    dimensions = ('NHWC', 'HWIO', 'NHWC')
+    plain = jax.lax.conv_general_dilated(x, kernel / sigma, (1, 1), 'SAME', dimension_numbers=dimensions)
+    np.testing.assert_allclose(conv.apply(variables, x), plain, rtol=1e-4, atol=1e-5)
+
+
+def test_power_iteration_moves_only_when_asked():
+    dense = layers.Dense(6, spectral=True)
+    x = _draw(3, 9)
+    variables = dense.init(jax.random.key(0), x)
+    _, still = dense.apply(variables, x, False, mutable=[layers.SPECTRAL])
+    _, moved = dense.apply(variables, x, True, mutable=[layers.SPECTRAL])
+    before = variables[layers.SPECTRAL]['u']
+    np.testing.assert_array_equal(still[layers.SPECTRAL]['u'], before)
+    expected = layers.power_iteration(variables['params']['kernel'], before)
+    np.testing.assert_allclose(moved[layers.SPECTRAL]['u'], expected, rtol=1e-6)
+    assert np.abs(moved[layers.SPECTRAL]['u'] - before).max() > 1e-6
+
+
+def test_resampling_doubles_and_averages():
+    x = np.arange(16.0, dtype=np.float32).reshape(1, 4, 4, 1)
+    down = layers.downsample(jnp.asarray(x))
+    np.testing.assert_array_equal(down[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
+    up = np.asarray(layers.upsample(down))
+    np.testing.assert_array_equal(up[0, :, :, 0], np.kron(np.asarray(down)[0, :, :, 0], np.ones((2, 2))))
