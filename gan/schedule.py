@@ -47,6 +47,12 @@ def create_stages(
     Lengths are rounded up to whole batches. `final_images` are added to the last stage. A network that does
     not grow is a schedule of one stage.
 
+    Args:
+      initial_resolution, final_resolution: of the first and the last stage.
+      batch_size: images of a global batch, by resolution: `at_4`, `at_8`, ...
+      fade_images, stable_images: length of each stage's two parts, in images.
+      final_images: see above.
+
     Raises:
       ValueError: for resolutions that are not powers of two from 4 to 1024, a resolution without a batch
         size, or lengths that are negative or leave a stage empty.
@@ -61,9 +67,9 @@ def create_stages(
     stages: list[Stage] = []
     resolution = initial_resolution
     while resolution <= final_resolution:
-        if batch_size.get(str(resolution), 0) < 1:
-            raise ValueError(f'schedule.batch_size names no batch for {resolution}x{resolution} images.')
-        batch = batch_size[str(resolution)]
+        if batch_size.get(f'at_{resolution}', 0) < 1:
+            raise ValueError(f'schedule.batch_size.at_{resolution} must be at least 1.')
+        batch = batch_size[f'at_{resolution}']
         stable = stable_images + (final_images if resolution == final_resolution else 0)
         start = stages[-1].end if stages else 0
         fade = _round_up(fade_images, batch) if stages else 0

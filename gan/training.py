@@ -58,7 +58,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     mesh, first = parallel.create_mesh(), parallel.is_first_process()
     stages = setup.create_stages_of(config)
     for stage in stages:
-        parallel.check_batch_size(mesh, stage.batch_size, f'config.schedule.batch_size.{stage.resolution}')
+        parallel.check_batch_size(mesh, stage.batch_size, f'config.schedule.batch_size.at_{stage.resolution}')
     images = training_data.open_images(config)
     facts = training_data.facts_of(images)
     facts.check_same(workdir)

@@ -1,5 +1,6 @@
 """Opening a prepared data set: does it fit what is asked of it, and which of its records are wanted."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -126,6 +127,9 @@ def open_dataset(
     """
     folder = require_dataset(name, Path(data_dir).expanduser() if data_dir else default_data_dir())
     opened = open_split(folder, split)
+    if preprocessing.window == 'auto':
+        window = 'stored' if opened.stored_dtype == np.uint8 else 'volume'
+        preprocessing = dataclasses.replace(preprocessing, window=window)
     _check_fits(opened, preprocessing)
     _check_known('class', classes, opened.classes, name)
     indices, patients = _filter(opened, split, modalities, classes)

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Shaped, UInt, UInt8
 from input_pipeline.errors import DataError
 
 FITS = ('pad', 'crop', 'resize')
-WINDOWS = ('stored', 'volume', 'dataset')
+WINDOWS = ('auto', 'stored', 'volume', 'dataset')
 # ITU-R BT.601, as Pillow's and OpenCV's conversions to grey use it.
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -21,8 +21,8 @@ class Preprocessing:
     Attributes:
       resolution: height and width of the result.
       channels: channels of the result; 3 become 1 by luminance, 1 becomes 3 by repetition.
-      window: the physical values that become the lowest and the highest: 'stored', the whole range of the
-        stored integers; 'volume', the percentiles of each volume (of each image, where it is alone);
+      window: the physical values that become the lowest and the highest: 'auto', 'stored' for 8-bit data and
+        'volume' for deeper; 'stored', the whole range of the stored integers; 'volume', the percentiles of each volume (of each image, where it is alone);
         'dataset', those of the training split; or (low, high) in physical units. Values outside are
         clipped. Images whose brightness falls with the physical value (MONOCHROME1) stay as they are
         displayed: their lowest value is the upper end of the window.

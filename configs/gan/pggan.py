@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     config.data.split = 'train'
     config.data.modalities = ()  # only these; () all
     config.data.classes = ()  # only these; () all
-    config.data.window = 'stored'  # intensities that become [-1, 1]: stored, volume, dataset or physical
+    config.data.window = 'auto'  # what becomes [-1, 1]: stored, volume, dataset, physical, or auto by depth
     config.data.window_range = (0.0, 0.0)  # low and high, for window = 'physical'
     config.data.fit = 'pad'  # images that are not square: pad or crop (aspect kept), or resize
     config.data.flip_horizontal = False  # anatomy is not symmetric
@@ -79,7 +79,7 @@ def get_config() -> ConfigDict:
     config.schedule = ConfigDict()  # in images
     config.schedule.initial_resolution = 4
     config.schedule.batch_size = {
-        '4': 128, '8': 128, '16': 128, '32': 64, '64': 32, '128': 16, '256': 8, '512': 4, '1024': 4,
+        'at_4': 128, 'at_8': 128, 'at_16': 128, 'at_32': 64, 'at_64': 32, 'at_128': 16, 'at_256': 8, 'at_512': 4, 'at_1024': 4,
     }  # fmt: skip
     config.schedule.fade_images = 600_000
     config.schedule.stable_images = 600_000

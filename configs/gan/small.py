@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
         network.attention_chunk = 0
     config.average.half_life = 5_000.0
     config.average.ramp = 0.05
-    config.schedule.batch_size = {'4': 64, '8': 64, '16': 32, '32': 32, '64': 16}
+    config.schedule.batch_size = {'at_4': 64, 'at_8': 64, 'at_16': 32, 'at_32': 32, 'at_64': 16}
     config.schedule.fade_images = 15_000
     config.schedule.stable_images = 15_000
     config.schedule.final_images = 30_000

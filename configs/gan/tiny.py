@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
         network.fmap_max = 8
         network.attention_chunk = 16
     config.average.half_life = 200.0
-    config.schedule.batch_size = {'4': 8, '8': 8, '16': 8}
+    config.schedule.batch_size = {'at_4': 8, 'at_8': 8, 'at_16': 8}
     config.schedule.fade_images = 32
     config.schedule.stable_images = 32
     config.samples.rows = 2

@@ -6,7 +6,7 @@ import pytest
 
 from gan.schedule import create_stages, fade_in, locate
 
-BATCHES = {str(4 << power): 16 for power in range(9)}
+BATCHES = {f'at_{4 << power}': 16 for power in range(9)}
 
 
 def _stages(**changes):
@@ -53,7 +53,7 @@ def test_a_network_that_does_not_grow_is_one_stage():
         ({'final_resolution': 48}, 'resolution is 48, but must be a power of two'),
         ({'final_resolution': 2048}, 'power of two from 4 to 1024'),
         ({'initial_resolution': 32}, 'initial_resolution 32 exceeds resolution 16'),
-        ({'batch_size': {'4': 8, '8': 8}}, 'names no batch for 16x16'),
+        ({'batch_size': {'at_4': 8, 'at_8': 8}}, r'batch_size\.at_16 must be at least 1'),
         ({'stable_images': 0}, 'must not be negative, nor all zero'),
     ],
 )
