@@ -38,7 +38,8 @@ class Generator(nn.Module):
       latent_size: length of the latent vectors.
       fmap_base, fmap_max: see `feature_maps`.
       pixel_norm: normalise every pixel's features after each convolution.
-      attention_resolution: attention stands before this resolution's block, on the map of half the size; 0 nowhere.
+      attention_resolution: attention stands before this resolution's block, on the map of half the size; 0
+        nowhere.
       attention_chunk: see SelfAttention.
       dtype: type of the computation; images are float32.
     """
@@ -73,7 +74,9 @@ class Generator(nn.Module):
         for resolution in _doublings(8, self.resolution):
             lower = x
             x = self._block(resolution, x, update_stats)
-        return lerp(upsample(self._to_image(self.resolution // 2, lower)), self._to_image(self.resolution, x), alpha)
+        return lerp(
+            upsample(self._to_image(self.resolution // 2, lower)), self._to_image(self.resolution, x), alpha
+        )
 
     def _first_block(self, latents: Array, labels: Array) -> Array:
         if self.num_classes:
@@ -171,9 +174,7 @@ class Discriminator(nn.Module):
         return logits
 
     def _conv(self, name: str, x: Array, features: int, update_stats: bool, kernel_size: int = 3) -> Array:
-        conv = Conv(
-            features, spectral=self.spectral_norm, dtype=self.dtype, kernel_size=kernel_size, name=name
-        )
+        conv = Conv(features, spectral=self.spectral_norm, dtype=self.dtype, kernel_size=kernel_size, name=name)
         return leaky_relu(conv(x, update_stats))
 
     def _features(self, resolution: int) -> int:

@@ -63,7 +63,9 @@ def create_stages(
     if initial_resolution > final_resolution:
         raise ValueError(f'initial_resolution {initial_resolution} exceeds resolution {final_resolution}.')
     if min(fade_images, stable_images, final_images) < 0 or stable_images + final_images == 0:
-        raise ValueError('schedule: fade_images, stable_images and final_images must not be negative, nor all zero.')
+        raise ValueError(
+            'schedule: fade_images, stable_images and final_images must not be negative, nor all zero.'
+        )
     stages: list[Stage] = []
     resolution = initial_resolution
     while resolution <= final_resolution:

@@ -77,9 +77,7 @@ def grow(old: GanState, new: GanState) -> GanState:
 
 
 def _grow_network(old: NetworkState, new: NetworkState) -> NetworkState:
-    return new.replace(
-        params=graft(old.params, new.params), model_state=graft(old.model_state, new.model_state)
-    )
+    return new.replace(params=graft(old.params, new.params), model_state=graft(old.model_state, new.model_state))
 
 
 def update_ema(ema: Params, params: Params, decay: Float[Array, ''] | float) -> Params:

@@ -109,13 +109,9 @@ def _create_phase(
         end=stage.end,
         batch_size=stage.batch_size,
         enter=enter,
-        cycle=create_cycle(
-            *networks, optimizers, setup.create_objective(config), setup.create_averaging(config)
-        ),
+        cycle=create_cycle(*networks, optimizers, setup.create_objective(config), setup.create_averaging(config)),
         controls=controls,
-        open_feed=functools.partial(
-            training_data.open_feed, images, stage, mesh, config.data.device_memory_gib
-        ),
+        open_feed=functools.partial(training_data.open_feed, images, stage, mesh, config.data.device_memory_gib),
         batch=training_data.batch_shapes(stage, image_format.all_channels),
     )
 

@@ -22,7 +22,8 @@ class Preprocessing:
       resolution: height and width of the result.
       channels: channels of the result; 3 become 1 by luminance, 1 becomes 3 by repetition.
       window: the physical values that become the lowest and the highest: 'auto', 'stored' for 8-bit data and
-        'volume' for deeper; 'stored', the whole range of the stored integers; 'volume', the percentiles of each volume (of each image, where it is alone);
+        'volume' for deeper; 'stored', the whole range of the stored integers; 'volume', the percentiles of
+        each volume (of each image, where it is alone);
         'dataset', those of the training split; or (low, high) in physical units. Values outside are
         clipped. Images whose brightness falls with the physical value (MONOCHROME1) stay as they are
         displayed: their lowest value is the upper end of the window.

@@ -39,9 +39,7 @@ class Checkpoints:
             step_format_fixed_length=9,
         )
         self._folder = folder.absolute()
-        self._manager = ocp.CheckpointManager(
-            self._folder, options=options, item_names=('state', 'position')
-        )
+        self._manager = ocp.CheckpointManager(self._folder, options=options, item_names=('state', 'position'))
 
     def save(self, state: State, position: Position) -> None:
         """Starts to write; the state may be donated as soon as this returns.
@@ -69,7 +67,9 @@ class Checkpoints:
         except (OSError, ValueError) as error:
             raise self._write_error(error) from error
 
-    def restore(self, abstract: Callable[[Position], State], step: int | None = None) -> tuple[State, Position] | None:
+    def restore(
+        self, abstract: Callable[[Position], State], step: int | None = None
+    ) -> tuple[State, Position] | None:
         """The newest checkpoint that can be read, or the one of `step`.
 
         Args:

@@ -78,8 +78,7 @@ def host_feed(
     def stack(steps: int) -> Batches:
         rows = [next(batches) for _ in range(steps)]
         return {
-            name: parallel.from_local_rows(np.stack([row[name] for row in rows]), sharding)
-            for name in rows[0]
+            name: parallel.from_local_rows(np.stack([row[name] for row in rows]), sharding) for name in rows[0]
         }
 
     with ThreadPoolExecutor(1, thread_name_prefix='feed') as executor:

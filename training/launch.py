@@ -13,7 +13,9 @@ from training.errors import UserError
 from training.logs import log_to_screen, silence
 from training.parallel import is_first_process
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, samples and logs; goes on where it stopped.')
+_WORKDIR = flags.DEFINE_string(
+    'workdir', None, 'Folder for checkpoints, samples and logs; goes on where it stopped.'
+)
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, where no cluster tells it.')
 _PROCESS_COUNT = flags.DEFINE_integer('process_count', None, 'Number of processes, with --coordinator.')
 _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Number of this process from 0, with --coordinator.')

@@ -98,9 +98,7 @@ def make_call(pattern: tuple[Step, ...]) -> Step:
     return call
 
 
-def _run(
-    step: Step, length: int, state: State, xs: Any, key: PRNGKeyArray
-) -> tuple[State, dict[str, jax.Array]]:
+def _run(step: Step, length: int, state: State, xs: Any, key: PRNGKeyArray) -> tuple[State, dict[str, jax.Array]]:
     def body(state: State, x: Any) -> tuple[State, dict[str, jax.Array]]:
         batch, controls, number = x
         return step(state, batch, jax.random.fold_in(key, number), controls)
@@ -115,8 +113,7 @@ def _join(collected: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
     """Each metric's values over all steps that have it."""
     names = {name: None for metrics in collected for name in metrics}
     return {
-        name: jax.numpy.concatenate([metrics[name] for metrics in collected if name in metrics])
-        for name in names
+        name: jax.numpy.concatenate([metrics[name] for metrics in collected if name in metrics]) for name in names
     }
 
 

@@ -46,7 +46,7 @@ def get_config() -> ConfigDict:
     config.generator.fmap_base = 8192
     config.generator.fmap_max = 512
     config.generator.pixel_norm = True
-    config.generator.attention_resolution = 0  # before this block, or the last where images stay smaller; 0 nowhere
+    config.generator.attention_resolution = 0  # before this block, or the last of smaller networks; 0 nowhere
     config.generator.attention_chunk = 0  # rows of the score matrix held at a time; 0 all
 
     config.discriminator = ConfigDict()
@@ -79,7 +79,8 @@ def get_config() -> ConfigDict:
     config.schedule = ConfigDict()  # in images
     config.schedule.initial_resolution = 4
     config.schedule.batch_size = {
-        'at_4': 128, 'at_8': 128, 'at_16': 128, 'at_32': 64, 'at_64': 32, 'at_128': 16, 'at_256': 8, 'at_512': 4, 'at_1024': 4,
+        'at_4': 128, 'at_8': 128, 'at_16': 128, 'at_32': 64, 'at_64': 32,
+        'at_128': 16, 'at_256': 8, 'at_512': 4, 'at_1024': 4,
     }  # fmt: skip
     config.schedule.fade_images = 600_000
     config.schedule.stable_images = 600_000

@@ -1,6 +1,6 @@
 """A few seconds of Enhanced-GAN up to 16x16 on few phantoms, for tests of the machinery, not of the pictures.
 
-    python -m gan.main --config=configs/gan/tiny.py --workdir=runs/tiny
+python -m gan.main --config=configs/gan/tiny.py --workdir=runs/tiny
 """
 
 from ml_collections import ConfigDict

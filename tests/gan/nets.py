@@ -43,8 +43,10 @@ def create_objective(name='wasserstein', penalty='gradient', every=1):
 def create_batch(resolution=8, *, count=8, channels=1, num_classes=0, seed=0):
     generator = np.random.default_rng(seed)
     return {
-        'image': generator.uniform(-1, 1, (count, resolution, resolution, channels)).astype(np.float32),
-        'label': (np.arange(count) % max(num_classes, 1)).astype(np.int32),
+        'image': jnp.asarray(
+            generator.uniform(-1, 1, (count, resolution, resolution, channels)), jnp.float32
+        ),
+        'label': jnp.asarray(np.arange(count) % max(num_classes, 1), jnp.int32),
     }
 
 

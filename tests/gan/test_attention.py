@@ -31,9 +31,7 @@ def test_chunks_give_the_same_values_and_derivatives(chunk):
         return jnp.sum(jnp.sin(attention.attend_in_chunks(q, k, v, chunk)))
 
     def penalty(function):
-        return lambda *args: sum(
-            jnp.sum(jnp.square(g)) for g in jax.grad(function, argnums=(0, 1, 2))(*args)
-        )
+        return lambda *args: sum(jnp.sum(jnp.square(g)) for g in jax.grad(function, argnums=(0, 1, 2))(*args))
 
     np.testing.assert_allclose(
         attention.attend_in_chunks(*inputs, chunk), attention.attend(*inputs), rtol=1e-5, atol=1e-6

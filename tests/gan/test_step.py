@@ -21,9 +21,7 @@ def _same(a, b):
 
 def _step(networks, optimizers=nets.ADAM, objective=None, batch=None, **options):
     state, (step, *_) = nets.create_training(networks, optimizers, objective)
-    after, metrics = step(
-        state, batch or nets.create_batch(8), jax.random.key(1), nets.controls(**options)
-    )
+    after, metrics = step(state, batch or nets.create_batch(8), jax.random.key(1), nets.controls(**options))
     return state, after, metrics
 
 
@@ -83,7 +81,7 @@ def test_a_lazy_penalty_is_as_many_times_stronger():
 
 def test_updates_that_are_not_finite_are_skipped_and_counted():
     bad = nets.create_batch(8)
-    bad['image'][0] = np.nan
+    bad['image'] = bad['image'].at[0].set(np.nan)
     networks = nets.create_networks(8)
     state, (step,) = nets.create_training(networks)
     before = state

@@ -102,7 +102,7 @@ def test_only_damaged_checkpoints_are_an_error(whole, tmp_path):
     workdir = tmp_path / 'whole'
     for step in (workdir / 'checkpoints').iterdir():
         shutil.rmtree(step / 'state')
-    with pytest.raises(UserError, match='No checkpoint in .* can be read'):
+    with pytest.raises(UserError, match=r'No checkpoint in .* can be read'):
         _train(workdir)
 
 
