@@ -92,7 +92,7 @@ def make_train_step(
             state.discriminator.params, real, jax.lax.stop_gradient(fake), labels, alpha, penalty_key
         )
         critic, critic_moved = update_network(state.discriminator, gradients, spectral, optimizers[1])
-        metrics['discriminator_gradient_norm'] = optax.global_norm(gradients)
+        metrics['discriminator_gradient_norm'] = optax.tree.norm(gradients)
 
         latents = draw_latents(latent_keys[1], batch_size, generator.latent_size)
         loss = partial(
@@ -104,7 +104,7 @@ def make_train_step(
         artist, artist_moved = update_network(state.generator, gradients, spectral, optimizers[0])
         metrics |= {
             'generator_loss': generator_loss,
-            'generator_gradient_norm': optax.global_norm(gradients),
+            'generator_gradient_norm': optax.tree.norm(gradients),
         }
 
         decay = ema_decay(batch_size, controls['images_seen'] + batch_size, averaging.half_life, averaging.ramp)

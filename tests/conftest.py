@@ -1,7 +1,13 @@
 """Fixtures shared by all tests, and run-time checking of array shapes in our packages."""
 
 import os
+import tempfile
 from pathlib import Path
+
+# Tests compile far more than they compute: no optimisation, and no program is compiled twice.
+os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_backend_optimization_level=0'.strip()
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', tempfile.mkdtemp(prefix='enhanced-gan-tests-'))
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 
 import jaxtyping
 import pytest

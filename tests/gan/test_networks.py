@@ -14,14 +14,14 @@ PGGAN = {'fmap_base': 8192, 'fmap_max': 512, 'attention_resolution': 0, 'attenti
 
 
 def test_feature_maps_of_the_paper():
-    """Table 2 of the paper, but for the official code's fmap_base of 8192."""
+    """Table 2 of the paper."""
     expected = {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32, 1024: 16}
     assert {r: feature_maps(r, 8192, 512) for r in expected} == expected
 
 
 def test_pggan_at_1024_has_the_papers_parameter_count():
-    """23.1 million each with twice the maps of the official default (table 2)."""
-    shared = PGGAN | {'fmap_base': 16384, 'resolution': 1024, 'channels': 3, 'num_classes': 0, 'dtype': jnp.float32}
+    """23.1 million each (table 2)."""
+    shared = PGGAN | {'resolution': 1024, 'channels': 3, 'num_classes': 0, 'dtype': jnp.float32}
     generator = Generator(latent_size=512, pixel_norm=True, **shared)
     discriminator = Discriminator(spectral_norm=False, stddev_group=4, **shared)
     label = jnp.zeros((1,), jnp.int32)

@@ -1,0 +1,76 @@
+"""Running commands of the project in processes of their own, as users do."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# A few seconds of training: 4x4 and 8x8, 8 steps stable at each, 16 steps of fading in between.
+SMALL = (
+    '--config=configs/gan/tiny.py',
+    '--config.resolution=8',
+    '--config.data.phantom.size=8',
+    '--config.generator.attention_resolution=0',
+    '--config.discriminator.attention_resolution=0',
+    '--config.schedule.stable_images=64',
+    '--config.schedule.fade_images=128',
+    '--config.run.log_images=8',
+    '--config.run.sample_images=1000',
+    '--config.run.checkpoints_to_keep=100',
+)
+
+
+class Commands:
+    """Commands that share prepared data and compiled programs.
+
+    Args:
+      folder: where both are kept.
+    """
+
+    def __init__(self, folder: Path):
+        self._environment = {
+            **os.environ,
+            'TFDS_DATA_DIR': str(folder / 'data'),
+            'XDG_CACHE_HOME': str(folder / 'cache'),
+            'PYTHONPATH': str(ROOT),
+            'JAX_PLATFORMS': 'cpu',
+        }
+
+    def start(self, module: str, *arguments: str, devices: int = 1, **options) -> subprocess.Popen:
+        """Starts `python -m module arguments`, its output and errors in one pipe."""
+        flags = f'--xla_force_host_platform_device_count={devices}'
+        return subprocess.Popen(
+            [sys.executable, '-m', module, *arguments],
+            cwd=ROOT,
+            env={**self._environment, 'XLA_FLAGS': flags},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
+
+    def run(self, module: str, *arguments: str, **options) -> subprocess.CompletedProcess:
+        """Runs it to its end."""
+        return finish(self.start(module, *arguments, **options))
+
+    def train(self, workdir: Path, *flags: str, **options) -> subprocess.CompletedProcess:
+        """Runs `gan.main` on the small config."""
+        return self.run('gan.main', *SMALL, f'--workdir={workdir}', *flags, **options)
+
+
+def finish(process: subprocess.Popen) -> subprocess.CompletedProcess:
+    """Waits for a process and returns its code and output."""
+    try:
+        output, _ = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses."""
+    with socket.socket() as listener:
+        listener.bind(('localhost', 0))
+        return listener.getsockname()[1]
