@@ -95,11 +95,28 @@ def reject_arguments(argv: Sequence[str]) -> None:
 def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
     """absl's own parser, with the errors of config files and fields as one sentence."""
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        # A config that could not be read says so only when it is first touched.
+        getattr(flags.FLAGS['config'].value if 'config' in flags.FLAGS else None, 'keys', None)
+        return rest
     except flags.Error as error:
-        sys.exit(f'Error: {error}')
-    except (AttributeError, TypeError, ValueError, KeyError, OSError) as error:
-        sys.exit(f'Error: the config cannot be used: {" ".join(str(error).split())}')
+        sys.exit(f'Error: {_one_line(str(error))}')
+    except Exception as error:  # a config file is code, and may raise anything
+        sys.exit(f'Error: the config cannot be used: {_describe(error)}')
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f'{error.filename}, line {error.lineno}: {error.msg}.'
+    if isinstance(error, KeyError):  # whose text is a quotation
+        return f'there is no field {_one_line(str(error.args[0]))}'
+    if isinstance(error, OSError):  # whose last line tells the reason, after all the places searched
+        return str(error).splitlines()[-1].strip()
+    return f'{type(error).__name__}: {_one_line(str(error))}'
+
+
+def _one_line(text: str) -> str:
+    return ' '.join(text.split())
 
 
 def start_jax() -> None:

@@ -10,6 +10,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from training.errors import UserError
+
+from training.errors import UserError
+
 AXIS = 'data'
 
 
@@ -29,9 +33,9 @@ def batch_sharded(mesh: Mesh) -> NamedSharding:
 
 
 def check_batch_size(mesh: Mesh, batch_size: int, name: str) -> None:
-    """Raises ValueError unless the batch can be cut evenly over the devices."""
+    """Raises UserError unless the batch can be cut evenly over the devices."""
     if batch_size % mesh.size:
-        raise ValueError(
+        raise UserError(
             f'{name} is {batch_size}, which {mesh.size} devices cannot share evenly; '
             f'make it a multiple of {mesh.size} or use fewer devices.'
         )
