@@ -81,8 +81,6 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     )
     checkpoints.close()
     if first:
-        marks = {stage.name: stage.start for stage in stages}
-        logs.draw_curves(workdir, _CURVES, marks)
         _say_goodbye(workdir, outcome, stages)
 
 
@@ -133,6 +131,7 @@ def _make_sample(
     columns, count = config.samples.columns, config.samples.rows * config.samples.columns
     latents = draw_latents(jax.random.key(config.seed), count, config.generator.latent_size)
     labels = np.arange(count, dtype=np.int32) % max(image_format.num_classes, 1)
+    marks = {stage.name: stage.start for stage in stages}
     samplers = {
         stage.name: create_sampler(
             setup.create_networks(config, stage.resolution, image_format)[0], parallel.replicated(mesh)
@@ -146,6 +145,7 @@ def _make_sample(
         grid = draw_grid(np.asarray(images), columns, image_format.channels, image_format.mask_classes)
         if parallel.is_first_process():
             save_picture(grid, workdir / 'samples' / f'{images_seen:09d}_{phase.name}.png')
+            logs.draw_curves(workdir, _CURVES, marks)
         return grid
 
     return sample

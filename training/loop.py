@@ -150,7 +150,7 @@ class _Runner:
         """The rest of one phase; returns whether a signal, on whichever process, ended it early."""
         phase = self._phases[index]
         sizes = phase.call_sizes(self._position.images_seen, self._periods.steps_per_call)
-        feed = phase.open_feed(self._position.images_seen, iter(sizes))
+        feed = self._watch.timed('data', phase.open_feed, self._position.images_seen, iter(sizes))
         self._compiler.ahead(index)
         stopped = False
         for number, size in enumerate(sizes):
