@@ -12,8 +12,6 @@ from jaxtyping import PyTree
 
 from training.errors import UserError
 
-from training.errors import UserError
-
 AXIS = 'data'
 
 
