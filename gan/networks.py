@@ -166,12 +166,22 @@ class Discriminator(nn.Module):
         features = leaky_relu(dense(x, update_stats)).astype(jnp.float32)
         logits = Dense(1, gain=1.0, spectral=self.spectral_norm, name='4x4_logits')(features, update_stats)[:, 0]
         if self.num_classes:
-            embed = Dense(
-                features.shape[-1], gain=1.0, spectral=self.spectral_norm, use_bias=False, name='class_embedding'
-            )
-            embedding = embed(jax.nn.one_hot(labels, self.num_classes), update_stats)
-            logits += jnp.sum(embedding * features, axis=-1) / features.shape[-1] ** 0.5
+            logits += self._class_logits(features, labels, update_stats)
         return logits
+
+    def _class_logits(self, features: Array, labels: Array, update_stats: bool) -> Float[Array, 'batch']:
+        """<embedding of the class, features>, as strong as the logits without condition."""
+        width = features.shape[-1]
+        embed = Dense(
+            width,
+            gain=self.num_classes**0.5,
+            spectral=self.spectral_norm,
+            use_bias=False,
+            name='4x4_class_embedding',
+        )
+        embedding = embed(jax.nn.one_hot(labels, self.num_classes), update_stats)
+        scale = 1.0 if self.spectral_norm else width**-0.5
+        return scale * jnp.sum(embedding * features, axis=-1)
 
     def _conv(self, name: str, x: Array, features: int, update_stats: bool, kernel_size: int = 3) -> Array:
         conv = Conv(features, spectral=self.spectral_norm, dtype=self.dtype, kernel_size=kernel_size, name=name)
