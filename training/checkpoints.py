@@ -2,9 +2,12 @@
 
 import dataclasses
 import logging
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from training.errors import UserError
@@ -47,12 +50,12 @@ class Checkpoints:
         Raises:
           UserError: when this or the write before it failed, as on a full disk.
         """
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(dataclasses.asdict(position))
-        )
+        if position.step in self._manager.all_steps():
+            return
+        facts = dataclasses.asdict(position) | {'checksum': checksum(state)}
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(facts))
         try:
-            if position.step not in self._manager.all_steps():
-                self._manager.save(position.step, args=items, force=True)
+            self._manager.save(position.step, args=items, force=True)
         except (OSError, ValueError) as error:
             raise self._write_error(error) from error
 
@@ -110,15 +113,27 @@ class Checkpoints:
 
     def _restore(self, abstract: Callable[[Position], State], step: int) -> tuple[State, Position]:
         saved = self._manager.restore(step, args=ocp.args.Composite(position=ocp.args.JsonRestore()))
+        expected = saved.position.pop('checksum', None)
         position = Position(**saved.position)
         arguments = ocp.args.Composite(state=ocp.args.StandardRestore(abstract(position)))
-        return self._manager.restore(step, args=arguments).state, position
+        state = self._manager.restore(step, args=arguments).state
+        if expected is not None and checksum(state) != expected:
+            raise ValueError('its checksum is wrong: the disk returned other values than were written')
+        return state, position
 
     def _write_error(self, error: Exception) -> UserError:
         return UserError(
             f'A checkpoint could not be written to {self._folder} ({_first_line(error)}); free some space '
             'and run the same command again: it goes on from the last whole checkpoint.'
         )
+
+
+def checksum(state: State) -> int:
+    """CRC-32 of all arrays; the storage library does not notice when bits of them have changed on disk."""
+    value = 0
+    for leaf in jax.tree.leaves(state):
+        value = zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8), value)
+    return value
 
 
 def _first_line(error: Exception) -> str:
