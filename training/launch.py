@@ -108,8 +108,9 @@ def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
 def _describe(error: Exception) -> str:
     if isinstance(error, SyntaxError):
         return f'{error.filename}, line {error.lineno}: {error.msg}.'
-    if error.args and isinstance(error.args[0], KeyError):  # ml_collections' "Did you mean"
-        return f'there is no field {_one_line(error.args[0].args[0])}'
+    wrapped = error.args[0] if error.args and isinstance(error.args[0], KeyError) else error
+    if isinstance(wrapped, KeyError):  # ml_collections' "Did you mean", which str() would quote
+        return f'there is no field {_one_line(str(wrapped.args[0]))}'
     if isinstance(error, OSError):  # whose last line tells the reason, after all the places searched
         return str(error).splitlines()[-1].strip()
     return f'{type(error).__name__}: {_one_line(str(error))}'
