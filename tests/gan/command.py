@@ -20,6 +20,7 @@ SMALL = (
     '--config.run.sample_images=1000',
     '--config.run.checkpoints_to_keep=100',
 )
+_COMPILE_FAST = '--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true'
 
 
 class Commands:
@@ -40,7 +41,7 @@ class Commands:
 
     def start(self, module: str, *arguments: str, devices: int = 1, **options) -> subprocess.Popen:
         """Starts `python -m module arguments`, its output and errors in one pipe."""
-        flags = f'--xla_force_host_platform_device_count={devices}'
+        flags = f'--xla_force_host_platform_device_count={devices} {_COMPILE_FAST}'
         return subprocess.Popen(
             [sys.executable, '-m', module, *arguments],
             cwd=ROOT,
