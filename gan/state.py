@@ -1,5 +1,7 @@
 """The state of adversarial training, and how it grows to the next resolution."""
 
+import dataclasses
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -41,14 +43,12 @@ def create_state(
     labels = jnp.zeros((1,), jnp.int32)
     latents = jnp.zeros((1, generator.latent_size))
     images = jnp.zeros((1, discriminator.resolution, discriminator.resolution, discriminator.channels))
-    networks = [
-        create_network_state(generator.init(generator_key, latents, labels), optimizers[0]),
-        create_network_state(discriminator.init(discriminator_key, images, labels), optimizers[1]),
-    ]
+    artist = create_network_state(generator.init(generator_key, latents, labels), optimizers[0])
+    critic = create_network_state(discriminator.init(discriminator_key, images, labels), optimizers[1])
     # A copy: the two trees are donated together, and one buffer cannot be donated twice.
-    ema_params = jax.tree.map(jnp.copy, networks[0].params)
+    ema_params = jax.tree.map(jnp.copy, artist.params)
     zero = jnp.zeros((), jnp.int32)
-    return GanState(*networks, ema_params=ema_params, skipped=zero, skipped_in_a_row=jnp.copy(zero))
+    return GanState(artist, critic, ema_params, skipped=zero, skipped_in_a_row=jnp.copy(zero))
 
 
 def graft(old: PyTree, new: PyTree) -> PyTree:
@@ -77,7 +77,9 @@ def grow(old: GanState, new: GanState) -> GanState:
 
 
 def _grow_network(old: NetworkState, new: NetworkState) -> NetworkState:
-    return new.replace(params=graft(old.params, new.params), model_state=graft(old.model_state, new.model_state))
+    return dataclasses.replace(
+        new, params=graft(old.params, new.params), model_state=graft(old.model_state, new.model_state)
+    )
 
 
 def update_ema(ema: Params, params: Params, decay: Float[Array, ''] | float) -> Params:
@@ -99,4 +101,4 @@ def count_skips(state: GanState, updated: Array) -> GanState:
     """Counts a step in which not every update was made."""
     missed = 1 - updated.astype(jnp.int32)
     in_a_row = select(updated, jnp.zeros_like(missed), state.skipped_in_a_row + 1)
-    return state.replace(skipped=state.skipped + missed, skipped_in_a_row=in_a_row)
+    return dataclasses.replace(state, skipped=state.skipped + missed, skipped_in_a_row=in_a_row)

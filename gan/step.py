@@ -84,10 +84,10 @@ def make_train_step(
 
         latents = draw_latents(latent_keys[0], batch_size, generator.latent_size)
         fake = generator.apply(state.generator.variables, latents, labels, alpha)
-        loss = partial(
-            _discriminator_loss, discriminator, objective, with_penalty, state.discriminator.model_state
+        gradient = jax.grad(
+            partial(_discriminator_loss, discriminator, objective, with_penalty, state.discriminator.model_state),
+            has_aux=True,
         )
-        gradient = jax.grad(loss, has_aux=True)
         gradients, (spectral, metrics) = gradient(
             state.discriminator.params, real, jax.lax.stop_gradient(fake), labels, alpha, penalty_key
         )
@@ -95,12 +95,11 @@ def make_train_step(
         metrics['discriminator_gradient_norm'] = optax.tree.norm(gradients)
 
         latents = draw_latents(latent_keys[1], batch_size, generator.latent_size)
-        loss = partial(
-            _generator_loss, generator, discriminator, objective, critic, state.generator.model_state
+        gradient = jax.value_and_grad(
+            partial(_generator_loss, generator, discriminator, objective, critic, state.generator.model_state),
+            has_aux=True,
         )
-        (generator_loss, spectral), gradients = jax.value_and_grad(loss, has_aux=True)(
-            state.generator.params, latents, labels, alpha
-        )
+        (generator_loss, spectral), gradients = gradient(state.generator.params, latents, labels, alpha)
         artist, artist_moved = update_network(state.generator, gradients, spectral, optimizers[0])
         metrics |= {
             'generator_loss': generator_loss,
@@ -109,7 +108,7 @@ def make_train_step(
 
         decay = ema_decay(batch_size, controls['images_seen'] + batch_size, averaging.half_life, averaging.ramp)
         ema_params = update_ema(state.ema_params, artist.params, decay)
-        state = state.replace(generator=artist, discriminator=critic, ema_params=ema_params)
+        state = dataclasses.replace(state, generator=artist, discriminator=critic, ema_params=ema_params)
         state = count_skips(state, critic_moved & artist_moved)
         return state, metrics | {'skipped': state.skipped, 'skipped_in_a_row': state.skipped_in_a_row}
 

@@ -61,7 +61,7 @@ def run_command(
       main: the command.
       packages, user_errors: see `run`.
     """
-    expected = (UserError, *user_errors)
+    expected: tuple[type[Exception], ...] = (UserError, *user_errors)
 
     def guarded(argv: Sequence[str]) -> None:
         log_to_screen(('training', *packages))

@@ -20,7 +20,7 @@ def main(name: str, images: str, *flags: str) -> None:
         if self._position.images_seen == int(images):
             os.kill(os.getpid(), signal.Signals[name])
 
-    loop._Runner._call = calling
+    loop._Runner._call = calling  # type: ignore[method-assign]
     sys.argv = ['gan.main', *flags]
     runpy.run_module('gan.main', run_name='__main__')
 

@@ -1,5 +1,7 @@
 """Small networks for tests."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +16,10 @@ ADAM = (optax.adam(1e-3, 0.0, 0.99), optax.adam(1e-3, 0.0, 0.99))
 SGD = (optax.sgd(0.01), optax.sgd(0.01))
 
 
-def create_networks(resolution=8, *, spectral_norm=True, attention=0, num_classes=0, channels=1, chunk=0):
-    shared = {
+def create_networks(
+    resolution=8, *, spectral_norm=True, attention=0, num_classes=0, channels=1, chunk=0
+) -> tuple[Generator, Discriminator]:
+    shared: dict[str, Any] = {
         'resolution': resolution,
         'channels': channels,
         'num_classes': num_classes,
@@ -43,9 +47,7 @@ def create_objective(name='wasserstein', penalty='gradient', every=1):
 def create_batch(resolution=8, *, count=8, channels=1, num_classes=0, seed=0):
     generator = np.random.default_rng(seed)
     return {
-        'image': jnp.asarray(
-            generator.uniform(-1, 1, (count, resolution, resolution, channels)), jnp.float32
-        ),
+        'image': jnp.asarray(generator.uniform(-1, 1, (count, resolution, resolution, channels)), jnp.float32),
         'label': jnp.asarray(np.arange(count) % max(num_classes, 1), jnp.int32),
     }
 

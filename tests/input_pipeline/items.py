@@ -1,6 +1,7 @@
 """Items made in memory, as readers would hand them over."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,8 @@ def make_item(
                 source=f'{key}.png',
             )
 
-    dtype, channels = images[0].dtype.name, images[0].shape[-1]
+    dtype: Any = images[0].dtype.name
+    channels = images[0].shape[-1]
     return Item(key, patient or key, split, label, dtype, channels, load)
 
 

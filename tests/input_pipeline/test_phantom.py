@@ -1,5 +1,7 @@
 """The phantom data set: determined by its seed, anatomically sound, lesions where the masks say."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -13,7 +15,13 @@ MODALITIES = ('CT', 'MR', 'DX')
 
 
 def create_options(**changes) -> PhantomOptions:
-    values = {'count': 12, 'size': 32, 'modalities': MODALITIES, 'seed': 7, 'images_per_patient': 2}
+    values: dict[str, Any] = {
+        'count': 12,
+        'size': 32,
+        'modalities': MODALITIES,
+        'seed': 7,
+        'images_per_patient': 2,
+    }
     return PhantomOptions(**(values | changes))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ class Reading:
 def read() -> Callable[..., Reading]:
     """A function of (reader, path, options by name) that reads with refusals skipped."""
 
-    def run(reader: str, path: Path, **changed: object) -> Reading:
+    def run(reader: str, path: Path, **changed: Any) -> Reading:
         options = ReaderOptions('', (0.5, 99.5), 2**24, 2, '')
         refusals = Refusals(skip=True)
         items = READERS[reader](path, dataclasses.replace(options, **changed), refusals)
