@@ -68,7 +68,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
         logs.log_to_file(workdir)
     image_format = training_data.image_format(config, facts.classes)
     _log_start(config, facts, mesh, image_format)
-    phases = [_create_phase(config, stage, image_format, images, mesh) for stage in stages]
+    phases = [create_phase(config, stage, image_format, images, mesh) for stage in stages]
     checkpoints = Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)
     outcome = loop.run(
         phases,
@@ -84,13 +84,14 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
         _say_goodbye(workdir, outcome, stages)
 
 
-def _create_phase(
+def create_phase(
     config: ConfigDict,
     stage: Stage,
     image_format: setup.ImageFormat,
     images: input_pipeline.ImageData,
     mesh: Mesh,
 ) -> Phase:
+    """A stage as a phase of the loop."""
     networks = setup.create_networks(config, stage.resolution, image_format)
     optimizers = setup.create_optimizers(config)
 
