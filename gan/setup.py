@@ -59,7 +59,7 @@ def create_stages_of(config: ConfigDict) -> tuple[Stage, ...]:
       UserError: see `schedule.create_stages`.
     """
     try:
-        return create_stages(final_resolution=config.resolution, **config.schedule)
+        return create_stages(final_resolution=config.resolution, **config.schedule.to_dict())
     except ValueError as error:
         raise UserError(f'config: {error}') from error
 

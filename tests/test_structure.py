@@ -1,0 +1,127 @@
+"""The rules of the house: imports point one way, files and functions stay short, nothing is unpickled."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# What each package may import of ours, beside itself.
+ALLOWED = {
+    'gan': {'backbones', 'training', 'input_pipeline'},
+    'detect': {'backbones', 'training', 'input_pipeline'},
+    'segment': {'backbones', 'training', 'input_pipeline'},
+    'backbones': {'training', 'input_pipeline'},
+    'training': set(),
+    'input_pipeline': set(),
+    'configs': set(),
+    'benchmarks': {'gan', 'detect', 'segment', 'backbones', 'training', 'input_pipeline', 'configs'},
+}
+FORBIDDEN = {'tensorflow', 'pickle', 'dill', 'cloudpickle', 'joblib', 'shelve', 'marshal'}
+DATA_LIBRARIES = {'tensorflow_datasets', 'grain', 'array_record'}
+PLACEMENT = {'Mesh', 'NamedSharding', 'PartitionSpec', 'PositionalSharding', 'make_mesh', 'pmap', 'shard_map'}
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 40
+SOURCES = [path for name in ALLOWED for path in sorted((ROOT / name).rglob('*.py'))]
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Names of imported modules; relative ones begin with a dot."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield '.' * node.level + (node.module or '')
+
+
+def _calls(tree: ast.AST) -> Iterator[str]:
+    """Last names of what is called."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            yield node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+
+
+def _body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its signature, its docstring and the functions inside it."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    if not body:
+        return 0
+    nested = [node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    whole = (body[-1].end_lineno or 0) - body[0].lineno + 1
+    return whole - sum((node.end_lineno or 0) - node.lineno + 1 for node in nested)
+
+
+def _faults(relative: Path, text: str) -> list[str]:
+    """What in a file is against the rules."""
+    package, tree = relative.parts[0], ast.parse(text)
+    faults = []
+    for module in _imports(tree):
+        top = module.split('.')[0]
+        if top in ALLOWED and top not in ALLOWED[package] | {package}:
+            faults.append(f'{package} imports {module}')
+        if not top or top in FORBIDDEN:
+            faults.append(f'imports {module}')
+        if top in DATA_LIBRARIES and package != 'input_pipeline':
+            faults.append(f'{package} imports {module}')
+    if relative != Path('training/parallel.py') and package != 'benchmarks':
+        faults += [f'calls {name}' for name in _calls(tree) if name in PLACEMENT]
+    if text.count('\n') >= MAX_FILE_LINES:
+        faults.append(f'has {MAX_FILE_LINES} lines or more')
+    if 'config.get(' in text:
+        faults.append('has a hidden default: config.get(')
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        # A config is a list of fields, as long as it has fields.
+        if node.name != 'get_config' and _body_lines(node) > MAX_FUNCTION_LINES:
+            faults.append(f'{node.name} is longer than {MAX_FUNCTION_LINES} lines')
+    return faults
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_file_keeps_the_rules(path):
+    assert _faults(path.relative_to(ROOT), path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ('file', 'text', 'fault'),
+    [
+        ('gan/x.py', 'from segment.losses import dice', 'gan imports segment.losses'),
+        ('training/x.py', 'def f():\n    import gan.step', 'training imports gan.step'),
+        ('input_pipeline/x.py', 'import training', 'input_pipeline imports training'),
+        ('backbones/x.py', 'import gan', 'backbones imports gan'),
+        ('gan/x.py', 'from .step import Objective', 'imports .step'),
+        ('gan/x.py', 'import tensorflow.compat.v1 as tf', 'imports tensorflow.compat.v1'),
+        ('training/x.py', 'import pickle', 'imports pickle'),
+        ('gan/x.py', 'import grain.python', 'gan imports grain.python'),
+        ('gan/x.py', 'mesh = jax.sharding.Mesh(devices, names)', 'calls Mesh'),
+        ('gan/x.py', 'step = pmap(step)', 'calls pmap'),
+        ('gan/x.py', 'rate = config.get("rate", 1)', 'has a hidden default: config.get('),
+        ('gan/x.py', '\n' * 300, 'has 300 lines or more'),
+        ('gan/x.py', 'def f():\n' + '    x = 1\n' * 41, 'f is longer than 40 lines'),
+    ],
+)
+def test_a_broken_rule_is_found(file, text, fault):
+    assert _faults(Path(file), text) == [fault]
+
+
+def test_rules_allow_what_the_design_allows():
+    text = 'import backbones.resnet\nimport training\nimport input_pipeline\nfrom gan import step\n'
+    assert _faults(Path('gan/x.py'), text) == []
+    assert _faults(Path('input_pipeline/x.py'), 'import grain\nimport tensorflow_datasets as tfds') == []
+
+
+def test_no_tensorflow_is_loaded(tmp_path):
+    """Even where one is installed: an empty stand-in comes first on the path."""
+    (tmp_path / 'tensorflow').mkdir()
+    (tmp_path / 'tensorflow' / '__init__.py').write_text('')
+    program = (
+        f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]\n'
+        'import gan.training, gan.generation, input_pipeline.prepare\n'
+        'print([name for name in sys.modules if name.split(".")[0] == "tensorflow"])\n'
+    )
+    done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout.strip()) == (0, '[]'), done.stderr
