@@ -1,5 +1,6 @@
 """From the command line to a task's `train_and_evaluate`: flags, configs, several hosts, one-sentence errors."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -70,9 +71,14 @@ def run_command(
         except expected as error:
             sys.exit(f'Error: {error}')
         except OSError as error:
-            sys.exit(f'Error: {error.strerror or error} ({error.filename or "while writing"}).')
+            sys.exit(f'Error: {error.strerror or error} ({error.filename or "while writing"}){_advice(error)}.')
 
     app.run(guarded, flags_parser=_parse_flags)
+
+
+def _advice(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return '; free some space and run the same command again' if full else ''
 
 
 def workdir() -> Path:

@@ -88,10 +88,17 @@ class _AroundBars(logging.StreamHandler):
         tqdm.tqdm.write(self.format(record), file=sys.stderr)
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record is no traceback of the checkpoint library's threads, whose errors are raised to us too."""
+    return record.name != 'asyncio' and not (record.exc_info and '/orbax/' in record.pathname)
+
+
 def log_to_screen(packages: Sequence[str]) -> None:
     """Shows what these packages tell, and others' warnings."""
     handler = _AroundBars()
     handler.setFormatter(logging.Formatter('%(message)s'))
+    handler.addFilter(_is_news)
+    logging.raiseExceptions = False  # a log that cannot be written, as on a full disk, is no reason to tell more
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
@@ -108,6 +115,7 @@ def silence() -> None:
 def log_to_file(workdir: Path) -> None:
     """Sends the log to workdir/log.txt as well."""
     handler = logging.FileHandler(workdir / 'log.txt')
+    handler.addFilter(_is_news)
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
     logging.getLogger().addHandler(handler)
 
