@@ -1,4 +1,4 @@
-"""Trains small networks by SGD over the devices of all processes, through the loop's own parts, and saves the state.
+"""Trains small networks by SGD over the devices of all processes, with the parts of the loop, and saves the state.
 
     python -m tests.gan.train_sgd OUT [PORT PROCESS_COUNT PROCESS_ID]
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 
 from gan import state as states
@@ -21,11 +22,13 @@ from training import parallel
 from training.feed import device_feed, host_feed, place_on_devices
 from training.phases import Compiler, Phase, abstract_states
 
-STEPS, BATCH, CLASSES, EXAMPLES = 5, 16, 3, 40
+RESOLUTION, STEPS, BATCH, CLASSES, EXAMPLES = 4, 5, 16, 3, 40
+# The generator's gradients are small at first; all weights must move far beyond the tolerance.
+OPTIMIZERS = (optax.sgd(0.3), optax.sgd(0.03))
 
 
 def _examples() -> dict[str, np.ndarray]:
-    examples = nets.create_batch(8, count=EXAMPLES, num_classes=CLASSES)
+    examples = nets.create_batch(RESOLUTION, count=EXAMPLES, num_classes=CLASSES)
     return {'image': np.rint(examples['image'] * 127 + 128).astype(np.uint8), 'label': examples['label']}
 
 
@@ -53,15 +56,15 @@ def _feed_from_host(mesh, position, sizes):
 
 
 def _create_phase(mesh, open_feed) -> Phase:
-    networks = nets.create_networks(8, num_classes=CLASSES)
-    shape = jax.eval_shape(_unpack, nets.create_batch(8, count=BATCH, num_classes=CLASSES))
+    networks = nets.create_networks(RESOLUTION, num_classes=CLASSES)
+    shape = jax.eval_shape(_unpack, nets.create_batch(RESOLUTION, count=BATCH, num_classes=CLASSES))
     return Phase(
-        name='8x8',
+        name='4x4',
         start=0,
         end=STEPS * BATCH,
         batch_size=BATCH,
-        enter=lambda previous, key: states.create_state(*networks, nets.SGD, key),
-        cycle=create_cycle(*networks, nets.SGD, nets.create_objective(), Averaging(100.0, 0.0)),
+        enter=lambda previous, key: states.create_state(*networks, OPTIMIZERS, key),
+        cycle=create_cycle(*networks, OPTIMIZERS, nets.create_objective(), Averaging(100.0, 0.0)),
         controls=lambda images: {'alpha': (images + BATCH) / (STEPS * BATCH), 'images_seen': images},
         open_feed=lambda position, sizes: open_feed(mesh, position, sizes),
         batch=shape,
@@ -69,11 +72,12 @@ def _create_phase(mesh, open_feed) -> Phase:
 
 
 def train(devices, open_feed=_feed_from_devices, *, steps_per_call=1) -> dict[str, np.ndarray]:
-    """The state after five steps, by name, and each step's metrics."""
+    """The state before and after five steps, by name, and each step's metrics."""
     mesh = Mesh(np.asarray(devices), (parallel.AXIS,))
     phases = [_create_phase(mesh, open_feed)]
     compiler = Compiler(phases, abstract_states(phases, mesh), mesh, steps_per_call)
     state, collected, done = compiler.enter(0)(None, np.uint32(3)), [], 0
+    start = jax.device_get(state)
     sizes = phases[0].call_sizes(0, steps_per_call)
     for size, batches in zip(sizes, phases[0].open_feed(0, iter(sizes)), strict=True):
         images = [phases[0].controls((done + i) * BATCH) for i in range(size)]
@@ -83,18 +87,25 @@ def train(devices, open_feed=_feed_from_devices, *, steps_per_call=1) -> dict[st
         collected.append(jax.device_get(metrics))
         done += size
     compiler.close()
-    leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
     metrics = {name: np.concatenate([m[name] for m in collected]) for name in collected[0]}
-    return {name: np.asarray(leaf) for name, leaf in (leaves | metrics).items()}
+    return _by_name('start', start) | _by_name('end', state) | metrics
+
+
+def _by_name(prefix: str, state) -> dict[str, np.ndarray]:
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {prefix + jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
 def main(out: Path, port: str = '', count: str = '1', number: str = '0') -> None:
     """Makes the five steps in every way that these processes can."""
+    jax.config.update('jax_compilation_cache_dir', str(out / 'cache'))
     if port:
         jax.config.update('jax_cpu_collectives_implementation', 'gloo')
         jax.distributed.initialize(f'localhost:{port}', int(count), int(number))
-    results = {'all': train(jax.devices()), 'host': train(jax.devices(), _feed_from_host)}
-    if not port:
+    results = {'all': train(jax.devices())}
+    if port:
+        results['host'] = train(jax.devices(), _feed_from_host)
+    else:
         results |= {'one': train(jax.devices()[:1]), 'scan': train(jax.devices(), steps_per_call=STEPS)}
     for name, arrays in results.items():
         np.savez(out / f'{name}_{number}_of_{count}.npz', **arrays)
