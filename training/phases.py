@@ -171,8 +171,8 @@ class Compiler:
             return phase.enter(previous, jax.random.fold_in(jax.random.key(seed), index))
 
         previous = self._abstract[index - 1] if index else None
-        # It runs once: what counts is that it compiles fast.
-        options = {'xla_backend_optimization_level': 0}
+        # It runs once, so what counts is that it compiles fast: three times faster so on CPUs.
+        options = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else None
         jitted = jax.jit(enter, out_shardings=self._shared, compiler_options=options)
         return jitted.lower(previous, np.uint32(0)).compile()
 
