@@ -1,0 +1,171 @@
+"""Times training, stage by stage, with the loop's own feed and compiled calls, and prints a Markdown table.
+
+    python -m benchmarks.train_step --config=configs/gan/enhanced_gan.py --resolutions=64,128,256
+
+Columns: compile, until the call of a stage is ready; step, from the wall clock over all timed steps, input
+included; input, the share of that time spent waiting for batches; model FLOP/s, the operations that XLA counts in
+the optimised program of one step (`cost_analysis`; it counts the body of a loop once, so a program of one step is
+counted, and a chunked attention is undercounted) over the time of a step; share, of what one large matrix product
+reaches in this run in the same type; memory, the device's peak where it tells, else the process's.
+"""
+
+import datetime as dt
+import functools
+import platform
+import resource
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+import input_pipeline
+from gan import data as training_data
+from gan import setup
+from gan.schedule import Stage
+from gan.training import create_phase
+from training import parallel
+from training.phases import Compiler, Phase, abstract_states
+
+_CONFIG = config_flags.DEFINE_config_file('config', 'configs/gan/tiny.py', 'Path of a config file.')
+_RESOLUTIONS = flags.DEFINE_list('resolutions', None, 'Stages to time; all by default.')
+_BATCH_SIZE = flags.DEFINE_integer('batch_size', None, "Images of a global batch; the config's by default.")
+_STEPS = flags.DEFINE_integer('steps', 64, 'Timed steps of each stage, rounded up to whole calls.', lower_bound=1)
+_DTYPE = flags.DEFINE_enum('compute_dtype', 'auto', ['auto', 'float32', 'bfloat16'], 'Of the networks.')
+_PHANTOMS = 64
+_HEADER = ('stage', 'batch', 'compile s', 'step ms', 'images/s', 'input', 'model GFLOP/s', 'share', 'memory MiB')
+
+
+def main(_: Sequence[str]) -> None:
+    """Times the chosen stages on phantoms drawn for it."""
+    logging.set_verbosity(logging.WARNING)
+    with tempfile.TemporaryDirectory() as data_dir:
+        config = _configure(_CONFIG.value, data_dir)
+        mesh = parallel.create_mesh()
+        images = training_data.open_images(config)
+        stages = [stage for stage in setup.create_stages_of(config) if str(stage.resolution) in _chosen(config)]
+        best = _matrix_product_flops(setup.compute_dtype(config)) * mesh.size
+        _print_heading(config, mesh.size, best)
+        for stage in stages:
+            print(_time_stage(config, stage, images, mesh, best), flush=True)
+
+
+def _configure(config: ConfigDict, data_dir: str) -> ConfigDict:
+    """The config with few phantoms as data, and stages that are long enough."""
+    with config.unlocked():
+        config.data.name, config.data.data_dir = 'phantom_benchmark', data_dir
+        config.data.phantom.count, config.data.phantom.size = _PHANTOMS, config.resolution
+        config.compute_dtype = _DTYPE.value
+        if _BATCH_SIZE.value:
+            config.schedule.batch_size = dict.fromkeys(config.schedule.batch_size, _BATCH_SIZE.value)
+        config.schedule.stable_images = 2**40
+    return config
+
+
+def _chosen(config: ConfigDict) -> list[str]:
+    return _RESOLUTIONS.value or [str(stage.resolution) for stage in setup.create_stages_of(config)]
+
+
+def _print_heading(config: ConfigDict, devices: int, best: float) -> None:
+    kind = jax.devices()[0].device_kind
+    processor = '' if kind.lower() != 'cpu' else f' ({platform.processor() or platform.machine()})'
+    print(f'{devices} x {kind}{processor}, JAX {jax.__version__}, {dt.date.today()}, ', end='')
+    print(f'{setup.compute_dtype(config)}, matrix product {best / 1e9:.0f} GFLOP/s, ', end='')
+    print(f'{setup.steps_per_call(config)} steps a call.')
+    print(f'\n    python -m benchmarks.train_step {shlex.join(sys.argv[1:])}\n')
+    print(f'| {" | ".join(_HEADER)} |\n|{" ---: |" * len(_HEADER)}')
+
+
+def _time_stage(
+    config: ConfigDict, stage: Stage, images: input_pipeline.ImageData, mesh: jax.sharding.Mesh, best: float
+) -> str:
+    """One line of the table."""
+    size = setup.steps_per_call(config)
+    image_format = training_data.image_format(config, tuple(images.classes))
+    phase = create_phase(config, stage, image_format, images, mesh)
+    # Alone, so that nothing is copied from the stage before.
+    compiler = Compiler([phase], abstract_states([phase], mesh), mesh, size)
+    start = time.perf_counter()
+    compiler.call(0, size, 0)
+    compile_seconds = time.perf_counter() - start
+    calls = -(-_STEPS.value // size)
+    seconds, waiting = _time_calls(phase, compiler, size, calls)
+    step_seconds = seconds / (calls * size)
+    flops = _flops_of_a_step(phase, compiler, mesh.size) / step_seconds
+    compiler.close()
+    cells = [
+        stage.name,
+        stage.batch_size,
+        f'{compile_seconds:.1f}',
+        f'{step_seconds * 1e3:.1f}',
+        f'{stage.batch_size / step_seconds:.0f}',
+        f'{waiting / seconds:.1%}',
+        f'{flops / 1e9:.1f}',
+        f'{flops / best:.1%}',
+        f'{_peak_bytes() / 2**20:.0f}',
+    ]
+    return f'| {" | ".join(map(str, cells))} |'
+
+
+def _time_calls(phase: Phase, compiler: Compiler, size: int, calls: int) -> tuple[float, float]:
+    """Seconds of all calls but a first one, and of them those spent waiting for batches."""
+    feed = phase.open_feed(phase.start, iter([size] * (calls + 1)))
+    state, seed, waiting, start = compiler.enter(0)(None, np.uint32(0)), np.uint32(0), 0.0, 0.0
+    for number, controls in enumerate(_controls(phase, size, calls + 1)):
+        asked = time.perf_counter()
+        batches = next(feed)
+        waiting += time.perf_counter() - asked
+        numbers = np.arange(number * size, (number + 1) * size, dtype=np.int32)
+        state, _ = compiler.call(0, size, 0)(state, batches, seed, controls, numbers)
+        if number == 0:
+            jax.block_until_ready(state)
+            waiting, start = 0.0, time.perf_counter()
+    jax.block_until_ready(state)
+    feed.close()
+    return time.perf_counter() - start, waiting
+
+
+def _controls(phase: Phase, size: int, calls: int) -> Iterator[dict[str, np.ndarray]]:
+    for call in range(calls):
+        seen = [phase.start + (call * size + step) * phase.batch_size for step in range(size)]
+        rows = [phase.controls(images) for images in seen]
+        yield {name: np.asarray([row[name] for row in rows], np.float32) for name in rows[0]}
+
+
+def _flops_of_a_step(phase: Phase, compiler: Compiler, devices: int) -> float:
+    """Operations of one step over all devices, as the mean over the cycle."""
+    programs = [compiler.call(0, 1, number) for number in range(len(phase.cycle))]
+    return devices * sum(program.cost_analysis()['flops'] for program in programs) / len(programs)
+
+
+@functools.cache
+def _matrix_product_flops(dtype: jnp.dtype) -> float:
+    """Operations a second of one device in a large matrix product: the best that can be hoped for."""
+    size, repeats = (1024, 8) if setup.on_cpu() else (8192, 32)
+    matrix = jnp.ones((size, size), dtype)
+    multiply = jax.jit(jnp.matmul)
+    multiply(matrix, matrix).block_until_ready()
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            product = multiply(matrix, matrix)
+        product.block_until_ready()
+        seconds.append((time.perf_counter() - start) / repeats)
+    return 2 * size**3 / min(seconds)
+
+
+def _peak_bytes() -> int:
+    """Peak memory of the first device since the start, or of the process where the device does not tell."""
+    stats = jax.devices()[0].memory_stats() or {}
+    return stats.get('peak_bytes_in_use') or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == '__main__':
+    app.run(main)
