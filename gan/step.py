@@ -71,7 +71,7 @@ def make_train_step(
     *,
     with_penalty: bool,
 ) -> TrainStep:
-    """Returns `train_step(state, batch, key, controls) -> (state, metrics)`: first the discriminator, then the generator.
+    """Returns `train_step(state, batch, key, controls) -> (state, metrics)`: discriminator first, then generator.
 
     Batches hold `image`, (batch, height, width, channels) in [-1, 1], and `label`, (batch,). The step is pure;
     all its randomness comes from `key`.

@@ -132,8 +132,8 @@ class _Runner:
     def run(self, stop: StopRequest) -> Outcome:
         """All remaining phases, or up to a signal."""
         started = time.perf_counter()
-        index = find_phase(self._phases, self._position.images_seen)
-        for index in range(index, len(self._phases)):
+        first = find_phase(self._phases, self._position.images_seen)
+        for index in range(first, len(self._phases)):
             if self._position.phase != self._phases[index].name:
                 self._state = self._enter(index, self._state)
                 self._position = dataclasses.replace(self._position, phase=self._phases[index].name)

@@ -5,8 +5,8 @@
 or, where the project is installed,
 python -m gan.main --config=configs/gan/quickstart.py --workdir=runs/quickstart
 
-Each column of the grid is a class: CT, chest X-ray (DX) and head MR, without and with a lesion. Expect to recognise
-the head, the chest and the cross-sections of the body, not fine structures.
+Each column of the grid is a class: CT, chest X-ray (DX) and head MR, without and with a lesion. Expect to
+recognise the head, the chest and the cross-sections of the body, not fine structures.
 """
 
 from ml_collections import ConfigDict

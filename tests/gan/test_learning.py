@@ -55,5 +55,7 @@ def test_training_brings_generated_hands_nearer_to_real_ones(medical_data, tmp_p
     halves = np.split(np.random.default_rng(0).permutation(real.astype(np.float64)), 2)
     floor = _frechet_distance(*halves)
     first, last = distance(300), distance(None)
-    print(f'Frechet distance of 8x8 pixels: {first:.2f} at 4x4, {last:.2f} at the end, {floor:.2f} real against real')
+    print(
+        f'Frechet distance of 8x8 pixels: {first:.2f} at 4x4, {last:.2f} at the end, {floor:.2f} real against real'
+    )
     assert last < first / 2

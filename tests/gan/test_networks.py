@@ -70,8 +70,11 @@ def test_growing_is_an_identity_at_alpha_0(attention, spectral_norm):
     expected = small[1].apply(state.discriminator.variables, downsample(images), labels, 1.0)
     actual = large[1].apply(grown.discriminator.variables, images, labels, 0.0)
     np.testing.assert_allclose(actual, expected, atol=5e-7)
-    assert not np.allclose(large[0].apply(grown.ema_variables, latents, labels, 1.0), upsample(
-        small[0].apply(state.ema_variables, latents, labels, 1.0)), atol=1e-3)
+    assert not np.allclose(
+        large[0].apply(grown.ema_variables, latents, labels, 1.0),
+        upsample(small[0].apply(state.ema_variables, latents, labels, 1.0)),
+        atol=1e-3,
+    )
 
 
 def test_optimisers_start_anew_when_growing():

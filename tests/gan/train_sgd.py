@@ -87,8 +87,8 @@ def train(devices, open_feed=_feed_from_devices, *, steps_per_call=1) -> dict[st
         collected.append(jax.device_get(metrics))
         done += size
     compiler.close()
-    metrics = {name: np.concatenate([m[name] for m in collected]) for name in collected[0]}
-    return _by_name('start', start) | _by_name('end', state) | metrics
+    series = {name: np.concatenate([m[name] for m in collected]) for name in collected[0]}
+    return _by_name('start', start) | _by_name('end', state) | series
 
 
 def _by_name(prefix: str, state) -> dict[str, np.ndarray]:
@@ -108,7 +108,7 @@ def main(out: Path, port: str = '', count: str = '1', number: str = '0') -> None
     else:
         results |= {'one': train(jax.devices()[:1]), 'scan': train(jax.devices(), steps_per_call=STEPS)}
     for name, arrays in results.items():
-        np.savez(out / f'{name}_{number}_of_{count}.npz', **arrays)
+        np.savez(out / f'{name}_{number}_of_{count}.npz', **arrays)  # type: ignore[arg-type]
 
 
 if __name__ == '__main__':
