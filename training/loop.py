@@ -150,6 +150,8 @@ class _Runner:
         """The rest of one phase; returns whether a signal, on whichever process, ended it early."""
         phase = self._phases[index]
         sizes = phase.call_sizes(self._position.images_seen, self._periods.steps_per_call)
+        if not sizes:  # the run was finished before
+            return False
         feed = self._watch.timed('data', phase.open_feed, self._position.images_seen, iter(sizes))
         self._compiler.ahead(index)
         stopped = False
