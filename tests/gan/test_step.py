@@ -16,7 +16,7 @@ FROZEN = optax.set_to_zero()
 
 
 def _same(a, b):
-    return all(jax.tree.leaves(jax.tree.map(lambda x, y: bool(np.array_equal(x, y)), a, b)))
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
 def _step(networks, optimizers=nets.ADAM, objective=None, batch=None, **options):
