@@ -1,5 +1,6 @@
 """Training a progressive GAN: the schedule's stages as phases of the loop."""
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from gan.pictures import draw_grid, save_picture
 from gan.schedule import Stage, fade_in
 from gan.state import GanState, create_state, grow
 from gan.step import create_cycle, create_sampler, draw_latents
-from training import logs, loop, parallel
+from training import launch, logs, loop, parallel
 from training import workdir as workdirs
 from training.checkpoints import Checkpoints
 from training.phases import Phase
@@ -68,6 +69,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
         logs.log_to_file(workdir)
     image_format = training_data.image_format(config, facts.classes)
     _log_start(config, facts, mesh, image_format)
+    if first and not (workdir / 'real.png').exists():
+        _draw_reals(config, images, image_format, workdir / 'real.png')
     phases = [create_phase(config, stage, image_format, images, mesh) for stage in stages]
     checkpoints = Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)
     outcome = loop.run(
@@ -152,6 +155,18 @@ def _make_sample(
     return sample
 
 
+def _draw_reals(
+    config: ConfigDict, images: input_pipeline.ImageData, image_format: setup.ImageFormat, path: Path
+) -> None:
+    """Training images as the networks see them, in a grid like those of the samples."""
+    count = config.samples.rows * config.samples.columns
+    batches = images.batches(config.resolution, 0, count, process_index=0, process_count=1)
+    with contextlib.closing(batches):
+        real = next(batches)['image']
+    grid = draw_grid(real, config.samples.columns, image_format.channels, image_format.mask_classes)
+    save_picture(grid, path)
+
+
 def _log_start(
     config: ConfigDict, facts: training_data.DataFacts, mesh: Mesh, image_format: setup.ImageFormat
 ) -> None:
@@ -194,4 +209,8 @@ def _say_goodbye(workdir: Path, outcome: loop.Outcome, stages: tuple[Stage, ...]
     print(f'Done: {seen} images, in {workdir}.')
     if grids:
         print(f'Pictures: {grids[-1]}   curves: {workdir / "curves.png"}')
-    print(f'Next: python -m gan.generate --workdir={workdir} --num=1000 --out={workdir}/generated --seed=1')
+    print(f'Real images to compare with: {workdir / "real.png"}')
+    print(
+        f'Next: {launch.python()} -m gan.generate '
+        f'--workdir={workdir} --num=1000 --out={workdir}/generated --seed=1'
+    )

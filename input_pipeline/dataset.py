@@ -1,14 +1,15 @@
 """Reading a prepared data set: random access to a shuffled sequence, decoded arrays, and batches."""
 
+import contextlib
+import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grain
 import numpy as np
-from absl import logging
 from jaxtyping import Int64
 
 from input_pipeline.decode import Decoder, halve
@@ -17,6 +18,8 @@ from input_pipeline.order import random_flips, shuffled_indices
 from input_pipeline.parallel import available_cores
 from input_pipeline.preprocessing import output_dtype
 from input_pipeline.values import unpack
+
+_LOGGER = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 10
 
@@ -111,7 +114,7 @@ class ImageData:
 
     def batches(
         self, resolution: int, position: int, batch_size: int, *, process_index: int, process_count: int
-    ) -> Iterator[dict[str, np.ndarray]]:
+    ) -> Generator[dict[str, np.ndarray], None, None]:
         """Endless batches from `position` on; this process's rows of each.
 
         Args:
@@ -123,7 +126,8 @@ class ImageData:
 
         Returns:
           `image` float32 (rows, resolution, resolution, channels + mask classes) in [-1, 1], and `label`
-          int32 (rows,). The same bits whether decoded data are kept or examples are streamed.
+          int32 (rows,). The same bits whether decoded data are kept or examples are streamed. Close it to
+          end its threads.
 
         Raises:
           DataError: when the batch cannot be divided, or see `decoded`.
@@ -139,14 +143,16 @@ class ImageData:
 
     def _gather(
         self, arrays: Mapping[str, np.ndarray], start: int, batch_size: int, rows: int
-    ) -> Iterator[dict[str, np.ndarray]]:
+    ) -> Generator[dict[str, np.ndarray], None, None]:
         while True:
             selection = self.selection(start, rows)
             index = selection.pop('index')
             yield unpack({name: array[index] for name, array in arrays.items()} | selection)
             start += batch_size
 
-    def _stream(self, resolution: int, start: int, batch_size: int, rows: int) -> Iterator[dict[str, np.ndarray]]:
+    def _stream(
+        self, resolution: int, start: int, batch_size: int, rows: int
+    ) -> Generator[dict[str, np.ndarray], None, None]:
         def load(row: int) -> dict[str, Any]:
             selection = self.selection(start + row // rows * batch_size + row % rows, 1)
             index = int(selection.pop('index')[0])
@@ -154,7 +160,8 @@ class ImageData:
 
         read = grain.ReadOptions(num_threads=2 * available_cores(), prefetch_buffer_size=2 * rows)
         rows_in_order = grain.MapDataset.range(2**62).map(load)
-        return iter(rows_in_order.to_iter_dataset(read).batch(rows).map(unpack))
+        with contextlib.closing(iter(rows_in_order.to_iter_dataset(read).batch(rows).map(unpack))) as batches:
+            yield from batches
 
     def _load(self, index: int, resolution: int) -> dict[str, np.ndarray]:
         return self._decoder(int(self._indices[index]), resolution)
@@ -194,15 +201,15 @@ class ImageData:
                 arrays[name][index] = value
 
         begin = reported = time.monotonic()
-        logging.info('%s: decoding %d images to %dx%d.', self.name, self.num_examples, resolution, resolution)
+        _LOGGER.info('%s: decoding %d images to %dx%d.', self.name, self.num_examples, resolution, resolution)
         with ThreadPoolExecutor(available_cores()) as pool:
             try:
                 for done, _ in enumerate(pool.map(load, range(self.num_examples)), start=1):
                     if time.monotonic() - reported > _PROGRESS_SECONDS:
                         reported = time.monotonic()
-                        logging.info('%s: %d of %d images decoded.', self.name, done, self.num_examples)
+                        _LOGGER.info('%s: %d of %d images decoded.', self.name, done, self.num_examples)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        logging.info('%s: decoded in %.1f s.', self.name, time.monotonic() - begin)
+        _LOGGER.info('%s: decoded in %.1f s.', self.name, time.monotonic() - begin)
         return arrays

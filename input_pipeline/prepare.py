@@ -1,6 +1,7 @@
 """Turns a folder of files into a data set: `python -m input_pipeline.prepare --help`."""
 
 import argparse
+import logging
 import signal
 import sys
 import time
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = flags.parse(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
+    logging.basicConfig(format='%(message)s')
+    logging.getLogger('input_pipeline').setLevel(logging.INFO)
     begin = time.monotonic()
     try:
         _prepare(options)

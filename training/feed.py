@@ -3,7 +3,8 @@
 A feed is an iterator of calls' worth of batches: dictionaries of arrays (steps, batch, ...) cut over the devices.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -64,12 +65,12 @@ def device_feed(
 
 
 def host_feed(
-    batches: Iterator[Mapping[str, np.ndarray]], mesh: Mesh, *, sizes: Iterable[int]
+    batches: Generator[Mapping[str, np.ndarray], None, None], mesh: Mesh, *, sizes: Iterable[int]
 ) -> Iterator[Batches]:
     """Stacks batches from a host iterator and sends them one call ahead, in a background thread.
 
     Args:
-      batches: yields this process's rows of each global batch, in order.
+      batches: yields this process's rows of each global batch, in order; closed at the end.
       mesh: the devices.
       sizes: steps of each call.
     """
@@ -81,7 +82,7 @@ def host_feed(
             name: parallel.from_local_rows(np.stack([row[name] for row in rows]), sharding) for name in rows[0]
         }
 
-    with ThreadPoolExecutor(1, thread_name_prefix='feed') as executor:
+    with contextlib.closing(batches), ThreadPoolExecutor(1, thread_name_prefix='feed') as executor:
         ahead = None
         for steps in sizes:
             ready, ahead = ahead, executor.submit(stack, steps)

@@ -92,6 +92,12 @@ def workdir() -> Path:
     return Path(_WORKDIR.value)
 
 
+def python() -> str:
+    """How the user calls this Python: its path in this folder's environment, or plain `python`."""
+    executable, here = Path(sys.executable), Path.cwd()
+    return str(executable.relative_to(here)) if executable.is_relative_to(here) else 'python'
+
+
 def reject_arguments(argv: Sequence[str]) -> None:
     """Raises UserError when something on the command line is not a flag."""
     if len(argv) > 1:

@@ -2,19 +2,21 @@
 
 import collections
 import dataclasses
+import logging
 import math
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from absl import logging
 from jaxtyping import Shaped
 
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers.array_file import StoredArray, member_names
 from input_pipeline.readers.paths import SPLITS, leading_split, naming
 from input_pipeline.readers.pixels import check_size, storage_dtype
+
+_LOGGER = logging.getLogger(__name__)
 
 _NAME = re.compile(r'(?:(?P<prefix>\w+)_)?(?P<role>images|masks|labels|types)')
 _MOST_CHANNELS = 16  # more along the last axis means volumes
@@ -156,7 +158,7 @@ def _classes(image_set: ImageSet) -> Shaped[np.ndarray, ' count'] | None:
         return None
     array, source = image_set.labels.array, image_set.labels.source
     if math.prod(array.shape[1:]) != 1:
-        logging.info('%s: several labels an image are not classes, and are left out.', source)
+        _LOGGER.info('%s: several labels an image are not classes, and are left out.', source)
         return None
     with naming(source):
         values = np.array(array.values).reshape(-1)

@@ -13,12 +13,12 @@ around the patient) are left out.
 """
 
 import functools
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from absl import logging
 from jaxtyping import Real
 
 from input_pipeline.errors import DataError, Refusals
@@ -34,6 +34,8 @@ from input_pipeline.readers.paths import (
 )
 from input_pipeline.readers.pixels import check_usable, encode, percentile_window, sample
 from input_pipeline.records import Item, ReaderOptions, Record
+
+_LOGGER = logging.getLogger(__name__)
 
 _CHANNEL = re.compile(r'_\d{4}$')
 _LABEL_FOLDERS = {'images': ('labels', 'masks'), 'imagesTr': ('labelsTr',), 'imagesTs': ('labelsTs',)}
@@ -104,7 +106,7 @@ def _pair(found: list[PurePosixPath], refusals: Refusals) -> Iterator[tuple[Pure
             continue
         if image.parent not in label_folders:
             if image.parent.name == 'imagesTs' and image.parent.with_name('imagesTr') in label_folders:
-                logging.info('%s: has no labels and is left out.', image)
+                _LOGGER.info('%s: has no labels and is left out.', image)
             else:
                 yield image, None
             continue

@@ -2,12 +2,13 @@
 
 import csv
 import dataclasses
+import logging
 from pathlib import Path, PurePosixPath
-
-from absl import logging
 
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers.paths import SPLITS, inside, refusing, walk
+
+_LOGGER = logging.getLogger(__name__)
 
 INDEX = 'index.csv'
 IMAGE_FOLDER = 'images'
@@ -37,7 +38,7 @@ def read_index(root: Path, refusals: Refusals) -> list[Pair]:
     has_split, has_patient = 'split' in rows[0], 'patient' in rows[0]
     members = [row for row in rows if not has_split or row['split'].lower() in SPLITS]
     if len(members) < len(rows):
-        logging.info('%s: %d rows belong to no split and are left out.', INDEX, len(rows) - len(members))
+        _LOGGER.info('%s: %d rows belong to no split and are left out.', INDEX, len(rows) - len(members))
     if not members:
         raise DataError(f'{INDEX}: no row belongs to a split; `split` must be train, validation or test.')
     pairs: dict[PurePosixPath, Pair] = {}
