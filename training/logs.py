@@ -162,9 +162,11 @@ def draw_curves(workdir: Path, panels: Mapping[str, Sequence[str]], marks: Mappi
     from matplotlib.figure import Figure
 
     lines = [line for line in read_metrics(workdir) if 'images_seen' in line]
-    figure = Figure(figsize=(10, 2.6 * len(panels)), layout='constrained')
+    figure = Figure(figsize=(10, 2.6 * len(panels)))
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    # Fixed margins: a computed layout costs more than all the drawing.
+    figure.subplots_adjust(left=0.07, right=0.98, top=0.97, bottom=0.05, hspace=0.2)
     for axis, (title, names) in zip(axes, panels.items(), strict=True):
         for name in names:
             known = [(line['images_seen'], line[name]) for line in lines if name in line]

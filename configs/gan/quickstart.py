@@ -25,10 +25,10 @@ def get_config() -> ConfigDict:
         network.fmap_base = 256
         network.fmap_max = 32
     config.average.half_life = 1_000.0
-    config.schedule.fade_images = 6_000
-    config.schedule.stable_images = 6_000
-    config.schedule.final_images = 6_000
+    config.schedule.fade_images = 5_000
+    config.schedule.stable_images = 5_000
+    config.schedule.final_images = 5_000
     config.samples.rows = 6
-    config.run.sample_images = 2_000
-    config.run.checkpoint_images = 6_000
+    config.run.sample_images = 5_000
+    config.run.checkpoint_images = 5_000
     return config
