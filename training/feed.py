@@ -50,12 +50,11 @@ def device_feed(
 
     @jax.jit
     def gather(arrays: Batches, selection: Batches) -> Batches:
-        steps, batch = selection['index'].shape
-        picked = {name: flag.reshape(-1, *flag.shape[2:]) for name, flag in selection.items()}
-        index = picked.pop('index')
+        flags = dict(selection)
+        index = flags.pop('index')
         rows = {name: jnp.take(array, index, axis=0) for name, array in arrays.items()}
-        unpacked = {name: a.reshape(steps, batch, *a.shape[1:]) for name, a in unpack(rows | picked).items()}
-        return jax.lax.with_sharding_constraint(unpacked, sharding)
+        # Steps and batch stay two axes: merged, they could not be cut, and every device would pick all rows.
+        return jax.lax.with_sharding_constraint(jax.vmap(unpack)(rows | flags), sharding)
 
     for steps in sizes:
         selection = select(position, steps * batch_size)

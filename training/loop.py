@@ -104,7 +104,7 @@ class _Runner:
         self._periods, self._seed, self._sample = periods, np.uint32(seed), sample
         self._abstract = abstract_states(phases, mesh)
         self._compiler = Compiler(phases, self._abstract, mesh, periods.steps_per_call)
-        self._watch = Stopwatch()
+        self._watch, self._started = Stopwatch(), time.perf_counter()
         self._state, self._position = self._start()
         first = parallel.is_first_process()
         self._log = logs.MetricsLog(workdir, enabled=first, last_step=self._position.step)
@@ -131,7 +131,6 @@ class _Runner:
 
     def run(self, stop: StopRequest) -> Outcome:
         """All remaining phases, or up to a signal."""
-        started = time.perf_counter()
         first = find_phase(self._phases, self._position.images_seen)
         for index in range(first, len(self._phases)):
             if self._position.phase != self._phases[index].name:
@@ -143,7 +142,7 @@ class _Runner:
         if self._position.images_seen > 0:
             self._watch.timed('checkpoint', self._save)
         self._watch.timed('checkpoint', self._checkpoints.wait)
-        self._watch.seconds['total'] = time.perf_counter() - started
+        self._watch.seconds['total'] = time.perf_counter() - self._started
         return Outcome(self._state, self._position, stop.signal_name, dict(self._watch.seconds))
 
     def _run_phase(self, index: int, stop: StopRequest) -> bool:
