@@ -81,5 +81,7 @@ class SelfAttention(nn.Module):
         else:
             attended = attend(queries, keys, values)
         attended = attended.reshape(batch, height, width, value_depth)
-        gamma = self.param('gamma', nn.initializers.zeros, (), jnp.float32).astype(self.dtype)
-        return x + gamma * project(channel, name='o')(attended, update_stats)
+        gamma = self.param('gamma', nn.initializers.zeros, (), jnp.float32)
+        attended = project(channel, name='o')(attended, update_stats)
+        # In float32, because gamma's gradient is a sum over the whole batch.
+        return (x.astype(jnp.float32) + gamma * attended.astype(jnp.float32)).astype(x.dtype)

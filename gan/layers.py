@@ -64,7 +64,12 @@ def _unit(vector: Float[Array, 'n']) -> Float[Array, 'n']:
 
 def power_iteration(matrix: Float[Array, 'n m'], u: Float[Array, 'm']) -> Float[Array, 'm']:
     """One step towards the leading right singular vector (Miyato et al. 2018, algorithm 1)."""
-    return _unit(matrix.T @ _unit(matrix @ u))
+    return _unit(_product(matrix.T, _unit(_product(matrix, u))))
+
+
+def _product(matrix: Float[Array, 'n m'], vector: Float[Array, 'm']) -> Float[Array, 'n']:
+    """In full float32, which accelerators do not use for products by default."""
+    return jnp.matmul(matrix, vector, precision=jax.lax.Precision.HIGHEST)
 
 
 class _EqualizedLayer(nn.Module):
@@ -109,13 +114,15 @@ class _EqualizedLayer(nn.Module):
         u = self.variable(SPECTRAL, 'u', initial_vector)
         if update_stats:
             u.value = power_iteration(constant, u.value)
-        v = _unit(constant @ u.value)
-        return v @ matrix @ u.value
+        v = _unit(_product(constant, u.value))
+        return jnp.sum(v * _product(matrix, u.value))
 
     def _add_bias(self, x: Array) -> Array:
         if not self.use_bias:
             return x
-        return x + self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32).astype(self.dtype)
+        bias = self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
+        # In float32, because the bias's gradient is a sum over all pixels of the batch.
+        return (x.astype(jnp.float32) + bias).astype(self.dtype)
 
 
 class Conv(_EqualizedLayer):

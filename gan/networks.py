@@ -19,8 +19,9 @@ def feature_maps(resolution: int, fmap_base: int, fmap_max: int) -> int:
 
 
 def lerp(old: Array, new: Array, alpha: Float[Array, ''] | float) -> Array:
-    """old at alpha 0, new at alpha 1."""
-    return old + (new - old) * jnp.asarray(alpha, old.dtype)
+    """old at alpha 0, new at alpha 1; exactly so in every type, which old + alpha (new - old) is not."""
+    alpha = jnp.asarray(alpha, old.dtype)
+    return (1 - alpha) * old + alpha * new
 
 
 def fade_reals(images: Float[Array, 'batch height width channel'], alpha: Float[Array, ''] | float) -> Array:

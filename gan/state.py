@@ -70,7 +70,7 @@ def grow(old: GanState, new: GanState) -> GanState:
     return GanState(
         generator=_grow_network(old.generator, new.generator),
         discriminator=_grow_network(old.discriminator, new.discriminator),
-        ema_params=graft(old.ema_params, graft(old.generator.params, new.ema_params)),
+        ema_params=graft(old.ema_params, new.ema_params),
         skipped=old.skipped,
         skipped_in_a_row=old.skipped_in_a_row,
     )

@@ -85,3 +85,14 @@ def test_resampling_doubles_and_averages():
     np.testing.assert_array_equal(down[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
     up = np.asarray(layers.upsample(down))
     np.testing.assert_array_equal(up[0, :, :, 0], np.kron(np.asarray(down)[0, :, :, 0], np.ones((2, 2))))
+
+
+def test_biases_sum_their_gradients_in_float32():
+    """A sum over all pixels of a batch loses its small terms in bfloat16, which some accelerators would use."""
+    x = jnp.ones((4, 64, 64, 1), jnp.bfloat16)
+    conv = layers.Conv(1, kernel_size=1, dtype=jnp.bfloat16)
+    variables = conv.init(jax.random.key(0), x)
+    sums = jax.make_jaxpr(jax.grad(lambda v: conv.apply(v, x).astype(jnp.float32).sum()))(variables).jaxpr
+    reductions = [equation for equation in sums.eqns if equation.primitive.name == 'reduce_sum']
+    assert reductions
+    assert all(equation.invars[0].aval.dtype == jnp.float32 for equation in reductions)

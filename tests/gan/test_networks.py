@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gan.layers import downsample, upsample
-from gan.networks import Discriminator, Generator, fade_reals, feature_maps
+from gan.networks import Discriminator, Generator, fade_reals, feature_maps, lerp
 from gan.state import GanState, graft, grow
 from tests.gan import nets
 
@@ -46,6 +46,13 @@ def test_every_size_has_the_right_shapes(resolution, attention):
     assert images.shape == (4, resolution, resolution, 5)
     logits = jax.eval_shape(networks[1].init_with_output, jax.random.key(0), images, labels)[0]
     assert logits.shape == (4,)
+
+
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+def test_a_fade_ends_in_the_new_without_a_trace_of_the_old(dtype):
+    old, new = jnp.full((3,), 100.0, dtype), jnp.asarray([0.0123, -0.7, 3.3], dtype)
+    np.testing.assert_array_equal(lerp(old, new, 0.0), old)
+    np.testing.assert_array_equal(lerp(old, new, 1.0), new)
 
 
 @pytest.mark.parametrize('attention', [0, 16])
