@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from training import parallel
 from training.errors import UserError
 from training.phases import State
 
@@ -83,17 +84,25 @@ class Checkpoints:
           The state and its position, or None where there is no checkpoint at all.
 
         Raises:
-          UserError: when there are checkpoints, but none can be read.
+          UserError: when there are checkpoints, but none can be read, or none of `step`.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True) if step is None else [step]
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        if step is not None and step not in steps:
+            raise UserError(f'{self._folder} has no checkpoint of step {step}, only of {sorted(steps) or "none"}.')
         failures = []
-        for candidate in steps:
+        for candidate in steps if step is None else [step]:
+            restored, reason = None, ''
             try:
-                return self._restore(abstract, candidate)
+                restored = self._restore(abstract, candidate)
             # Whatever a damaged file makes the reader raise, an older checkpoint may still be whole.
             except Exception as error:
-                failures.append(f'step {candidate}: {_first_line(error)}')
-                _LOGGER.warning('Checkpoint of step %d cannot be read (%s).', candidate, _first_line(error))
+                reason = _first_line(error)
+            # Processes that went on from different steps would wait for each other for ever.
+            if not parallel.any_process(restored is None):
+                return restored
+            reason = reason or 'another process could not read it'
+            failures.append(f'step {candidate}: {reason}')
+            _LOGGER.warning('Checkpoint of step %d cannot be read (%s).', candidate, reason)
         if not failures:
             return None
         raise UserError(
