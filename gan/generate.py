@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 from absl import flags
 
 from gan.generation import write_images
@@ -23,6 +24,8 @@ def main(argv: Sequence[str]) -> None:
     launch.reject_arguments(argv)
     workdir, out = launch.workdir(), Path(_OUT.value)
     launch.start_jax()
+    if jax.process_count() > 1:
+        raise UserError('gan.generate runs on one process; leave --distributed and --coordinator out.')
     trained = restore_generator(workdir, _STEP.value)
     label = _find_label(trained, _LABEL.value)
     write_images(trained, out, _NUM.value, seed=_SEED.value, batch_size=_BATCH.value, label=label)

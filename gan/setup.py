@@ -13,6 +13,24 @@ from gan.step import Averaging, Objective
 from training.errors import UserError
 
 Optimizers = tuple[optax.GradientTransformation, optax.GradientTransformation]
+_LOWEST = {
+    'seed': 0,
+    'channels': 1,
+    'generator.latent_size': 1,
+    'generator.fmap_base': 1,
+    'generator.fmap_max': 1,
+    'discriminator.fmap_base': 1,
+    'discriminator.fmap_max': 1,
+    'discriminator.stddev_group': 1,
+    'samples.rows': 1,
+    'samples.columns': 1,
+    'run.log_images': 1,
+    'run.sample_images': 1,
+    'run.checkpoint_images': 1,
+    'run.checkpoints_to_keep': 1,
+    'run.steps_per_call': 0,
+    'run.max_skipped_in_a_row': 1,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +59,41 @@ def check_config(config: ConfigDict) -> None:
     Raises:
       UserError: for the first value that cannot be used.
     """
-    create_stages_of(config)
     create_objective(config)
     compute_dtype(config)
-    for name, value in [('channels', config.channels), ('samples.rows', config.samples.rows)]:
-        if value < 1:
-            raise UserError(f'config.{name} is {value}, but must be at least 1.')
-    for name in ('log_images', 'sample_images', 'checkpoint_images', 'checkpoints_to_keep', 'steps_per_call'):
-        if config.run[name] < 1 and not (name == 'steps_per_call' and config.run[name] == 0):
-            raise UserError(f'config.run.{name} is {config.run[name]}, but must be at least 1.')
+    for name, lowest in _LOWEST.items():
+        value = _field(config, name)
+        if value < lowest:
+            raise UserError(f'config.{name} is {value}, but must be at least {lowest}.')
+    if config.seed >= 2**32:
+        raise UserError(f'config.seed is {config.seed}, but must be below 2**32.')
+    for name in ('generator', 'discriminator'):
+        _check_attention(name, config[name])
+    group = config.discriminator.stddev_group
+    for stage in create_stages_of(config):
+        if stage.batch_size > group and stage.batch_size % group:
+            raise UserError(
+                f'config.schedule.batch_size.at_{stage.resolution} is {stage.batch_size}, '
+                f'but must be a multiple of config.discriminator.stddev_group, {group}.'
+            )
+
+
+def _field(config: ConfigDict, name: str) -> int:
+    for part in name.split('.'):
+        config = config[part]
+    return config
+
+
+def _check_attention(name: str, network: ConfigDict) -> None:
+    resolutions = [0, *(8 << power for power in range(8))]
+    if network.attention_resolution not in resolutions:
+        raise UserError(
+            f'config.{name}.attention_resolution is {network.attention_resolution}, '
+            'but must be 0 or a power of two from 8 to 1024.'
+        )
+    chunk = network.attention_chunk
+    if chunk < 0 or chunk & (chunk - 1):  # so that it divides the number of pixels
+        raise UserError(f'config.{name}.attention_chunk is {chunk}, but must be 0 or a power of two.')
 
 
 def create_stages_of(config: ConfigDict) -> tuple[Stage, ...]:

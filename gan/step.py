@@ -45,6 +45,8 @@ class Objective:
             raise ValueError(f'loss.name is {self.name!r}; choose one of {sorted(losses.GENERATOR_LOSSES)}.')
         if self.penalty not in ('gradient', 'zero_centred', 'none'):
             raise ValueError(f"loss.penalty is {self.penalty!r}; choose 'gradient', 'zero_centred' or 'none'.")
+        if self.penalty == 'gradient' and self.penalty_target <= 0:
+            raise ValueError(f'loss.penalty_target is {self.penalty_target}, but must be above 0.')
         if self.penalty_every < 1:
             raise ValueError(f'loss.penalty_every is {self.penalty_every}, but must be at least 1.')
 

@@ -27,10 +27,16 @@ from training.checkpoints import Checkpoints
 from training.phases import Phase
 
 _LOGGER = logging.getLogger(__name__)
-# Fields that decide the architecture and the position in training; a run cannot go on with others.
+# Fields that decide the architecture, the data and the position in them; a run cannot go on with others.
 FIXED_FIELDS = (
     'channels',
     'conditional',
+    'data.classes',
+    'data.fit',
+    'data.modalities',
+    'data.split',
+    'data.window',
+    'data.window_range',
     'discriminator',
     'generator',
     'mask_classes',
@@ -69,8 +75,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
         logs.log_to_file(workdir)
     image_format = training_data.image_format(config, facts.classes)
     _log_start(config, facts, mesh, image_format)
-    if first and not (workdir / 'real.png').exists():
-        _draw_reals(config, images, image_format, workdir / 'real.png')
+    if not (workdir / 'real.png').exists():
+        _draw_reals(config, images, image_format, workdir / 'real.png', write=first)
     phases = [create_phase(config, stage, image_format, images, mesh) for stage in stages]
     checkpoints = Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)
     outcome = loop.run(
@@ -156,15 +162,24 @@ def _make_sample(
 
 
 def _draw_reals(
-    config: ConfigDict, images: input_pipeline.ImageData, image_format: setup.ImageFormat, path: Path
+    config: ConfigDict,
+    images: input_pipeline.ImageData,
+    image_format: setup.ImageFormat,
+    path: Path,
+    *,
+    write: bool,
 ) -> None:
-    """Training images as the networks see them, in a grid like those of the samples."""
+    """Training images as the networks see them, in a grid like those of the samples.
+
+    Processes that do not write call it too: it decodes the data, for which they would otherwise wait in vain.
+    """
     count = config.samples.rows * config.samples.columns
     batches = images.batches(config.resolution, 0, count, process_index=0, process_count=1)
     with contextlib.closing(batches):
         real = next(batches)['image']
     grid = draw_grid(real, config.samples.columns, image_format.channels, image_format.mask_classes)
-    save_picture(grid, path)
+    if write:
+        save_picture(grid, path)
 
 
 def _log_start(

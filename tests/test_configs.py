@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from gan import data, setup
 from gan.state import create_state
 from gan.step import create_cycle, draw_latents
+from training.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs' / 'gan'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem != '__init__')
@@ -86,3 +87,25 @@ def test_config_makes_a_step(name, number):
 
 def test_the_last_stage_is_the_final_resolution():
     assert all(setup.create_stages_of(config)[-1].resolution == config.resolution for config in map(_load, NAMES))
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'expected'),
+    [
+        ('seed', -1, r'config\.seed is -1, but must be at least 0'),
+        ('seed', 2**32, r'config\.seed is 4294967296, but must be below'),
+        ('samples.columns', 0, r'config\.samples\.columns is 0'),
+        ('generator.latent_size', 0, r'config\.generator\.latent_size is 0'),
+        ('generator.attention_chunk', 1000, r'config\.generator\.attention_chunk is 1000'),
+        ('discriminator.attention_resolution', 100, r'config\.discriminator\.attention_resolution is 100'),
+        ('schedule.batch_size.at_8', 6, r'batch_size\.at_8 is 6, but must be a multiple .* 4'),
+        ('loss.penalty_target', 0.0, r'loss\.penalty_target is 0\.0, but must be above 0'),
+        ('run.max_skipped_in_a_row', 0, r'config\.run\.max_skipped_in_a_row is 0'),
+        ('run.steps_per_call', -1, r'config\.run\.steps_per_call is -1'),
+    ],
+)
+def test_values_that_cannot_be_used_are_named(field, value, expected):
+    config = _load('pggan')
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=expected):
+        setup.check_config(config)

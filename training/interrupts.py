@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Iterator
 
 
@@ -21,7 +20,10 @@ class StopRequest:
         if self.signal_name:
             os._exit(128 + number)
         self.signal_name = signal.Signals(number).name
-        print(f'\n{self.signal_name}: saving, then stopping. A second signal stops at once.', file=sys.stderr)
+        # Not through sys.stderr: the signal may have come while it was being written to, which it does not bear.
+        text = f'\n{self.signal_name}: saving, then stopping. A second signal stops at once.\n'
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode())
 
 
 @contextlib.contextmanager

@@ -70,6 +70,8 @@ def run_command(
             main(argv)
         except expected as error:
             sys.exit(f'Error: {error}')
+        except KeyboardInterrupt:  # before training began, or after all was saved
+            sys.exit('Interrupted.')
         except OSError as error:
             sys.exit(f'Error: {error.strerror or error} ({error.filename or "while writing"}){_advice(error)}.')
 
@@ -139,13 +141,25 @@ def start_jax() -> None:
             raise UserError('--coordinator needs --process_count and --process_id beside it.')
         _collectives_on_cpu()
         jax.distributed.initialize(_COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_ID.value)
+    elif _PROCESS_COUNT.value is not None or _PROCESS_ID.value is not None:
+        raise UserError('--process_count and --process_id need --coordinator beside them.')
     elif _DISTRIBUTED.value:
         _collectives_on_cpu()
-        jax.distributed.initialize()
+        _join_cluster()
     jax.config.update('jax_compilation_cache_dir', str(_CACHE))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)
     if not is_first_process():
         silence()
+
+
+def _join_cluster() -> None:
+    try:
+        jax.distributed.initialize()
+    except ValueError as error:  # something is in no environment variable
+        raise UserError(
+            f'--distributed: this is no cluster that JAX knows ({_one_line(str(error))}); name the processes with '
+            '--coordinator, --process_count and --process_id.'
+        ) from error
 
 
 def _collectives_on_cpu() -> None:

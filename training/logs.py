@@ -123,17 +123,19 @@ def log_to_file(workdir: Path) -> None:
 def describe_run(mesh_size: int) -> str:
     """Devices and versions, and the git revision where there is one."""
     device = jax.devices()[0]
-    revision = subprocess.run(
-        ['git', 'describe', '--always', '--dirty'],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return (
         f'{mesh_size} x {device.device_kind} ({device.platform}), {jax.process_count()} process(es), '
-        f'JAX {jax.__version__}, revision {revision.stdout.strip() or "unknown"}'
+        f'JAX {jax.__version__}, revision {_revision()}'
     )
+
+
+def _revision() -> str:
+    command = ['git', 'describe', '--always', '--dirty']
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:  # a machine without git
+        return 'unknown'
+    return done.stdout.strip() or 'unknown'
 
 
 def progress_bar(total: int, initial: int, *, enabled: bool) -> tqdm.tqdm:
