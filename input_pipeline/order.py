@@ -39,7 +39,9 @@ def shuffled_indices(seed: int, position: int, count: int, size: int) -> Int32[n
     """
     first, last = position // size, (position + count - 1) // size
     # One cache entry an epoch, except where epochs are short beside `count`: then all of them at once.
-    if last - first <= 2:
+    if last == first:
+        order = _permutations(seed, first, 1, size)
+    elif last - first <= 2:
         order = np.concatenate([_permutations(seed, epoch, 1, size) for epoch in range(first, last + 1)])
     else:
         order = _permutations(seed, first, last - first + 1, size)
