@@ -72,7 +72,10 @@ def test_two_processes_train_and_one_goes_on(commands, tmp_path):
 
 
 def _resume_alone(commands, workdir, lines):
-    """One process goes on mid-fade from what two have saved, to losses that are nearly theirs."""
+    """One process goes on mid-fade from what two have saved, to losses that are nearly theirs.
+
+    Adam makes whole steps of gradients that are mere rounding, so runs drift apart; the first eight steps tell.
+    """
     for step in (workdir / 'checkpoints').iterdir():
         if int(step.name) > 16:
             shutil.rmtree(step)
@@ -84,5 +87,7 @@ def _resume_alone(commands, workdir, lines):
     assert len(again) == 32
     for name in ('discriminator_loss', 'generator_loss', 'real_logits', 'fake_logits'):
         pattern = re.compile(f'"{name}": ([^,}}]+)')
-        two, one = ([float(pattern.search(line).group(1)) for line in text] for text in (lines[16:], again[16:]))
-        np.testing.assert_allclose(one, two, rtol=0, atol=1e-3, err_msg=name)
+        two, one = (
+            [float(pattern.search(line).group(1)) for line in text] for text in (lines[16:24], again[16:24])
+        )
+        np.testing.assert_allclose(one, two, rtol=0, atol=2e-4, err_msg=name)
