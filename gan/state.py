@@ -6,10 +6,13 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 from flax import traverse_util
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from gan.networks import Discriminator, Generator
 from training.state import NetworkState, Params, Variables, create_network_state, select
+
+# An int32 scalar; any leaf will do, since JAX also builds states of shapes, shardings and the like.
+Counter = PyTree
 
 
 @flax.struct.dataclass
@@ -26,8 +29,8 @@ class GanState:
     generator: NetworkState
     discriminator: NetworkState
     ema_params: Params
-    skipped: Int[Array, '']
-    skipped_in_a_row: Int[Array, '']
+    skipped: Counter
+    skipped_in_a_row: Counter
 
     @property
     def ema_variables(self) -> Variables:

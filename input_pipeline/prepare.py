@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: flags without the program's name; None for those of the process.
     """
     options = flags.parse(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     logging.basicConfig(format='%(message)s')
     logging.getLogger('input_pipeline').setLevel(logging.INFO)
     begin = time.monotonic()

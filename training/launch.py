@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import app, flags
@@ -65,6 +66,7 @@ def run_command(
     expected: tuple[type[Exception], ...] = (UserError, *user_errors)
 
     def guarded(argv: Sequence[str]) -> None:
+        sys.unraisablehook = _report_unraisable
         log_to_screen(('training', *packages))
         try:
             main(argv)
@@ -76,6 +78,15 @@ def run_command(
             sys.exit(f'Error: {error.strerror or error} ({error.filename or "while writing"}){_advice(error)}.')
 
     app.run(guarded, flags_parser=_parse_flags)
+
+
+def _report_unraisable(event: Any) -> None:
+    """Tells what was raised where nobody can catch it, but for late answers to the checkpoint library.
+
+    After a failed write or read, its storage threads still call an event loop that is closed by then.
+    """
+    if not (isinstance(event.exc_value, RuntimeError) and str(event.exc_value) == 'Event loop is closed'):
+        sys.__unraisablehook__(event)
 
 
 def _advice(error: OSError) -> str:

@@ -23,7 +23,7 @@ class NetworkState:
     """
 
     params: Params
-    model_state: Variables
+    model_state: PyTree
     opt_state: optax.OptState
 
     @property
