@@ -62,11 +62,11 @@ def read_facts(workdir: Path) -> DataFacts:
       UserError: when they are missing or damaged.
     """
     content = workdirs.read_json(workdir, DATA_FILE)
-    intensity = content['intensity']
-    return DataFacts(
-        **content
-        | {'classes': tuple(content['classes']), 'intensity': None if intensity is None else tuple(intensity)}
-    )
+    try:
+        intensity = None if content['intensity'] is None else tuple(content['intensity'])
+        return DataFacts(**content | {'classes': tuple(content['classes']), 'intensity': intensity})
+    except (KeyError, TypeError) as error:
+        raise UserError(f'{workdir / DATA_FILE} is damaged ({error}); restore it from a copy.') from error
 
 
 def open_images(config: ConfigDict) -> input_pipeline.ImageData:

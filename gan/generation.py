@@ -78,8 +78,8 @@ def write_images(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f'{out} exists already; give --out a new folder.')
-    partial = out.with_name(f'{out.name}.partial')
-    shutil.rmtree(partial, ignore_errors=True)
+    out = out.absolute()
+    partial = out.with_name(f'{out.name}.partial-{os.getpid()}')
     try:
         (partial / 'images').mkdir(parents=True)
         rows = _write_all(trained, partial, count, seed, batch_size, label)

@@ -83,8 +83,11 @@ class Generator(nn.Module):
         if self.num_classes:
             latents = jnp.concatenate([latents, jax.nn.one_hot(labels, self.num_classes)], axis=-1)
         features = feature_maps(4, self.fmap_base, self.fmap_max)
-        dense = Dense(16 * features, gain=HE_GAIN / 4, dtype=self.dtype, name='4x4_dense')
+        dense = Dense(16 * features, gain=HE_GAIN / 4, use_bias=False, dtype=self.dtype, name='4x4_dense')
         x = dense(pixel_norm(latents)).reshape(-1, 4, 4, features)
+        # One bias a feature map, as after a convolution.
+        bias = self.param('4x4_dense_bias', nn.initializers.zeros, (features,), jnp.float32)
+        x = (x.astype(jnp.float32) + bias).astype(self.dtype)
         return self._conv('4x4_conv', self._activate(x), features)
 
     def _block(self, resolution: int, x: Array, update_stats: bool) -> Array:

@@ -78,17 +78,16 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     if not (workdir / 'real.png').exists():
         _draw_reals(config, images, image_format, workdir / 'real.png', write=first)
     phases = [create_phase(config, stage, image_format, images, mesh) for stage in stages]
-    checkpoints = Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)
-    outcome = loop.run(
-        phases,
-        workdir,
-        checkpoints,
-        mesh,
-        _periods(config),
-        seed=config.seed,
-        sample=_make_sample(config, workdir, image_format, mesh, stages),
-    )
-    checkpoints.close()
+    with contextlib.closing(Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)) as checkpoints:
+        outcome = loop.run(
+            phases,
+            workdir,
+            checkpoints,
+            mesh,
+            _periods(config),
+            seed=config.seed,
+            sample=_make_sample(config, workdir, image_format, mesh, stages),
+        )
     if first:
         _say_goodbye(workdir, outcome, stages)
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import os
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from training.errors import UserError
 from training.phases import State
 
 _LOGGER = logging.getLogger(__name__)
+_STEP_DIGITS = 9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Checkpoints:
             create=keep is not None,
             read_only=keep is None,
             cleanup_tmp_directories=keep is not None,
-            step_format_fixed_length=9,
+            step_format_fixed_length=_STEP_DIGITS,
         )
         self._folder = folder.absolute()
         self._manager = ocp.CheckpointManager(self._folder, options=options, item_names=('state', 'position'))
@@ -110,11 +113,20 @@ class Checkpoints:
             'restore the folder from a copy or start with another workdir.'
         )
 
-    def delete_after(self, step: int) -> None:
-        """Removes checkpoints newer than `step`, which could not be read."""
-        for candidate in self._manager.all_steps():
-            if candidate > step:
-                self._manager.delete(candidate)
+    def set_aside_after(self, step: int) -> None:
+        """Moves checkpoints newer than `step`, which could not be read, into `unreadable_checkpoints` beside them.
+
+        The reason may pass, such as a storage that was away, so nothing is deleted.
+        """
+        newer = [candidate for candidate in self._manager.all_steps() if candidate > step]
+        if parallel.is_first_process():
+            for candidate in newer:
+                target = self._folder.with_name('unreadable_checkpoints')
+                target.mkdir(exist_ok=True)
+                name = f'{candidate:0{_STEP_DIGITS}d}'
+                os.replace(self._folder / name, tempfile.mkdtemp(prefix=f'{name}-', dir=target))
+        parallel.any_process(False)  # the others wait until all are moved
+        self._manager.reload()
 
     def close(self) -> None:
         """Waits for writing to end."""
@@ -122,11 +134,11 @@ class Checkpoints:
 
     def _restore(self, abstract: Callable[[Position], State], step: int) -> tuple[State, Position]:
         saved = self._manager.restore(step, args=ocp.args.Composite(position=ocp.args.JsonRestore()))
-        expected = saved.position.pop('checksum', None)
+        expected = saved.position.pop('checksum')
         position = Position(**saved.position)
         arguments = ocp.args.Composite(state=ocp.args.StandardRestore(abstract(position)))
         state = self._manager.restore(step, args=arguments).state
-        if expected is not None and checksum(state) != expected:
+        if checksum(state) != expected:
             raise ValueError('its checksum is wrong: the disk returned other values than were written')
         return state, position
 

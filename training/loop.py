@@ -121,7 +121,7 @@ class _Runner:
             self._compiler.ahead(0)
             return self._enter(0, None), Position(0, 0, names[0])
         state, position = restored
-        self._checkpoints.delete_after(position.step)
+        self._checkpoints.set_aside_after(position.step)
         _LOGGER.info('Going on from step %d, %d images seen.', position.step, position.images_seen)
         return state, position
 
@@ -211,8 +211,10 @@ class _Runner:
         unlogged, self._unlogged = self._unlogged, []
         names = {name: None for metrics in unlogged for name in metrics}
         values = {name: np.concatenate([m[name] for m in unlogged if name in m]) for name in names}
-        averages = {name: float(np.mean(value)) for name, value in values.items()}
-        averages |= {name: int(value[-1]) for name, value in values.items() if name.startswith('skipped')}
+        # Skipped steps have no loss; JSON has no NaN.
+        finite = {name: value[np.isfinite(value)] for name, value in values.items()}
+        averages = {name: float(np.mean(value)) for name, value in finite.items() if value.size}
+        averages |= {name: int(value.max()) for name, value in values.items() if name.startswith('skipped')}
         now, images = time.perf_counter(), self._position.images_seen
         (then, images_then), self._last_log = self._last_log, (now, images)
         controls = phase.controls(images)

@@ -18,6 +18,9 @@ State = PyTree
 Controls = dict[str, np.ndarray]
 Step = Callable[..., tuple[State, dict[str, jax.Array]]]
 
+# Keeps the keys of entering phases apart from those of steps, which are numbered from 0.
+_ENTERING = 2**31
+
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
@@ -168,7 +171,7 @@ class Compiler:
         phase = self._phases[index]
 
         def enter(previous: State | None, seed: jax.Array) -> State:
-            return phase.enter(previous, jax.random.fold_in(jax.random.key(seed), index))
+            return phase.enter(previous, jax.random.fold_in(jax.random.key(seed), _ENTERING + index))
 
         previous = self._abstract[index - 1] if index else None
         # It runs once, so what counts is that it compiles fast: three times faster so on CPUs.

@@ -88,6 +88,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, tmp_path):
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     resumed = _train(workdir)
     _assert_same(resumed.state, whole.state)
+    (aside,) = (workdir / 'unreadable_checkpoints').iterdir()
+    assert aside.name.startswith('000000012-')
+    assert (aside / 'position').is_dir()
 
 
 @pytest.mark.parametrize('part', ['state', 'position'])
