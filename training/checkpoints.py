@@ -129,8 +129,11 @@ class Checkpoints:
         self._manager.reload()
 
     def close(self) -> None:
-        """Waits for writing to end."""
-        self._manager.close()
+        """Waits for writing to end. What fails only now is logged, since an error on its way goes first."""
+        try:
+            self._manager.close()
+        except Exception as error:
+            _LOGGER.warning('%s was not closed cleanly (%s).', self._folder, _first_line(error))
 
     def _restore(self, abstract: Callable[[Position], State], step: int) -> tuple[State, Position]:
         saved = self._manager.restore(step, args=ocp.args.Composite(position=ocp.args.JsonRestore()))
