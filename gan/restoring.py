@@ -30,7 +30,6 @@ class TrainedGenerator:
       variables: for `network.apply`.
       alpha: how far its last block had faded in.
       image_format: the channels and classes it draws.
-      config: the run's config.
       facts: the data it was trained on.
       position: where in training it was saved.
     """
@@ -39,7 +38,6 @@ class TrainedGenerator:
     variables: Variables
     alpha: float
     image_format: setup.ImageFormat
-    config: ConfigDict
     facts: training_data.DataFacts
     position: Position
 
@@ -80,7 +78,6 @@ def restore_generator(workdir: Path, step: int | None = None) -> TrainedGenerato
         variables=state.ema_variables,
         alpha=fade_in(stage, position.images_seen),
         image_format=image_format,
-        config=config,
         facts=facts,
         position=position,
     )
