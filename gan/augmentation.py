@@ -6,12 +6,15 @@ the augmented images by matching the images themselves: the augmentation does no
 """
 
 import dataclasses
+import functools
+import operator
 import zlib
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped, UInt32
 
 from gan.warping import AffineMaps, affine_maps, compose, warp
 
@@ -33,95 +36,130 @@ NOISE = 0.1  # standard deviation of the standard deviation: ADA, appendix B
 GAMMA_LINE = 0.01
 
 
-def _draw_flip(key: PRNGKeyArray, count: int, height: int, width: int) -> AffineMaps:
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """What chance decided about one operation.
+
+    Attributes:
+      applied: to which images it happens.
+      numbers: for its strengths, uniform between -1 and 1, both excluded.
+      key: for what is drawn for every pixel.
+    """
+
+    applied: Bool[Array, 'batch']
+    numbers: Float[Array, '2 batch']
+    key: PRNGKeyArray
+
+
+def _draw_all(
+    names: tuple[str, ...], key: PRNGKeyArray, count: int, probability: Float[Array, ''] | float
+) -> dict[str, Draw]:
+    """Keyed by name, so that a new operation, or another choice of them, leaves the other draws as they are."""
+
+    def draw(code: UInt32[Array, '']) -> tuple[Float[Array, '3 count'], PRNGKeyArray]:
+        numbers_key, own_key = jax.random.split(jax.random.fold_in(key, code))
+        just_above = float(np.nextafter(np.float32(-1), np.float32(0)))
+        return jax.random.uniform(numbers_key, (3, count), jnp.float32, just_above, 1), own_key
+
+    # All at once: compiling a generator of random numbers takes long, and each operation would have its own.
+    codes = np.asarray([zlib.crc32(name.encode()) for name in names], np.uint32)
+    drawn = zip(names, *jax.vmap(draw)(jnp.asarray(codes)), strict=True)
+    return {name: Draw((numbers[0] + 1) / 2 < probability, numbers[1:], own) for name, numbers, own in drawn}
+
+
+def _normal(numbers: Float[Array, '*shape']) -> Float[Array, '*shape']:
+    """Standard normal numbers out of uniform ones between -1 and 1."""
+    return jnp.sqrt(2) * jax.scipy.special.erfinv(numbers)
+
+
+def _whole(numbers: Float[Array, '*shape'], count: int) -> Float[Array, '*shape']:
+    """0, 1, ..., count - 1, equally often, out of uniform numbers between -1 and 1."""
+    return jnp.floor((numbers + 1) / 2 * count)
+
+
+def _flip(draw: Draw, height: int, width: int) -> AffineMaps:
     """Left to right for every second image: were it for all, they could not be told from mirrored ones."""
-    return affine_maps(jnp.where(jax.random.bernoulli(key, 0.5, (count,)), -1.0, 1.0), 0.0, 0.0, 0.0, 1.0, 0.0)
+    return affine_maps(jnp.where(draw.numbers[0] < 0, -1.0, 1.0), 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
-def _draw_scaling(key: PRNGKeyArray, count: int, height: int, width: int) -> AffineMaps:
+def _scale(draw: Draw, height: int, width: int) -> AffineMaps:
     """Larger or smaller, alike in both directions."""
-    inverse = jnp.exp2(-SCALING * jax.random.normal(key, (count,), jnp.float32))
+    inverse = jnp.exp2(-SCALING * _normal(draw.numbers[0]))
     return affine_maps(inverse, 0.0, 0.0, 0.0, inverse, 0.0)
 
 
-def _draw_rotation(key: PRNGKeyArray, count: int, height: int, width: int) -> AffineMaps:
+def _rotate(draw: Draw, height: int, width: int) -> AffineMaps:
     """About the middle."""
-    angle = jax.random.uniform(key, (count,), jnp.float32, -ROTATION, ROTATION)
-    cosine, sine = jnp.cos(angle), jnp.sin(angle)
+    angles = ROTATION * draw.numbers[0]
+    cosine, sine = jnp.cos(angles), jnp.sin(angles)
     return affine_maps(cosine, sine, 0.0, -sine, cosine, 0.0)
 
 
-def _draw_translation(key: PRNGKeyArray, count: int, height: int, width: int) -> AffineMaps:
+def _translate(draw: Draw, height: int, width: int) -> AffineMaps:
     """By whole pixels, which blurs nothing."""
-    limits = jnp.asarray([int(width * TRANSLATION + 0.5), int(height * TRANSLATION + 0.5)])
-    shifts = jax.random.randint(key, (count, 2), -limits, limits + 1).astype(jnp.float32)
-    return affine_maps(1.0, 0.0, shifts[:, 0], 0.0, 1.0, shifts[:, 1])
+    across, down = int(width * TRANSLATION + 0.5), int(height * TRANSLATION + 0.5)
+    x, y = _whole(draw.numbers[0], 2 * across + 1) - across, _whole(draw.numbers[1], 2 * down + 1) - down
+    return affine_maps(1.0, 0.0, x, 0.0, 1.0, y)
 
 
-def _change_gamma(key: PRNGKeyArray, images: Images) -> Images:
+def _change_gamma(draw: Draw, images: Images) -> Images:
     """Intensity to the power of a positive exponent; black and white stay, what lies beyond keeps its distance."""
-    exponents = jnp.exp(GAMMA * _draw_normal(key, images))
+    exponents = jnp.exp(GAMMA * _normal(_for_pixels(draw.numbers[0])))
     intensities = (images + 1) / 2
     inside = jnp.clip(intensities, 0, 1)
     powers = inside * jnp.maximum(inside, GAMMA_LINE) ** (exponents - 1)
     return 2 * (powers + intensities - inside) - 1
 
 
-def _change_brightness(key: PRNGKeyArray, images: Images) -> Images:
+def _change_brightness(draw: Draw, images: Images) -> Images:
     """One offset for the whole image."""
-    return images + _draw_uniform(key, images, BRIGHTNESS)
+    return images + BRIGHTNESS * _for_pixels(draw.numbers[0])
 
 
-def _change_contrast(key: PRNGKeyArray, images: Images) -> Images:
+def _change_contrast(draw: Draw, images: Images) -> Images:
     """Stretched or squeezed about the image's mean."""
     mean = images.mean(axis=(1, 2, 3), keepdims=True)
-    return mean + (1 + _draw_uniform(key, images, CONTRAST)) * (images - mean)
+    return mean + (1 + CONTRAST * _for_pixels(draw.numbers[0])) * (images - mean)
 
 
-def _add_noise(key: PRNGKeyArray, images: Images) -> Images:
+def _add_noise(draw: Draw, images: Images) -> Images:
     """Gaussian noise, stronger in some images than in others."""
-    strength_key, noise_key = jax.random.split(key)
-    strengths = NOISE * jnp.abs(_draw_normal(strength_key, images))
-    return images + strengths * jax.random.normal(noise_key, images.shape, jnp.float32)
+    strengths = NOISE * _normal(_for_pixels(draw.numbers[0]))  # the noise is symmetric, so their sign is nothing
+    return images + strengths * jax.random.normal(draw.key, images.shape, jnp.float32)
 
 
-def _draw_normal(key: PRNGKeyArray, images: Images) -> Float[Array, 'batch 1 1 1']:
-    return jax.random.normal(key, (images.shape[0], 1, 1, 1), jnp.float32)
+def _for_pixels(values: Shaped[Array, 'batch']) -> Shaped[Array, 'batch 1 1 1']:
+    return values[:, None, None, None]
 
 
-def _draw_uniform(key: PRNGKeyArray, images: Images, limit: float) -> Float[Array, 'batch 1 1 1']:
-    return jax.random.uniform(key, (images.shape[0], 1, 1, 1), jnp.float32, -limit, limit)
-
-
-def _draw_square(key: PRNGKeyArray, count: int, height: int, width: int) -> Bool[Array, 'batch height width 1']:
+def _cut_out(draw: Draw, height: int, width: int) -> Bool[Array, 'batch height width 1']:
     """A square (of half the height and width, where these differ) about any pixel, cut off at the edges."""
-    keys = jax.random.split(key)
-    rows, columns = _draw_stretch(keys[0], count, height), _draw_stretch(keys[1], count, width)
+    rows, columns = _stretch(draw.numbers[0], height), _stretch(draw.numbers[1], width)
     return (rows[:, :, None] & columns[:, None, :])[..., None]
 
 
-def _draw_stretch(key: PRNGKeyArray, count: int, size: int) -> Bool[Array, 'batch size']:
+def _stretch(numbers: Float[Array, 'batch'], size: int) -> Bool[Array, 'batch size']:
     length = int(size * CUTOUT + 0.5)
     # One more place for an even length, so that both ends of the image are covered equally often.
-    starts = jax.random.randint(key, (count, 1), 0, size + 1 - length % 2) - length // 2
+    starts = _whole(numbers, size + 1 - length % 2)[:, None] - length // 2
     places = jnp.arange(size)
     return (places >= starts) & (places < starts + length)
 
 
 # In the order in which they are applied. Maps lead from a pixel to where it is taken from.
-GEOMETRY: dict[str, Callable[[PRNGKeyArray, int, int, int], AffineMaps]] = {
-    'flip': _draw_flip,
-    'scaling': _draw_scaling,
-    'rotation': _draw_rotation,
-    'translation': _draw_translation,
+GEOMETRY: dict[str, Callable[[Draw, int, int], AffineMaps]] = {
+    'flip': _flip,
+    'scaling': _scale,
+    'rotation': _rotate,
+    'translation': _translate,
 }
-INTENSITY: dict[str, Callable[[PRNGKeyArray, Images], Images]] = {
+INTENSITY: dict[str, Callable[[Draw, Images], Images]] = {
     'gamma': _change_gamma,  # first, while images lie between black and white
     'brightness': _change_brightness,
     'contrast': _change_contrast,
     'noise': _add_noise,
 }
-OPERATIONS: dict[str, Callable[..., Array]] = {**GEOMETRY, **INTENSITY, 'cutout': _draw_square}
+OPERATIONS: dict[str, Callable[..., Array]] = {**GEOMETRY, **INTENSITY, 'cutout': _cut_out}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,44 +205,29 @@ def augment(
       probability: in [0, 1]; may be traced.
     """
     batch, height, width, channels = images.shape
-    draws = {name: _draw(key, name, batch, probability) for name in augmentation.operations}
-    changed = images.astype(jnp.promote_types(images.dtype, jnp.float32))
-    changed = _move(draws, changed)
+    if not augmentation.operations:
+        return images
+    draws = _draw_all(augmentation.operations, key, batch, probability)
+    changed = _move(draws, images.astype(jnp.promote_types(images.dtype, jnp.float32)))
     picture, masks = jnp.split(changed, [channels - augmentation.mask_classes], axis=-1)
     for name, change in INTENSITY.items():
         if name in draws:
-            applied, own_key = draws[name]
-            picture = jnp.where(applied[:, None, None, None], change(own_key, picture), picture)
+            picture = jnp.where(_for_pixels(draws[name].applied), change(draws[name], picture), picture)
     if 'cutout' in draws:
-        applied, own_key = draws['cutout']
-        covered = _draw_square(own_key, batch, height, width) & applied[:, None, None, None]
+        covered = _cut_out(draws['cutout'], height, width) & _for_pixels(draws['cutout'].applied)
         picture, masks = jnp.where(covered, 0, picture), jnp.where(covered, -1, masks)
     return jnp.concatenate([picture, masks], axis=-1).astype(images.dtype)
 
 
-Draws = dict[str, tuple[Bool[Array, 'batch'], PRNGKeyArray]]
-
-
-def _draw(
-    key: PRNGKeyArray, name: str, count: int, probability: Float[Array, ''] | float
-) -> tuple[Bool[Array, 'batch'], PRNGKeyArray]:
-    """To which images an operation happens, and the key of its strengths."""
-    # By name, so that a new operation, or another choice of them, leaves the rest of the draws as they are.
-    applied_key, own_key = jax.random.split(jax.random.fold_in(key, zlib.crc32(name.encode())))
-    return jax.random.uniform(applied_key, (count,), jnp.float32) < probability, own_key
-
-
-def _move(draws: Draws, images: Images) -> Images:
+def _move(draws: dict[str, Draw], images: Images) -> Images:
     """All geometry at once: an image is resampled once, or not at all."""
     batch, height, width, _ = images.shape
     chosen = [name for name in GEOMETRY if name in draws]
     if not chosen:
         return images
     sources = jnp.broadcast_to(jnp.eye(3), (batch, 3, 3))
-    moved = jnp.zeros((batch,), bool)
     for name in chosen:
-        applied, own_key = draws[name]
-        maps = GEOMETRY[name](own_key, batch, height, width)
-        sources = jnp.where(applied[:, None, None], compose(sources, maps), sources)
-        moved |= applied
-    return jnp.where(moved[:, None, None, None], warp(images, sources), images)
+        maps = GEOMETRY[name](draws[name], height, width)
+        sources = jnp.where(draws[name].applied[:, None, None], compose(sources, maps), sources)
+    moved = functools.reduce(operator.or_, [draws[name].applied for name in chosen])
+    return jnp.where(_for_pixels(moved), warp(images, sources), images)

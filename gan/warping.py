@@ -31,8 +31,10 @@ def warp(
     """
     _, height, width, _ = images.shape
     x, y = _source_points(sources, height, width)
-    left, top = jnp.floor(x).astype(jnp.int32), jnp.floor(y).astype(jnp.int32)
-    right, bottom = jnp.minimum(left + 1, width - 1), jnp.minimum(top + 1, height - 1)
+    # The last pixel counts as the right (lower) one of a pair, which all pixels but that of a single column have.
+    left = jnp.minimum(jnp.floor(x).astype(jnp.int32), max(width - 2, 0))
+    top = jnp.minimum(jnp.floor(y).astype(jnp.int32), max(height - 2, 0))
+    right, bottom = left + min(1, width - 1), top + min(1, height - 1)
     right_share, bottom_share = (x - left)[..., None], (y - top)[..., None]
 
     def row(line: Int[Array, 'batch height width']) -> Float[Array, 'batch height width channel']:
