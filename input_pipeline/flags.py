@@ -14,7 +14,7 @@ The data set is split into train, validation and test by patient; folders or an 
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Exits with 1 and one sentence, and knows what a mistyped flag was meant to be."""
 
     def error(self, message: str) -> NoReturn:
@@ -38,17 +38,17 @@ def _pair(text: str) -> tuple[float, float]:
 _pair.__name__ = 'pair of percentiles like 0.5,99.5'  # argparse puts it into its message
 
 
-def _names(text: str) -> tuple[str, ...]:
+def names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(',') if name)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     if int(text) < 1:
         raise ValueError(text)
     return int(text)
 
 
-_count.__name__ = 'count of at least 1'
+count.__name__ = 'count of at least 1'
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -57,7 +57,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     Args:
       arguments: without the program's name; None for those of the process.
     """
-    parser = _Parser(
+    parser = Parser(
         prog='prepare',
         description=_DESCRIPTION,
         allow_abbrev=False,
@@ -104,14 +104,14 @@ def _add_reading(group: argparse._ArgumentGroup) -> None:
         help=r'regular expression whose first group, searched in the path, is the patient, like "(p\d+)_"',
     )
     add('--percentiles', type=_pair, default=(0.5, 99.5), help='lower and upper, for intensity windows')
-    add('--pixel_limit', type=_count, default=2**28, help='larger images are refused before decoding')
-    add('--channels', type=_count, help='channels to store; the most frequent count where not given')
+    add('--pixel_limit', type=count, default=2**28, help='larger images are refused before decoding')
+    add('--channels', type=count, help='channels to store; the most frequent count where not given')
 
 
 def _add_phantom(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add('--count', type=_count, default=2000, help='images')
-    add('--size', type=_count, default=128, help='pixels of each side')
-    add('--modalities', type=_names, default=('CT', 'MR', 'DX'), help='of CT, MR, DX, separated by commas')
+    add('--count', type=count, default=2000, help='images')
+    add('--size', type=count, default=128, help='pixels of each side')
+    add('--modalities', type=names, default=('CT', 'MR', 'DX'), help='of CT, MR, DX, separated by commas')
     add('--seed', type=int, default=0, help='decides every pixel')
-    add('--images_per_patient', type=_count, default=4, help='slices or exposures of each patient')
+    add('--images_per_patient', type=count, default=4, help='slices or exposures of each patient')
