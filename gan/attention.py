@@ -71,7 +71,7 @@ class SelfAttention(nn.Module):
         self, x: Float[Array, 'batch height width channel'], update_stats: bool = False
     ) -> Float[Array, 'batch height width channel']:
         batch, height, width, channel = x.shape
-        project = partial(Conv, kernel_size=1, spectral=True, use_bias=False, dtype=self.dtype)
+        project = partial(Conv, kernel_size=1, scaling='spectral', use_bias=False, dtype=self.dtype)
         depth, value_depth = max(channel // 8, 1), max(channel // 2, 1)
         queries = project(depth, name='theta')(x, update_stats).reshape(batch, height * width, depth)
         keys = max_pool(project(depth, name='phi')(x, update_stats)).reshape(batch, -1, depth)

@@ -16,6 +16,7 @@ _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True
 _SEED = flags.DEFINE_integer('seed', 0, 'Same seed, same images.', lower_bound=0)
 _BATCH = flags.DEFINE_integer('batch_size', 64, 'Images drawn at once.', lower_bound=1)
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
+_BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest distance to real images.')
 _LABEL = flags.DEFINE_string('label', None, 'Draw this class only (conditional generators).')
 
 
@@ -26,7 +27,9 @@ def main(argv: Sequence[str]) -> None:
     launch.start_jax()
     if jax.process_count() > 1:
         raise UserError('gan.generate runs on one process; leave --distributed and --coordinator out.')
-    trained = restore_generator(workdir, _STEP.value)
+    if _BEST.value and _STEP.value is not None:
+        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    trained = restore_generator(workdir, _STEP.value, best=_BEST.value)
     label = _find_label(trained, _LABEL.value)
     write_images(trained, out, _NUM.value, seed=_SEED.value, batch_size=_BATCH.value, label=label)
     print(f'{_NUM.value} images from step {trained.position.step} of {workdir}: {out}/index.csv')

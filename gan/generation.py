@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import tqdm
 from jaxtyping import Array, Float, Int, UInt8
 
 import input_pipeline
+from gan.latents import draw_latents
 from gan.restoring import TrainedGenerator
 from training import parallel
 from training import workdir as workdirs
@@ -51,9 +53,11 @@ def draw_images(
 
     def sample(variables, numbers: Int[Array, 'batch'], labels: Int[Array, 'batch']) -> Array:
         key = jax.random.key(seed)
-        latents = jax.vmap(
-            lambda number: jax.random.normal(jax.random.fold_in(key, number), (network.latent_size,))
-        )(numbers)
+        keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+        draw = functools.partial(
+            draw_latents, count=1, size=network.latent_size, distribution=network.latent_distribution
+        )
+        latents = jax.vmap(draw)(keys)[:, 0]
         return jnp.clip(network.apply(variables, latents, labels, trained.alpha), -1, 1)
 
     compiled = jax.jit(sample, out_shardings=replicated)

@@ -1,16 +1,20 @@
-"""Layers of PGGAN (Karras et al. 2018, arXiv:1710.10196) with optional spectral normalization."""
+"""Layers of all networks: PGGAN's (Karras et al. 2018, arXiv:1710.10196), and with spectral normalization."""
 
 import math
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 SPECTRAL = 'spectral'  # the variable collection that holds the power-iteration vectors
 HE_GAIN = math.sqrt(2)
+Scaling = Literal['equalized', 'spectral', 'plain']
+BATCH_STATS = 'batch_stats'  # that of running means and variances
 _INITIAL_POWER_ITERATIONS = 16
+_MOMENTUM = 0.9
 
 
 def pixel_norm(x: Float[Array, 'batch *space channel'], epsilon: float = 1e-8):
@@ -72,34 +76,38 @@ def _product(matrix: Float[Array, 'n m'], vector: Float[Array, 'm']) -> Float[Ar
     return jnp.matmul(matrix, vector, precision=jax.lax.Precision.HIGHEST)
 
 
-class _EqualizedLayer(nn.Module):
-    """Weights drawn from N(0, 1) and scaled at run time (section 4.1), or divided by their largest singular value.
+class _ScaledLayer(nn.Module):
+    """Weights under one of three scalings.
 
-    Spectral normalization makes a run-time constant irrelevant (cW / sigma(cW) = W / sigma(W)), so a layer has
-    one or the other. Weights under spectral normalization are drawn from N(0, 1 / fan_in), so that the learning
-    rates of its literature apply to them.
+    - `equalized`: drawn from N(0, 1) and multiplied by gain / sqrt(fan_in) at run time (section 4.1).
+    - `spectral`: divided by their largest singular value (Miyato et al. 2018, arXiv:1802.05957). A constant at run
+      time would be irrelevant beside it (cW / sigma(cW) = W / sigma(W)). They are drawn from N(0, 1 / fan_in), so
+      that the learning rates of its literature apply.
+    - `plain`: drawn from N(0, gain^2 / fan_in) (He et al. 2015, arXiv:1502.01852) and used as they are.
 
     Attributes:
       features: output channels.
-      gain: He gain; the weights are multiplied by gain / sqrt(fan_in).
-      spectral: divide by the spectral norm instead (arXiv:1802.05957).
+      gain: see above.
+      scaling: see above.
       use_bias: add a bias that starts at 0.
       dtype: type of the computation; parameters are float32.
     """
 
     features: int
     gain: float = HE_GAIN
-    spectral: bool = False
+    scaling: Scaling = 'equalized'
     use_bias: bool = True
     dtype: DTypeLike = jnp.float32
 
     def _kernel(self, shape: tuple[int, ...], update_stats: bool) -> Array:
         fan_in = math.prod(shape[:-1])
-        deviation = 1 / math.sqrt(fan_in) if self.spectral else 1.0
+        deviation = {'equalized': 1.0, 'spectral': fan_in**-0.5, 'plain': self.gain * fan_in**-0.5}[self.scaling]
         kernel = self.param('kernel', nn.initializers.normal(deviation), shape, jnp.float32)
-        if self.spectral:
-            return (kernel / self._spectral_norm(kernel, update_stats)).astype(self.dtype)
-        return (kernel * (self.gain / math.sqrt(fan_in))).astype(self.dtype)
+        if self.scaling == 'spectral':
+            kernel = kernel / self._spectral_norm(kernel, update_stats)
+        if self.scaling == 'equalized':
+            kernel = kernel * (self.gain / math.sqrt(fan_in))
+        return kernel.astype(self.dtype)
 
     def _spectral_norm(self, kernel: Array, update_stats: bool) -> Float[Array, '']:
         """The largest singular value; the persistent vector moves one step when `update_stats`."""
@@ -125,7 +133,7 @@ class _EqualizedLayer(nn.Module):
         return (x.astype(jnp.float32) + bias).astype(self.dtype)
 
 
-class Conv(_EqualizedLayer):
+class Conv(_ScaledLayer):
     """2-D convolution with stride 1 and zero padding."""
 
     kernel_size: int = 3
@@ -140,9 +148,54 @@ class Conv(_EqualizedLayer):
         return self._add_bias(x)
 
 
-class Dense(_EqualizedLayer):
+class Dense(_ScaledLayer):
     """Fully connected layer."""
 
     @nn.compact
     def __call__(self, x: Float[Array, 'batch _'], update_stats: bool = False):
         return self._add_bias(x.astype(self.dtype) @ self._kernel((x.shape[-1], self.features), update_stats))
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization in float32 (Ioffe and Szegedy 2015), with a gain and bias for each class.
+
+    Without classes it has one of each. With them it is the conditional normalization of Dumoulin et al.
+    2017, arXiv:1610.07629.
+
+    Attributes:
+      num_classes: 0 without condition.
+      tracked: keep running statistics, which normalise whenever `update_stats` is off. A discriminator needs none:
+        it always judges whole batches.
+      dtype: type of the result.
+    """
+
+    num_classes: int = 0
+    tracked: bool = True
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, 'batch height width channel'], labels: Int[Array, 'batch'], update_stats: bool
+    ) -> Float[Array, 'batch height width channel']:
+        wide, channel = x.astype(jnp.float32), x.shape[-1]
+        mean, variance = wide.mean(axis=(0, 1, 2)), wide.var(axis=(0, 1, 2))
+        if self.tracked:
+            mean, variance = self._track(mean, variance, update_stats)
+        shape = (max(self.num_classes, 1), channel)
+        scale = self.param('scale', nn.initializers.ones, shape, jnp.float32)
+        bias = self.param('bias', nn.initializers.zeros, shape, jnp.float32)
+        scale, bias = (p[labels] if self.num_classes else p for p in (scale, bias))
+        normal = (wide - mean) * jax.lax.rsqrt(variance + 1e-5)
+        return (normal * scale[:, None, None] + bias[:, None, None]).astype(self.dtype)
+
+    def _track(self, mean: Array, variance: Array, update_stats: bool) -> tuple[Array, Array]:
+        """This batch's statistics when `update_stats`, which then enter the running ones; else those."""
+        running = [
+            self.variable(BATCH_STATS, 'mean', jnp.zeros_like, mean),
+            self.variable(BATCH_STATS, 'variance', jnp.ones_like, variance),
+        ]
+        if not update_stats:
+            return running[0].value, running[1].value
+        for old, new in zip(running, (mean, variance), strict=True):
+            old.value = _MOMENTUM * old.value + (1 - _MOMENTUM) * new
+        return mean, variance

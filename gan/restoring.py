@@ -13,9 +13,10 @@ from gan import data as training_data
 from gan import setup
 from gan.networks import Generator
 from gan.schedule import Stage, fade_in
-from gan.state import GanState, create_state
+from gan.state import GanState
 from training import parallel
 from training import workdir as workdirs
+from training.best import FOLDER as BEST
 from training.checkpoints import Checkpoints, Position
 from training.errors import UserError
 from training.state import Variables
@@ -50,8 +51,29 @@ class TrainedGenerator:
         return digest.hexdigest()
 
 
-def restore_generator(workdir: Path, step: int | None = None) -> TrainedGenerator:
-    """The generator of a run, from its newest readable checkpoint or from that of `step`.
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A run's state, and what it means.
+
+    Attributes:
+      config: of the run.
+      facts: the data it was trained on.
+      image_format: the channels and classes of its images.
+      stage: of its growth.
+      state: all its arrays.
+      position: where in training it was saved.
+    """
+
+    config: ConfigDict
+    facts: training_data.DataFacts
+    image_format: setup.ImageFormat
+    stage: Stage
+    state: GanState
+    position: Position
+
+
+def restore_state(workdir: Path, step: int | None = None, *, best: bool = False) -> Restored:
+    """The state of a run, from its newest readable checkpoint, from that of `step`, or from the best.
 
     Raises:
       UserError: when the workdir holds no run, or no checkpoint that can be read.
@@ -59,34 +81,44 @@ def restore_generator(workdir: Path, step: int | None = None) -> TrainedGenerato
     config = workdirs.read_config(workdir)
     facts = training_data.read_facts(workdir)
     image_format = training_data.image_format(config, facts.classes)
-    stages = {stage.name: stage for stage in setup.create_stages_of(config)}
+    stages = {stage.name: stage for stage in setup.create_stages_of(config, facts.num_examples)}
     mesh = parallel.create_mesh()
 
     def abstract(position: Position) -> GanState:
         state = _abstract_state(config, stages[position.phase], image_format)
         return parallel.abstract(state, parallel.replicated(mesh))
 
-    checkpoints = Checkpoints(workdir / 'checkpoints', keep=None)
+    folder = workdir / (BEST if best else 'checkpoints')
+    if not folder.is_dir():
+        advice = 'train longer, with config.watch.images above 0' if best else 'train longer first'
+        raise UserError(f'{workdir} holds no {folder.name} yet; {advice}.')
+    checkpoints = Checkpoints(folder, keep=None)
     restored = checkpoints.restore(abstract, step)
     checkpoints.close()
     if restored is None:
         raise UserError(f'{workdir} holds no checkpoint yet; train longer first.')
     state, position = restored
-    stage = stages[position.phase]
+    return Restored(config, facts, image_format, stages[position.phase], state, position)
+
+
+def restore_generator(workdir: Path, step: int | None = None, *, best: bool = False) -> TrainedGenerator:
+    """The generator of a run; see `restore_state`."""
+    restored = restore_state(workdir, step, best=best)
+    stage = restored.stage
     return TrainedGenerator(
-        network=setup.create_networks(config, stage.resolution, image_format)[0],
-        variables=state.ema_variables,
-        alpha=fade_in(stage, position.images_seen),
-        image_format=image_format,
-        facts=facts,
-        position=position,
+        network=setup.create_networks(restored.config, stage.resolution, restored.image_format)[0],
+        variables=restored.state.ema_variables,
+        alpha=fade_in(stage, restored.position.images_seen),
+        image_format=restored.image_format,
+        facts=restored.facts,
+        position=restored.position,
     )
 
 
 def _abstract_state(config: ConfigDict, stage: Stage, image_format: setup.ImageFormat) -> GanState:
-    networks = setup.create_networks(config, stage.resolution, image_format)
+    recipe = setup.create_recipe(config, stage.resolution, image_format)
 
     def create(key: PRNGKeyArray) -> GanState:
-        return create_state(*networks, setup.create_optimizers(config), key)
+        return setup.create_state_of(config, recipe, key)
 
     return jax.eval_shape(create, jax.random.key(0))

@@ -1,35 +1,27 @@
 """From a config to the objects it describes. The only place where fields of a config meet networks and losses."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
-from gan.networks import Discriminator, Generator
+from gan import networks
+from gan.augmentation import Augmentation
+from gan.checks import check_fields
+from gan.objective import Objective
 from gan.schedule import Stage, create_stages
-from gan.step import Averaging, Objective
+from gan.state import GanState, create_state
+from gan.step import Adaptation, Averaging, Optimizers, Recipe
 from training.errors import UserError
 
-Optimizers = tuple[optax.GradientTransformation, optax.GradientTransformation]
-_LOWEST = {
-    'seed': 0,
-    'channels': 1,
-    'generator.latent_size': 1,
-    'generator.fmap_base': 1,
-    'generator.fmap_max': 1,
-    'discriminator.fmap_base': 1,
-    'discriminator.fmap_max': 1,
-    'discriminator.stddev_group': 1,
-    'samples.rows': 1,
-    'samples.columns': 1,
-    'run.log_images': 1,
-    'run.sample_images': 1,
-    'run.checkpoint_images': 1,
-    'run.checkpoints_to_keep': 1,
-    'run.steps_per_call': 0,
-    'run.max_skipped_in_a_row': 1,
+ARCHITECTURES: dict[str, tuple[type[networks.Generator], type[networks.Discriminator]]] = {
+    'progressive': (networks.ProgressiveGenerator, networks.ProgressiveDiscriminator),
+    'dcgan': (networks.DcganGenerator, networks.DcganDiscriminator),
+    'residual': (networks.ResidualGenerator, networks.ResidualDiscriminator),
 }
 
 
@@ -59,75 +51,54 @@ def check_config(config: ConfigDict) -> None:
     Raises:
       UserError: for the first value that cannot be used.
     """
-    create_objective(config)
+    check_fields(config)
     compute_dtype(config)
-    for name, lowest in _LOWEST.items():
-        value = _field(config, name)
-        if value < lowest:
-            raise UserError(f'config.{name} is {value}, but must be at least {lowest}.')
-    if config.seed >= 2**32:
-        raise UserError(f'config.seed is {config.seed}, but must be below 2**32.')
-    for name in ('generator', 'discriminator'):
-        _check_attention(name, config[name])
-    group = config.discriminator.stddev_group
-    for stage in create_stages_of(config):
-        if stage.batch_size > group and stage.batch_size % group:
-            raise UserError(
-                f'config.schedule.batch_size.at_{stage.resolution} is {stage.batch_size}, '
-                f'but must be a multiple of config.discriminator.stddev_group, {group}.'
-            )
+    for stage in create_stages_of(config, num_examples=1):
+        create_recipe(config, stage.resolution, ImageFormat(config.channels, config.mask_classes, 0))
 
 
-def _field(config: ConfigDict, name: str) -> int:
-    for part in name.split('.'):
-        config = config[part]
-    return config
-
-
-def _check_attention(name: str, network: ConfigDict) -> None:
-    resolutions = [0, *(8 << power for power in range(8))]
-    if network.attention_resolution not in resolutions:
-        raise UserError(
-            f'config.{name}.attention_resolution is {network.attention_resolution}, '
-            'but must be 0 or a power of two from 8 to 1024.'
-        )
-    chunk = network.attention_chunk
-    if chunk < 0 or chunk & (chunk - 1):  # so that it divides the number of pixels
-        raise UserError(f'config.{name}.attention_chunk is {chunk}, but must be 0 or a power of two.')
-
-
-def create_stages_of(config: ConfigDict) -> tuple[Stage, ...]:
-    """The stages that the config asks for.
+def create_stages_of(config: ConfigDict, num_examples: int) -> tuple[Stage, ...]:
+    """The stages that the config asks for, on so many images.
 
     Raises:
       UserError: see `schedule.create_stages`.
     """
+    schedule = config.schedule.to_dict()
+    epochs = schedule.pop('final_epochs')
+    schedule['initial_resolution'] = schedule['initial_resolution'] or config.resolution
+    schedule['final_images'] += epochs * num_examples
     try:
-        return create_stages(final_resolution=config.resolution, **config.schedule.to_dict())
+        return create_stages(final_resolution=config.resolution, **schedule)
     except ValueError as error:
         raise UserError(f'config: {error}') from error
 
 
-def create_objective(config: ConfigDict) -> Objective:
-    """The loss and its penalty.
+def create_recipe(config: ConfigDict, resolution: int, image_format: ImageFormat) -> Recipe:
+    """All that decides a step at one resolution.
 
     Raises:
-      UserError: for an unknown name.
+      UserError: for a name that is unknown or a value out of range.
     """
+    generator, discriminator = create_networks(config, resolution, image_format)
+    augment = config.augment
     try:
-        return Objective(**config.loss)
+        return Recipe(
+            generator=generator,
+            discriminator=discriminator,
+            optimizers=create_optimizers(config),
+            objective=Objective(**config.loss),
+            averaging=Averaging(**config.average),
+            augmentation=Augmentation(tuple(augment.operations), image_format.mask_classes),
+            adaptation=Adaptation(augment.target, augment.every, augment.images) if augment.adaptive else None,
+            discriminator_steps=config.optimizer.discriminator_steps,
+        )
     except ValueError as error:
         raise UserError(f'config: {error}') from error
-
-
-def create_averaging(config: ConfigDict) -> Averaging:
-    """The generator's running mean."""
-    return Averaging(**config.average)
 
 
 def create_networks(
     config: ConfigDict, resolution: int, image_format: ImageFormat
-) -> tuple[Generator, Discriminator]:
+) -> tuple[networks.Generator, networks.Discriminator]:
     """Both networks at one resolution of their growth."""
     shared = {
         'resolution': resolution,
@@ -137,9 +108,24 @@ def create_networks(
     }
     fields = {name: dict(config[name]) for name in ('generator', 'discriminator')}
     for network in fields.values():
-        # The paper's block, or the last one where images stay smaller.
-        network['attention_resolution'] = min(network['attention_resolution'], config.resolution)
-    return Generator(**shared, **fields['generator']), Discriminator(**shared, **fields['discriminator'])
+        if 'attention_resolution' in network:
+            # The paper's block, or the last one where images stay smaller.
+            network['attention_resolution'] = min(network['attention_resolution'], config.resolution)
+    create_generator, create_discriminator = ARCHITECTURES[config.architecture]
+    return create_generator(**shared, **fields['generator']), create_discriminator(
+        **shared, **fields['discriminator']
+    )
+
+
+def create_state_of(config: ConfigDict, recipe: Recipe, key: PRNGKeyArray) -> GanState:
+    """A fresh state for a recipe."""
+    return create_state(
+        recipe.generator,
+        recipe.discriminator,
+        recipe.optimizers,
+        key,
+        augmentation_probability=config.augment.probability,
+    )
 
 
 def create_optimizers(config: ConfigDict) -> Optimizers:
@@ -167,12 +153,12 @@ def compute_dtype(config: ConfigDict) -> jnp.dtype:
 def steps_per_call(config: ConfigDict) -> int:
     """Steps in one call of the device: as configured, or (0) many on accelerators and one on CPUs.
 
-    A whole number of penalty cycles, so that full calls repeat one program.
+    A whole number of cycles, so that full calls repeat one program.
     """
     if config.run.steps_per_call:
         return config.run.steps_per_call
-    every = config.loss.penalty_every
-    return 1 if on_cpu() else every * max(32 // every, 1)
+    cycle = math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps)
+    return 1 if on_cpu() else cycle * max(32 // cycle, 1)
 
 
 def on_cpu() -> bool:

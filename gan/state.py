@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from flax import traverse_util
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from gan import adaptation
+from gan.layers import BATCH_STATS
 from gan.networks import Discriminator, Generator
-from training.state import NetworkState, Params, Variables, create_network_state, select
+from training.state import NetworkState, Variables, create_network_state, select
 
 # An int32 scalar; any leaf will do, since JAX also builds states of shapes, shardings and the like.
 Counter = PyTree
@@ -21,25 +23,32 @@ class GanState:
 
     Attributes:
       generator, discriminator: the two networks.
-      ema_params: running mean of the generator's parameters; every evaluation uses it.
+      ema: running means of the generator's parameters and of its batch statistics; every evaluation uses them.
+      augmentation: how probable augmentations are.
       skipped: updates left out so far because a gradient was not finite.
       skipped_in_a_row: the same, counted back from the last step.
     """
 
     generator: NetworkState
     discriminator: NetworkState
-    ema_params: Params
+    ema: Variables
+    augmentation: adaptation.AdaptiveState
     skipped: Counter
     skipped_in_a_row: Counter
 
     @property
     def ema_variables(self) -> Variables:
-        """The averaged generator, for `Generator.apply`."""
-        return {'params': self.ema_params, **self.generator.model_state}
+        """The averaged generator, for the generator's `apply`."""
+        return {**self.generator.model_state, **self.ema}
 
 
 def create_state(
-    generator: Generator, discriminator: Discriminator, optimizers: tuple, key: PRNGKeyArray
+    generator: Generator,
+    discriminator: Discriminator,
+    optimizers: tuple,
+    key: PRNGKeyArray,
+    *,
+    augmentation_probability: float,
 ) -> GanState:
     """Freshly drawn networks at their resolution."""
     generator_key, discriminator_key = jax.random.split(key)
@@ -49,9 +58,16 @@ def create_state(
     artist = create_network_state(generator.init(generator_key, latents, labels), optimizers[0])
     critic = create_network_state(discriminator.init(discriminator_key, images, labels), optimizers[1])
     # A copy: the two trees are donated together, and one buffer cannot be donated twice.
-    ema_params = jax.tree.map(jnp.copy, artist.params)
+    averaged = {name: value for name, value in artist.variables.items() if name in ('params', BATCH_STATS)}
     zero = jnp.zeros((), jnp.int32)
-    return GanState(artist, critic, ema_params, skipped=zero, skipped_in_a_row=jnp.copy(zero))
+    return GanState(
+        generator=artist,
+        discriminator=critic,
+        ema=jax.tree.map(jnp.copy, averaged),
+        augmentation=adaptation.start(augmentation_probability),
+        skipped=zero,
+        skipped_in_a_row=jnp.copy(zero),
+    )
 
 
 def graft(old: PyTree, new: PyTree) -> PyTree:
@@ -73,7 +89,8 @@ def grow(old: GanState, new: GanState) -> GanState:
     return GanState(
         generator=_grow_network(old.generator, new.generator),
         discriminator=_grow_network(old.discriminator, new.discriminator),
-        ema_params=graft(old.ema_params, new.ema_params),
+        ema=graft(old.ema, new.ema),
+        augmentation=old.augmentation,
         skipped=old.skipped,
         skipped_in_a_row=old.skipped_in_a_row,
     )
@@ -85,9 +102,9 @@ def _grow_network(old: NetworkState, new: NetworkState) -> NetworkState:
     )
 
 
-def update_ema(ema: Params, params: Params, decay: Float[Array, ''] | float) -> Params:
-    """decay * ema + (1 - decay) * params."""
-    return jax.tree.map(lambda mean, value: value + (mean - value) * decay, ema, params)
+def update_ema(ema: PyTree, values: PyTree, decay: Float[Array, ''] | float) -> PyTree:
+    """decay * ema + (1 - decay) * values."""
+    return jax.tree.map(lambda mean, value: value + (mean - value) * decay, ema, values)
 
 
 def ema_decay(batch_size: int, images_seen: Array, half_life: float, ramp: float) -> Float[Array, '']:

@@ -1,4 +1,4 @@
-"""Training a progressive GAN: the schedule's stages as phases of the loop."""
+"""Training a GAN: the schedule's stages as phases of the loop."""
 
 import contextlib
 import functools
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from clu import parameter_overview
 from jax.sharding import Mesh
@@ -17,18 +16,23 @@ from ml_collections import ConfigDict
 import input_pipeline
 from gan import data as training_data
 from gan import setup
-from gan.pictures import draw_grid, save_picture
+from gan.pictures import save_picture
+from gan.samples import Sampler, draw_reals
 from gan.schedule import Stage, fade_in
-from gan.state import GanState, create_state, grow
-from gan.step import create_cycle, create_sampler, draw_latents
+from gan.state import GanState, grow
+from gan.step import create_cycle
+from gan.transfer import adopt_from, check_source
+from gan.watch import SCORE, create_watch
 from training import launch, logs, loop, parallel
 from training import workdir as workdirs
+from training.best import FOLDER as BEST
 from training.checkpoints import Checkpoints
 from training.phases import Phase
 
 _LOGGER = logging.getLogger(__name__)
 # Fields that decide the architecture, the data and the position in them; a run cannot go on with others.
 FIXED_FIELDS = (
+    'architecture',
     'channels',
     'conditional',
     'data.classes',
@@ -48,7 +52,9 @@ FIXED_FIELDS = (
     'seed',
 )
 _CURVES = {
-    'losses': ('generator_loss', 'discriminator_loss', 'penalty'),
+    'losses': ('generator_loss', 'discriminator_loss', 'penalty', 'real_class_loss', 'fake_class_loss'),
+    'distance to real images (random features)': ('distance',),
+    'coverage of real images, overfitting': ('coverage', 'real_signs', 'augmentation_probability'),
     'logits': ('real_logits', 'fake_logits'),
     'gradient norms': ('generator_gradient_norm', 'discriminator_gradient_norm'),
     'images a second': ('images_per_second',),
@@ -62,13 +68,14 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
       UserError, DataError: for a config or data that cannot be used.
     """
     setup.check_config(config)
+    check_source(config, workdir)
     mesh, first = parallel.create_mesh(), parallel.is_first_process()
-    stages = setup.create_stages_of(config)
-    for stage in stages:
-        parallel.check_batch_size(mesh, stage.batch_size, f'config.schedule.batch_size.at_{stage.resolution}')
     images = training_data.open_images(config)
     facts = training_data.facts_of(images)
     facts.check_same(workdir)
+    stages = setup.create_stages_of(config, facts.num_examples)
+    for stage in stages:
+        parallel.check_batch_size(mesh, stage.batch_size, f'config.schedule.batch_size.at_{stage.resolution}')
     workdirs.prepare_workdir(workdir, config, fixed=FIXED_FIELDS, write=first)
     if first:
         facts.write(workdir)
@@ -76,7 +83,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     image_format = training_data.image_format(config, facts.classes)
     _log_start(config, facts, mesh, image_format)
     if not (workdir / 'real.png').exists():
-        _draw_reals(config, images, image_format, workdir / 'real.png', write=first)
+        draw_reals(config, images, image_format, workdir / 'real.png', write=first)
+    sampler = Sampler(config, image_format, mesh, stages)
     phases = [create_phase(config, stage, image_format, images, mesh) for stage in stages]
     with contextlib.closing(Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)) as checkpoints:
         outcome = loop.run(
@@ -86,7 +94,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
             mesh,
             _periods(config),
             seed=config.seed,
-            sample=_make_sample(config, workdir, image_format, mesh, stages),
+            sample=_make_sample(workdir, sampler, stages),
+            watch=create_watch(config, images, image_format, sampler),
         )
     if first:
         _say_goodbye(workdir, outcome, stages)
@@ -100,11 +109,10 @@ def create_phase(
     mesh: Mesh,
 ) -> Phase:
     """A stage as a phase of the loop."""
-    networks = setup.create_networks(config, stage.resolution, image_format)
-    optimizers = setup.create_optimizers(config)
+    recipe = setup.create_recipe(config, stage.resolution, image_format)
 
     def enter(previous: GanState | None, key: PRNGKeyArray) -> GanState:
-        fresh = create_state(*networks, optimizers, key)
+        fresh = setup.create_state_of(config, recipe, key)
         return fresh if previous is None else grow(previous, fresh)
 
     def controls(images_seen: int) -> dict[str, float]:
@@ -116,7 +124,8 @@ def create_phase(
         end=stage.end,
         batch_size=stage.batch_size,
         enter=enter,
-        cycle=create_cycle(*networks, optimizers, setup.create_objective(config), setup.create_averaging(config)),
+        adopt=functools.partial(adopt_from, config),
+        cycle=create_cycle(recipe),
         controls=controls,
         open_feed=functools.partial(training_data.open_feed, images, stage, mesh, config.data.device_memory_gib),
         batch=training_data.batch_shapes(stage, image_format.all_channels),
@@ -133,25 +142,12 @@ def _periods(config: ConfigDict) -> loop.Periods:
     )
 
 
-def _make_sample(
-    config: ConfigDict, workdir: Path, image_format: setup.ImageFormat, mesh: Mesh, stages: tuple[Stage, ...]
-) -> Callable[[GanState, Phase, int], np.ndarray]:
-    """Returns the function that draws the same latents at every stage, into samples/*.png."""
-    columns, count = config.samples.columns, config.samples.rows * config.samples.columns
-    latents = draw_latents(jax.random.key(config.seed), count, config.generator.latent_size)
-    labels = np.arange(count, dtype=np.int32) % max(image_format.num_classes, 1)
+def _make_sample(workdir: Path, sampler: Sampler, stages: tuple[Stage, ...]) -> Callable[..., np.ndarray]:
+    """Returns the function that draws a grid into samples/*.png, and the curves."""
     marks = {stage.name: stage.start for stage in stages}
-    samplers = {
-        stage.name: create_sampler(
-            setup.create_networks(config, stage.resolution, image_format)[0], parallel.replicated(mesh)
-        )
-        for stage in stages
-    }
 
     def sample(state: GanState, phase: Phase, images_seen: int) -> np.ndarray:
-        alpha = np.float32(phase.controls(images_seen)['alpha'])
-        images = samplers[phase.name](state.ema_variables, np.asarray(latents), labels, alpha)
-        grid = draw_grid(np.asarray(images), columns, image_format.channels, image_format.mask_classes)
+        grid = sampler.draw_picture(state, phase, images_seen)
         if parallel.is_first_process():
             save_picture(grid, workdir / 'samples' / f'{images_seen:09d}_{phase.name}.png')
             logs.draw_curves(workdir, _CURVES, marks)
@@ -160,38 +156,16 @@ def _make_sample(
     return sample
 
 
-def _draw_reals(
-    config: ConfigDict,
-    images: input_pipeline.ImageData,
-    image_format: setup.ImageFormat,
-    path: Path,
-    *,
-    write: bool,
-) -> None:
-    """Training images as the networks see them, in a grid like those of the samples.
-
-    Processes that do not write call it too: it decodes the data, for which they would otherwise wait in vain.
-    """
-    count = config.samples.rows * config.samples.columns
-    batches = images.batches(config.resolution, 0, count, process_index=0, process_count=1)
-    with contextlib.closing(batches):
-        real = next(batches)['image']
-    grid = draw_grid(real, config.samples.columns, image_format.channels, image_format.mask_classes)
-    if write:
-        save_picture(grid, path)
-
-
 def _log_start(
     config: ConfigDict, facts: training_data.DataFacts, mesh: Mesh, image_format: setup.ImageFormat
 ) -> None:
     _LOGGER.info('%s', logs.describe_run(mesh.size))
     _LOGGER.info('Config:\n%s', config)
-    for network in setup.create_networks(config, config.resolution, image_format):
-        variables = jax.eval_shape(
-            functools.partial(_initialise, network, config.generator.latent_size), jax.random.key(0)
-        )
-        table = parameter_overview.get_parameter_overview(variables['params'], include_stats=False)
-        _LOGGER.info('%s at %d x %d:\n%s', type(network).__name__, config.resolution, config.resolution, table)
+    recipe = setup.create_recipe(config, config.resolution, image_format)
+    state = jax.eval_shape(functools.partial(setup.create_state_of, config, recipe), jax.random.key(0))
+    for name, network in [('Generator', state.generator), ('Discriminator', state.discriminator)]:
+        table = parameter_overview.get_parameter_overview(network.params, include_stats=False)
+        _LOGGER.info('%s at %d x %d:\n%s', name, config.resolution, config.resolution, table)
     _LOGGER.info(
         'Data: %s, %d images of %d patients, %s, classes: %s.',
         facts.name,
@@ -202,12 +176,6 @@ def _log_start(
     )
 
 
-def _initialise(network: setup.Generator | setup.Discriminator, latent_size: int, key: PRNGKeyArray):
-    shape = (1, network.resolution, network.resolution, network.channels)
-    example = jnp.zeros((1, latent_size) if isinstance(network, setup.Generator) else shape)
-    return network.init(key, example, jnp.zeros((1,), jnp.int32))
-
-
 def _say_goodbye(workdir: Path, outcome: loop.Outcome, stages: tuple[Stage, ...]) -> None:
     """Where the time went, the last grid, and what to run next."""
     seconds = dict(outcome.seconds)
@@ -216,15 +184,21 @@ def _say_goodbye(workdir: Path, outcome: loop.Outcome, stages: tuple[Stage, ...]
     _LOGGER.info('%.0f s in all, of which waiting for: %s.', total, shares)
     grids = sorted((workdir / 'samples').glob('*.png'))
     seen = outcome.position.images_seen
+    best = outcome.best
+    if best is not None:
+        print(f'Best: {SCORE} {best.score:.4g} at {best.images_seen} images, kept in {workdir / BEST}.')
     if outcome.stopped_by:
         print(f'Stopped by {outcome.stopped_by} at {seen} of {stages[-1].end} images; all is saved in {workdir}.')
+    if outcome.stopped_by and outcome.stopped_by != 'collapse':
         print('Next: the same command goes on from here.')
         return
-    print(f'Done: {seen} images, in {workdir}.')
+    if not outcome.stopped_by:
+        print(f'Done: {seen} images, in {workdir}.')
     if grids:
         print(f'Pictures: {grids[-1]}   curves: {workdir / "curves.png"}')
     print(f'Real images to compare with: {workdir / "real.png"}')
     print(
         f'Next: {launch.python()} -m gan.generate '
-        f'--workdir={workdir} --num=1000 --out={workdir}/generated --seed=1'
+        f'--workdir={workdir} --num=1000 --out={workdir}/generated --seed=1{" --best" if best else ""}'
     )
+    print(f'      {launch.python()} -m gan.report --workdir={workdir}')

@@ -22,11 +22,12 @@ _STEP_DIGITS = 9
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """Where in training a checkpoint was made."""
+    """Where in training a checkpoint was made, and how good it was where that was measured."""
 
     step: int
     images_seen: int
     phase: str
+    score: float | None = None
 
 
 class Checkpoints:
@@ -128,6 +129,29 @@ class Checkpoints:
         parallel.any_process(False)  # the others wait until all are moved
         self._manager.reload()
 
+    def newest(self) -> Position | None:
+        """Position of the newest checkpoint; None where there is none.
+
+        Raises:
+          UserError: when it cannot be read.
+        """
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        try:
+            return self._read_position(step)[0]
+        except Exception as error:  # whatever a damaged file makes the reader raise
+            raise UserError(
+                f'The checkpoint of step {step} in {self._folder} cannot be read ({_first_line(error)}); '
+                'restore the folder from a copy or remove it.'
+            ) from error
+
+    def delete_after(self, step: int) -> None:
+        """Deletes checkpoints newer than `step`."""
+        for candidate in self._manager.all_steps():
+            if candidate > step:
+                self._manager.delete(candidate)
+
     def close(self) -> None:
         """Waits for writing to end. What fails only now is logged, since an error on its way goes first."""
         try:
@@ -136,14 +160,18 @@ class Checkpoints:
             _LOGGER.warning('%s was not closed cleanly (%s).', self._folder, _first_line(error))
 
     def _restore(self, abstract: Callable[[Position], State], step: int) -> tuple[State, Position]:
-        saved = self._manager.restore(step, args=ocp.args.Composite(position=ocp.args.JsonRestore()))
-        expected = saved.position.pop('checksum')
-        position = Position(**saved.position)
+        position, expected = self._read_position(step)
         arguments = ocp.args.Composite(state=ocp.args.StandardRestore(abstract(position)))
         state = self._manager.restore(step, args=arguments).state
         if checksum(state) != expected:
             raise ValueError('its checksum is wrong: the disk returned other values than were written')
         return state, position
+
+    def _read_position(self, step: int) -> tuple[Position, int]:
+        """The position, and the checksum of the state."""
+        saved = self._manager.restore(step, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
+        expected = saved.pop('checksum')
+        return Position(**saved), expected
 
     def _write_error(self, error: Exception) -> UserError:
         return UserError(

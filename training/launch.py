@@ -15,8 +15,8 @@ from training.errors import UserError
 from training.logs import log_to_screen, silence
 from training.parallel import is_first_process
 
-_WORKDIR = flags.DEFINE_string(
-    'workdir', None, 'Folder for checkpoints, samples and logs; goes on where it stopped.'
+_WORKDIR = flags.DEFINE_multi_string(
+    'workdir', None, 'Folder for checkpoints, samples and logs; goes on where it stopped. Reports take several.'
 )
 _COORDINATOR = flags.DEFINE_string('coordinator', None, 'host:port of process 0, where no cluster tells it.')
 _PROCESS_COUNT = flags.DEFINE_integer('process_count', None, 'Number of processes, with --coordinator.')
@@ -98,11 +98,23 @@ def workdir() -> Path:
     """The folder that --workdir names.
 
     Raises:
+      UserError: when it was not given, or more than once.
+    """
+    folders = workdirs()
+    if len(folders) > 1:
+        raise UserError(f'--workdir is given {len(folders)} times; name one folder.')
+    return folders[0]
+
+
+def workdirs() -> list[Path]:
+    """The folders that --workdir names, one or more.
+
+    Raises:
       UserError: when it was not given.
     """
-    if not _WORKDIR.value:
+    if not _WORKDIR.value or not all(_WORKDIR.value):
         raise UserError('--workdir is missing; name the folder of the run.')
-    return Path(_WORKDIR.value)
+    return [Path(folder) for folder in _WORKDIR.value]
 
 
 def python() -> str:

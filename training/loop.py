@@ -1,9 +1,7 @@
 """The training loop: phases, calls, checkpoints and periodic work. Knows no task."""
 
-import collections
 import dataclasses
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,13 +10,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from training import logs, parallel
+from training.best import Best, Watch
 from training.checkpoints import Checkpoints, Position
 from training.errors import UserError
 from training.interrupts import StopRequest, stop_on_signals
+from training.meter import Meter, Stopwatch
 from training.phases import Compiler, Phase, State, abstract_states, find_phase
 
 _LOGGER = logging.getLogger(__name__)
-_CALLS_IN_FLIGHT = 2  # enough to keep the device busy without queueing batches without end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,27 +39,20 @@ class Periods:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its last state and position, the signal that stopped it or '', and where its time went."""
+    """How a run ended.
+
+    Attributes:
+      state, position: the last ones.
+      best: position of the best state of the last phase; None where none was measured.
+      stopped_by: the signal, or `collapse`, or ''.
+      seconds: where its time went.
+    """
 
     state: State
     position: Position
+    best: Position | None
     stopped_by: str
     seconds: dict[str, float]
-
-
-class Stopwatch:
-    """Seconds by activity."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = collections.defaultdict(float)
-
-    def timed(self, activity: str, function: Callable, *arguments):
-        """Calls `function` and adds its time to `activity`."""
-        start = time.perf_counter()
-        try:
-            return function(*arguments)
-        finally:
-            self.seconds[activity] += time.perf_counter() - start
 
 
 def run(
@@ -72,6 +64,7 @@ def run(
     *,
     seed: int,
     sample: Callable[[State, Phase, int], np.ndarray],
+    watch: Watch | None,
 ) -> Outcome:
     """Trains through all phases, from the newest readable checkpoint on.
 
@@ -84,11 +77,12 @@ def run(
       seed: of all randomness; step n uses fold_in(key(seed), n).
       sample: `sample(state, phase, images_seen)` draws what people look at, a (height, width, channels) uint8
         picture; called on every process.
+      watch: what to measure; None nothing.
 
     Raises:
       UserError: when too many updates in a row had gradients that are not finite, or the disk is full.
     """
-    runner = _Runner(phases, workdir, checkpoints, mesh, periods, seed, sample)
+    runner = _Runner(phases, workdir, checkpoints, mesh, periods, seed, sample, watch)
     try:
         with stop_on_signals() as stop:
             return runner.run(stop)
@@ -99,19 +93,19 @@ def run(
 class _Runner:
     """One run's moving parts, so that each piece of the loop can be read on its own."""
 
-    def __init__(self, phases, workdir, checkpoints, mesh, periods, seed, sample):
+    def __init__(self, phases, workdir, checkpoints, mesh, periods, seed, sample, watch):
         self._phases, self._checkpoints, self._mesh = phases, checkpoints, mesh
         self._periods, self._seed, self._sample = periods, np.uint32(seed), sample
         self._abstract = abstract_states(phases, mesh)
         self._compiler = Compiler(phases, self._abstract, mesh, periods.steps_per_call)
-        self._watch, self._started = Stopwatch(), time.perf_counter()
+        self._clock = Stopwatch()
         self._state, self._position = self._start()
         first = parallel.is_first_process()
         self._log = logs.MetricsLog(workdir, enabled=first, last_step=self._position.step)
         self._bar = logs.progress_bar(phases[-1].end, self._position.images_seen, enabled=first)
-        self._pending: collections.deque[dict[str, jax.Array]] = collections.deque()
-        self._unlogged: list[dict[str, np.ndarray]] = []
-        self._last_log = (time.perf_counter(), self._position.images_seen)
+        self._meter = Meter(self._position.images_seen)
+        self._best = None if watch is None else Best(workdir, watch, self._position)
+        self._collapsed = False
 
     def _start(self) -> tuple[State, Position]:
         """The newest readable state, or a fresh one."""
@@ -126,8 +120,9 @@ class _Runner:
         return state, position
 
     def _enter(self, index: int, state: State | None) -> State:
-        enter = self._watch.timed('compile', self._compiler.enter, index)
-        return self._watch.timed('growing', jax.block_until_ready, enter(state, self._seed))
+        enter = self._clock.timed('compile', self._compiler.enter, index)
+        entered = self._clock.timed('growing', jax.block_until_ready, enter(state, self._seed))
+        return self._phases[index].adopt(state, entered)
 
     def run(self, stop: StopRequest) -> Outcome:
         """All remaining phases, or up to a signal."""
@@ -138,12 +133,16 @@ class _Runner:
                 self._position = dataclasses.replace(self._position, phase=self._phases[index].name)
             if self._run_phase(index, stop):
                 break
-        self._flush_metrics()
+        self._meter.flush()
         if self._position.images_seen > 0:
-            self._watch.timed('checkpoint', self._save)
-        self._watch.timed('checkpoint', self._checkpoints.wait)
-        self._watch.seconds['total'] = time.perf_counter() - self._started
-        return Outcome(self._state, self._position, stop.signal_name, dict(self._watch.seconds))
+            self._clock.timed('checkpoint', self._save)
+        self._clock.timed('checkpoint', self._checkpoints.wait)
+        best = None
+        if self._best is not None:
+            self._clock.timed('checkpoint', self._best.wait)
+            best = self._best.position
+        stopped_by = stop.signal_name or ('collapse' if self._collapsed else '')
+        return Outcome(self._state, self._position, best, stopped_by, self._clock.totals())
 
     def _run_phase(self, index: int, stop: StopRequest) -> bool:
         """The rest of one phase; returns whether a signal, on whichever process, ended it early."""
@@ -151,16 +150,16 @@ class _Runner:
         sizes = phase.call_sizes(self._position.images_seen, self._periods.steps_per_call)
         if not sizes:  # the run was finished before
             return False
-        feed = self._watch.timed('data', phase.open_feed, self._position.images_seen, iter(sizes))
+        feed = self._clock.timed('data', phase.open_feed, self._position.images_seen, iter(sizes))
         self._compiler.ahead(index)
         stopped = False
         for number, size in enumerate(sizes):
             in_phase = (self._position.images_seen - phase.start) // phase.batch_size
-            call = self._watch.timed('compile', self._compiler.call, index, size, in_phase)
+            call = self._clock.timed('compile', self._compiler.call, index, size, in_phase)
             if number == 0:
                 self._compiler.ahead(index + 1)
             self._call(call, phase, size, feed)
-            stopped = parallel.any_process(bool(stop))
+            stopped = parallel.any_process(bool(stop)) or self._collapsed
             if stopped:
                 break
         feed.close()
@@ -168,16 +167,14 @@ class _Runner:
 
     def _call(self, call: Callable, phase: Phase, size: int, feed: Iterator) -> None:
         """Makes one call, then whatever falls due."""
-        batches = self._watch.timed('input', next, feed)
+        batches = self._clock.timed('input', next, feed)
         before = self._position.images_seen
         seen = before + phase.batch_size * np.arange(size)
         rows = [phase.controls(int(images)) for images in seen]
         controls = {name: np.asarray([row[name] for row in rows], np.float32) for name in rows[0]}
         numbers = np.arange(self._position.step, self._position.step + size, dtype=np.int32)
         self._state, metrics = call(self._state, batches, self._seed, controls, numbers)
-        self._pending.append(metrics)
-        while len(self._pending) > _CALLS_IN_FLIGHT:
-            self._unlogged.append(jax.device_get(self._pending.popleft()))
+        self._meter.add(metrics)
         images = before + size * phase.batch_size
         self._position = Position(self._position.step + size, images, phase.name)
         self._bar.update(images - before)
@@ -190,38 +187,40 @@ class _Runner:
         if due(self._periods.log):
             self._write_metrics(phase)
         if due(self._periods.sample):
-            self._flush_metrics()
-            picture = self._watch.timed('sample', self._sample, self._state, phase, images)
+            self._meter.flush()
+            picture = self._clock.timed('sample', self._sample, self._state, phase, images)
             self._log.image(self._position.step, 'samples', picture)
+        if self._best is not None and due(self._best.watch.every):
+            self._look(self._best, phase)
         if due(self._periods.checkpoint):
-            self._watch.timed('checkpoint', self._save)
+            self._clock.timed('checkpoint', self._save)
+
+    def _look(self, best: Best, phase: Phase) -> None:
+        """Measures; in the last phase, keeps the best state and meets a collapse."""
+        self._meter.flush()
+        seen, watch = self._position.images_seen, best.watch
+        values = self._clock.timed('watch', watch.measure, self._state, phase, seen)
+        collapsed = phase is self._phases[-1] and best.judge(values, self._state, self._position)
+        finite = {name: value for name, value in values.items() if np.isfinite(value)}
+        self._log.scalars(
+            self._position.step,
+            {'phase': phase.name, 'images_seen': seen, **finite, 'collapsed': int(collapsed)},
+        )
+        self._collapsed = collapsed and watch.on_collapse == 'stop'
+        if collapsed and watch.on_collapse == 'roll_back':
+            self._state = best.restore(self._abstract[-1]) or self._state
 
     def _save(self) -> None:
         self._checkpoints.save(self._state, self._position)
 
-    def _flush_metrics(self) -> None:
-        """Waits for the device, so that what follows is not timed as training, nor training as what follows."""
-        while self._pending:
-            self._unlogged.append(jax.device_get(self._pending.popleft()))
-
     def _write_metrics(self, phase: Phase) -> None:
-        self._flush_metrics()
-        if not self._unlogged:
+        images = self._position.images_seen
+        averages = self._meter.averages(images)
+        if not averages:
             return
-        unlogged, self._unlogged = self._unlogged, []
-        names = {name: None for metrics in unlogged for name in metrics}
-        values = {name: np.concatenate([m[name] for m in unlogged if name in m]) for name in names}
-        # Skipped steps have no loss; JSON has no NaN.
-        finite = {name: value[np.isfinite(value)] for name, value in values.items()}
-        averages = {name: float(np.mean(value)) for name, value in finite.items() if value.size}
-        averages |= {name: int(value.max()) for name, value in values.items() if name.startswith('skipped')}
-        now, images = time.perf_counter(), self._position.images_seen
-        (then, images_then), self._last_log = self._last_log, (now, images)
         controls = phase.controls(images)
-        rate = (images - images_then) / (now - then)
         self._log.scalars(
-            self._position.step,
-            {'phase': phase.name, **controls, 'images_seen': images, 'images_per_second': rate, **averages},
+            self._position.step, {'phase': phase.name, **controls, 'images_seen': images, **averages}
         )
         shown = ' '.join(f'{name} {value:.2f}' for name, value in controls.items() if name != 'images_seen')
         self._bar.set_description(f'{phase.name} {shown}'.strip())
@@ -237,6 +236,8 @@ class _Runner:
 
     def close(self) -> None:
         """Ends threads and closes files."""
+        if self._best is not None:
+            self._best.close()
         self._bar.close()
         self._compiler.close()
         self._log.close()

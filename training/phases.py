@@ -1,6 +1,7 @@
 """Phases of training: stretches with one compiled step, one batch size and one shape of data."""
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,7 +31,8 @@ class Phase:
       name: for logs and file names.
       start, end: images seen at its two ends; whole batches apart.
       batch_size: images of the global batch.
-      enter: what the state becomes on entering: `enter(previous, key)`; None precedes the first.
+      enter: what the state becomes on entering: `enter(previous, key)`, compiled; None precedes the first.
+      adopt: what is then taken over from elsewhere: `adopt(previous, entered)`, not compiled.
       cycle: `step(state, batch, key, controls) -> (state, metrics)`, repeated in turn; mostly one function.
       controls: traced scalars by images seen before the step.
       open_feed: `open_feed(position, sizes)` yields the batches of each call from that position on.
@@ -42,6 +44,7 @@ class Phase:
     end: int
     batch_size: int
     enter: Callable[[State | None, PRNGKeyArray], State]
+    adopt: Callable[[State | None, State], State]
     cycle: tuple[Step, ...]
     controls: Callable[[int], dict[str, float]]
     open_feed: Callable[[int, Iterator[int]], Iterator[Batches]]
@@ -83,22 +86,35 @@ def make_call(pattern: tuple[Step, ...]) -> Step:
     """Returns the function that makes the steps of one call, in order.
 
     It takes (state, batches, seed, controls, numbers), with a leading axis of steps on all but the first and the
-    seed. Runs of one function become a `lax.scan`; a call of a single step has no loop, because XLA runs
-    convolutions within loops very slowly on CPUs.
+    seed. Repeated cycles become a `lax.scan`, and so do runs of one function within a cycle; a call of a single
+    step has no loop, because XLA runs convolutions within loops very slowly on CPUs.
     """
-    runs = [(step, len(list(group))) for step, group in itertools.groupby(pattern)]
+    length = len(pattern)
+    period = next(n for n in range(1, length + 1) if length % n == 0 and pattern[:n] * (length // n) == pattern)
+    runs = [(step, len(list(group))) for step, group in itertools.groupby(pattern[:period])]
 
     def call(state: State, batches: Batches, seed: jax.Array, controls: Batches, numbers: jax.Array):
         xs, key = (batches, controls, numbers), jax.random.key(seed)
-        collected, done = [], 0
-        for step, length in runs:
-            part = jax.tree.map(lambda a, d=done, n=length: a[d : d + n], xs)
-            state, metrics = _run(step, length, state, part, key)
-            collected.append(metrics)
-            done += length
-        return state, _join(collected)
+        if period == length:
+            return _run_cycle(runs, key, state, xs)
+        cycles = jax.tree.map(lambda a: a.reshape(length // period, period, *a.shape[1:]), xs)
+        state, metrics = jax.lax.scan(functools.partial(_run_cycle, runs, key), state, cycles)
+        return state, jax.tree.map(lambda a: a.reshape(-1), metrics)
 
     return call
+
+
+def _run_cycle(
+    runs: list[tuple[Step, int]], key: PRNGKeyArray, state: State, xs: Any
+) -> tuple[State, dict[str, jax.Array]]:
+    """Runs of equal steps, in order; metrics get an axis of steps."""
+    collected, done = [], 0
+    for step, length in runs:
+        part = jax.tree.map(lambda a, d=done, n=length: a[d : d + n], xs)
+        state, metrics = _run(step, length, state, part, key)
+        collected.append(metrics)
+        done += length
+    return state, _join(collected)
 
 
 def _run(step: Step, length: int, state: State, xs: Any, key: PRNGKeyArray) -> tuple[State, dict[str, jax.Array]]:

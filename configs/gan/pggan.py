@@ -15,6 +15,7 @@ def get_config() -> ConfigDict:
     """PGGAN's config, and the defaults of all others."""
     config = ConfigDict()
     config.seed = 0
+    config.architecture = 'progressive'  # progressive, dcgan or residual; each has networks with fields of its own
     config.resolution = 256  # final height and width, a power of two from 4 to 1024
     config.channels = 1  # of the images: 1 grey, 3 colour
     config.mask_classes = 0  # foreground classes of the masks to model with the images; 0: no masks
@@ -43,6 +44,7 @@ def get_config() -> ConfigDict:
 
     config.generator = ConfigDict()
     config.generator.latent_size = 512
+    config.generator.latent_distribution = 'normal'  # or uniform
     config.generator.fmap_base = 8192
     config.generator.fmap_max = 512
     config.generator.pixel_norm = True
@@ -52,6 +54,7 @@ def get_config() -> ConfigDict:
     config.discriminator = ConfigDict()
     config.discriminator.fmap_base = 8192
     config.discriminator.fmap_max = 512
+    config.discriminator.condition = 'projection'  # where classes are modelled; or auxiliary, a classifier
     config.discriminator.spectral_norm = False
     config.discriminator.stddev_group = 4
     config.discriminator.attention_resolution = 0
@@ -64,10 +67,16 @@ def get_config() -> ConfigDict:
     config.loss.penalty_target = 1.0
     config.loss.penalty_every = 1  # steps; the penalty is as many times stronger
     config.loss.drift_weight = 0.001
+    config.loss.class_weight = 1.0  # of the auxiliary classifier's cross-entropy
+    config.loss.label_smoothing = 0.0  # one-sided; for non_saturating
+    config.loss.label_noise = 0.0  # share of labels that are exchanged for the discriminator
+    config.loss.input_noise = 0.0  # standard deviation of noise on what the discriminator sees
+    config.loss.joint_batches = False  # real and fake images in one batch, for batch normalization
 
     config.optimizer = ConfigDict()  # Adam
     config.optimizer.generator_learning_rate = 1e-3
     config.optimizer.discriminator_learning_rate = 1e-3
+    config.optimizer.discriminator_steps = 1  # for each of the generator
     config.optimizer.b1 = 0.0
     config.optimizer.b2 = 0.99
     config.optimizer.eps = 1e-8
@@ -76,8 +85,22 @@ def get_config() -> ConfigDict:
     config.average.half_life = 10_000.0  # images
     config.average.ramp = 0.0  # at most this share of the images seen; 0 no limit
 
+    config.augment = ConfigDict()  # of all images that the discriminator sees
+    # Of flip, translation, rotation, scaling, brightness, contrast, gamma, noise, cutout:
+    config.augment.operations = ()
+    config.augment.probability = 0.0  # of each operation; where adaptive, at the start
+    config.augment.adaptive = False  # ADA: the probability follows how sure the discriminator is of real images
+    config.augment.target = 0.6  # mean sign of the logits of real images that ADA holds
+    config.augment.every = 4  # batches between two changes
+    config.augment.images = 500_000  # in which the probability can go from 0 to 1
+
+    config.start_from = ConfigDict()  # transfer: layers of the same name and shape are copied from another run
+    config.start_from.workdir = ''
+    config.start_from.generator = True
+    config.start_from.discriminator = True
+
     config.schedule = ConfigDict()  # in images
-    config.schedule.initial_resolution = 4
+    config.schedule.initial_resolution = 4  # 0: the final one, for networks that do not grow
     config.schedule.batch_size = {
         'at_4': 128, 'at_8': 128, 'at_16': 128, 'at_32': 64, 'at_64': 32,
         'at_128': 16, 'at_256': 8, 'at_512': 4, 'at_1024': 4,
@@ -85,6 +108,13 @@ def get_config() -> ConfigDict:
     config.schedule.fade_images = 600_000
     config.schedule.stable_images = 600_000
     config.schedule.final_images = 0  # more for the last stage
+    config.schedule.final_epochs = 0  # and more, in passes over the data
+
+    config.watch = ConfigDict()  # an inexpensive distance of samples to real images; see gan.watch
+    config.watch.images = 50_000  # between two looks; 0 never
+    config.watch.samples = 1_000  # images to look at
+    config.watch.on_collapse = 'go_on'  # or stop, or roll_back to the best checkpoint
+    config.watch.collapse_ratio = 4.0  # a distance so many times the best one is a collapse
 
     config.samples = ConfigDict()
     config.samples.rows = 6

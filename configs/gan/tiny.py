@@ -27,6 +27,8 @@ def get_config() -> ConfigDict:
     config.samples.rows = 2
     config.samples.columns = 4
     config.run.log_images = 16
+    config.watch.images = 32
+    config.watch.samples = 32
     config.run.sample_images = 32
     config.run.checkpoint_images = 32
     return config

@@ -15,7 +15,7 @@ from training.checkpoints import Checkpoints
 from training.errors import UserError
 
 
-def _train(workdir, phases=None, *, checkpoint=16, steps_per_call=1, **options):
+def train(workdir, phases=None, *, checkpoint=16, steps_per_call=1, watch=None, **options):
     mesh = toy.mesh()
     periods = loop.Periods(
         log=8, sample=48, checkpoint=checkpoint, steps_per_call=steps_per_call, max_skipped_in_a_row=3
@@ -30,6 +30,7 @@ def _train(workdir, phases=None, *, checkpoint=16, steps_per_call=1, **options):
             periods,
             seed=3,
             sample=lambda state, phase, images: np.zeros((4, 4, 3), np.uint8),
+            watch=watch,
         )
     finally:
         checkpoints.close()
@@ -44,7 +45,7 @@ def whole(tmp_path):
     """A run that was never stopped."""
     folder = tmp_path / 'whole'
     folder.mkdir()
-    return _train(folder)
+    return train(folder)
 
 
 def test_a_run_passes_through_all_phases(whole):
@@ -60,10 +61,10 @@ def test_a_stopped_run_goes_on_bit_for_bit(whole, tmp_path, images):
     workdir = tmp_path / 'stopped'
     workdir.mkdir()
     phases = toy.stop_after(toy.create_phases(toy.mesh()), images, _once(signal.SIGTERM))
-    stopped = _train(workdir, phases)
+    stopped = train(workdir, phases)
     assert stopped.stopped_by == 'SIGTERM'
     assert stopped.position.images_seen < whole.position.images_seen
-    resumed = _train(workdir)
+    resumed = train(workdir)
     assert resumed.position == whole.position
     _assert_same(resumed.state, whole.state)
 
@@ -86,7 +87,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, tmp_path):
     for file in steps[-1].rglob('*'):
         if file.is_file() and 'position' not in str(file):
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    resumed = _train(workdir)
+    resumed = train(workdir)
     _assert_same(resumed.state, whole.state)
     (aside,) = (workdir / 'unreadable_checkpoints').iterdir()
     assert aside.name.startswith('000000012-')
@@ -97,7 +98,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(whole, tmp_path):
 def test_a_half_deleted_checkpoint_falls_back_to_the_one_before(whole, tmp_path, part):
     workdir = tmp_path / 'whole'
     shutil.rmtree(sorted((workdir / 'checkpoints').iterdir())[-1] / part)
-    resumed = _train(workdir)
+    resumed = train(workdir)
     _assert_same(resumed.state, whole.state)
 
 
@@ -106,7 +107,7 @@ def test_only_damaged_checkpoints_are_an_error(whole, tmp_path):
     for step in (workdir / 'checkpoints').iterdir():
         shutil.rmtree(step / 'state')
     with pytest.raises(UserError, match=r'No checkpoint in .* can be read'):
-        _train(workdir)
+        train(workdir)
 
 
 def test_metrics_after_the_restored_step_are_dropped(whole, tmp_path):
@@ -118,18 +119,18 @@ def test_metrics_after_the_restored_step_are_dropped(whole, tmp_path):
     shutil.rmtree(last)
     with path.open('a') as file:
         file.write('{"step": 12, "cut')
-    _train(workdir)
+    train(workdir)
     assert [json.loads(line)['step'] for line in path.read_text().splitlines()] == steps
 
 
 def test_too_many_skipped_updates_end_the_run(tmp_path):
     with pytest.raises(UserError, match='gradients that are not finite'):
-        _train(tmp_path, broken=True)
+        train(tmp_path, broken=True)
 
 
 def test_calls_of_several_steps_give_the_same_result(whole, tmp_path):
     folder = tmp_path / 'calls'
     folder.mkdir()
-    several = _train(folder, steps_per_call=4)
+    several = train(folder, steps_per_call=4)
     assert several.position == whole.position
     np.testing.assert_allclose(several.state.weights, whole.state.weights, rtol=1e-5)

@@ -65,6 +65,7 @@ def create_phases(mesh, *, steps=6, batch_size=8, broken=False) -> list[Phase]:
             end=start + steps * batch_size,
             batch_size=batch_size,
             enter=enter,
+            adopt=lambda previous, entered: entered,
             cycle=(step,),
             controls=lambda images: {'alpha': min((images - start) / (2 * batch_size) + 0.5, 1.0)},
             open_feed=open_feed,

@@ -10,7 +10,18 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from gan.attention import SelfAttention
-from gan.layers import HE_GAIN, Conv, Dense, downsample, leaky_relu, minibatch_stddev, pixel_norm, upsample
+from gan.layers import (
+    HE_GAIN,
+    Conv,
+    Dense,
+    Scaling,
+    downsample,
+    leaky_relu,
+    minibatch_stddev,
+    pixel_norm,
+    upsample,
+)
+from gan.networks.heads import Head, Verdict
 
 
 def feature_maps(resolution: int, fmap_base: int, fmap_max: int) -> int:
@@ -29,7 +40,7 @@ def fade_reals(images: Float[Array, 'batch height width channel'], alpha: Float[
     return lerp(upsample(downsample(images)), images, alpha)
 
 
-class Generator(nn.Module):
+class ProgressiveGenerator(nn.Module):
     """Latents to images; Karras et al. 2018, table 2, with SAGAN's attention before one block.
 
     Attributes:
@@ -37,6 +48,7 @@ class Generator(nn.Module):
       channels: channels of the images (and of their masks, where they are modelled together).
       num_classes: 0 without condition.
       latent_size: length of the latent vectors.
+      latent_distribution: see `latents`.
       fmap_base, fmap_max: see `feature_maps`.
       pixel_norm: normalise every pixel's features after each convolution.
       attention_resolution: attention stands before this resolution's block, on the map of half the size; 0
@@ -49,6 +61,7 @@ class Generator(nn.Module):
     channels: int
     num_classes: int
     latent_size: int
+    latent_distribution: str
     fmap_base: int
     fmap_max: int
     pixel_norm: bool
@@ -112,13 +125,15 @@ class Generator(nn.Module):
         return image.astype(jnp.float32)
 
 
-class Discriminator(nn.Module):
-    """Images to logits, the mirror of Generator; the class enters by projection (arXiv:1802.05637).
+class ProgressiveDiscriminator(nn.Module):
+    """Images to logits, the mirror of ProgressiveGenerator.
 
     Attributes:
+      condition: see Head.
       spectral_norm: spectral normalization in every layer.
       stddev_group: size of the groups of `minibatch_stddev`.
-      (others as in Generator; attention stands after the block of `attention_resolution`, on its halved map.)
+      (others as in ProgressiveGenerator; attention stands after the block of
+      `attention_resolution`, on its halved map.)
     """
 
     resolution: int
@@ -126,6 +141,7 @@ class Discriminator(nn.Module):
     num_classes: int
     fmap_base: int
     fmap_max: int
+    condition: str
     spectral_norm: bool
     stddev_group: int
     attention_resolution: int
@@ -139,8 +155,8 @@ class Discriminator(nn.Module):
         labels: Int[Array, 'batch'],
         alpha: Float[Array, ''] | float = 1.0,
         update_stats: bool = False,
-    ) -> Float[Array, 'batch']:
-        """Logits, higher for real. `update_stats` moves the power-iteration vectors one step."""
+    ) -> Verdict:
+        """Judges images. `update_stats` moves the power-iteration vectors one step."""
         if self.resolution == 4:
             return self._last_block(self._from_image(4, images, update_stats), labels, update_stats)
         x = self._block(self.resolution, self._from_image(self.resolution, images, update_stats), update_stats)
@@ -163,33 +179,22 @@ class Discriminator(nn.Module):
             x = attention(x, update_stats)
         return x
 
-    def _last_block(self, x: Array, labels: Array, update_stats: bool) -> Float[Array, 'batch']:
+    def _last_block(self, x: Array, labels: Array, update_stats: bool) -> Verdict:
         x = self._conv('4x4_conv', minibatch_stddev(x, self.stddev_group), self._features(4), update_stats)
         x = x.reshape(x.shape[0], -1)
-        dense = Dense(self._features(2), spectral=self.spectral_norm, dtype=self.dtype, name='4x4_dense')
-        features = leaky_relu(dense(x, update_stats)).astype(jnp.float32)
-        logits = Dense(1, gain=1.0, spectral=self.spectral_norm, name='4x4_logits')(features, update_stats)[:, 0]
-        if self.num_classes:
-            logits += self._class_logits(features, labels, update_stats)
-        return logits
-
-    def _class_logits(self, features: Array, labels: Array, update_stats: bool) -> Float[Array, 'batch']:
-        """<embedding of the class, features>, as strong as the logits without condition."""
-        width = features.shape[-1]
-        embed = Dense(
-            width,
-            gain=self.num_classes**0.5,
-            spectral=self.spectral_norm,
-            use_bias=False,
-            name='4x4_class_embedding',
+        dense = Dense(self._features(2), scaling=self._scaling, dtype=self.dtype, name='4x4_dense')
+        features = leaky_relu(dense(x, update_stats))
+        return Head(self.num_classes, self.condition, self._scaling, name='4x4_head')(
+            features, labels, update_stats
         )
-        embedding = embed(jax.nn.one_hot(labels, self.num_classes), update_stats)
-        scale = 1.0 if self.spectral_norm else width**-0.5
-        return scale * jnp.sum(embedding * features, axis=-1)
 
     def _conv(self, name: str, x: Array, features: int, update_stats: bool, kernel_size: int = 3) -> Array:
-        conv = Conv(features, spectral=self.spectral_norm, dtype=self.dtype, kernel_size=kernel_size, name=name)
+        conv = Conv(features, scaling=self._scaling, dtype=self.dtype, kernel_size=kernel_size, name=name)
         return leaky_relu(conv(x, update_stats))
+
+    @property
+    def _scaling(self) -> Scaling:
+        return 'spectral' if self.spectral_norm else 'equalized'
 
     def _features(self, resolution: int) -> int:
         return feature_maps(resolution, self.fmap_base, self.fmap_max)

@@ -1,0 +1,51 @@
+"""DCGAN for any size from 32 to 256 (Radford et al. 2016, arXiv:1511.06434), the base of the other DCGAN configs.
+
+    python -m gan.main --config=configs/gan/dcgan.py --workdir=runs/dcgan --config.data.name=NAME
+
+At 32x32 it trains in an hour on two CPU cores; 64x64 and more are for accelerators.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.gan import pggan
+
+
+def get_config() -> ConfigDict:
+    """The paper's networks and optimiser; every field of DCGAN's networks."""
+    config = pggan.get_config()
+    config.architecture = 'dcgan'
+    config.resolution = 64
+
+    config.generator = ConfigDict()
+    config.generator.latent_size = 100
+    config.generator.latent_distribution = 'uniform'
+    config.generator.class_embedding = 32
+    config.generator.last_width = 64  # features at the final resolution; twice as many at each halving,
+    config.generator.max_width = 512  # but at most these
+    config.generator.kernel_size = 5
+    config.generator.batch_norm = True
+    config.generator.activation = 'relu'  # or leaky_relu
+
+    config.discriminator = ConfigDict()
+    config.discriminator.condition = 'projection'
+    config.discriminator.layers = 4  # convolutions with stride 2
+    config.discriminator.first_width = 64  # features of the first; twice as many of each next one,
+    config.discriminator.max_width = 512  # but at most these
+    config.discriminator.kernel_size = 5
+    config.discriminator.batch_norm = True
+    config.discriminator.dropout = 0.0
+
+    config.loss.name = 'non_saturating'
+    config.loss.penalty = 'none'
+    config.loss.drift_weight = 0.0
+    config.optimizer.generator_learning_rate = 2e-4
+    config.optimizer.discriminator_learning_rate = 2e-4
+    config.optimizer.b1 = 0.5
+    config.optimizer.b2 = 0.999
+    config.average.half_life = 5_000.0
+    config.average.ramp = 0.1
+    config.schedule.initial_resolution = 0
+    config.schedule.batch_size = {'at_32': 128, 'at_64': 128, 'at_128': 128, 'at_256': 32}
+    config.schedule.fade_images = 0
+    config.schedule.stable_images = 1_000_000
+    return config

@@ -1,0 +1,14 @@
+"""What generators draw images from."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+DISTRIBUTIONS = ('normal', 'uniform')
+
+
+def draw_latents(key: PRNGKeyArray, count: int, size: int, distribution: str) -> Float[Array, 'count size']:
+    """Latents from N(0, 1) (`normal`) or from [-1, 1) (`uniform`, as in Radford et al. 2016, arXiv:1511.06434)."""
+    if distribution == 'uniform':
+        return jax.random.uniform(key, (count, size), jnp.float32, -1.0, 1.0)
+    return jax.random.normal(key, (count, size), jnp.float32)

@@ -1,0 +1,26 @@
+"""Generators and discriminators, a pair for each architecture; all are called alike.
+
+`generator.apply(variables, latents, labels, alpha, update_stats) -> images`, and
+`discriminator.apply(variables, images, labels, alpha, update_stats) -> Verdict`.
+"""
+
+from gan.networks.dcgan import DcganDiscriminator, DcganGenerator
+from gan.networks.heads import Verdict
+from gan.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals
+from gan.networks.residual import ResidualDiscriminator, ResidualGenerator
+
+Generator = ProgressiveGenerator | DcganGenerator | ResidualGenerator
+Discriminator = ProgressiveDiscriminator | DcganDiscriminator | ResidualDiscriminator
+
+__all__ = [
+    'DcganDiscriminator',
+    'DcganGenerator',
+    'Discriminator',
+    'Generator',
+    'ProgressiveDiscriminator',
+    'ProgressiveGenerator',
+    'ResidualDiscriminator',
+    'ResidualGenerator',
+    'Verdict',
+    'fade_reals',
+]

@@ -1,0 +1,89 @@
+"""Starting from another run's networks: layers of the same name and shape are copied, the rest is reported."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+from jaxtyping import PyTree
+from ml_collections import ConfigDict
+
+from gan.restoring import restore_state
+from gan.state import GanState
+from training.errors import UserError
+from training.state import NetworkState
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def check_source(config: ConfigDict, workdir: Path) -> None:
+    """Raises UserError when `config.start_from` names no run, or the run itself."""
+    source = config.start_from.workdir
+    if source and Path(source).resolve() == workdir.resolve():
+        raise UserError('config.start_from.workdir is the --workdir itself; a run goes on without it.')
+    if source and not (Path(source) / 'checkpoints').is_dir():
+        raise UserError(
+            f'config.start_from.workdir is {source}, which holds no checkpoints; name the --workdir of a run.'
+        )
+
+
+def adopt_from(config: ConfigDict, previous: GanState | None, entered: GanState) -> GanState:
+    """`entered`, with the layers that are new to it taken from the newest checkpoint of `config.start_from`.
+
+    The generator's averaged weights are copied, the discriminator's as they are. Layers that the run had grown
+    before (`previous`) stay.
+
+    Raises:
+      UserError: see `restoring.restore_state`.
+    """
+    if not config.start_from.workdir:
+        return entered
+    source = restore_state(Path(config.start_from.workdir)).state
+    if config.start_from.generator:
+        known = None if previous is None else previous.generator
+        weights = dataclasses.replace(
+            source.generator,
+            params=source.ema['params'],
+            model_state={name: source.ema_variables[name] for name in source.generator.model_state},
+        )
+        generator = _copy_network('generator', weights, known, entered.generator)
+        ema = jax.tree.map(jnp.copy, {name: generator.variables[name] for name in entered.ema})
+        entered = dataclasses.replace(entered, generator=generator, ema=ema)
+    if config.start_from.discriminator:
+        known = None if previous is None else previous.discriminator
+        discriminator = _copy_network('discriminator', source.discriminator, known, entered.discriminator)
+        entered = dataclasses.replace(entered, discriminator=discriminator)
+    return entered
+
+
+def _copy_network(
+    name: str, source: NetworkState, previous: NetworkState | None, entered: NetworkState
+) -> NetworkState:
+    known = NetworkState({}, {}, ()) if previous is None else previous
+    params, missing = copy_matching(source.params, entered.params, known.params)
+    model_state, _ = copy_matching(source.model_state, entered.model_state, known.model_state)
+    new = len(jax.tree.leaves(entered.params)) - len(jax.tree.leaves(known.params))
+    _LOGGER.info('Transfer: %d of %d new arrays of the %s copied.', new - len(missing), new, name)
+    if missing:
+        _LOGGER.info('Drawn afresh, as the other run has none of that name and shape: %s.', ', '.join(missing))
+    return dataclasses.replace(entered, params=params, model_state=model_state)
+
+
+def copy_matching(source: PyTree, target: PyTree, known: PyTree) -> tuple[PyTree, list[str]]:
+    """`target` with every leaf of the same path and shape taken from `source`, but for paths that `known` has.
+
+    Returns:
+      The tree, and the paths of leaves that are neither known nor found.
+    """
+    found, leaves, known = (traverse_util.flatten_dict(tree) for tree in (source, target, known))
+    missing = []
+    for path, leaf in leaves.items():
+        if path in known:
+            continue
+        if path in found and found[path].shape == leaf.shape:
+            leaves[path] = found[path]
+        else:
+            missing.append('/'.join(path))
+    return traverse_util.unflatten_dict(leaves), missing
