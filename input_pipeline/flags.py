@@ -71,8 +71,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.source in ('phantom', 'catalogue'):
         if options.path is not None:
             parser.error(f'--source={options.source} takes no --path')
+        if options.exemplars is not None:
+            parser.error(f'--source={options.source} takes no --exemplars')
     elif options.path is None:
         parser.error(f'--source={options.source} needs --path')
+    if options.kind and options.exemplars is None:
+        parser.error('--kind needs --exemplars=FILE, made with python -m input_pipeline.identify --build=FILE')
     return options
 
 
@@ -106,6 +110,14 @@ def _add_reading(group: argparse._ArgumentGroup) -> None:
     add('--percentiles', type=_pair, default=(0.5, 99.5), help='lower and upper, for intensity windows')
     add('--pixel_limit', type=count, default=2**28, help='larger images are refused before decoding')
     add('--channels', type=count, help='channels to store; the most frequent count where not given')
+    add(
+        '--exemplars',
+        type=Path,
+        metavar='FILE',
+        help='say what the images look like, and warn where they do not look like --kind or their modality; '
+        'the file is made with: python -m input_pipeline.identify --build=FILE',
+    )
+    add('--kind', default='', help='the kind of pictures it should be, one of those in --exemplars')
 
 
 def _add_phantom(group: argparse._ArgumentGroup) -> None:

@@ -18,7 +18,7 @@ from input_pipeline.errors import DataError, Refusals
 from input_pipeline.flags import Parser, count, names
 from input_pipeline.identification.building import build_exemplars
 from input_pipeline.identification.exemplars import Exemplars, load_exemplars, save_exemplars
-from input_pipeline.identification.measures import MEASURES
+from input_pipeline.identification.measures import DEFAULT_MEASURE, MEASURES
 from input_pipeline.identification.phantoms import phantom_exemplars
 from input_pipeline.identification.pictures import Picture, in_chunks, read_pictures, read_prepared
 from input_pipeline.identification.recognition import Answers, Recogniser, join
@@ -31,7 +31,6 @@ from input_pipeline.identification.verdicts import (
     verdict_table,
 )
 
-DEFAULT_MEASURE = 'multiscale_ssim'
 _DESCRIPTION = """Tells which kind of set pictures belong to, by their likeness to exemplars of each kind.
 
   identify PATH...                             what files or folders look like

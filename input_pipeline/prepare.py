@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -13,6 +14,8 @@ from input_pipeline import flags
 from input_pipeline.builder import Target, WriteOptions, write_dataset
 from input_pipeline.catalogue import default_data_dir, prepare_catalogue, prepare_phantom
 from input_pipeline.errors import DataError, Refusals
+from input_pipeline.identification.declared import Sample, describe_likeness, require_kind
+from input_pipeline.identification.exemplars import load_exemplars
 from input_pipeline.phantom import PhantomOptions
 from input_pipeline.readers import READERS
 from input_pipeline.records import ReaderOptions
@@ -65,13 +68,16 @@ def _prepare(options: argparse.Namespace) -> None:
     if options.source == 'phantom':
         fields = ('count', 'size', 'modalities', 'seed', 'images_per_patient')
         phantom = PhantomOptions(**{field: getattr(options, field) for field in fields})
-        summary = prepare_phantom(target, phantom, write)
+        print(describe(prepare_phantom(target, phantom, write), target.folder))
     else:
-        summary = _prepare_files(options, target, write)
-    print(describe(summary, target.folder))
+        print(_prepare_files(options, target, write))
 
 
-def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOptions) -> dict[str, Any]:
+def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOptions) -> str:
+    """Prepares files; returns the text of the summary, with what the images look like if that was asked."""
+    exemplars = load_exemplars(options.exemplars) if options.exemplars else None
+    if exemplars is not None:
+        require_kind(exemplars, options.kind)
     reader = ReaderOptions(
         modality=options.modality,
         percentiles=options.percentiles,
@@ -79,16 +85,18 @@ def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOpti
         axis=options.axis,
         patient_pattern=options.patient_pattern,
     )
-    refusals = Refusals(skip=options.on_error == 'skip')
+    refusals, sample = Refusals(skip=options.on_error == 'skip'), Sample()
     print(f'Looking through {options.path} ...', flush=True)
     items = READERS[options.source](options.path, reader, refusals)
-    return write_dataset(items, target, write, refusals)
+    summary = write_dataset(items if exemplars is None else sample.tap(items), target, write, refusals)
+    text = describe(summary, target.folder)
+    return text if exemplars is None else f'{text}\n{describe_likeness(exemplars, sample.pictures, options.kind)}'
 
 
 def _recorded(options: argparse.Namespace) -> dict[str, Any]:
-    """Flags kept in the summary, so that a set can be prepared again; where it lay stays private."""
+    """Flags kept in the summary, so that a set can be prepared again; where files lay stays private."""
     values = {name: value for name, value in vars(options).items() if name not in ('data_dir', 'overwrite')}
-    return {name: value.name if name == 'path' and value else value for name, value in values.items()}
+    return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
 
 
 if __name__ == '__main__':

@@ -13,6 +13,7 @@ from jaxtyping import Float32, UInt8
 from skimage.feature import hog
 
 _WINDOW = 7
+_BOX = np.full(_WINDOW, 1 / _WINDOW, np.float32)
 _SAMPLE_COVARIANCE = np.float32(_WINDOW**2 / (_WINDOW**2 - 1))
 _C1, _C2 = np.float32(0.01**2), np.float32(0.03**2)  # for values in [0, 1]
 # Wang, Simoncelli and Bovik (2003) use five scales from 256 pixels down; of their weights, the first three fit
@@ -47,62 +48,67 @@ def _flat(pictures: UInt8[np.ndarray, 'count side side']) -> Float32[np.ndarray,
     return _unit(pictures).reshape(len(pictures), -1)
 
 
-def _box_mean(pictures: Float32[np.ndarray, 'count side side']) -> Float32[np.ndarray, 'count side side']:
-    """Means over windows, right for windows inside a picture; `_mean_inside` leaves the others out.
-
-    OpenCV filters all pictures as one tall one, several times as fast as one by one.
-    """
-    count, side, _ = pictures.shape
-    tall = cv2.blur(pictures.reshape(count * side, side), (_WINDOW, _WINDOW))
-    return tall.reshape(count, side, side)
+def _side_by_side(pictures: Float32[np.ndarray, '*stack count side side']) -> Float32[np.ndarray, '*stack _ _ _']:
+    """Rows first, then pictures: OpenCV filters one wide picture twice as fast as many small ones."""
+    return np.ascontiguousarray(np.moveaxis(pictures, -3, -2))
 
 
-def _mean_inside(values: Float32[np.ndarray, 'count side side']) -> Float32[np.ndarray, ' count']:
-    """Means over the centres of windows inside the picture."""
+def _box_mean(pictures: Float32[np.ndarray, 'side count side']) -> Float32[np.ndarray, 'side count side']:
+    """Means over windows of pictures side by side; right only for windows inside a picture, see `_mean_inside`."""
+    wide = pictures.reshape(len(pictures), -1)
+    return cv2.sepFilter2D(wide, -1, _BOX, _BOX).reshape(pictures.shape)
+
+
+def _mean_inside(values: Float32[np.ndarray, 'side count side']) -> Float32[np.ndarray, ' count']:
+    """Means over the centres of those windows that lie inside their picture."""
     inset = _WINDOW // 2
-    inside = values[:, inset:-inset, inset:-inset]
-    return np.einsum('kij->k', inside) / np.float32(inside[0].size)  # twice as fast as inside.mean
+    inside = values[inset:-inset, :, inset:-inset]
+    return np.einsum('rpc->p', inside) / np.float32(inside.shape[0] * inside.shape[2])  # faster than mean
 
 
 def _window_statistics(
     pictures: Float32[np.ndarray, 'count side side'],
 ) -> Float32[np.ndarray, 'count 3 side side']:
     """The pixels, and the mean and variance of the window around each."""
-    mean = _box_mean(pictures)
-    variance = _SAMPLE_COVARIANCE * (_box_mean(pictures * pictures) - mean * mean)
-    return np.stack([pictures, mean, variance], axis=1)
+    pixels = _side_by_side(pictures)
+    mean = _box_mean(pixels)
+    variance = _SAMPLE_COVARIANCE * (_box_mean(pixels * pixels) - mean * mean)
+    return np.stack([pixels, mean, variance]).transpose(2, 0, 1, 3)
 
 
 def _similarities(
-    queries: Float32[np.ndarray, 'queries 3 side side'], exemplars: Float32[np.ndarray, 'exemplars 3 side side']
-) -> tuple[Float32[np.ndarray, 'queries exemplars'], Float32[np.ndarray, 'queries exemplars']]:
-    """Means over windows of the whole SSIM and of its contrast-structure part; Wang et al. (2004), eq. 13."""
-    whole, structure = (np.empty((len(queries), len(exemplars)), np.float32) for _ in range(2))
+    queries: Float32[np.ndarray, 'queries 3 side side'],
+    exemplars: Float32[np.ndarray, 'exemplars 3 side side'],
+    *,
+    with_luminance: bool,
+) -> Float32[np.ndarray, 'queries exemplars']:
+    """Means over windows of SSIM, or of its contrast-structure part alone; Wang et al. (2004), eq. 13."""
+    means_of_pairs = np.empty((len(queries), len(exemplars)), np.float32)
     for start in range(0, len(exemplars), _BLOCK):
         columns = slice(start, start + _BLOCK)
-        pixels, means, variances = np.ascontiguousarray(exemplars[columns].swapaxes(0, 1))
+        pixels, means, variances = _side_by_side(exemplars[columns].swapaxes(0, 1))
         squares = means * means
-        for row, (query, mean, variance) in enumerate(queries):
+        for row, (query, mean, variance) in enumerate(queries[:, :, :, None]):
             luminance = means * mean
-            contrast = _box_mean(pixels * query)
-            contrast -= luminance
-            contrast *= 2 * _SAMPLE_COVARIANCE
-            contrast += _C2
-            contrast /= variances + (variance + _C2)
-            structure[row, columns] = _mean_inside(contrast)
-            luminance *= 2
-            luminance += _C1
-            luminance /= squares + (mean * mean + _C1)
-            luminance *= contrast
-            whole[row, columns] = _mean_inside(luminance)
-    return whole, structure
+            similarity = _box_mean(pixels * query)
+            similarity -= luminance
+            similarity *= 2 * _SAMPLE_COVARIANCE
+            similarity += _C2
+            similarity /= variances + (variance + _C2)
+            if with_luminance:
+                luminance *= 2
+                luminance += _C1
+                similarity *= luminance
+                similarity /= squares + (mean * mean + _C1)
+            means_of_pairs[row, columns] = _mean_inside(similarity)
+    return means_of_pairs
 
 
 def _compare_ssim(
     queries: Float32[np.ndarray, 'queries 3 side side'], exemplars: Float32[np.ndarray, 'exemplars 3 side side']
 ) -> Float32[np.ndarray, 'queries exemplars']:
     """Mean structural similarity with uniform windows of 7 pixels, as scikit-image computes it by default."""
-    return _similarities(queries, exemplars)[0]
+    return _similarities(queries, exemplars, with_luminance=True)
 
 
 def _compare_scales(
@@ -110,9 +116,12 @@ def _compare_scales(
 ) -> Float32[np.ndarray, 'queries exemplars']:
     """Multi-scale SSIM, Wang et al. (2003), eq. 7: contrast-structure of all scales, luminance of the coarsest."""
     product = np.ones((len(queries), len(exemplars)))
-    for weight in _SCALE_WEIGHTS:
-        whole, structure = _similarities(_window_statistics(queries), _window_statistics(exemplars))
-        likeness = whole if weight == _SCALE_WEIGHTS[-1] else structure
+    for scale, weight in enumerate(_SCALE_WEIGHTS, start=1):
+        likeness = _similarities(
+            _window_statistics(queries),
+            _window_statistics(exemplars),
+            with_luminance=scale == len(_SCALE_WEIGHTS),
+        )
         product *= np.maximum(likeness, 0) ** weight  # a negative one has no root
         queries, exemplars = _halve(queries), _halve(exemplars)
     return product.astype(np.float32)
@@ -171,3 +180,5 @@ MEASURES: dict[str, Measure] = {
     'histogram': Measure(_histograms, _intersection),
     'gradients': Measure(_gradients, _cosine),
 }
+# The better of the structural ones on the validation split of MedNIST, where its accuracy was 0.95 against 0.89.
+DEFAULT_MEASURE = 'multiscale_ssim'

@@ -28,22 +28,22 @@ _SEED = 2**96  # patients that no data set of phantoms is likely to hold
 @functools.cache
 def phantom_exemplars() -> Exemplars:
     """Exemplars of chest CT, upper abdominal CT, head MR and chest X-ray; always the same."""
-    wanted = [(kind, seed) for kind in KINDS for seed in _patients(kind, 2 * _PER_KIND)]
+    wanted = [(kind, seed) for kind in KINDS for seed in patients(kind, 2 * _PER_KIND, first=_SEED)]
     pictures: dict[str, list[Picture]] = {kind: [] for kind in KINDS}
     for (kind, _), future in ordered_map(lambda pair: draw_picture(*pair), wanted):
         pictures[kind].append(future.result())
     return build_exemplars(pictures, _PER_KIND, seed=0)
 
 
-def _patients(kind: str, count: int) -> list[int]:
-    """Seeds of patients whose picture is of the kind."""
+def patients(kind: str, count: int, first: int) -> list[int]:
+    """Seeds, from `first` on, of patients whose picture is of the kind."""
     chest = KINDS[kind][1]
 
     def is_wanted(seed: int) -> bool:
         anatomy, varied = (create_generator(seed, purpose, 0) for purpose in (Purpose.ANATOMY, Purpose.SLICE))
         return chest is None or torso.create_torso(anatomy, varied).chest == chest
 
-    return list(itertools.islice(filter(is_wanted, itertools.count(_SEED)), count))
+    return list(itertools.islice(filter(is_wanted, itertools.count(first)), count))
 
 
 def draw_picture(kind: str, patient_seed: int) -> Picture:
