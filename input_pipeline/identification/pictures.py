@@ -1,8 +1,8 @@
 """Pictures brought to one small common size, from single files, folders and prepared data sets."""
 
-import contextlib
 import dataclasses
 import functools
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -202,11 +202,5 @@ def read_prepared(name: str, data_dir: Path, split: str, classes: Sequence[str],
 
 def in_chunks(pictures: Iterator[Picture], size: int) -> Iterator[list[Picture]]:
     """The pictures in lists of `size`, the last one shorter."""
-    with contextlib.suppress(StopIteration):
-        while True:
-            chunk = [next(pictures)]
-            for picture in pictures:
-                chunk.append(picture)
-                if len(chunk) == size:
-                    break
-            yield chunk
+    while chunk := list(itertools.islice(pictures, size)):
+        yield chunk
