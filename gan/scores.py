@@ -4,7 +4,7 @@ import numpy as np
 import scipy.spatial.distance
 from jaxtyping import Float
 
-Features = Float[np.ndarray, 'count feature']
+Features = Float[np.ndarray, '_ feature']
 
 
 def frechet_distance(first: Features, second: Features) -> float:

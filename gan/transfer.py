@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from gan.restoring import restore_state
 from gan.state import GanState
+from training import workdir as workdirs
 from training.errors import UserError
 from training.state import NetworkState
 
@@ -19,8 +20,10 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def check_source(config: ConfigDict, workdir: Path) -> None:
-    """Raises UserError when `config.start_from` names no run, or the run itself."""
+    """Raises UserError when a run that has not begun is to start from itself, or from what is no run."""
     source = config.start_from.workdir
+    if workdirs.has_begun(workdir):
+        return
     if source and Path(source).resolve() == workdir.resolve():
         raise UserError('config.start_from.workdir is the --workdir itself; a run goes on without it.')
     if source and not (Path(source) / 'checkpoints').is_dir():
@@ -49,8 +52,9 @@ def adopt_from(config: ConfigDict, previous: GanState | None, entered: GanState)
             model_state={name: source.ema_variables[name] for name in source.generator.model_state},
         )
         generator = _copy_network('generator', weights, known, entered.generator)
-        ema = jax.tree.map(jnp.copy, {name: generator.variables[name] for name in entered.ema})
-        entered = dataclasses.replace(entered, generator=generator, ema=ema)
+        ema, _ = copy_matching(source.ema, entered.ema, {} if previous is None else previous.ema)
+        # A copy: the state is donated, and one buffer cannot be donated twice.
+        entered = dataclasses.replace(entered, generator=generator, ema=jax.tree.map(jnp.copy, ema))
     if config.start_from.discriminator:
         known = None if previous is None else previous.discriminator
         discriminator = _copy_network('discriminator', source.discriminator, known, entered.discriminator)

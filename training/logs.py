@@ -15,6 +15,7 @@ import tqdm
 from absl import logging as absl_logging
 
 METRICS_FILE = 'metrics.jsonl'
+_FEW_POINTS = 40
 
 
 class MetricsLog:
@@ -173,7 +174,8 @@ def draw_curves(workdir: Path, panels: Mapping[str, Sequence[str]], marks: Mappi
         for name in names:
             known = [(line['images_seen'], line[name]) for line in lines if name in line]
             if known:
-                axis.plot(*zip(*known, strict=True), label=name.replace('_', ' '), linewidth=1)
+                marker = '.' if len(known) < _FEW_POINTS else ''  # a line through one point would not be seen
+                axis.plot(*zip(*known, strict=True), label=name.replace('_', ' '), linewidth=1, marker=marker)
         axis.set_title(title, loc='left', fontsize=10)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, loc='upper right') if axis.lines else None

@@ -186,12 +186,12 @@ class _Runner:
 
         if due(self._periods.log):
             self._write_metrics(phase)
+        if self._best is not None and due(self._best.watch.every):
+            self._look(self._best, phase)
         if due(self._periods.sample):
             self._meter.flush()
             picture = self._clock.timed('sample', self._sample, self._state, phase, images)
             self._log.image(self._position.step, 'samples', picture)
-        if self._best is not None and due(self._best.watch.every):
-            self._look(self._best, phase)
         if due(self._periods.checkpoint):
             self._clock.timed('checkpoint', self._save)
 

@@ -26,11 +26,16 @@ def prepare_workdir(workdir: Path, config: ConfigDict, *, fixed: Sequence[str], 
       UserError: when a fixed field differs, naming it with both values.
     """
     path = workdir / CONFIG_FILE
-    if path.exists():
+    if has_begun(workdir):
         _check_same(workdir, read_config(workdir), config, fixed)
     if write:
         workdir.mkdir(parents=True, exist_ok=True)
         write_json(path, json.loads(config.to_json_best_effort()))
+
+
+def has_begun(workdir: Path) -> bool:
+    """Whether a run was started in the folder before."""
+    return (workdir / CONFIG_FILE).exists()
 
 
 def read_config(workdir: Path) -> ConfigDict:

@@ -1,5 +1,6 @@
-"""Small networks for tests."""
+"""Small networks, and recipes that train them, for tests."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -7,40 +8,108 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from gan.augmentation import Augmentation
 from gan.networks import Discriminator, Generator
+from gan.objective import Objective
+from gan.setup import ARCHITECTURES
 from gan.state import create_state
-from gan.step import Averaging, Objective, create_cycle
+from gan.step import Adaptation, Averaging, Recipe, create_cycle
 
 LATENTS = 8
 ADAM = (optax.adam(1e-3, 0.0, 0.99), optax.adam(1e-3, 0.0, 0.99))
-SGD = (optax.sgd(0.01), optax.sgd(0.01))
+_NO_ATTENTION = {'attention_resolution': 0, 'attention_chunk': 0}
+_GENERATORS: dict[str, dict[str, Any]] = {
+    'progressive': {'fmap_base': 64, 'fmap_max': 8, 'pixel_norm': True, **_NO_ATTENTION},
+    'dcgan': {
+        'class_embedding': 4,
+        'last_width': 8,
+        'max_width': 8,
+        'kernel_size': 4,
+        'batch_norm': True,
+        'activation': 'relu',
+    },
+    'residual': {'last_width': 8, 'max_width': 8, 'spectral_norm': False, **_NO_ATTENTION},
+}
+_DISCRIMINATORS: dict[str, dict[str, Any]] = {
+    'progressive': {'fmap_base': 64, 'fmap_max': 8, 'spectral_norm': True, 'stddev_group': 4, **_NO_ATTENTION},
+    'dcgan': {
+        'layers': 1,
+        'first_width': 8,
+        'max_width': 8,
+        'kernel_size': 4,
+        'batch_norm': False,
+        'dropout': 0.3,
+    },
+    'residual': {'first_width': 8, 'max_width': 8, 'spectral_norm': False, **_NO_ATTENTION},
+}
+_OBJECTIVE: dict[str, Any] = {
+    'penalty_weight': 10.0,
+    'penalty_target': 1.0,
+    'penalty_every': 1,
+    'drift_weight': 1e-3,
+    'class_weight': 1.0,
+    'label_smoothing': 0.0,
+    'label_noise': 0.0,
+    'input_noise': 0.0,
+    'joint_batches': False,
+}
 
 
 def create_networks(
-    resolution=8, *, spectral_norm=True, attention=0, num_classes=0, channels=1, chunk=0
+    architecture: str = 'progressive',
+    resolution: int = 8,
+    *,
+    num_classes: int = 0,
+    channels: int = 1,
+    condition: str = 'projection',
+    generator: Mapping[str, Any] | None = None,
+    discriminator: Mapping[str, Any] | None = None,
 ) -> tuple[Generator, Discriminator]:
-    shared: dict[str, Any] = {
+    """Both networks; `generator` and `discriminator` are fields that differ from the small defaults above."""
+    shared = {
         'resolution': resolution,
         'channels': channels,
         'num_classes': num_classes,
-        'fmap_base': 64,
-        'fmap_max': 8,
-        'attention_resolution': attention,
-        'attention_chunk': chunk,
         'dtype': jnp.dtype(jnp.float32),
     }
-    generator = Generator(latent_size=LATENTS, pixel_norm=True, **shared)
-    return generator, Discriminator(spectral_norm=spectral_norm, stddev_group=4, **shared)
+    latents = {'latent_size': LATENTS, 'latent_distribution': 'normal'}
+    create_generator, create_discriminator = ARCHITECTURES[architecture]
+    return (
+        create_generator(**shared | latents | _GENERATORS[architecture] | dict(generator or {})),
+        create_discriminator(
+            **shared | {'condition': condition} | _DISCRIMINATORS[architecture] | dict(discriminator or {})
+        ),
+    )
 
 
-def create_objective(name='wasserstein', penalty='gradient', every=1):
-    return Objective(
-        name=name,
-        penalty=penalty,
-        penalty_weight=10.0,
-        penalty_target=1.0,
-        penalty_every=every,
-        drift_weight=1e-3,
+def create_objective(name: str = 'wasserstein', penalty: str = 'gradient', **changes) -> Objective:
+    """An objective; `changes` are fields that differ from `_OBJECTIVE`."""
+    return Objective(**{'name': name, 'penalty': penalty, **_OBJECTIVE, **changes})
+
+
+def create_recipe(
+    architecture: str = 'progressive',
+    resolution: int = 8,
+    *,
+    objective: Objective | None = None,
+    optimizers=ADAM,
+    averaging: Averaging | None = None,
+    operations: tuple[str, ...] = (),
+    adaptation: Adaptation | None = None,
+    discriminator_steps: int = 1,
+    **networks,
+) -> Recipe:
+    """A recipe for small networks; `networks` are options of `create_networks`."""
+    generator, discriminator = create_networks(architecture, resolution, **networks)
+    return Recipe(
+        generator=generator,
+        discriminator=discriminator,
+        optimizers=optimizers,
+        objective=objective or create_objective(),
+        averaging=averaging or Averaging(1000.0, 0.0),
+        augmentation=Augmentation(operations, 0),
+        adaptation=adaptation,
+        discriminator_steps=discriminator_steps,
     )
 
 
@@ -56,9 +125,17 @@ def controls(alpha=1.0, images_seen=0.0):
     return {'alpha': jnp.float32(alpha), 'images_seen': jnp.float32(images_seen)}
 
 
-def create_training(networks, optimizers=ADAM, objective=None, seed=0):
+def create_start(recipe: Recipe, seed=0, probability=0.0):
+    """A fresh state."""
+    return create_state(
+        recipe.generator,
+        recipe.discriminator,
+        recipe.optimizers,
+        jax.random.key(seed),
+        augmentation_probability=probability,
+    )
+
+
+def create_training(recipe: Recipe, seed=0, probability=0.0):
     """A fresh state, and the jitted steps of a cycle."""
-    objective = objective or create_objective()
-    state = create_state(*networks, optimizers, jax.random.key(seed))
-    cycle = create_cycle(*networks, optimizers, objective, Averaging(1000.0, 0.0))
-    return state, [jax.jit(step) for step in cycle]
+    return create_start(recipe, seed, probability), [jax.jit(step) for step in create_cycle(recipe)]

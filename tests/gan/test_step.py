@@ -1,4 +1,7 @@
-"""Every loss and penalty makes a finite step; each update moves the right network only."""
+"""Every loss and penalty makes a finite step; each update moves the right network only, and when it should."""
+
+import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -9,49 +12,80 @@ import pytest
 from gan import state as states
 from gan.layers import power_iteration
 from gan.losses import GENERATOR_LOSSES
+from gan.objective import PENALTIES
+from gan.setup import ARCHITECTURES
 from gan.step import Averaging, create_cycle
 from tests.gan import nets
 
-FROZEN = optax.set_to_zero()
+# With the rate in the state, one compiled step serves networks that learn and networks that are frozen.
+SGD = optax.inject_hyperparams(optax.sgd)(learning_rate=0.01)
+# Networks with all that may stand in the way of a penalty, and with all that may not.
+SPECIAL = {
+    ('progressive', 'gradient'): {
+        'generator': {'attention_resolution': 8, 'attention_chunk': 4},
+        'discriminator': {'attention_resolution': 8, 'attention_chunk': 4},
+    },
+    ('dcgan', 'none'): {'discriminator': {'layers': 2, 'batch_norm': True}},
+    ('residual', 'none'): {
+        'generator': {'spectral_norm': True, 'attention_resolution': 8},
+        'discriminator': {'spectral_norm': True, 'attention_resolution': 8},
+        'num_classes': 2,
+        'condition': 'auxiliary',
+    },
+}
+
+
+def _pairs():
+    """Nine of the 27 triples, in which every pair of architecture, loss and penalty meets.
+
+    Losses see logits only, and penalties the critic only, so that three of a kind have nothing to say to each other.
+    """
+    for (i, architecture), (j, loss) in itertools.product(enumerate(sorted(ARCHITECTURES)), enumerate(sorted(GENERATOR_LOSSES))):
+        yield architecture, loss, PENALTIES[(i + j) % 3]
 
 
 def _same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
-def _step(networks, optimizers=nets.ADAM, objective=None, batch=None, **options):
-    state, (step, *_) = nets.create_training(networks, optimizers, objective)
+def _step(recipe, batch=None, **options):
+    state, (step, *_) = nets.create_training(recipe)
     after, metrics = step(state, batch or nets.create_batch(8), jax.random.key(1), nets.controls(**options))
     return state, after, metrics
 
 
-@pytest.mark.parametrize('name', sorted(GENERATOR_LOSSES))
-@pytest.mark.parametrize('penalty', ['gradient', 'zero_centred', 'none'])
-@pytest.mark.parametrize('attention', [0, 8])
-def test_every_loss_and_penalty_makes_a_finite_step(name, penalty, attention):
-    networks = nets.create_networks(8, attention=attention, chunk=4)
-    before, after, metrics = _step(networks, objective=nets.create_objective(name, penalty))
-    assert all(np.isfinite(value) for value in metrics.values())
-    assert ('penalty' in metrics) == (penalty != 'none')
-    assert int(after.skipped) == 0
-    assert not _same(before.generator.params, after.generator.params)
-    assert not _same(before.discriminator.params, after.discriminator.params)
+def _freeze(state, name):
+    """The state with a learning rate of 0 for one network."""
+    network = getattr(state, name)
+    opt_state = network.opt_state._replace(hyperparams={'learning_rate': jnp.float32(0)})
+    return dataclasses.replace(state, **{name: dataclasses.replace(network, opt_state=opt_state)})
 
 
-def test_the_generators_update_leaves_the_discriminator_alone():
-    before, after, _ = _step(nets.create_networks(8), (nets.ADAM[0], FROZEN))
-    assert _same(before.discriminator.params, after.discriminator.params)
-    assert not _same(before.generator.params, after.generator.params)
+@pytest.mark.parametrize(('architecture', 'loss', 'penalty'), list(_pairs()))
+def test_every_loss_and_penalty_makes_a_finite_step_and_moves_the_right_network(architecture, loss, penalty):
+    special = SPECIAL.get((architecture, penalty), {})
+    recipe = nets.create_recipe(
+        architecture, objective=nets.create_objective(loss, penalty), optimizers=(SGD, SGD), **special
+    )
+    state, (step,) = nets.create_training(recipe)
+    batch = nets.create_batch(8, num_classes=recipe.generator.num_classes)
 
+    def moved(before):
+        after, metrics = step(before, batch, jax.random.key(1), nets.controls())
+        assert all(np.isfinite(value) for value in metrics.values())
+        assert int(after.skipped) == 0
+        assert ('penalty' in metrics) == (penalty != 'none')
+        assert ('real_class_loss' in metrics) == ('condition' in special)
+        names = ('generator', 'discriminator')
+        return {name for name in names if not _same(getattr(before, name).params, getattr(after, name).params)}
 
-def test_the_discriminators_update_leaves_the_generator_alone():
-    before, after, _ = _step(nets.create_networks(8), (FROZEN, nets.ADAM[1]))
-    assert _same(before.generator.params, after.generator.params)
-    assert not _same(before.discriminator.params, after.discriminator.params)
+    assert moved(state) == {'generator', 'discriminator'}
+    assert moved(_freeze(state, 'generator')) == {'discriminator'}
+    assert moved(_freeze(state, 'discriminator')) == {'generator'}
 
 
 def test_power_iteration_moves_once_per_discriminator_update():
-    before, after, _ = _step(nets.create_networks(8))
+    before, after, _ = _step(nets.create_recipe())
     kernel = before.discriminator.params['8x8_conv0']['kernel']
     u = before.discriminator.model_state['spectral']['8x8_conv0']['u']
     expected = power_iteration(kernel.reshape(-1, kernel.shape[-1]), u)
@@ -60,30 +94,90 @@ def test_power_iteration_moves_once_per_discriminator_update():
     assert np.abs(moved - u).max() > 1e-6
 
 
-def test_the_penalty_enters_each_nth_step():
-    objective = nets.create_objective(every=3)
-    state, cycle = nets.create_training(nets.create_networks(8), objective=objective)
-    names = [
-        'penalty' in step(state, nets.create_batch(8), jax.random.key(0), nets.controls())[1] for step in cycle
-    ]
-    assert names == [True, False, False]
+@pytest.mark.parametrize(
+    ('every', 'discriminator_steps', 'penalties', 'generators'),
+    [
+        (1, 1, '1', '1'),
+        (3, 1, '100', '111'),
+        (1, 3, '111', '001'),
+        (2, 3, '101010', '001001'),
+    ],
+)
+def test_the_penalty_enters_and_the_generator_learns_when_they_should(
+    every, discriminator_steps, penalties, generators
+):
+    recipe = nets.create_recipe(
+        'dcgan', objective=nets.create_objective(penalty_every=every), discriminator_steps=discriminator_steps
+    )
+    arguments = (nets.create_start(recipe), nets.create_batch(8), jax.random.key(0), nets.controls())
+    logged = [jax.eval_shape(step, *arguments)[1] for step in create_cycle(recipe)]
+    assert ['penalty' in metrics for metrics in logged] == [mark == '1' for mark in penalties]
+    assert ['generator_loss' in metrics for metrics in logged] == [mark == '1' for mark in generators]
+
+
+def test_without_a_penalty_nothing_waits_for_it():
+    recipe = nets.create_recipe(objective=nets.create_objective(penalty='none', penalty_every=16))
+    assert len(create_cycle(recipe)) == 1
 
 
 def test_a_lazy_penalty_is_as_many_times_stronger():
-    networks = nets.create_networks(8)
     norms = []
     for every in (1, 4):
-        objective = nets.create_objective('wasserstein', 'zero_centred', every)
-        objective = objective.__class__(**{**vars(objective), 'penalty_weight': 40.0 / every})
-        norms.append(_step(networks, objective=objective)[2]['discriminator_gradient_norm'])
+        objective = nets.create_objective(
+            penalty='zero_centred', penalty_every=every, penalty_weight=40.0 / every
+        )
+        norms.append(_step(nets.create_recipe('dcgan', objective=objective))[2]['discriminator_gradient_norm'])
     np.testing.assert_allclose(norms[0], norms[1], rtol=1e-6)
+
+
+def test_with_three_discriminator_steps_the_generator_and_its_mean_move_in_every_third():
+    """The mean with the weight of the images of all three: their half-life here."""
+    recipe = nets.create_recipe(
+        'dcgan',
+        objective=nets.create_objective(penalty='none'),
+        discriminator_steps=3,
+        averaging=Averaging(3 * 8.0, 0.0),
+    )
+    state, cycle = nets.create_training(recipe)
+    for number in range(6):
+        before = state
+        state, metrics = cycle[number % 3](
+            state, nets.create_batch(8, seed=number), jax.random.key(number), nets.controls()
+        )
+        assert not _same(before.discriminator.params, state.discriminator.params)
+        due = number % 3 == 2
+        # All of it: parameters, batch statistics and the optimiser's moments.
+        assert _same((before.generator, before.ema), (state.generator, state.ema)) != due
+        if due:
+            _assert_mean(state.ema['params'], before.ema['params'], state.generator.params)
+
+
+def _assert_mean(mean, *parts):
+    for middle, *ends in zip(jax.tree.leaves(mean), *map(jax.tree.leaves, parts), strict=True):
+        np.testing.assert_allclose(middle, sum(ends) / len(ends), rtol=1e-5, atol=1e-6)
+
+
+def test_batch_statistics_are_averaged_with_the_weights_and_used_in_evaluation():
+    recipe = nets.create_recipe('residual', averaging=Averaging(8.0, 0.0))
+    before, after, _ = _step(recipe)
+    moved = after.generator.model_state['batch_stats']
+    assert not _same(before.generator.model_state['batch_stats'], moved)
+    _assert_mean(after.ema['batch_stats'], before.ema['batch_stats'], moved)
+
+    def draw(state):
+        latents = jax.random.normal(jax.random.key(0), (4, nets.LATENTS))
+        return recipe.generator.apply(state.ema_variables, latents, jnp.zeros((4,), jnp.int32))
+
+    other = jax.tree.map(lambda leaf: leaf + 1, after.generator)
+    np.testing.assert_array_equal(draw(dataclasses.replace(after, generator=other)), draw(after))
+    ema = {**after.ema, 'batch_stats': other.model_state['batch_stats']}
+    assert np.abs(draw(dataclasses.replace(after, ema=ema)) - draw(after)).max() > 1e-3
 
 
 def test_updates_that_are_not_finite_are_skipped_and_counted():
     bad = nets.create_batch(8)
     bad['image'] = bad['image'].at[0].set(np.nan)
-    networks = nets.create_networks(8)
-    state, (step,) = nets.create_training(networks)
+    state, (step,) = nets.create_training(nets.create_recipe())
     before = state
     for number in (1, 2):
         state, metrics = step(state, bad, jax.random.key(number), nets.controls())
@@ -104,20 +198,8 @@ def test_the_running_mean_halves_a_weights_share_in_its_half_life():
     np.testing.assert_allclose(mean['a'], 0.25)
 
 
-def test_the_step_follows_the_running_mean():
-    networks = nets.create_networks(8)
-    state = states.create_state(*networks, nets.ADAM, jax.random.key(0))
-    (step,) = create_cycle(*networks, nets.ADAM, nets.create_objective(), Averaging(8.0, 0.0))
-    after, _ = jax.jit(step)(state, nets.create_batch(8), jax.random.key(0), nets.controls())
-    for mean, old, new in zip(
-        *(jax.tree.leaves(t) for t in (after.ema_params, state.ema_params, after.generator.params)), strict=True
-    ):
-        np.testing.assert_allclose(mean, (old + new) / 2, rtol=1e-5, atol=1e-6)
-
-
 def test_the_same_key_gives_the_same_step_and_another_does_not():
-    networks = nets.create_networks(8)
-    state, (step,) = nets.create_training(networks)
+    state, (step,) = nets.create_training(nets.create_recipe())
     runs = [step(state, nets.create_batch(8), jax.random.key(k), nets.controls())[0] for k in (1, 1, 2)]
     assert _same(runs[0], runs[1])
     assert not _same(runs[0].generator.params, runs[2].generator.params)
