@@ -1,7 +1,6 @@
 """Adversarial losses and penalties as independent pure functions. All take logits that are higher for real."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 Logits = Float[Array, 'batch']
 Scalar = Float[Array, '']
-LossName = Literal['wasserstein', 'hinge', 'non_saturating']
 Critic = Callable[[Float[Array, 'batch height width channel']], Logits]
 
 

@@ -33,7 +33,7 @@ class Objective:
       joint_batches: the discriminator sees real and fake images in one batch, which batch normalization feels.
     """
 
-    name: losses.LossName
+    name: str
     penalty: str
     penalty_weight: float
     penalty_target: float
@@ -67,8 +67,7 @@ class Objective:
     ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
         """Adversarial, drift and class loss, and what to log."""
         keys = jax.random.split(key)
-        real_logits = exchange(real.logits, self._draw_exchanged(keys[0], real.logits))
-        fake_logits = exchange(fake.logits, self._draw_exchanged(keys[1], fake.logits))
+        real_logits, fake_logits = self._confuse(real.logits, keys[0]), self._confuse(fake.logits, keys[1])
         loss = losses.DISCRIMINATOR_LOSSES[self.name]
         adversarial = loss(real_logits, fake_logits)
         if self.label_smoothing:
@@ -111,8 +110,11 @@ class Objective:
             penalty = losses.zero_centred_penalty(critic, real)
         return self.penalty_weight * self.penalty_every * penalty, {'penalty': penalty}
 
-    def _draw_exchanged(self, key: PRNGKeyArray, logits: Array) -> Bool[Array, 'batch']:
-        return jax.random.bernoulli(key, self.label_noise, logits.shape)
+    def _confuse(self, logits: Float[Array, 'batch'], key: PRNGKeyArray) -> Float[Array, 'batch']:
+        """Logits under the labels that the discriminator is told."""
+        if not self.label_noise:
+            return logits
+        return exchange(logits, jax.random.bernoulli(key, self.label_noise, logits.shape))
 
 
 def exchange(logits: Float[Array, 'batch'], exchanged: Bool[Array, 'batch']) -> Float[Array, 'batch']:

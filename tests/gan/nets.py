@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import PRNGKeyArray
 
 from gan.augmentation import Augmentation
 from gan.networks import Discriminator, Generator
 from gan.objective import Objective
 from gan.setup import ARCHITECTURES
-from gan.state import create_state
+from gan.state import GanState, create_state
 from gan.step import Adaptation, Averaging, Recipe, create_cycle
 
 LATENTS = 8
@@ -125,17 +126,13 @@ def controls(alpha=1.0, images_seen=0.0):
     return {'alpha': jnp.float32(alpha), 'images_seen': jnp.float32(images_seen)}
 
 
-def create_start(recipe: Recipe, seed=0, probability=0.0):
+def create_start(recipe: Recipe, key: PRNGKeyArray, probability: float = 0.0) -> GanState:
     """A fresh state."""
-    return create_state(
-        recipe.generator,
-        recipe.discriminator,
-        recipe.optimizers,
-        jax.random.key(seed),
-        augmentation_probability=probability,
-    )
+    networks = (recipe.generator, recipe.discriminator)
+    return create_state(*networks, recipe.optimizers, key, augmentation_probability=probability)
 
 
 def create_training(recipe: Recipe, seed=0, probability=0.0):
     """A fresh state, and the jitted steps of a cycle."""
-    return create_start(recipe, seed, probability), [jax.jit(step) for step in create_cycle(recipe)]
+    state = create_start(recipe, jax.random.key(seed), probability)
+    return state, [jax.jit(step) for step in create_cycle(recipe)]

@@ -6,14 +6,9 @@ import subprocess
 
 import pytest
 
-from tests.gan.command import SMALL, Commands, finish
+from tests.gan.command import SMALL, finish
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope='module')
-def commands(tmp_path_factory):
-    return Commands(tmp_path_factory.mktemp('shared'))
 
 
 @pytest.fixture(scope='module')

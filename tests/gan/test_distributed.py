@@ -6,15 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.gan.command import SMALL, Commands, finish, free_port
+from tests.gan.command import SMALL, finish, free_port
 
 pytestmark = pytest.mark.slow
 ATOL = 1e-6  # of weights; SGD does not amplify rounding
-
-
-@pytest.fixture(scope='module')
-def commands(tmp_path_factory):
-    return Commands(tmp_path_factory.mktemp('shared'))
 
 
 @pytest.fixture(scope='module')

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.gan.command import SMALL, Commands
+from tests.gan.command import SMALL
 
 pytestmark = pytest.mark.slow
 CLASSES = ('MR_healthy', 'MR_lesion')
@@ -19,11 +19,6 @@ MASKED = (
     '--config.data.phantom.modalities=("MR",)',
     '--config.data.phantom.count=24',
 )
-
-
-@pytest.fixture(scope='module')
-def commands(tmp_path_factory):
-    return Commands(tmp_path_factory.mktemp('shared'))
 
 
 @pytest.fixture(scope='module')

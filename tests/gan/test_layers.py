@@ -1,4 +1,4 @@
-"""Layers against closed forms: run-time scale, pixel norm, minibatch deviation, spectral norm, resampling."""
+"""Layers against closed forms: scales, pixel norm, minibatch deviation, spectral norm, batch norm, resampling."""
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +53,7 @@ def test_minibatch_stddev_of_equal_images_has_a_finite_gradient():
 
 
 def test_spectral_norm_is_the_largest_singular_value():
-    conv = layers.Conv(12, spectral=True, use_bias=False)
+    conv = layers.Conv(12, scaling='spectral', use_bias=False)
     x = _draw(1, 8, 8, 5)
     variables = dict(conv.init(jax.random.key(1), x))
     for _ in range(60):
@@ -67,7 +67,7 @@ def test_spectral_norm_is_the_largest_singular_value():
 
 
 def test_power_iteration_moves_only_when_asked():
-    dense = layers.Dense(6, spectral=True)
+    dense = layers.Dense(6, scaling='spectral')
     x = _draw(3, 9)
     variables = dense.init(jax.random.key(0), x)
     _, still = dense.apply(variables, x, False, mutable=[layers.SPECTRAL])
@@ -96,3 +96,47 @@ def test_biases_sum_their_gradients_in_float32():
     reductions = [equation for equation in sums.eqns if equation.primitive.name == 'reduce_sum']
     assert reductions
     assert all(equation.invars[0].aval.dtype == jnp.float32 for equation in reductions)
+
+
+@pytest.mark.parametrize(('scaling', 'expected'), [('plain', 3 / np.sqrt(500)), ('spectral', 1 / np.sqrt(500))])
+def test_weights_that_are_not_scaled_at_run_time_are_drawn_small(scaling, expected):
+    dense = layers.Dense(60, gain=3.0, scaling=scaling)
+    x = _draw(4, 500)
+    variables = dense.init(jax.random.key(0), x)
+    kernel = np.asarray(variables['params']['kernel'])
+    np.testing.assert_allclose(kernel.std(), expected, rtol=0.03)
+    if scaling == 'plain':
+        np.testing.assert_allclose(dense.apply(variables, x), x @ kernel, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('num_classes', [0, 3])
+def test_batch_norm_by_hand(num_classes):
+    """In training by the batch's own statistics, which enter the running ones; later by those."""
+    norm, x = layers.BatchNorm(num_classes), 3 + 2 * _draw(6, 4, 4, 5)
+    labels = jnp.asarray([0, 1, 2, 2, 1, 0], jnp.int32)
+    variables = dict(norm.init(jax.random.key(0), x, labels, False))
+    scale, bias = _draw(max(num_classes, 1), 5, seed=1), _draw(max(num_classes, 1), 5, seed=2)
+    variables['params'] = {'scale': scale, 'bias': bias}
+    gain, offset = (p[labels % max(num_classes, 1)][:, None, None] for p in (scale, bias))
+
+    trained, moved = norm.apply(variables, x, labels, True, mutable=[layers.BATCH_STATS])
+    mean, variance = np.mean(x, (0, 1, 2)), np.var(x, (0, 1, 2))
+    expected = (x - mean) / np.sqrt(variance + 1e-5) * gain + offset
+    np.testing.assert_allclose(trained, expected, rtol=1e-4, atol=1e-4)
+    stats = moved[layers.BATCH_STATS]
+    np.testing.assert_allclose(stats['mean'], 0.1 * mean, rtol=1e-4)
+    np.testing.assert_allclose(stats['variance'], 0.9 + 0.1 * variance, rtol=1e-4)
+
+    later = norm.apply(variables | moved, x, labels, False)
+    expected = (x - stats['mean']) / np.sqrt(stats['variance'] + 1e-5) * gain + offset
+    np.testing.assert_allclose(later, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_batch_norm_that_keeps_no_statistics_always_takes_the_batchs():
+    norm, x, labels = layers.BatchNorm(tracked=False), 3 + 2 * _draw(6, 4, 4, 5), jnp.zeros((6,), jnp.int32)
+    variables = norm.init(jax.random.key(0), x, labels, False)
+    assert set(variables) == {'params'}
+    for update_stats in (False, True):
+        normal = np.asarray(norm.apply(variables, x, labels, update_stats))
+        np.testing.assert_allclose(normal.mean((0, 1, 2)), 0, atol=1e-5)
+        np.testing.assert_allclose(normal.std((0, 1, 2)), 1, rtol=1e-4)

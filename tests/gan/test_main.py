@@ -11,18 +11,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from tests.gan.command import SMALL, Commands, finish
+from tests.gan.command import SMALL, finish
 
 pytestmark = pytest.mark.slow
 # Stages of the small config, in images: 4x4 ends at 64, 8x8 has faded in at 192 and ends at 256.
 BOUNDARY, MID_FADE, END = 64, 120, 256
 EVERY = '--config.run.checkpoint_images=8'
 SELDOM = '--config.run.checkpoint_images=1000'
-
-
-@pytest.fixture(scope='module')
-def commands(tmp_path_factory):
-    return Commands(tmp_path_factory.mktemp('shared'))
 
 
 @pytest.fixture(scope='module')

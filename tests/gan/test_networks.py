@@ -1,4 +1,4 @@
-"""PGGAN's constants, shapes at every size, and growth that changes nothing at alpha 0."""
+"""PGGAN's constants, shapes at every size, conditions and dropout, and growth that changes nothing at alpha 0."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from gan.layers import downsample, upsample
-from gan.networks import Discriminator, Generator, fade_reals, feature_maps, lerp
+from gan.networks import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals
+from gan.networks.heads import CONDITIONS, Head
+from gan.networks.progressive import feature_maps, lerp
+from gan.setup import ARCHITECTURES
 from gan.state import GanState, graft, grow
 from tests.gan import nets
 
@@ -22,8 +25,8 @@ def test_feature_maps_of_the_paper():
 def test_pggan_at_1024_has_the_papers_parameter_count():
     """23.1 million each (table 2)."""
     shared = PGGAN | {'resolution': 1024, 'channels': 3, 'num_classes': 0, 'dtype': jnp.float32}
-    generator = Generator(latent_size=512, pixel_norm=True, **shared)
-    discriminator = Discriminator(spectral_norm=False, stddev_group=4, **shared)
+    generator = ProgressiveGenerator(latent_size=512, latent_distribution='normal', pixel_norm=True, **shared)
+    discriminator = ProgressiveDiscriminator(condition='projection', spectral_norm=False, stddev_group=4, **shared)
     label = jnp.zeros((1,), jnp.int32)
     inputs = {generator: jnp.zeros((1, 512)), discriminator: jnp.zeros((1, 1024, 1024, 3))}
     for network, x in inputs.items():
@@ -35,17 +38,39 @@ def test_pggan_at_1024_has_the_papers_parameter_count():
         assert round(count / 1e6, 1) == 23.1
 
 
+def _with_attention(resolution, chunk=0):
+    attention = {'attention_resolution': resolution, 'attention_chunk': chunk}
+    return {'generator': attention, 'discriminator': attention}
+
+
+def _shapes(networks):
+    """Of what both networks say of four examples."""
+    latents, labels = jnp.zeros((4, nets.LATENTS)), jnp.zeros((4,), jnp.int32)
+    images = jax.eval_shape(networks[0].init_with_output, jax.random.key(0), latents, labels)[0]
+    verdict = jax.eval_shape(networks[1].init_with_output, jax.random.key(0), images, labels)[0]
+    return images.shape, verdict.logits.shape, verdict.class_logits.shape
+
+
 @pytest.mark.parametrize('resolution', [4 << power for power in range(9)])
 @pytest.mark.parametrize('attention', [0, 8, 256])
 def test_every_size_has_the_right_shapes(resolution, attention):
     networks = nets.create_networks(
-        resolution, attention=attention, num_classes=3, channels=5, chunk=64 if resolution > 64 else 0
+        resolution=resolution,
+        num_classes=3,
+        channels=5,
+        **_with_attention(attention, chunk=64 if resolution > 64 else 0),
     )
-    latents, labels = jnp.zeros((4, nets.LATENTS)), jnp.zeros((4,), jnp.int32)
-    images = jax.eval_shape(networks[0].init_with_output, jax.random.key(0), latents, labels)[0]
-    assert images.shape == (4, resolution, resolution, 5)
-    logits = jax.eval_shape(networks[1].init_with_output, jax.random.key(0), images, labels)[0]
-    assert logits.shape == (4,)
+    assert _shapes(networks) == ((4, resolution, resolution, 5), (4,), (4, 0))
+
+
+@pytest.mark.parametrize('resolution', [8, 32, 256])
+@pytest.mark.parametrize('architecture', ['dcgan', 'residual'])
+def test_networks_that_do_not_grow_have_the_right_shapes(architecture, resolution):
+    options = _with_attention(resolution) if architecture == 'residual' else {}
+    networks = nets.create_networks(
+        architecture, resolution, num_classes=3, channels=5, condition='auxiliary', **options
+    )
+    assert _shapes(networks) == ((4, resolution, resolution, 5), (4,), (4, 3))
 
 
 @pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
@@ -55,17 +80,21 @@ def test_a_fade_ends_in_the_new_without_a_trace_of_the_old(dtype):
     np.testing.assert_array_equal(lerp(old, new, 1.0), new)
 
 
-@pytest.mark.parametrize('attention', [0, 16])
-@pytest.mark.parametrize('spectral_norm', [False, True])
-def test_growing_is_an_identity_at_alpha_0(attention, spectral_norm):
+@pytest.mark.parametrize(
+    ('attention', 'spectral_norm', 'condition'),
+    [(0, True, 'auxiliary'), (16, False, 'projection'), (16, True, 'projection')],
+)
+def test_growing_is_an_identity_at_alpha_0(attention, spectral_norm, condition):
     """From a trained state, so that spectral vectors, biases and running means are not at their start."""
-    options = {'attention': attention, 'spectral_norm': spectral_norm, 'num_classes': 2}
-    small, large = nets.create_networks(8, **options), nets.create_networks(16, **options)
-    state, (step,) = nets.create_training(small)
+    options = _with_attention(attention) | {'num_classes': 2, 'condition': condition}
+    options['discriminator'] = options['discriminator'] | {'spectral_norm': spectral_norm}
+    recipes = [nets.create_recipe(resolution=resolution, **options) for resolution in (8, 16)]
+    small, large = ((recipe.generator, recipe.discriminator) for recipe in recipes)
+    state, (step,) = nets.create_training(recipes[0])
     for number in range(3):
         batch = nets.create_batch(8, num_classes=2, seed=number)
         state, _ = step(state, batch, jax.random.key(number), nets.controls(alpha=0.7))
-    grown = grow(state, nets.create_training(large, seed=9)[0])
+    grown = grow(state, nets.create_start(recipes[1], jax.random.key(9)))
     latents = jax.random.normal(jax.random.key(5), (8, nets.LATENTS))
     labels, images = nets.create_batch(16, num_classes=2)['label'], nets.create_batch(16)['image']
     for old, new in [
@@ -76,7 +105,8 @@ def test_growing_is_an_identity_at_alpha_0(attention, spectral_norm):
         np.testing.assert_allclose(large[0].apply(new, latents, labels, 0.0), expected, atol=5e-7)
     expected = small[1].apply(state.discriminator.variables, downsample(images), labels, 1.0)
     actual = large[1].apply(grown.discriminator.variables, images, labels, 0.0)
-    np.testing.assert_allclose(actual, expected, atol=5e-7)
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=5e-7)
     assert not np.allclose(
         large[0].apply(grown.ema_variables, latents, labels, 1.0),
         upsample(small[0].apply(state.ema_variables, latents, labels, 1.0)),
@@ -84,10 +114,11 @@ def test_growing_is_an_identity_at_alpha_0(attention, spectral_norm):
     )
 
 
-def test_optimisers_start_anew_when_growing():
-    state, (step,) = nets.create_training(nets.create_networks(8))
+def test_optimisers_start_anew_when_growing_and_augmentation_goes_on():
+    state, (step,) = nets.create_training(nets.create_recipe(), probability=0.25)
     state, _ = step(state, nets.create_batch(8), jax.random.key(0), nets.controls())
-    grown: GanState = grow(state, nets.create_training(nets.create_networks(16))[0])
+    grown: GanState = grow(state, nets.create_start(nets.create_recipe(resolution=16), jax.random.key(1)))
+    assert float(grown.augmentation.probability) == 0.25
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(grown.generator.opt_state))
 
 
@@ -102,19 +133,75 @@ def test_reals_fade_from_blurred_to_sharp():
     np.testing.assert_allclose(fade_reals(x, 1.0), x, atol=1e-6)
 
 
-def test_the_class_condition_reaches_both_networks():
-    generator, discriminator = nets.create_networks(8, num_classes=3)
+def _init(network, *inputs):
+    """Variables whose classes differ: the gains of batch normalization start alike for all."""
+    variables = network.init(jax.random.key(0), *inputs)
+    leaves, tree = jax.tree.flatten(variables['params'])
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    moved = [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+    return {**variables, 'params': jax.tree.unflatten(tree, moved)}
+
+
+@pytest.mark.parametrize('architecture', sorted(ARCHITECTURES))
+def test_the_class_condition_reaches_both_networks(architecture):
+    generator, discriminator = nets.create_networks(architecture, num_classes=3)
     latents, images = jnp.ones((4, nets.LATENTS)), jnp.asarray(nets.create_batch(8, count=4)['image'])
     one, other = jnp.zeros((4,), jnp.int32), jnp.full((4,), 2, jnp.int32)
-    for network, x in [(generator, latents), (discriminator, images)]:
-        variables = network.init(jax.random.key(0), x, one)
-        assert np.abs(network.apply(variables, x, one) - network.apply(variables, x, other)).max() > 1e-4
+    variables = _init(generator, latents, one)
+    drawn = [generator.apply(variables, latents, labels) for labels in (one, other)]
+    assert np.abs(drawn[0] - drawn[1]).max() > 1e-4
+    variables = _init(discriminator, images, one)
+    judged = [discriminator.apply(variables, images, labels).logits for labels in (one, other)]
+    assert np.abs(judged[0] - judged[1]).max() > 1e-4
 
 
-def test_bfloat16_computation_keeps_float32_parameters_and_images():
-    generator, _ = nets.create_networks(8)
-    generator = generator.clone(dtype=jnp.dtype(jnp.bfloat16))
+def test_conditions_by_hand():
+    """A projection adds <embedding of the class, features> / sqrt(width); a classifier leaves the logits alone."""
+    features, labels = jax.random.normal(jax.random.key(2), (5, 7)), jnp.asarray([0, 2, 1, 1, 0], jnp.int32)
+    verdicts, params = {}, {}
+    for condition in CONDITIONS:
+        head = Head(3, condition, 'equalized')
+        variables = _init(head, features, labels)
+        verdicts[condition], params[condition] = head.apply(variables, features, labels), variables['params']
+        kernel, bias = params[condition]['logits']['kernel'], params[condition]['logits']['bias']
+        plain = (features @ kernel / np.sqrt(7) + bias)[:, 0]
+        if condition == 'projection':
+            embedding = params[condition]['class_embedding']['kernel']
+            plain += (embedding[labels] * features).sum(axis=1) / np.sqrt(7)
+        np.testing.assert_allclose(verdicts[condition].logits, plain, rtol=1e-5, atol=1e-5)
+    assert verdicts['projection'].class_logits.shape == (5, 0)
+    classifier = params['auxiliary']['class_logits']
+    expected = features @ classifier['kernel'] / np.sqrt(7) + classifier['bias']
+    np.testing.assert_allclose(verdicts['auxiliary'].class_logits, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_dropout_differs_by_key_and_is_off_without_one():
+    _, discriminator = nets.create_networks('dcgan', discriminator={'dropout': 0.5})
+    _, without = nets.create_networks('dcgan', discriminator={'dropout': 0.0})
+    batch = nets.create_batch(8, count=4)
+    variables = discriminator.init(jax.random.key(0), batch['image'], batch['label'])
+
+    def judge(network, **options):
+        return network.apply(variables, batch['image'], batch['label'], **options).logits
+
+    first, again, other = (judge(discriminator, rngs={'dropout': jax.random.key(k)}) for k in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-5
+    np.testing.assert_array_equal(judge(discriminator), judge(without))
+    assert np.abs(first - judge(discriminator)).max() > 1e-5
+
+
+@pytest.mark.parametrize('architecture', sorted(ARCHITECTURES))
+def test_bfloat16_computation_keeps_float32_parameters_images_and_logits(architecture):
+    generator, discriminator = (
+        network.clone(dtype=jnp.dtype(jnp.bfloat16)) for network in nets.create_networks(architecture)
+    )
     latents, labels = jnp.ones((2, nets.LATENTS)), jnp.zeros((2,), jnp.int32)
-    images, variables = generator.init_with_output(jax.random.key(0), latents, labels)
-    assert images.dtype == jnp.float32
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables['params'])} == {jnp.dtype('float32')}
+
+    def draw_and_judge(key):
+        images, artist = generator.init_with_output(key, latents, labels)
+        verdict, critic = discriminator.init_with_output(key, images, labels)
+        return images, verdict, artist, critic
+
+    leaves = jax.tree.leaves(jax.eval_shape(draw_and_judge, jax.random.key(0)))
+    assert {leaf.dtype for leaf in leaves} == {jnp.dtype('float32')}

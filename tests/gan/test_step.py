@@ -38,9 +38,10 @@ SPECIAL = {
 def _pairs():
     """Nine of the 27 triples, in which every pair of architecture, loss and penalty meets.
 
-    Losses see logits only, and penalties the critic only, so that three of a kind have nothing to say to each other.
+    Losses see logits only, and penalties the critic only: there is nothing that all three decide together.
     """
-    for (i, architecture), (j, loss) in itertools.product(enumerate(sorted(ARCHITECTURES)), enumerate(sorted(GENERATOR_LOSSES))):
+    numbered = (enumerate(sorted(names)) for names in (ARCHITECTURES, GENERATOR_LOSSES))
+    for (i, architecture), (j, loss) in itertools.product(*numbered):
         yield architecture, loss, PENALTIES[(i + j) % 3]
 
 
@@ -109,7 +110,12 @@ def test_the_penalty_enters_and_the_generator_learns_when_they_should(
     recipe = nets.create_recipe(
         'dcgan', objective=nets.create_objective(penalty_every=every), discriminator_steps=discriminator_steps
     )
-    arguments = (nets.create_start(recipe), nets.create_batch(8), jax.random.key(0), nets.controls())
+    arguments = (
+        nets.create_start(recipe, jax.random.key(0)),
+        nets.create_batch(8),
+        jax.random.key(0),
+        nets.controls(),
+    )
     logged = [jax.eval_shape(step, *arguments)[1] for step in create_cycle(recipe)]
     assert ['penalty' in metrics for metrics in logged] == [mark == '1' for mark in penalties]
     assert ['generator_loss' in metrics for metrics in logged] == [mark == '1' for mark in generators]
@@ -123,9 +129,7 @@ def test_without_a_penalty_nothing_waits_for_it():
 def test_a_lazy_penalty_is_as_many_times_stronger():
     norms = []
     for every in (1, 4):
-        objective = nets.create_objective(
-            penalty='zero_centred', penalty_every=every, penalty_weight=40.0 / every
-        )
+        objective = nets.create_objective(penalty='zero_centred', penalty_every=every, penalty_weight=40.0 / every)
         norms.append(_step(nets.create_recipe('dcgan', objective=objective))[2]['discriminator_gradient_norm'])
     np.testing.assert_allclose(norms[0], norms[1], rtol=1e-6)
 
@@ -141,7 +145,7 @@ def test_with_three_discriminator_steps_the_generator_and_its_mean_move_in_every
     state, cycle = nets.create_training(recipe)
     for number in range(6):
         before = state
-        state, metrics = cycle[number % 3](
+        state, _ = cycle[number % 3](
             state, nets.create_batch(8, seed=number), jax.random.key(number), nets.controls()
         )
         assert not _same(before.discriminator.params, state.discriminator.params)

@@ -15,7 +15,6 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from gan import state as states
 from gan.step import Averaging, create_cycle
 from tests.gan import nets
 from training import parallel
@@ -56,15 +55,18 @@ def _feed_from_host(mesh, position, sizes):
 
 
 def _create_phase(mesh, open_feed) -> Phase:
-    networks = nets.create_networks(RESOLUTION, num_classes=CLASSES)
+    recipe = nets.create_recipe(
+        resolution=RESOLUTION, num_classes=CLASSES, optimizers=OPTIMIZERS, averaging=Averaging(100.0, 0.0)
+    )
     shape = jax.eval_shape(_unpack, nets.create_batch(RESOLUTION, count=BATCH, num_classes=CLASSES))
     return Phase(
         name='4x4',
         start=0,
         end=STEPS * BATCH,
         batch_size=BATCH,
-        enter=lambda previous, key: states.create_state(*networks, OPTIMIZERS, key),
-        cycle=create_cycle(*networks, OPTIMIZERS, nets.create_objective(), Averaging(100.0, 0.0)),
+        enter=lambda previous, key: nets.create_start(recipe, key),
+        adopt=lambda previous, entered: entered,
+        cycle=create_cycle(recipe),
         controls=lambda images: {'alpha': (images + BATCH) / (STEPS * BATCH), 'images_seen': images},
         open_feed=lambda position, sizes: open_feed(mesh, position, sizes),
         batch=shape,
