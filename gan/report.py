@@ -1,0 +1,38 @@
+"""`python -m gan.report --workdir=DIR [DIR2 ...]` makes a page about one run, or about several side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from absl import flags
+
+from gan.reporting.runs import read_runs
+from gan.reporting.sections import write_report
+from training import launch
+from training.errors import UserError
+
+_OUT = flags.DEFINE_string(
+    'out',
+    None,
+    'Folder for the page and its pictures; by default WORKDIR/report, or comparison/ in the first of several.',
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads the runs, also while they train, and writes the page; further workdirs may follow the flags."""
+    workdirs = [*launch.workdirs(), *map(Path, argv[1:])]
+    launch.start_jax()
+    if jax.process_count() > 1:
+        raise UserError('gan.report runs on one process; leave --distributed and --coordinator out.')
+    runs = read_runs(workdirs)
+    default = workdirs[0] / ('report' if len(runs) == 1 else 'comparison')
+    page = write_report(runs, Path(_OUT.value) if _OUT.value else default)
+    print(f'Report: {page}   all its pictures: {page.parent}/*.png')
+    if any(run.images_seen < run.images_planned for run in runs):
+        print('Next: when more is trained, the same command draws it anew.')
+    elif len(runs) == 1:
+        print(f'Next: {launch.python()} -m gan.report --workdir={workdirs[0]} OTHER_WORKDIR compares two runs.')
+
+
+if __name__ == '__main__':
+    launch.run_command(main, packages=('gan',), user_errors=())

@@ -1,0 +1,1 @@
+"""What a report on runs shows: tables, curves, grids over time, interpolation, nearest training images."""

@@ -1,0 +1,155 @@
+"""Pictures that a report draws anew from a run's generators."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+
+from gan.latents import draw_latents
+from gan.networks import Generator
+from gan.pictures import draw_grid
+from gan.reporting.figures import Sheet, shrink
+from gan.restoring import TrainedGenerator, restore_generator
+from gan.step import create_sampler
+from training import parallel
+from training.checkpoints import Position
+from training.errors import UserError
+
+ROWS, STEPS = 5, 9  # of an interpolation
+_BATCH_SIZE = 16
+_LARGEST = 128  # pixels; larger images are shown smaller
+_LEFT, _TITLE_WIDTH = 110, 330  # pixels for titles of rows and of columns
+
+
+@dataclasses.dataclass(frozen=True)
+class Artist:
+    """A run's generator from one of its checkpoints.
+
+    Attributes:
+      trained: the generator.
+      seed: of the run, so that the same latents are drawn as in its grids.
+    """
+
+    trained: TrainedGenerator
+    seed: int
+
+    @property
+    def position(self) -> Position:
+        """Of the checkpoint."""
+        return self.trained.position
+
+    def latents(self, count: int) -> Float[np.ndarray, 'count latent']:
+        """The latents of the run's grids."""
+        network = self.trained.network
+        key = jax.random.key(self.seed)
+        return np.asarray(draw_latents(key, count, network.latent_size, network.latent_distribution))
+
+    def labels(self, count: int) -> Int[np.ndarray, 'count']:
+        """All classes in turn."""
+        return np.arange(count, dtype=np.int32) % max(self.trained.image_format.num_classes, 1)
+
+    def draw(
+        self, latents: Float[np.ndarray, 'count latent'], labels: Int[np.ndarray, 'count']
+    ) -> Float[np.ndarray, 'count height width channel']:
+        """An image for each latent vector, in [-1, 1], always so many at a time, by one program."""
+        sample = _create_sampler(self.trained.network)
+        alpha, images = np.float32(self.trained.alpha), []
+        for start in range(0, len(labels), _BATCH_SIZE):
+            rows = np.arange(start, start + _BATCH_SIZE) % len(labels)
+            drawn = sample(self.trained.variables, latents[rows], labels[rows], alpha)
+            images.append(np.asarray(drawn)[: len(labels) - start])
+        return np.clip(np.concatenate(images), -1, 1)
+
+    def picture(self, images: Float[np.ndarray, 'count height width channel'], columns: int) -> np.ndarray:
+        """The images in a grid, masks over them, each at most so large."""
+        form = self.trained.image_format
+        grid = draw_grid(images, columns, form.channels, form.mask_classes)
+        return shrink(grid, max(images.shape[1] // _LARGEST, 1))
+
+    def class_name(self, label: int) -> str:
+        """Of a label; '' without condition."""
+        return self.trained.facts.classes[label] if self.trained.image_format.num_classes else ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Artists:
+    """The generators of a run.
+
+    Attributes:
+      last, best: from the newest and from the best checkpoint; None where there is none.
+      missing: why, for each that is None.
+    """
+
+    last: Artist | None
+    best: Artist | None
+    missing: tuple[str, ...]
+
+
+def restore_artists(workdir: Path, seed: int) -> Artists:
+    """Restores what the workdir holds."""
+    found: list[Artist | None] = []
+    missing = []
+    for best in (False, True):
+        try:
+            found.append(Artist(restore_generator(workdir, best=best), seed))
+        except UserError as error:
+            found.append(None)
+            missing.append(str(error))
+    return Artists(found[0], found[1], tuple(missing))
+
+
+@functools.cache
+def _create_sampler(network: Generator):
+    """Compiled once for both checkpoints."""
+    return create_sampler(network, parallel.replicated(parallel.create_mesh()))
+
+
+def interpolate(
+    first: Float[np.ndarray, ' latent'], last: Float[np.ndarray, ' latent'], steps: int, distribution: str
+) -> Float[np.ndarray, 'steps latent']:
+    """Latents from `first` to `last`, both included.
+
+    Along a great circle for normal latents, whose lengths are all alike (White 2016, arXiv:1609.04468,
+    section 2.1); along a line for uniform ones, which keeps them in their cube.
+    """
+    shares = np.linspace(0, 1, steps)[:, None]
+    cosine = np.dot(first, last) / max(np.linalg.norm(first) * np.linalg.norm(last), 1e-12)
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    if distribution == 'uniform' or np.sin(angle) < 1e-6:
+        path = (1 - shares) * first + shares * last
+    else:
+        path = (np.sin((1 - shares) * angle) * first + np.sin(shares * angle) * last) / np.sin(angle)
+    return path.astype(np.float32)
+
+
+def draw_interpolation(artist: Artist) -> Figure:
+    """Rows of images between two latents each; classes in turn."""
+    distribution = artist.trained.network.latent_distribution
+    ends, labels = artist.latents(2 * ROWS), artist.labels(ROWS)
+    paths = [interpolate(ends[2 * row], ends[2 * row + 1], STEPS, distribution) for row in range(ROWS)]
+    images = artist.draw(np.concatenate(paths), np.repeat(labels, STEPS))
+    strips = [artist.picture(images[row * STEPS : (row + 1) * STEPS], STEPS) for row in range(ROWS)]
+    sheet = Sheet(ROWS, 1, strips[0].shape[:2], left=_LEFT, right=0)
+    for row, strip in enumerate(strips):
+        sheet.title_row(row, artist.class_name(int(labels[row])) or f'pair {row + 1}')
+        sheet.place(row, 0, strip, '')
+    return sheet.figure
+
+
+def draw_side_by_side(artists: dict[str, Artist], count: int, columns: int) -> Figure:
+    """Grids of the same latents, one for each titled generator."""
+    grids = {
+        title: artist.picture(artist.draw(artist.latents(count), artist.labels(count)), columns)
+        for title, artist in artists.items()
+    }
+    height = max(len(grid) for grid in grids.values())
+    width = max(_TITLE_WIDTH, *(grid.shape[1] for grid in grids.values()))
+    sheet = Sheet(1, len(grids), (height, width), left=0, right=0)
+    for column, (title, grid) in enumerate(grids.items()):
+        sheet.title_column(column, title)
+        sheet.place(0, column, grid, '')
+    return sheet.figure

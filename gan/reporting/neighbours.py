@@ -1,0 +1,182 @@
+"""The training images that are nearest to generated ones, found in one pass and bounded memory."""
+
+import contextlib
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.spatial.distance
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+import input_pipeline
+from gan import data as training_data
+from gan.features import create_extractor, resized
+
+NEIGHBOURS = 3
+LARGEST_SEARCH = 20_000  # training images
+_BATCH_BYTES = 64 * 2**20
+_LARGEST_BATCH = 256
+PIXELS = 32  # a side, at which pixels are compared
+_SCALE_IMAGES = 16  # training images that show which distances are common
+Images = Float[np.ndarray, 'count height width channel']
+Distances = Float[np.ndarray, 'query count']
+Measure = Callable[[Images], Distances]
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbours:
+    """The nearest training images of each query.
+
+    Attributes:
+      images: the nearest first.
+      distances: to them.
+      common: median distance of some training images to their own nearest training image; NaN of a single one.
+    """
+
+    images: Float[np.ndarray, 'query neighbour height width channel']
+    distances: Float[np.ndarray, 'query neighbour']
+    common: float
+
+
+class Nearest:
+    """Keeps the nearest images of each query while images go by.
+
+    Args:
+      queries: how many.
+      count: images kept for each.
+    """
+
+    def __init__(self, queries: int, count: int) -> None:
+        self._count = count
+        self.distances = np.empty((queries, 0))
+        self.images: np.ndarray | None = None
+
+    def add(self, distances: Distances, images: Images) -> None:
+        """Considers images at these distances."""
+        every = np.concatenate([self.distances, distances], axis=1)
+        order = np.argsort(every, axis=1, kind='stable')[:, : self._count]
+        self.distances, known = np.take_along_axis(every, order, axis=1), self.distances.shape[1]
+        old, self.images = self.images, np.empty((*order.shape, *images.shape[1:]), np.float32)
+        for place, index in np.ndenumerate(order):
+            self.images[place] = images[index - known] if old is None or index >= known else old[place[0], index]
+
+
+def read_training_images(
+    config: ConfigDict, fingerprint: str, resolution: int
+) -> tuple[int, int, Iterator[Images]]:
+    """Opens at most LARGEST_SEARCH training images, in the order in which training first saw them, unflipped.
+
+    Returns:
+      How many will come, how many there are, and batches of them.
+
+    Raises:
+      DataError, UserError: when the data set is missing or no longer the one that was trained on.
+    """
+    config = copy.deepcopy(config).unlock()
+    config.data.flip_horizontal = config.data.flip_vertical = False
+    config.data.host_memory_gib = 0.0  # read one by one, so that no more is decoded than is looked at
+    images = training_data.open_images(config)
+    if images.fingerprint != fingerprint:
+        raise input_pipeline.DataError(f'the data set {images.name!r} is not the one that the run was trained on.')
+    count = min(images.num_examples, LARGEST_SEARCH)
+    return count, images.num_examples, _batches(images, resolution, count)
+
+
+def _batches(images: input_pipeline.ImageData, resolution: int, count: int) -> Iterator[Images]:
+    size = min(max(_BATCH_BYTES // (resolution**2 * images.channels * 4), 1), _LARGEST_BATCH, count)
+    stream = images.batches(resolution, 0, size, process_index=0, process_count=1)
+    with contextlib.closing(stream):
+        for start in range(0, count, size):
+            yield next(stream)['image'][: count - start]
+
+
+def find_neighbours(
+    generated: Images,
+    batches: Iterator[Images],
+    measures: Mapping[str, Callable[[Images], Measure]],
+    channels: int,
+) -> dict[str, Neighbours]:
+    """The nearest of all images in `batches`, by each measure.
+
+    Args:
+      generated: the queries, with the channels of the batches.
+      batches: training images.
+      measures: by name, what makes a measure from its queries.
+      channels: compared, the first of all; masks come behind them.
+    """
+    first = next(batches)
+    scale = first[:_SCALE_IMAGES]
+    queries = np.concatenate([generated, scale])
+    measure = {name: create(queries[..., :channels]) for name, create in measures.items()}
+    nearest = {name: Nearest(len(queries), NEIGHBOURS) for name in measures}
+    own = np.arange(len(scale))
+    batch: np.ndarray | None = first
+    while batch is not None:
+        for name in measures:
+            distances = measure[name](batch[..., :channels])
+            if batch is first:
+                distances[len(generated) + own, own] = np.inf  # no image is its own neighbour
+            nearest[name].add(distances, batch)
+        batch = next(batches, None)
+    return {name: _result(found, len(generated)) for name, found in nearest.items()}
+
+
+def _result(found: Nearest, generated: int) -> Neighbours:
+    common = found.distances[generated:, 0]
+    common = common[np.isfinite(common)]
+    assert found.images is not None  # there is at least one training image
+    return Neighbours(
+        images=found.images[:generated],
+        distances=found.distances[:generated],
+        common=float(np.median(common)) if len(common) else float('nan'),
+    )
+
+
+def by_features(queries: Images) -> Measure:
+    """Euclidean distance in random features, see `gan.features`."""
+    extract = create_extractor(queries.shape[1])
+    known = np.asarray(extract(queries))
+
+    def measure(images: Images) -> Distances:
+        return scipy.spatial.distance.cdist(known, np.asarray(extract(images)))
+
+    return measure
+
+
+def by_pixels(queries: Images) -> Measure:
+    """Root mean square difference of pixels as a share of their range, at 32x32 at most.
+
+    The least one over the query and its mirror image, each shifted by up to one pixel of those in both directions.
+    """
+    size = min(queries.shape[1], PIXELS)
+    small = _reduced(queries, size)
+    margin = 1 if size >= 16 else 0
+    inner = size - 2 * margin
+    shifts = range(2 * margin + 1)
+    variants = np.stack(
+        [
+            side[:, top : top + inner, left : left + inner].reshape(len(small), -1)
+            for side in (small, small[:, :, ::-1])
+            for top in shifts
+            for left in shifts
+        ],
+        axis=1,
+    )
+    flat = variants.reshape(-1, variants.shape[-1])
+    squares = np.square(flat).sum(axis=1)
+
+    def measure(images: Images) -> Distances:
+        centre = _reduced(images, size)[:, margin : margin + inner, margin : margin + inner]
+        others = centre.reshape(len(images), -1)
+        squared = squares[:, None] - 2 * flat @ others.T + np.square(others).sum(axis=1)
+        least = squared.reshape(*variants.shape[:2], -1).min(axis=1)
+        return np.sqrt(np.maximum(least, 0) / flat.shape[1]) / 2  # the range of [-1, 1] is 2
+
+    return measure
+
+
+def _reduced(images: Images, size: int) -> Float[np.ndarray, 'count size size channel']:
+    return np.asarray(resized(jnp.asarray(images), size), np.float64)

@@ -1,0 +1,171 @@
+"""What a report reads of a run without touching its networks or its data."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gan import data as training_data
+from gan import setup
+from gan.schedule import Stage
+from gan.watch import SCORE
+from training import workdir as workdirs
+from training.errors import UserError
+from training.logs import METRICS_FILE
+
+_GRID = re.compile(r'(\d{9,})_\w+\.png')
+_STARTED = re.compile(r' INFO (\d+ x .+ process\(es\), JAX .+)')
+Line = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run as its workdir tells it.
+
+    Attributes:
+      name: how the report calls it.
+      workdir, config, facts, stages: of the run.
+      lines: of metrics.jsonl that count images, in their order.
+      grids: pictures of samples, by the images seen.
+    """
+
+    name: str
+    workdir: Path
+    config: ConfigDict
+    facts: training_data.DataFacts
+    stages: tuple[Stage, ...]
+    lines: tuple[Line, ...]
+    grids: dict[int, Path]
+
+    @property
+    def image_format(self) -> setup.ImageFormat:
+        """The channels and classes of its images."""
+        return training_data.image_format(self.config, self.facts.classes)
+
+    @property
+    def images_seen(self) -> int:
+        """Images seen when the last line was written; 0 before."""
+        return max((line['images_seen'] for line in self.lines), default=0)
+
+    @property
+    def images_planned(self) -> int:
+        """Images seen when all is done."""
+        return self.stages[-1].end
+
+    def epochs(self, images: float) -> float:
+        """How often so many images are all training images."""
+        return images / self.facts.num_examples
+
+    def moment(self, images: int) -> str:
+        """So many images, for people."""
+        return f'{images:,} images, {self.epochs(images):.3g} epochs'
+
+    def scores(self) -> dict[int, float]:
+        """The watched distance, by images seen."""
+        return {line['images_seen']: line[SCORE] for line in self.lines if SCORE in line}
+
+    def collapses(self) -> list[int]:
+        """Images seen where the watch saw a collapse."""
+        return [line['images_seen'] for line in self.lines if line.get('collapsed')]
+
+    def seconds(self) -> float:
+        """Time from the first to the last line, without pauses, from the images a second in between."""
+        total, before = 0.0, 0
+        for line in self.lines:
+            if line.get('images_per_second'):
+                total += (line['images_seen'] - before) / line['images_per_second']
+                before = line['images_seen']
+        return total
+
+    def machine(self) -> str:
+        """Devices, versions and revision of its last start, from log.txt; '' where that does not tell."""
+        path, found = self.workdir / 'log.txt', ''
+        if path.is_file():
+            with path.open(errors='replace') as file:
+                for line in file:
+                    match = _STARTED.search(line)
+                    found = match.group(1) if match else found
+        return found
+
+
+def read_runs(workdirs: Sequence[Path]) -> list[Run]:
+    """Reads runs and names them by their folders, in full where two would be called alike.
+
+    Raises:
+      UserError: when a folder is missing, holds no run or a damaged one, or is given twice.
+    """
+    for number, workdir in enumerate(workdirs):
+        if not workdir.is_dir():
+            raise UserError(f'{workdir} is no folder; give the --workdir of a run.')
+        if workdir.resolve() in [other.resolve() for other in workdirs[:number]]:
+            raise UserError(f'{workdir} is given twice; name each run once.')
+    names = [workdir.resolve().name for workdir in workdirs]
+    if len(set(names)) < len(names):
+        names = [str(workdir) for workdir in workdirs]
+    return [_read_run(name, workdir) for name, workdir in zip(names, workdirs, strict=True)]
+
+
+def _read_run(name: str, workdir: Path) -> Run:
+    config = ConfigDict(_with_tuples(workdirs.read_config(workdir).to_dict())).lock()
+    facts = training_data.read_facts(workdir)
+    try:
+        setup.check_config(config)
+    except (AttributeError, KeyError, TypeError) as error:
+        reason = ' '.join(str(error).split())
+        raise UserError(
+            f'{workdir / workdirs.CONFIG_FILE} does not fit this version ({reason}); '
+            'use the version that trained the run.'
+        ) from error
+    return Run(
+        name=name,
+        workdir=workdir,
+        config=config,
+        facts=facts,
+        stages=setup.create_stages_of(config, facts.num_examples),
+        lines=tuple(_read_lines(workdir / METRICS_FILE)),
+        grids=_find_grids(workdir / 'samples'),
+    )
+
+
+def _with_tuples(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with tuples, which JSON does not know, as those who train see it."""
+    return {
+        name: _with_tuples(value)
+        if isinstance(value, Mapping)
+        else tuple(value)
+        if isinstance(value, list)
+        else value
+        for name, value in tree.items()
+    }
+
+
+def _read_lines(path: Path) -> list[Line]:
+    """The lines that count images. A last line without its end is still being written."""
+    if not path.is_file():
+        return []
+    *texts, _ = path.read_text(errors='replace').split('\n')
+    lines = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = json.loads(text)
+            sound = isinstance(line['step'], int) and isinstance(line.get('images_seen', 0), int)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            sound = False
+        if not sound:
+            raise UserError(f'{path}, line {number} is damaged; restore the file from a copy, or remove the line.')
+        if 'images_seen' in line:
+            lines.append(line)
+    return lines
+
+
+def _find_grids(folder: Path) -> dict[int, Path]:
+    grids = {}
+    for path in sorted(folder.glob('*.png')):
+        match = _GRID.fullmatch(path.name)
+        if match:
+            grids[int(match.group(1))] = path
+    return grids

@@ -1,0 +1,211 @@
+"""The sections of a report's page, each from what runs have left so far."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import input_pipeline
+from gan.reporting import neighbours, tables
+from gan.reporting.curves import draw_curves
+from gan.reporting.drawing import STEPS, Artist, Artists, draw_interpolation, draw_side_by_side, restore_artists
+from gan.reporting.figures import Sheet, save_figure
+from gan.reporting.moments import SHOWN, draw_comparison
+from gan.reporting.runs import Run
+from gan.watch import SCORE
+from training.errors import UserError
+from training.page import Page
+
+PAGE = 'index.html'
+_GENERATED = 16  # images whose neighbours are shown
+_BLOCKS = 2  # of rows of neighbours, side by side
+_LARGEST_GRID = (6, 8)  # rows and columns of the best and the last
+
+
+def write_report(runs: Sequence[Run], out: Path) -> Path:
+    """Writes the page and its figures into `out` and returns the path of the page.
+
+    Raises:
+      UserError: when a picture of samples cannot be read.
+    """
+    title = f'Training of {runs[0].name}' if len(runs) == 1 else f'{len(runs)} runs side by side'
+    report = _Report(Page(title), out)
+    _summarize(report, runs)
+    _compare(report, runs)
+    _draw_curves(report, runs)
+    artists = [restore_artists(run.workdir, run.config.seed) for run in runs]
+    _each(report, 'Best and last', runs, artists, _show_best_and_last)
+    _each(report, 'Between latents', runs, artists, _show_interpolation)
+    _each(report, 'Nearest training images', runs, artists, _show_neighbours)
+    report.page.write(out / PAGE)
+    return out / PAGE
+
+
+@dataclasses.dataclass(frozen=True)
+class _Report:
+    page: Page
+    folder: Path
+
+    def figure(self, figure: Figure, name: str, caption: str) -> None:
+        """Writes a figure beside the page and into it."""
+        path = self.folder / f'{name}.png'
+        save_figure(figure, path)
+        self.page.figure(path, caption)
+
+
+def _each(report: _Report, title: str, runs: Sequence[Run], artists: Sequence[Artists], show) -> None:
+    """A section with a part for each run; `show(report, run, artists, suffix)` fills it."""
+    report.page.section(title)
+    for number, (run, drawn) in enumerate(zip(runs, artists, strict=True), start=1):
+        if len(runs) > 1:
+            report.page.heading(run.name)
+        show(report, run, drawn, f'_{number}' if len(runs) > 1 else '')
+
+
+def _summarize(report: _Report, runs: Sequence[Run]) -> None:
+    page, names = report.page, [run.name for run in runs]
+    page.section('Summary')
+    page.table(['', *names], tables.summarize(runs), 'What was trained, and how far.')
+    page.paragraph(
+        f'The {SCORE} is a Frechet distance in random features to training images: it ranks the states of one '
+        'run, and runs on the same data at the same resolution; it does not compare with published scores. '
+        'Time is that between the lines of the log, without pauses.'
+    )
+    if len(runs) == 1:
+        page.table(['group', 'fields'], tables.main_fields(runs[0]), 'The main fields of the config.')
+        return
+    rows = tables.differing_fields(runs)
+    if rows:
+        page.table(['field', *names], rows, 'Fields of the configs that differ.')
+    else:
+        page.note('All fields of the configs are the same.')
+
+
+def _compare(report: _Report, runs: Sequence[Run]) -> None:
+    report.page.section('Samples over time')
+    figure = draw_comparison(runs)
+    if figure is None:
+        report.page.note('No samples yet: config.run.sample_images says when the first are drawn.')
+        return
+    report.figure(
+        figure,
+        'comparison',
+        f'The first {SHOWN} x {SHOWN} images of each grid, of the same latents throughout a run, and the losses '
+        'against images seen (faint: as logged; strong: running means).',
+    )
+
+
+def _draw_curves(report: _Report, runs: Sequence[Run]) -> None:
+    report.page.section('Curves')
+    figure = draw_curves(runs, by_epochs=False)
+    if figure is None:
+        report.page.note('No metrics yet: config.run.log_images says when the first are written.')
+        return
+    report.figure(figure, 'curves', 'Metrics against images seen (faint: as logged; strong: running means).')
+    by_epochs = draw_curves(runs, by_epochs=True)
+    if by_epochs is not None and len({run.facts.num_examples for run in runs}) > 1:
+        report.figure(by_epochs, 'curves_by_epochs', "The same against epochs of each run's own data.")
+
+
+def _show_best_and_last(report: _Report, run: Run, artists: Artists, suffix: str) -> None:
+    for reason in artists.missing:
+        report.page.note(reason)
+    present = {'best': artists.best, 'last': artists.last}
+    titled = {_title(kind, run, artist): artist for kind, artist in present.items() if artist is not None}
+    if not titled:
+        return
+    rows, columns = np.minimum(_LARGEST_GRID, (run.config.samples.rows, run.config.samples.columns))
+    figure = draw_side_by_side(titled, int(rows * columns), int(columns))
+    same = artists.best and artists.last and artists.best.position.step == artists.last.position.step
+    report.figure(
+        figure,
+        f'best_and_last{suffix}',
+        f'The same latents; {"; ".join(titled)}.{" The last is the best." if same else ""}',
+    )
+
+
+def _title(kind: str, run: Run, artist: Artist) -> str:
+    measured, seen = run.scores(), artist.position.images_seen
+    before = max((images for images in measured if images <= seen), default=None)
+    if before is None:
+        return f'{kind}: {run.moment(seen)}, {SCORE} not measured'
+    at = '' if before == seen else f' at {before:,}'
+    return f'{kind}: {run.moment(seen)}, {SCORE} {measured[before]:.4g}{at}'
+
+
+def _show_interpolation(report: _Report, run: Run, artists: Artists, suffix: str) -> None:
+    artist = artists.best or artists.last
+    if artist is None:
+        report.page.note('There is no checkpoint to draw from.')
+        return
+    distribution = artist.trained.network.latent_distribution
+    way = 'a line' if distribution == 'uniform' else 'a great circle'
+    report.figure(
+        draw_interpolation(artist),
+        f'interpolation{suffix}',
+        f'{STEPS} steps along {way} between two {distribution} latents in each row, {_which(artists)}. '
+        'A smooth way without jumps speaks against memorised images; it proves nothing.',
+    )
+
+
+def _which(artists: Artists) -> str:
+    return 'from the best checkpoint' if artists.best else 'from the last checkpoint'
+
+
+def _show_neighbours(report: _Report, run: Run, artists: Artists, suffix: str) -> None:
+    artist = artists.best or artists.last
+    if artist is None:
+        report.page.note('There is no checkpoint to draw from.')
+        return
+    form = run.image_format
+    generated = artist.draw(artist.latents(_GENERATED), artist.labels(_GENERATED))
+    try:
+        count, total, batches = neighbours.read_training_images(
+            run.config, run.facts.fingerprint, generated.shape[1]
+        )
+        measures = {'features': neighbours.by_features, 'pixels': neighbours.by_pixels}
+        found = neighbours.find_neighbours(generated, batches, measures, form.channels)
+    except (input_pipeline.DataError, UserError) as error:
+        report.page.note(f'The training images cannot be looked at: {error}')
+        return
+    searched = f'all {count:,} training images'
+    if count < total:
+        searched = f'{count:,} training images, chosen from {total:,} by the seed of the run'
+    report.figure(
+        _draw_neighbours(artist, generated, found),
+        f'neighbours{suffix}',
+        f'{_GENERATED} images {_which(artists)}, each with the nearest of {searched}: first in random features, '
+        'then in pixels. Between training images themselves, the nearest is at '
+        f'{found["features"].common:.3g} in features and at {found["pixels"].common:.3g} in pixels (median). '
+        f'Pixels are compared at {neighbours.PIXELS} x {neighbours.PIXELS} at most, also mirrored and shifted by '
+        'one pixel of these; their distance is the root mean square difference as a share of their range.',
+    )
+    report.page.note(
+        'This is a look, not a proof of privacy: that no copy is seen here does not make images safe to share.'
+    )
+
+
+def _draw_neighbours(
+    artist: Artist, generated: neighbours.Images, found: dict[str, neighbours.Neighbours]
+) -> Figure:
+    rows = -(-len(generated) // _BLOCKS)
+    width = 1 + len(found) * neighbours.NEIGHBOURS
+    first = artist.picture(generated[:1], 1)
+    sheet = Sheet(rows, _BLOCKS * (width + 1) - 1, first.shape[:2], left=4, right=4)
+    for block in range(_BLOCKS):
+        sheet.title_column(block * (width + 1), 'generated')
+        for number, name in enumerate(found):
+            sheet.title_column(block * (width + 1) + 1 + number * neighbours.NEIGHBOURS, f'nearest in {name}')
+    for index, image in enumerate(generated):
+        row, column = index % rows, index // rows * (width + 1)
+        name = artist.class_name(int(artist.labels(len(generated))[index]))
+        sheet.place(row, column, artist.picture(image[None], 1), name[:10])
+        for number, near in enumerate(found.values()):
+            for rank, (neighbour, distance) in enumerate(
+                zip(near.images[index], near.distances[index], strict=True)
+            ):
+                place = column + 1 + number * neighbours.NEIGHBOURS + rank
+                sheet.place(row, place, artist.picture(neighbour[None], 1), f'{distance:.3f}')
+    return sheet.figure

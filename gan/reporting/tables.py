@@ -1,0 +1,136 @@
+"""Runs side by side in tables: what they are, and in which fields of their configs they differ."""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from gan import setup
+from gan.reporting.runs import Run
+from gan.watch import SCORE
+
+_MAIN_GROUPS = ('generator', 'discriminator', 'loss', 'optimizer', 'average', 'augment', 'schedule', 'watch')
+_ABSENT = 'no such field'
+
+
+def summarize(runs: Sequence[Run]) -> list[list[str]]:
+    """Rows of a table with a column for each run."""
+    rows = {
+        'folder': lambda run: str(run.workdir),
+        'data': lambda run: f'{run.facts.name} ({run.config.data.split})',
+        'images, patients': lambda run: f'{run.facts.num_examples:,} of {run.facts.num_patients:,} patients',
+        'classes': lambda run: ', '.join(run.facts.classes) or 'none',
+        'drawn': _describe_images,
+        'architecture': lambda run: run.config.architecture,
+        'loss': _describe_loss,
+        'augmentation': _describe_augmentation,
+        'parameters': _count_parameters,
+        'images seen': _describe_progress,
+        f'last {SCORE}': _describe_last_score,
+        f'best {SCORE}': _describe_best_score,
+        'collapses': _describe_collapses,
+        'time': lambda run: _describe_seconds(run.seconds()),
+        'machine': lambda run: run.machine() or 'unknown',
+    }
+    return [[title, *(describe(run) for run in runs)] for title, describe in rows.items()]
+
+
+def differing_fields(runs: Sequence[Run]) -> list[list[str]]:
+    """Rows of the fields that are not the same in all configs, with a value for each run."""
+    configs = [flatten(run.config.to_dict()) for run in runs]
+    names = sorted({name for config in configs for name in config})
+    rows = [[name, *(_text(config[name]) if name in config else _ABSENT for config in configs)] for name in names]
+    return [row for row in rows if len(set(row[1:])) > 1]
+
+
+def main_fields(run: Run) -> list[list[str]]:
+    """Rows of the groups of fields that decide what is trained and how."""
+    return [
+        [
+            group,
+            ', '.join(f'{name} {_text(value)}' for name, value in flatten(run.config[group].to_dict()).items()),
+        ]
+        for group in _MAIN_GROUPS
+    ]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    """All values of a config, by their dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= flatten(value, f'{prefix}{name}.') if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return '(' + ', '.join(map(_text, value)) + ')'
+    return repr(value) if value == '' else str(value)
+
+
+def _describe_images(run: Run) -> str:
+    form, size = run.image_format, run.config.resolution
+    masks = f', masks of {form.mask_classes} classes' if form.mask_classes else ''
+    condition = 'conditional' if form.num_classes else 'not conditional'
+    return f'{size} x {size} x {form.channels}{masks}, {condition}'
+
+
+def _describe_loss(run: Run) -> str:
+    loss = run.config.loss
+    penalty = f'{loss.penalty} x {loss.penalty_weight:g}' if loss.penalty != 'none' else 'no penalty'
+    return f'{loss.name}, {penalty}'
+
+
+def _describe_augmentation(run: Run) -> str:
+    augment = run.config.augment
+    if not augment.operations:
+        return 'none'
+    how = f'adaptive, target {augment.target:g}' if augment.adaptive else f'probability {augment.probability:g}'
+    return f'{", ".join(augment.operations)}; {how}'
+
+
+def _count_parameters(run: Run) -> str:
+    recipe = setup.create_recipe(run.config, run.config.resolution, run.image_format)
+    state = jax.eval_shape(functools.partial(setup.create_state_of, run.config, recipe), jax.random.key(0))
+    counts = [
+        sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.params))
+        for network in (state.generator, state.discriminator)
+    ]
+    return f'generator {counts[0]:,}, discriminator {counts[1]:,}'
+
+
+def _describe_progress(run: Run) -> str:
+    share = run.images_seen / run.images_planned
+    return f'{run.images_seen:,} of {run.images_planned:,} ({share:.0%}), {run.epochs(run.images_seen):.3g} epochs'
+
+
+def _describe_last_score(run: Run) -> str:
+    measured = run.scores()
+    if not measured:
+        return 'not measured' if run.config.watch.images else 'not watched'
+    last = max(measured)
+    return f'{measured[last]:.4g} at {last:,} images'
+
+
+def _describe_best_score(run: Run) -> str:
+    """The shortest distance of the last stage: before, images were smaller."""
+    measured = {images: score for images, score in run.scores().items() if images > run.stages[-1].start}
+    if not measured:
+        return 'none yet'
+    best = min(measured, key=measured.__getitem__)
+    return f'{measured[best]:.4g} at {best:,} images'
+
+
+def _describe_collapses(run: Run) -> str:
+    seen = run.collapses()
+    return f'{len(seen)}, the last at {seen[-1]:,} images' if seen else 'none seen'
+
+
+def _describe_seconds(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f'{hours} h {minutes} min'
+    return f'{minutes} min {rest} s' if minutes else f'{rest} s'
