@@ -14,7 +14,7 @@ HE_GAIN = math.sqrt(2)
 Scaling = Literal['equalized', 'spectral', 'plain']
 BATCH_STATS = 'batch_stats'  # that of running means and variances
 _INITIAL_POWER_ITERATIONS = 16
-_MOMENTUM = 0.9
+_MOMENTUM = 0.95
 
 
 def pixel_norm(x: Float[Array, 'batch *space channel'], epsilon: float = 1e-8):

@@ -79,6 +79,10 @@ def restore_state(workdir: Path, step: int | None = None, *, best: bool = False)
       UserError: when the workdir holds no run, or no checkpoint that can be read.
     """
     config = workdirs.read_config(workdir)
+    if 'architecture' not in config:
+        raise UserError(
+            f'{workdir} holds a run of an earlier version, which cannot be read any more; train it anew.'
+        )
     facts = training_data.read_facts(workdir)
     image_format = training_data.image_format(config, facts.classes)
     stages = {stage.name: stage for stage in setup.create_stages_of(config, facts.num_examples)}

@@ -23,7 +23,8 @@ class GanState:
 
     Attributes:
       generator, discriminator: the two networks.
-      ema: running means of the generator's parameters and of its batch statistics; every evaluation uses them.
+      ema: running mean of the generator's parameters, and the batch statistics of a generator with these; every
+        evaluation uses them.
       augmentation: how probable augmentations are.
       skipped: updates left out so far because a gradient was not finite.
       skipped_in_a_row: the same, counted back from the last step.

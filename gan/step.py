@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from gan.adaptation import adapt
 from gan.augmentation import Augmentation, augment
 from gan.latents import draw_latents
+from gan.layers import BATCH_STATS
 from gan.networks import Discriminator, Generator, Verdict, fade_reals
 from gan.objective import Objective
 from gan.state import GanState, count_skips, ema_decay, update_ema
@@ -185,7 +186,11 @@ def _update_generator(
     metrics['generator_gradient_norm'] = optax.tree.norm(gradients)
     images, averaging = len(labels) * recipe.discriminator_steps, recipe.averaging
     decay = ema_decay(images, controls['images_seen'] + len(labels), averaging.half_life, averaging.ramp)
-    ema = update_ema(state.ema, {name: network.variables[name] for name in state.ema}, decay)
+    ema = dict(state.ema, params=update_ema(state.ema['params'], network.params, decay))
+    if BATCH_STATS in ema:
+        # Averaged weights have statistics of their own; an average of the trained ones' takes the contrast away.
+        kept = {**network.model_state, BATCH_STATS: ema[BATCH_STATS]}
+        ema[BATCH_STATS] = _draw(recipe, ema['params'], kept, key, labels, controls['alpha'])[1][BATCH_STATS]
     return dataclasses.replace(state, generator=network, ema=ema), moved, metrics
 
 

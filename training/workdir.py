@@ -73,6 +73,11 @@ def _check_same(workdir: Path, old: ConfigDict, new: ConfigDict, fixed: Sequence
     before, after = _flatten(old.to_dict()), _flatten(json.loads(new.to_json_best_effort()))
     for name in sorted(before.keys() | after.keys()):
         held = any(name == field or name.startswith(f'{field}.') for field in fixed)
+        if held and name not in before:
+            raise UserError(
+                f'{workdir} holds a run whose config has no {name}; use the config and the version that it was '
+                'started with, or another --workdir.'
+            )
         if held and before.get(name) != after.get(name):
             raise UserError(
                 f'{workdir} holds a run with {name}={before.get(name)}, not {after.get(name)}; '
