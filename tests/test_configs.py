@@ -1,27 +1,49 @@
 """Every config loads, names the fields that all configs have, and gives networks and steps that fit together."""
 
 import importlib
+import inspect
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
+from configs.gan import dcgan_cifar_dog, dcgan_medical
 from gan import data, setup
-from gan.state import create_state
-from gan.step import create_cycle, draw_latents
+from gan.latents import draw_latents
+from gan.networks.heads import CONDITIONS
+from gan.step import create_cycle
 from training.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs' / 'gan'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem != '__init__')
+VARIANTS = {
+    'conditional': CONDITIONS,
+    'dcgan_cifar_dog': dcgan_cifar_dog.VARIANTS,
+    'dcgan_medical': dcgan_medical.VARIANTS,
+}
+# As after the `=` of --config, without the folder.
+SPECS = [f'{name}:{variant}'.rstrip(':') for name in NAMES for variant in VARIANTS.get(name, ('',))]
+# Configs of one architecture have the networks' fields in common with these.
+ORIGINALS = {'progressive': 'pggan', 'dcgan': 'dcgan', 'residual': 'wgan_gp'}
+NETWORKS = ('generator', 'discriminator')
 _KEY = jax.eval_shape(lambda: jax.random.key(0))
 _SCALAR = jax.ShapeDtypeStruct((), jnp.float32)
 BY_RESOLUTION = 'schedule.batch_size'  # the one field with a part for each stage
+_ADAPTIVE = {'augment.adaptive': True, 'augment.operations': ('flip',)}
 
 
-def _load(name: str) -> ConfigDict:
-    return importlib.import_module(f'configs.gan.{name}').get_config().lock()
+def _module(spec: str) -> ModuleType:
+    return importlib.import_module(f'configs.gan.{spec.partition(":")[0]}')
+
+
+def _load(spec: str) -> ConfigDict:
+    variant = spec.partition(':')[2]
+    get_config = _module(spec).get_config
+    return (get_config(variant) if variant else get_config()).lock()
 
 
 def _types(config: ConfigDict, prefix: str = '') -> dict[str, type]:
@@ -40,72 +62,169 @@ def _image_format(config: ConfigDict) -> setup.ImageFormat:
     return setup.ImageFormat(config.channels, config.mask_classes, 6 if config.conditional else 0)
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_config_has_the_fields_of_all_with_their_types(name):
-    config = _load(name)
+def _first_and_last_stages() -> Iterator[tuple[str, int]]:
+    for spec in SPECS:
+        grows = _load(spec).architecture == 'progressive'
+        yield from ((spec, number) for number in ((0, -1) if grows else (0,)))
+
+
+def _without(types: dict[str, type], names: tuple[str, ...]) -> dict[str, type]:
+    return {name: kind for name, kind in types.items() if name.split('.')[0] not in names}
+
+
+@pytest.mark.parametrize('spec', SPECS)
+def test_config_has_the_fields_of_all_with_their_types(spec):
+    config = _load(spec)
     assert config.is_locked
-    assert _types(config) == _types(_load('pggan'))
+    types = _types(config)
+    assert types == _types(_load(ORIGINALS[config.architecture]))
+    assert _without(types, NETWORKS) == _without(_types(_load('pggan')), NETWORKS)
     assert {type(value) for value in config[BY_RESOLUTION].values()} == {int}
     setup.check_config(config)
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_config_says_its_command(name):
-    text = importlib.import_module(f'configs.gan.{name}').__doc__
-    assert f'python -m gan.main --config=configs/gan/{name}.py --workdir=' in text
-
-
-@pytest.mark.parametrize('name', NAMES)
-@pytest.mark.parametrize('number', [0, -1], ids=['first stage', 'last stage'])
-def test_config_makes_a_step(name, number):
-    config = _load(name)
-    image_format = _image_format(config)
-    stage = setup.create_stages_of(config)[number]
-    generator, discriminator = setup.create_networks(config, stage.resolution, image_format)
-    optimizers = setup.create_optimizers(config)
-    step, *_ = create_cycle(
-        generator, discriminator, optimizers, setup.create_objective(config), setup.create_averaging(config)
+def test_config_tells_its_commands(name):
+    """One for each variant; the default's may be without its name."""
+    text, variants = _module(name).__doc__, VARIANTS.get(name, ())
+    command = f'python -m gan.main --config=configs/gan/{name}.py'
+    assert all(f'{command}:{variant} --workdir=' in text for variant in variants[1:])
+    assert any(
+        f'{command}{default} --workdir=' in text for default in ('', *(f':{name}' for name in variants[:1]))
     )
+    # No config takes a variant that is not tested.
+    assert bool(inspect.signature(_module(name).get_config).parameters) == bool(variants)
+
+
+@pytest.mark.parametrize('name', sorted(VARIANTS))
+def test_variants_differ_and_the_first_is_the_default(name):
+    texts = [_load(f'{name}:{variant}').to_json() for variant in VARIANTS[name]]
+    assert len(set(texts)) == len(texts)
+    assert texts[0] == _load(name).to_json()
+
+
+@pytest.mark.parametrize(('spec', 'number'), list(_first_and_last_stages()))
+def test_config_makes_a_step(spec, number):
+    config = _load(spec)
+    stages = setup.create_stages_of(config, num_examples=100)
+    image_format, stage = _image_format(config), stages[number]
+    recipe = setup.create_recipe(config, stage.resolution, image_format)
+    step = create_cycle(recipe)[-1]  # the one with the generator
 
     def start_and_step(key, batch, alpha):
-        state = create_state(generator, discriminator, optimizers, key)
-        latents = draw_latents(key, 2, config.generator.latent_size)
-        images = generator.apply(state.ema_variables, latents, batch['label'][:2], alpha)
-        logits = discriminator.apply(state.discriminator.variables, images, batch['label'][:2], alpha)
+        state = setup.create_state_of(config, recipe, key)
+        latents = draw_latents(key, 2, config.generator.latent_size, config.generator.latent_distribution)
+        labels = batch['label'][:2]
+        images = recipe.generator.apply(state.ema_variables, latents, labels, alpha)
+        verdict = recipe.discriminator.apply(state.discriminator.variables, images, labels, alpha)
         after, metrics = step(state, batch, key, {'alpha': alpha, 'images_seen': alpha})
-        return images, logits, metrics, jax.tree.leaves(state), jax.tree.leaves(after)
+        return images, verdict, metrics, jax.tree.leaves(state), jax.tree.leaves(after)
 
     batch = data.batch_shapes(stage, image_format.all_channels)
-    images, logits, metrics, before, after = jax.eval_shape(start_and_step, _KEY, batch, _SCALAR)
+    images, verdict, metrics, before, after = jax.eval_shape(start_and_step, _KEY, batch, _SCALAR)
     assert images.shape == (2, *batch['image'].shape[1:])
     assert images.shape[1:] == (stage.resolution, stage.resolution, config.channels + config.mask_classes)
-    assert (logits.shape, logits.dtype) == ((2,), jnp.float32)
+    assert (verdict.logits.shape, verdict.logits.dtype) == ((2,), jnp.float32)
     assert after == before
     assert {'generator_loss', 'discriminator_loss'} <= metrics.keys()
     assert all(metric.shape == () for metric in metrics.values())
 
 
-def test_the_last_stage_is_the_final_resolution():
-    assert all(setup.create_stages_of(config)[-1].resolution == config.resolution for config in map(_load, NAMES))
+@pytest.mark.parametrize('spec', SPECS)
+def test_the_last_stage_is_the_final_resolution(spec):
+    config = _load(spec)
+    assert setup.create_stages_of(config, num_examples=100)[-1].resolution == config.resolution
+
+
+def test_epochs_are_passes_over_the_data():
+    config = _load('dcgan_cifar_dog')
+    (stage,) = setup.create_stages_of(config, num_examples=5000)
+    assert stage.end == 800 * 5000
+    config.schedule.final_images = 64
+    assert setup.create_stages_of(config, num_examples=5000)[0].end == 800 * 5000 + 64
+
+
+def test_the_medical_dcgan_has_the_widths_of_its_source():
+    config = _load('dcgan_medical')
+    recipe = setup.create_recipe(config, config.resolution, _image_format(config))
+    state = jax.eval_shape(lambda key: setup.create_state_of(config, recipe, key), _KEY)
+    drawing = [state.generator.params[f'{8 << power}x{8 << power}_conv']['kernel'].shape for power in range(5)]
+    judging = [state.discriminator.params[f'conv{number}']['kernel'].shape for number in range(4)]
+    assert [shape[-1] for shape in drawing] == [512, 256, 128, 64, 32]
+    assert [shape[-1] for shape in judging] == [64, 128, 256, 512]
+    assert {shape[:2] for shape in drawing + judging} == {(5, 5)}
+
+
+@pytest.mark.parametrize('steps', [1, 5, 16])
+@pytest.mark.parametrize('every', [1, 4])
+def test_a_call_is_a_whole_number_of_cycles(monkeypatch, every, steps):
+    monkeypatch.setattr(setup, 'on_cpu', lambda: False)
+    config = _load('wgan_gp')
+    config.loss.penalty_every, config.optimizer.discriminator_steps = every, steps
+    recipe = setup.create_recipe(config, config.resolution, _image_format(config))
+    assert setup.steps_per_call(config) % len(create_cycle(recipe)) == 0
 
 
 @pytest.mark.parametrize(
-    ('field', 'value', 'expected'),
+    ('name', 'changes', 'expected'),
     [
-        ('seed', -1, r'config\.seed is -1, but must be at least 0'),
-        ('seed', 2**32, r'config\.seed is 4294967296, but must be below'),
-        ('samples.columns', 0, r'config\.samples\.columns is 0'),
-        ('generator.latent_size', 0, r'config\.generator\.latent_size is 0'),
-        ('generator.attention_chunk', 1000, r'config\.generator\.attention_chunk is 1000'),
-        ('discriminator.attention_resolution', 100, r'config\.discriminator\.attention_resolution is 100'),
-        ('schedule.batch_size.at_8', 6, r'batch_size\.at_8 is 6, but must be a multiple .* 4'),
-        ('loss.penalty_target', 0.0, r'loss\.penalty_target is 0\.0, but must be above 0'),
-        ('run.max_skipped_in_a_row', 0, r'config\.run\.max_skipped_in_a_row is 0'),
-        ('run.steps_per_call', -1, r'config\.run\.steps_per_call is -1'),
+        ('pggan', {'seed': -1}, r'config\.seed is -1, but must be at least 0'),
+        ('pggan', {'seed': 2**32}, r'config\.seed is 4294967296, but must be below'),
+        ('pggan', {'samples.columns': 0}, r'config\.samples\.columns is 0'),
+        ('pggan', {'generator.latent_size': 0}, r'config\.generator\.latent_size is 0'),
+        ('pggan', {'generator.attention_chunk': 1000}, r'config\.generator\.attention_chunk is 1000'),
+        ('pggan', {'discriminator.attention_resolution': 100}, r'discriminator\.attention_resolution is 100'),
+        ('sagan', {'generator.attention_resolution': 4}, r'config\.generator\.attention_resolution is 4'),
+        ('pggan', {'schedule.batch_size.at_8': 6}, r'batch_size\.at_8 is 6, but must be a multiple .* 4'),
+        ('pggan', {'run.max_skipped_in_a_row': 0}, r'config\.run\.max_skipped_in_a_row is 0'),
+        ('pggan', {'run.steps_per_call': -1}, r'config\.run\.steps_per_call is -1'),
+        ('pggan', {'compute_dtype': 'float16'}, r"config\.compute_dtype is 'float16'; choose one of"),
+        ('pggan', {'watch.samples': 8}, r'config\.watch\.samples is 8, but must be at least 16'),
+        ('dcgan', {'generator.kernel_size': 0}, r'config\.generator\.kernel_size is 0'),
+        ('dcgan', {'generator.class_embedding': 0}, r'config\.generator\.class_embedding is 0'),
+        ('dcgan', {'optimizer.discriminator_steps': 0}, r'config\.optimizer\.discriminator_steps is 0'),
+        ('dcgan', {'schedule.final_epochs': -1}, r'config\.schedule\.final_epochs is -1'),
+        # Choices.
+        ('pggan', {'architecture': 'stylegan'}, r"config\.architecture is 'stylegan'; choose one of \['dcgan', "),
+        ('pggan', {'generator.latent_distribution': 'beta'}, r"latent_distribution is 'beta'; choose one of"),
+        ('dcgan', {'generator.activation': 'elu'}, r"config\.generator\.activation is 'elu'; choose one of"),
+        ('sngan', {'discriminator.condition': 'concat'}, r"condition is 'concat'; choose one of \['auxiliary', "),
+        ('conditional:both', {}, r"config\.discriminator\.condition is 'both'; choose one of"),
+        ('pggan', {'watch.on_collapse': 'panic'}, r"config\.watch\.on_collapse is 'panic'; choose one of"),
+        # What the objective asks for.
+        ('pggan', {'loss.name': 'least_squares'}, r"loss\.name is 'least_squares'; choose one of"),
+        ('pggan', {'loss.penalty': 'r1'}, r"loss\.penalty is 'r1'; choose one of"),
+        ('pggan', {'loss.penalty_target': 0.0}, r'loss\.penalty_target is 0\.0, but must be above 0'),
+        ('pggan', {'loss.label_smoothing': 0.1}, r'loss\.label_smoothing is for labels of a cross-entropy'),
+        ('dcgan', {'loss.label_noise': 0.5}, r'loss\.label_noise is 0\.5'),
+        # Augmentation.
+        ('dcgan', {'augment.probability': 0.5}, r'config\.augment\.operations is empty'),
+        ('dcgan', {'augment.adaptive': True}, r'config\.augment\.operations is empty'),
+        ('dcgan', {'augment.probability': 1.5}, r'config\.augment\.probability is 1\.5, but must be at most 1'),
+        ('dcgan', {'augment.probability': -0.5}, r'config\.augment\.probability is -0\.5'),
+        ('dcgan', {'augment.operations': ('tilt',)}, r"augment\.operations names 'tilt'"),
+        ('dcgan', {'augment.operations': ('flip', 'flip')}, r"augment\.operations names 'flip'.* given twice"),
+        ('dcgan', _ADAPTIVE | {'augment.target': 0.0}, r'augment\.target is 0\.0, but must be above 0'),
+        ('dcgan', _ADAPTIVE | {'augment.every': 0}, r'augment\.every is 0, but must be above 0'),
+        ('dcgan', _ADAPTIVE | {'augment.images': -1}, r'augment\.images is -1, but must be above 0'),
+        ('wgan_gp', _ADAPTIVE, r"config\.augment\.adaptive follows the sign .* under config\.loss\.name = 'wass"),
+        # Networks that do not grow.
+        ('dcgan', {'schedule.initial_resolution': 4}, r"initial_resolution is 4, but .* 'dcgan' does not grow"),
+        ('sngan', {'resolution': 4}, r"config\.resolution is 4; 'residual' needs at least 8"),
+        ('dcgan', {'discriminator.layers': 7}, r'layers is 7, but 64 pixels cannot be halved so often'),
+        ('dcgan', {'discriminator.dropout': 1.0}, r'config\.discriminator\.dropout is 1\.0'),
+        ('dcgan', {'loss.penalty': 'zero_centred'}, r"config\.loss\.penalty is 'zero_centred', a slope at single"),
+        ('dcgan', {'schedule.batch_size.at_64': 0}, r'schedule\.batch_size\.at_64 must be at least 1'),
     ],
 )
-def test_values_that_cannot_be_used_are_named(field, value, expected):
-    config = _load('pggan')
-    config.update_from_flattened_dict({field: value})
+def test_values_that_cannot_be_used_are_named(name, changes, expected):
+    config = _load(name)
+    config.update_from_flattened_dict(changes)
     with pytest.raises(UserError, match=expected):
         setup.check_config(config)
+
+
+@pytest.mark.parametrize('name', ['dcgan_cifar_dog', 'dcgan_medical'])
+def test_an_unknown_variant_names_the_known(name):
+    with pytest.raises(ValueError, match=rf"variant 'best' is unknown; choose one of {VARIANTS[name][0]}, "):
+        _load(f'{name}:best')
