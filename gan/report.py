@@ -28,6 +28,7 @@ def main(argv: Sequence[str]) -> None:
     default = workdirs[0] / ('report' if len(runs) == 1 else 'comparison')
     page = write_report(runs, Path(_OUT.value) if _OUT.value else default)
     print(f'Report: {page}   all its pictures: {page.parent}/*.png')
+    print('It shows training images: treat it as you treat them.')
     if any(run.images_seen < run.images_planned for run in runs):
         print('Next: when more is trained, the same command draws it anew.')
     elif len(runs) == 1:

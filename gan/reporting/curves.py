@@ -117,7 +117,7 @@ def series(run: Run, name: str) -> tuple[Float[np.ndarray, ' lines'], Float[np.n
     of_training = {'images_per_second' in line for line in run.lines if name in line}
     lines = [line for line in run.lines if 'phase' in line and ('images_per_second' in line) in of_training]
     places = [line['images_seen'] for line in lines]
-    return np.asarray(places, np.float64), np.asarray([_number(line.get(name)) for line in lines], np.float64)
+    return np.asarray(places, np.float64), np.asarray([line.get(name, np.nan) for line in lines], np.float64)
 
 
 def running_mean(values: Float[np.ndarray, ' lines'], width: int) -> Float[np.ndarray, ' lines']:
@@ -138,10 +138,6 @@ def colour(number: int, count: int) -> tuple[float, ...]:
 
 def _has(run: Run, names: dict[str, str]) -> bool:
     return any(name in line for line in run.lines for name in names)
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float('nan')
 
 
 def _label(figure: Figure, axes: Sequence[Axes], runs: Sequence[Run], *, by_epochs: bool) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 
 from gan.latents import draw_latents
 from gan.networks import Generator
 from gan.pictures import draw_grid
-from gan.reporting.figures import Sheet, shrink
+from gan.reporting.figures import LARGEST, Sheet, shrink
 from gan.restoring import TrainedGenerator, restore_generator
 from gan.step import create_sampler
 from training import parallel
@@ -21,7 +21,6 @@ from training.errors import UserError
 
 ROWS, STEPS = 5, 9  # of an interpolation
 _BATCH_SIZE = 16
-_LARGEST = 128  # pixels; larger images are shown smaller
 _LEFT, _TITLE_WIDTH = 110, 330  # pixels for titles of rows and of columns
 
 
@@ -64,11 +63,18 @@ class Artist:
             images.append(np.asarray(drawn)[: len(labels) - start])
         return np.clip(np.concatenate(images), -1, 1)
 
-    def picture(self, images: Float[np.ndarray, 'count height width channel'], columns: int) -> np.ndarray:
+    def picture(
+        self, images: Float[np.ndarray, 'count height width channel'], columns: int
+    ) -> UInt8[np.ndarray, 'rows_height columns_width 3']:
         """The images in a grid, masks over them, each at most so large."""
         form = self.trained.image_format
         grid = draw_grid(images, columns, form.channels, form.mask_classes)
-        return shrink(grid, max(images.shape[1] // _LARGEST, 1))
+        return shrink(grid, max(images.shape[1] // LARGEST, 1))
+
+    def draw_grid(self, rows: int, columns: int) -> UInt8[np.ndarray, 'rows_height columns_width 3']:
+        """The first images of the run's grids."""
+        count = rows * columns
+        return self.picture(self.draw(self.latents(count), self.labels(count)), columns)
 
     def class_name(self, label: int) -> str:
         """Of a label; '' without condition."""
@@ -140,16 +146,12 @@ def draw_interpolation(artist: Artist) -> Figure:
     return sheet.figure
 
 
-def draw_side_by_side(artists: dict[str, Artist], count: int, columns: int) -> Figure:
-    """Grids of the same latents, one for each titled generator."""
-    grids = {
-        title: artist.picture(artist.draw(artist.latents(count), artist.labels(count)), columns)
-        for title, artist in artists.items()
-    }
-    height = max(len(grid) for grid in grids.values())
-    width = max(_TITLE_WIDTH, *(grid.shape[1] for grid in grids.values()))
-    sheet = Sheet(1, len(grids), (height, width), left=0, right=0)
-    for column, (title, grid) in enumerate(grids.items()):
+def draw_side_by_side(pictures: dict[str, UInt8[np.ndarray, '_ _ 3']]) -> Figure:
+    """Pictures beside each other, their titles above them."""
+    height = max(len(picture) for picture in pictures.values())
+    width = max(_TITLE_WIDTH, *(picture.shape[1] for picture in pictures.values()))
+    sheet = Sheet(1, len(pictures), (height, width), left=4, right=0)
+    for column, (title, picture) in enumerate(pictures.items()):
         sheet.title_column(column, title)
-        sheet.place(0, column, grid, '')
+        sheet.place(0, column, picture, '')
     return sheet.figure

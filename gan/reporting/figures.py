@@ -11,9 +11,13 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from ml_collections import ConfigDict
 from PIL import Image
 
+from training.errors import UserError
+
 DPI = 100
+LARGEST = 128  # pixels a side; larger images are shown reduced
 _GAP = 8  # pixels between tiles
 _TEXT_HEIGHT = 16  # pixels a line of text
 _FONT_SIZE = 8
@@ -50,6 +54,32 @@ def _known_characters() -> set[int]:
 def shrink(picture: UInt8[np.ndarray, 'height width 3'], factor: int) -> UInt8[np.ndarray, 'rows columns 3']:
     """Means of squares of `factor` pixels a side."""
     return np.asarray(Image.fromarray(picture).reduce(factor)) if factor > 1 else picture
+
+
+def read_grid(
+    path: Path, samples: ConfigDict, *, rows: int, columns: int, largest: int
+) -> UInt8[np.ndarray, 'height width 3']:
+    """The first rows and columns of a picture of samples.
+
+    Args:
+      path: the picture.
+      samples: how many rows and columns the config asks for.
+      rows, columns: how many are wanted.
+      largest: pixels a side of an image; larger ones are reduced.
+
+    Raises:
+      UserError: when it cannot be read.
+    """
+    try:
+        with Image.open(path) as file:
+            grid = np.asarray(file.convert('RGB'))
+    except OSError as error:
+        raise UserError(f'{path} cannot be read ({error}); remove it and start again.') from error
+    cell = grid.shape[1] // samples.columns
+    if cell == 0 or grid.shape != (samples.rows * cell, samples.columns * cell, 3):
+        # Drawn when the config asked for another grid: all of it is shown.
+        return shrink(grid, -(-max(grid.shape) // (columns * largest)))
+    return shrink(grid[: rows * cell, : columns * cell], max(cell // largest, 1))
 
 
 class Sheet:

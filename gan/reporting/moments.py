@@ -1,17 +1,14 @@
 """Grids of samples over time, runs in rows and the same moments in columns."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
-from PIL import Image
 
 from gan.reporting.curves import plot_losses
-from gan.reporting.figures import Sheet, shrink
+from gan.reporting.figures import Sheet, read_grid
 from gan.reporting.runs import Run
-from training.errors import UserError
 
 SHOWN = 4  # rows and columns of a grid
 _MOMENTS = 5
@@ -42,7 +39,7 @@ def draw_comparison(runs: Sequence[Run]) -> Figure | None:
     moments = choose_moments(runs)
     chosen = [[nearest_grid(run, moment, moments) for moment in moments] for run in runs]
     cells = [
-        [None if images is None else _read_grid(run, run.grids[images]) for images in row]
+        [None if images is None else _read_cell(run, images) for images in row]
         for run, row in zip(runs, chosen, strict=True)
     ]
     drawn = [cell for row in cells for cell in row if cell is not None]
@@ -63,15 +60,5 @@ def draw_comparison(runs: Sequence[Run]) -> Figure | None:
     return sheet.figure
 
 
-def _read_grid(run: Run, path: Path) -> UInt8[np.ndarray, 'height width 3']:
-    """The first rows and columns of a grid, each image at the same size."""
-    try:
-        with Image.open(path) as file:
-            grid = np.asarray(file.convert('RGB'))
-    except OSError as error:
-        raise UserError(f'{path} cannot be read ({error}); remove it and start again.') from error
-    rows, columns = run.config.samples.rows, run.config.samples.columns
-    cell = len(grid) // rows
-    if cell == 0 or grid.shape != (rows * cell, columns * cell, 3):  # drawn when the config asked for another grid
-        return np.asarray(Image.fromarray(grid).resize((SHOWN * _IMAGE, SHOWN * _IMAGE)))
-    return shrink(grid[: SHOWN * cell, : SHOWN * cell], max(cell // _IMAGE, 1))
+def _read_cell(run: Run, images: int) -> UInt8[np.ndarray, 'height width 3']:
+    return read_grid(run.grids[images], run.config.samples, rows=SHOWN, columns=SHOWN, largest=_IMAGE)

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 from gan import data as training_data
 from gan.features import create_extractor, resized
+from gan.reporting.figures import LARGEST
 
 NEIGHBOURS = 3
 LARGEST_SEARCH = 20_000  # training images
@@ -31,9 +33,9 @@ class Neighbours:
     """The nearest training images of each query.
 
     Attributes:
-      images: the nearest first.
+      images: the nearest first, reduced to LARGEST pixels a side where they are larger.
       distances: to them.
-      common: median distance of some training images to their own nearest training image; NaN of a single one.
+      common: median distance of some training images to their own nearest one; infinite where there is one only.
     """
 
     images: Float[np.ndarray, 'query neighbour height width channel']
@@ -52,16 +54,20 @@ class Nearest:
     def __init__(self, queries: int, count: int) -> None:
         self._count = count
         self.distances = np.empty((queries, 0))
-        self.images: np.ndarray | None = None
+        self.images = np.empty((queries, 0, 0, 0, 0), np.float32)
 
     def add(self, distances: Distances, images: Images) -> None:
         """Considers images at these distances."""
+        known = self.distances.shape[1]
         every = np.concatenate([self.distances, distances], axis=1)
         order = np.argsort(every, axis=1, kind='stable')[:, : self._count]
-        self.distances, known = np.take_along_axis(every, order, axis=1), self.distances.shape[1]
-        old, self.images = self.images, np.empty((*order.shape, *images.shape[1:]), np.float32)
-        for place, index in np.ndenumerate(order):
-            self.images[place] = images[index - known] if old is None or index >= known else old[place[0], index]
+        self.distances = np.take_along_axis(every, order, axis=1)
+        self.images = np.stack(
+            [
+                np.stack([images[index - known] if index >= known else kept[index] for index in row])
+                for kept, row in zip(self.images, order, strict=True)
+            ]
+        )
 
 
 def read_training_images(
@@ -109,30 +115,23 @@ def find_neighbours(
     """
     first = next(batches)
     scale = first[:_SCALE_IMAGES]
-    queries = np.concatenate([generated, scale])
-    measure = {name: create(queries[..., :channels]) for name, create in measures.items()}
-    nearest = {name: Nearest(len(queries), NEIGHBOURS) for name in measures}
+    queries = np.concatenate([generated, scale])[..., :channels]
+    measure = {name: create(queries) for name, create in measures.items()}
+    nearest = {name: Nearest(len(generated), NEIGHBOURS) for name in measures}
+    common = {name: np.full(len(scale), np.inf) for name in measures}
     own = np.arange(len(scale))
-    batch: np.ndarray | None = first
-    while batch is not None:
+    for batch in itertools.chain([first], batches):
+        shown = np.asarray(resized(jnp.asarray(batch), min(batch.shape[1], LARGEST)))
         for name in measures:
-            distances = measure[name](batch[..., :channels])
+            distances, among = np.split(measure[name](batch[..., :channels]), [len(generated)])
+            nearest[name].add(distances, shown)
             if batch is first:
-                distances[len(generated) + own, own] = np.inf  # no image is its own neighbour
-            nearest[name].add(distances, batch)
-        batch = next(batches, None)
-    return {name: _result(found, len(generated)) for name, found in nearest.items()}
-
-
-def _result(found: Nearest, generated: int) -> Neighbours:
-    common = found.distances[generated:, 0]
-    common = common[np.isfinite(common)]
-    assert found.images is not None  # there is at least one training image
-    return Neighbours(
-        images=found.images[:generated],
-        distances=found.distances[:generated],
-        common=float(np.median(common)) if len(common) else float('nan'),
-    )
+                among[own, own] = np.inf  # no image is its own neighbour
+            common[name] = np.minimum(common[name], among.min(axis=1))
+    return {
+        name: Neighbours(found.images, found.distances, float(np.median(common[name])))
+        for name, found in nearest.items()
+    }
 
 
 def by_features(queries: Images) -> Measure:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,7 +67,8 @@ class Run:
 
     def scores(self) -> dict[int, float]:
         """The watched distance, by images seen."""
-        return {line['images_seen']: line[SCORE] for line in self.lines if SCORE in line}
+        found = {line['images_seen']: line[SCORE] for line in self.lines if SCORE in line}
+        return {images: score for images, score in found.items() if math.isfinite(score)}
 
     def collapses(self) -> list[int]:
         """Images seen where the watch saw a collapse."""
@@ -76,8 +78,9 @@ class Run:
         """Time from the first to the last line, without pauses, from the images a second in between."""
         total, before = 0.0, 0
         for line in self.lines:
-            if line.get('images_per_second'):
-                total += (line['images_seen'] - before) / line['images_per_second']
+            rate = line.get('images_per_second', 0)
+            if rate > 0:
+                total += (line['images_seen'] - before) / rate
                 before = line['images_seen']
         return total
 
@@ -110,9 +113,8 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
 
 
 def _read_run(name: str, workdir: Path) -> Run:
-    config = ConfigDict(_with_tuples(workdirs.read_config(workdir).to_dict())).lock()
-    facts = training_data.read_facts(workdir)
     try:
+        config = ConfigDict(_with_tuples(workdirs.read_config(workdir).to_dict())).lock()
         setup.check_config(config)
     except (AttributeError, KeyError, TypeError) as error:
         reason = ' '.join(str(error).split())
@@ -120,6 +122,7 @@ def _read_run(name: str, workdir: Path) -> Run:
             f'{workdir / workdirs.CONFIG_FILE} does not fit this version ({reason}); '
             'use the version that trained the run.'
         ) from error
+    facts = training_data.read_facts(workdir)
     return Run(
         name=name,
         workdir=workdir,
@@ -152,7 +155,7 @@ def _read_lines(path: Path) -> list[Line]:
     for number, text in enumerate(texts, start=1):
         try:
             line = json.loads(text)
-            sound = isinstance(line['step'], int) and isinstance(line.get('images_seen', 0), int)
+            sound = isinstance(line['step'], int) and all(map(_is_sound, line, line.values()))
         except (ValueError, KeyError, TypeError, AttributeError):
             sound = False
         if not sound:
@@ -160,6 +163,11 @@ def _read_lines(path: Path) -> list[Line]:
         if 'images_seen' in line:
             lines.append(line)
     return lines
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    """Whether a metric has a value of its kind."""
+    return isinstance(value, {'phase': str, 'images_seen': int}.get(name, int | float))
 
 
 def _find_grids(folder: Path) -> dict[int, Path]:

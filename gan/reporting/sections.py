@@ -1,7 +1,7 @@
 """The sections of a report's page, each from what runs have left so far."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,15 @@ from matplotlib.figure import Figure
 import input_pipeline
 from gan.reporting import neighbours, tables
 from gan.reporting.curves import draw_curves
-from gan.reporting.drawing import STEPS, Artist, Artists, draw_interpolation, draw_side_by_side, restore_artists
-from gan.reporting.figures import Sheet, save_figure
+from gan.reporting.drawing import (
+    STEPS,
+    Artist,
+    Artists,
+    draw_interpolation,
+    draw_side_by_side,
+    restore_artists,
+)
+from gan.reporting.figures import LARGEST, Sheet, read_grid, save_figure
 from gan.reporting.moments import SHOWN, draw_comparison
 from gan.reporting.runs import Run
 from gan.watch import SCORE
@@ -55,7 +62,10 @@ class _Report:
         self.page.figure(path, caption)
 
 
-def _each(report: _Report, title: str, runs: Sequence[Run], artists: Sequence[Artists], show) -> None:
+Show = Callable[[_Report, Run, Artists, str], None]
+
+
+def _each(report: _Report, title: str, runs: Sequence[Run], artists: Sequence[Artists], show: Show) -> None:
     """A section with a part for each run; `show(report, run, artists, suffix)` fills it."""
     report.page.section(title)
     for number, (run, drawn) in enumerate(zip(runs, artists, strict=True), start=1):
@@ -112,18 +122,25 @@ def _draw_curves(report: _Report, runs: Sequence[Run]) -> None:
 def _show_best_and_last(report: _Report, run: Run, artists: Artists, suffix: str) -> None:
     for reason in artists.missing:
         report.page.note(reason)
-    present = {'best': artists.best, 'last': artists.last}
-    titled = {_title(kind, run, artist): artist for kind, artist in present.items() if artist is not None}
-    if not titled:
-        return
-    rows, columns = np.minimum(_LARGEST_GRID, (run.config.samples.rows, run.config.samples.columns))
-    figure = draw_side_by_side(titled, int(rows * columns), int(columns))
-    same = artists.best and artists.last and artists.best.position.step == artists.last.position.step
-    report.figure(
-        figure,
-        f'best_and_last{suffix}',
-        f'The same latents; {"; ".join(titled)}.{" The last is the best." if same else ""}',
+    rows, columns = (
+        int(n) for n in np.minimum(_LARGEST_GRID, (run.config.samples.rows, run.config.samples.columns))
     )
+    pictures = {
+        _title(kind, run, artist): artist.draw_grid(rows, columns)
+        for kind, artist in [('best', artists.best), ('last', artists.last)]
+        if artist is not None
+    }
+    if not pictures:
+        return
+    caption = f'The same latents; {"; ".join(pictures)}.'
+    if artists.best and artists.last and artists.best.position.step == artists.last.position.step:
+        caption += ' The last is the best.'
+    real = run.workdir / 'real.png'
+    if real.is_file():
+        pictures['training images'] = read_grid(
+            real, run.config.samples, rows=rows, columns=columns, largest=LARGEST
+        )
+    report.figure(draw_side_by_side(pictures), f'best_and_last{suffix}', caption)
 
 
 def _title(kind: str, run: Run, artist: Artist) -> str:
@@ -183,7 +200,8 @@ def _show_neighbours(report: _Report, run: Run, artists: Artists, suffix: str) -
         'one pixel of these; their distance is the root mean square difference as a share of their range.',
     )
     report.page.note(
-        'This is a look, not a proof of privacy: that no copy is seen here does not make images safe to share.'
+        'This is a look, not a proof of privacy: that no copy is seen here does not make images safe to share. '
+        'The page itself shows training images: treat it as you treat them.'
     )
 
 

@@ -19,7 +19,7 @@ from configs.gan import tiny
 from gan import data as training_data
 from gan import setup
 from gan.data import DataFacts
-from gan.reporting import curves, drawing, moments, neighbours, tables
+from gan.reporting import curves, drawing, figures, moments, neighbours, tables
 from gan.reporting.runs import Run, read_runs
 from gan.reporting.sections import write_report
 from gan.restoring import TrainedGenerator
@@ -170,6 +170,7 @@ def test_the_summary_says_how_far_and_how_well(tmp_path):
         ('{"step": 1}\nnot json\n{"step": 3}\n', r'metrics.jsonl, line 2 is damaged'),
         ('[1]\n', 'line 1 is damaged'),
         ('{"step": 1, "images_seen": "many"}\n', 'line 1 is damaged'),
+        ('{"step": 1, "images_seen": 8, "distance": "short"}\n', 'line 1 is damaged'),
     ],
 )
 def test_damaged_metrics_are_named(tmp_path, lines, message):
@@ -258,6 +259,26 @@ def test_interpolation_ends_in_the_images_of_its_latents():
     assert np.abs(images[0] - images[-1]).max() > 1e-3
 
 
+def test_large_images_are_kept_reduced():
+    training = np.random.default_rng(0).uniform(-1, 1, (4, 256, 256, 1)).astype(np.float32)
+    near = _find(training[:1], training, neighbours.by_pixels)
+    means = training[0].reshape(128, 2, 128, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(near.images[0, 0, :, :, 0], means, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('shape', 'shown'), [((128, 256), (128, 128)), ((512, 1024), (128, 128)), ((100, 300), (34, 100))]
+)
+def test_grids_are_cut_to_their_first_images_and_reduced(tmp_path, shape, shown):
+    grid = np.arange(shape[0] * shape[1] * 3).reshape(*shape, 3).astype(np.uint8)
+    Image.fromarray(grid).save(tmp_path / 'grid.png')
+    samples = tiny.get_config().samples  # 2 rows, 4 columns
+    cut = figures.read_grid(tmp_path / 'grid.png', samples, rows=2, columns=2, largest=64)
+    assert cut.shape == (*shown, 3)
+    if shape == (128, 256):
+        np.testing.assert_array_equal(cut, grid[:, :128])
+
+
 def test_normal_latents_turn_and_uniform_ones_go_straight():
     first, last = np.asarray([2.0, 0.0], np.float32), np.asarray([0.0, 2.0], np.float32)
     turned = drawing.interpolate(first, last, 3, 'normal')
@@ -275,40 +296,44 @@ def test_many_images_are_those_of_few():
     np.testing.assert_allclose(artist.draw(latents[17:], labels[17:])[0], images[17], atol=1e-6)
 
 
-def _find(generated: np.ndarray, training: np.ndarray, channels: int = 1) -> dict[str, neighbours.Neighbours]:
+def _find(generated: np.ndarray, training: np.ndarray, measure, channels: int = 1) -> neighbours.Neighbours:
     batches = (training[start : start + 16] for start in range(0, len(training), 16))
-    measures = {'features': neighbours.by_features, 'pixels': neighbours.by_pixels}
-    return neighbours.find_neighbours(generated, batches, measures, channels)
+    return neighbours.find_neighbours(generated, batches, {'it': measure}, channels)['it']
 
 
 def _draw_noise(count: int, channels: int = 1) -> np.ndarray:
     return np.random.default_rng(count).uniform(-1, 1, (count, 32, 32, channels)).astype(np.float32)
 
 
-def test_planted_copies_are_found():
-    training = _draw_noise(30)
-    shifted = np.roll(training[25, :, ::-1], (1, -1), axis=(0, 1))
-    found = _find(np.stack([training[3], shifted]), training)
-    for near in found.values():
-        np.testing.assert_array_equal(near.images[0, 0], training[3])
-        assert near.distances[0, 0] < 1e-3 < near.distances[0, 1]
-        assert near.common > 1e-3  # no training image is its own neighbour
-    np.testing.assert_array_equal(found['pixels'].images[1, 0], training[25])
-    assert found['pixels'].distances[1, 0] < 1e-6
+@pytest.mark.parametrize('measure', [neighbours.by_features, neighbours.by_pixels])
+def test_planted_copies_are_found(measure):
+    training = _draw_noise(32)
+    near = _find(training[[3, 30]], training, measure)
+    np.testing.assert_array_equal(near.images[:, 0], training[[3, 30]])
+    assert (near.distances[:, 0] < 1e-5).all()
+    assert (near.distances[:, 1] > 1e-3).all()
+    assert near.common > 1e-3  # no training image is its own neighbour
+
+
+def test_mirrored_and_shifted_copies_are_found():
+    training = _draw_noise(32)
+    near = _find(np.roll(training[[25], :, ::-1], (1, -1), axis=(1, 2)), training, neighbours.by_pixels)
+    np.testing.assert_array_equal(near.images[0, 0], training[25])
+    assert near.distances[0, 0] < 1e-6 < near.distances[0, 1]
 
 
 def test_masks_are_shown_but_not_compared():
     training = _draw_noise(30, channels=2)
     generated = training[[3]].copy()
     generated[..., 1] *= -1
-    near = _find(generated, training)['pixels']
+    near = _find(generated, training, neighbours.by_pixels)
     assert near.distances[0, 0] < 1e-6
     np.testing.assert_array_equal(near.images[0, 0], training[3])
 
 
 def test_the_nearest_of_all_batches_are_kept_in_order():
     training, generated = _draw_noise(30), _draw_noise(4)
-    near = _find(generated, training)['pixels']
+    near = _find(generated, training, neighbours.by_pixels)
     inner = training[:, 1:-1, 1:-1]
     least = np.full((4, 30), np.inf)
     for side in (generated, generated[:, :, ::-1]):
@@ -322,9 +347,9 @@ def test_the_nearest_of_all_batches_are_kept_in_order():
 
 
 def test_fewer_training_images_than_neighbours_are_all_shown():
-    near = _find(_draw_noise(2), _draw_noise(1))['pixels']
+    near = _find(_draw_noise(2), _draw_noise(1), neighbours.by_pixels)
     assert near.images.shape == (2, 1, 32, 32, 1)
-    assert np.isnan(near.common)
+    assert np.isinf(near.common)
 
 
 def test_other_data_of_the_same_name_are_not_looked_at(checkpointed):
