@@ -49,7 +49,7 @@ def main(_: Sequence[str]) -> None:
         config = _configure(_CONFIG.value, data_dir)
         mesh = parallel.create_mesh()
         images = training_data.open_images(config)
-        stages = [stage for stage in setup.create_stages_of(config) if str(stage.resolution) in _chosen(config)]
+        stages = _choose_stages(config)
         best = _matrix_product_flops(setup.compute_dtype(config)) * mesh.size
         _print_heading(config, mesh.size, best)
         for stage in stages:
@@ -68,8 +68,9 @@ def _configure(config: ConfigDict, data_dir: str) -> ConfigDict:
     return config
 
 
-def _chosen(config: ConfigDict) -> list[str]:
-    return _RESOLUTIONS.value or [str(stage.resolution) for stage in setup.create_stages_of(config)]
+def _choose_stages(config: ConfigDict) -> list[Stage]:
+    stages = setup.create_stages_of(config, num_examples=_PHANTOMS)
+    return [stage for stage in stages if not _RESOLUTIONS.value or str(stage.resolution) in _RESOLUTIONS.value]
 
 
 def _print_heading(config: ConfigDict, devices: int, best: float) -> None:
