@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import NullFormatter
 
 from gan.reporting.figures import create_figure, printable
 from gan.reporting.runs import Run
@@ -79,9 +79,9 @@ def plot(axis: Axes, run: Run, name: str, *, by_epochs: bool, **style: Any) -> N
     if by_epochs:
         places = places / run.facts.num_examples
     smoothed = len(values) >= _SMOOTHED_FROM
-    axis.plot(places, values, linewidth=0.7 if smoothed else 1.2, alpha=0.3 if smoothed else 1.0, **style)
+    axis.plot(places, values, linewidth=0.7 if smoothed else 1.2, alpha=0.2 if smoothed else 1.0, **style)
     if smoothed:
-        axis.plot(places, running_mean(values, len(values) // _WINDOWS), linewidth=1.4, **style)
+        axis.plot(places, running_mean(values, len(values) // _WINDOWS), linewidth=1.4, zorder=3, **style)
     known = np.pad(np.isfinite(values), 1)
     alone = known[1:-1] & ~known[:-2] & ~known[2:]
     axis.plot(places[alone], values[alone], linestyle='none', marker='.', markersize=4, color=style['color'])
@@ -90,8 +90,9 @@ def plot(axis: Axes, run: Run, name: str, *, by_epochs: bool, **style: Any) -> N
 def _finish_distance(axis: Axes, runs: Sequence[Run], *, by_epochs: bool) -> None:
     """A logarithmic scale with plain numbers, and a cross at each collapse."""
     axis.set_yscale('log')
-    for formatter in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-        formatter(LogFormatter(minor_thresholds=(1.5, 0.4)))
+    low, high = axis.get_ylim()
+    axis.yaxis.set_major_formatter('{x:g}')
+    axis.yaxis.set_minor_formatter('{x:g}' if high < 10 * low else NullFormatter())
     axis.tick_params(which='minor', labelsize=7)
     for number, run in enumerate(runs):
         measured = run.scores()
@@ -108,7 +109,6 @@ def plot_losses(axis: Axes, run: Run) -> None:
         axis.plot([], [], color=colour(int(style == '--'), 2), linestyle=style, label=label)
     axis.grid(alpha=0.3)
     axis.tick_params(labelsize=7)
-    axis.legend(fontsize=7, loc='upper right')
 
 
 def series(run: Run, name: str) -> tuple[Float[np.ndarray, ' lines'], Float[np.ndarray, ' lines']]:

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -115,15 +116,14 @@ class Sheet:
 
     def title_row(self, row: int, text: str) -> None:
         """Writes to the left of a row, in as many lines as it takes."""
-        characters = max(self._left // 7, 1)
-        pieces = [text[start : start + characters] for start in range(0, len(text), characters)]
+        pieces = textwrap.wrap(text, max(self._left // 7, 1))
         self._write(4, self._corner(row, 0)[1], '\n'.join(pieces), weight='bold')
 
     def axes(self, row: int, **options: Any) -> Axes:
         """Axes to the right of a row."""
         y = self._corner(row, 0)[1]
         left = self._width - self._right + 50
-        width, height = (self._right - 60) / self._width, self._tile[0] / self._height
+        width, height = (self._right - 80) / self._width, self._tile[0] / self._height
         return self.figure.add_axes((left / self._width, 1 - y / self._height - height, width, height), **options)
 
     def _corner(self, row: int, column: int) -> tuple[int, int]:

@@ -57,6 +57,7 @@ def draw_comparison(runs: Sequence[Run]) -> Figure | None:
         plot_losses(axes, run)
         if row == 0:
             axes.set_title('losses by images seen', loc='left', fontsize=8)
+            axes.legend(fontsize=7, loc='upper right')
     return sheet.figure
 
 

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import itertools
+import logging
 from collections.abc import Callable, Iterator, Mapping
 
 import jax.numpy as jnp
@@ -15,8 +16,8 @@ from ml_collections import ConfigDict
 import input_pipeline
 from gan import data as training_data
 from gan.features import create_extractor, resized
-from gan.reporting.figures import LARGEST
 
+_LOGGER = logging.getLogger(__name__)
 NEIGHBOURS = 3
 LARGEST_SEARCH = 20_000  # training images
 _BATCH_BYTES = 64 * 2**20
@@ -33,7 +34,7 @@ class Neighbours:
     """The nearest training images of each query.
 
     Attributes:
-      images: the nearest first, reduced to LARGEST pixels a side where they are larger.
+      images: the nearest first.
       distances: to them.
       common: median distance of some training images to their own nearest one; infinite where there is one only.
     """
@@ -88,6 +89,7 @@ def read_training_images(
     if images.fingerprint != fingerprint:
         raise input_pipeline.DataError(f'the data set {images.name!r} is not the one that the run was trained on.')
     count = min(images.num_examples, LARGEST_SEARCH)
+    _LOGGER.info('%s: looking for the nearest of %d training images.', images.name, count)
     return count, images.num_examples, _batches(images, resolution, count)
 
 
@@ -108,7 +110,7 @@ def find_neighbours(
     """The nearest of all images in `batches`, by each measure.
 
     Args:
-      generated: the queries, with the channels of the batches.
+      generated: the queries, with the size and the channels of the batches.
       batches: training images.
       measures: by name, what makes a measure from its queries.
       channels: compared, the first of all; masks come behind them.
@@ -121,10 +123,9 @@ def find_neighbours(
     common = {name: np.full(len(scale), np.inf) for name in measures}
     own = np.arange(len(scale))
     for batch in itertools.chain([first], batches):
-        shown = np.asarray(resized(jnp.asarray(batch), min(batch.shape[1], LARGEST)))
         for name in measures:
             distances, among = np.split(measure[name](batch[..., :channels]), [len(generated)])
-            nearest[name].add(distances, shown)
+            nearest[name].add(distances, batch)
             if batch is first:
                 among[own, own] = np.inf  # no image is its own neighbour
             common[name] = np.minimum(common[name], among.min(axis=1))
@@ -150,8 +151,8 @@ def by_pixels(queries: Images) -> Measure:
 
     The least one over the query and its mirror image, each shifted by up to one pixel of those in both directions.
     """
-    size = min(queries.shape[1], PIXELS)
-    small = _reduced(queries, size)
+    small = reduced(queries, PIXELS).astype(np.float64)
+    size = small.shape[1]
     margin = 1 if size >= 16 else 0
     inner = size - 2 * margin
     shifts = range(2 * margin + 1)
@@ -168,8 +169,8 @@ def by_pixels(queries: Images) -> Measure:
     squares = np.square(flat).sum(axis=1)
 
     def measure(images: Images) -> Distances:
-        centre = _reduced(images, size)[:, margin : margin + inner, margin : margin + inner]
-        others = centre.reshape(len(images), -1)
+        centre = reduced(images, PIXELS)[:, margin : margin + inner, margin : margin + inner]
+        others = centre.reshape(len(images), -1).astype(np.float64)
         squared = squares[:, None] - 2 * flat @ others.T + np.square(others).sum(axis=1)
         least = squared.reshape(*variants.shape[:2], -1).min(axis=1)
         return np.sqrt(np.maximum(least, 0) / flat.shape[1]) / 2  # the range of [-1, 1] is 2
@@ -177,5 +178,6 @@ def by_pixels(queries: Images) -> Measure:
     return measure
 
 
-def _reduced(images: Images, size: int) -> Float[np.ndarray, 'count size size channel']:
-    return np.asarray(resized(jnp.asarray(images), size), np.float64)
+def reduced(images: Images, largest: int) -> Float[np.ndarray, 'count rows columns channel']:
+    """Means of squares of pixels, so that no side is longer than `largest`."""
+    return np.asarray(resized(jnp.asarray(images), min(images.shape[1], largest)))

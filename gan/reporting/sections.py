@@ -177,7 +177,8 @@ def _show_neighbours(report: _Report, run: Run, artists: Artists, suffix: str) -
         report.page.note('There is no checkpoint to draw from.')
         return
     form = run.image_format
-    generated = artist.draw(artist.latents(_GENERATED), artist.labels(_GENERATED))
+    drawn = artist.draw(artist.latents(_GENERATED), artist.labels(_GENERATED))
+    generated = neighbours.reduced(drawn, LARGEST)
     try:
         count, total, batches = neighbours.read_training_images(
             run.config, run.facts.fingerprint, generated.shape[1]
@@ -219,7 +220,7 @@ def _draw_neighbours(
     for index, image in enumerate(generated):
         row, column = index % rows, index // rows * (width + 1)
         name = artist.class_name(int(artist.labels(len(generated))[index]))
-        sheet.place(row, column, artist.picture(image[None], 1), name[:10])
+        sheet.place(row, column, artist.picture(image[None], 1), name[:9])
         for number, near in enumerate(found.values()):
             for rank, (neighbour, distance) in enumerate(
                 zip(near.images[index], near.distances[index], strict=True)

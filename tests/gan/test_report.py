@@ -259,11 +259,11 @@ def test_interpolation_ends_in_the_images_of_its_latents():
     assert np.abs(images[0] - images[-1]).max() > 1e-3
 
 
-def test_large_images_are_kept_reduced():
-    training = np.random.default_rng(0).uniform(-1, 1, (4, 256, 256, 1)).astype(np.float32)
-    near = _find(training[:1], training, neighbours.by_pixels)
-    means = training[0].reshape(128, 2, 128, 2).mean(axis=(1, 3))
-    np.testing.assert_allclose(near.images[0, 0, :, :, 0], means, atol=1e-6)
+def test_images_are_reduced_by_means_and_never_enlarged():
+    images = _draw_noise(2)
+    means = images.reshape(2, 8, 4, 8, 4, 1).mean(axis=(2, 4))
+    np.testing.assert_allclose(neighbours.reduced(images, 8), means, atol=1e-6)
+    np.testing.assert_array_equal(neighbours.reduced(images, 64), images)
 
 
 @pytest.mark.parametrize(
