@@ -137,7 +137,10 @@ def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
         getattr(flags.FLAGS['config'].value if 'config' in flags.FLAGS else None, 'keys', None)
         return rest
     except flags.Error as error:
-        sys.exit(f'Error: {_one_line(str(error))}')
+        # What a config's `get_config(variant)` raises comes as a whole traceback, whose last line tells the reason.
+        text = str(error)
+        reason = f'the config cannot be used: {text.splitlines()[-1]}' if 'Traceback (most' in text else text
+        sys.exit(f'Error: {_one_line(reason)}')
     except Exception as error:  # a config file is code, and may raise anything
         sys.exit(f'Error: the config cannot be used: {_describe(error)}')
 

@@ -68,6 +68,10 @@ def test_a_batch_that_devices_cannot_share(commands, tmp_path):
         (['--config=nowhere.py', '--workdir=run'], "No such file or directory: 'nowhere.py'"),
         (['--config=nowhere.py', '--workdir=run', '--config.seed=1'], "No such file or directory: 'nowhere.py'"),
         (['--config=cut.py', '--workdir=run'], 'cut.py, line 2: invalid syntax'),
+        (
+            ['--config=configs/gan/dcgan_medical.py:x', '--workdir=run'],
+            "cannot be used: ValueError: variant 'x' is unknown",
+        ),
     ],
 )
 def test_config_files_that_cannot_be_used(commands, tmp_path, flags, expected):
