@@ -95,7 +95,7 @@ def restore_state(workdir: Path, step: int | None = None, *, best: bool = False)
     folder = workdir / (BEST if best else 'checkpoints')
     if not folder.is_dir():
         advice = 'train longer, with config.watch.images above 0' if best else 'train longer first'
-        raise UserError(f'{workdir} holds no {folder.name} yet; {advice}.')
+        raise UserError(f'{workdir} holds no {"best " if best else ""}checkpoint yet; {advice}.')
     checkpoints = Checkpoints(folder, keep=None)
     restored = checkpoints.restore(abstract, step)
     checkpoints.close()

@@ -139,8 +139,9 @@ def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
     except flags.Error as error:
         # What a config's `get_config(variant)` raises comes as a whole traceback, whose last line tells the reason.
         text = str(error)
-        reason = f'the config cannot be used: {text.splitlines()[-1]}' if 'Traceback (most' in text else text
-        sys.exit(f'Error: {_one_line(reason)}')
+        if 'Traceback (most recent' in text:
+            text = f'the config cannot be used: {text.splitlines()[-1]}'
+        sys.exit(f'Error: {_one_line(text)}')
     except Exception as error:  # a config file is code, and may raise anything
         sys.exit(f'Error: the config cannot be used: {_describe(error)}')
 

@@ -90,7 +90,13 @@ class _AroundBars(logging.StreamHandler):
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a record is no traceback of the checkpoint library's threads, whose errors are raised to us too."""
+    """Whether a record is none of the checkpoint library's own.
+
+    Those are tracebacks of its threads, whose errors are raised to us too, and warnings that a folder which was
+    opened for reading is read only.
+    """
+    if record.getMessage().startswith('Given directory is read only'):
+        return False
     return record.name != 'asyncio' and not (record.exc_info and '/orbax/' in record.pathname)
 
 

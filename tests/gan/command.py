@@ -16,6 +16,7 @@ SMALL = (
     '--config.discriminator.attention_resolution=0',
     '--config.schedule.stable_images=64',
     '--config.schedule.fade_images=128',
+    '--config.watch.images=0',
     '--config.run.log_images=8',
     '--config.run.sample_images=1000',
     '--config.run.checkpoints_to_keep=100',

@@ -117,8 +117,8 @@ def test_runs_without_checkpoints_and_with_hostile_names_are_reported(tmp_path):
     text = page.read_text()
     assert '<b onload' not in text
     assert '&lt;b onload=x&gt;$\\frac$ \u4e2d' in text
-    assert text.count('holds no checkpoints yet; train longer first.') == 2
-    assert text.count('holds no best_checkpoints yet') == 2
+    assert text.count('holds no checkpoint yet; train longer first.') == 2
+    assert text.count('holds no best checkpoint yet') == 2
     assert text.count('There is no checkpoint to draw from.') == 4
     assert {path.name for path in page.parent.iterdir()} == {'index.html', 'comparison.png', 'curves.png'}
 
