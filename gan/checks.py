@@ -42,6 +42,11 @@ _LOWEST = {
     'watch.images': 0,
     'watch.samples': 16,
 }
+_HIGHEST = {
+    'seed': 2**32 - 1,
+    'augment.probability': 1.0,
+    'watch.samples': 10_000,  # all their distances are formed
+}
 _CHOICES = {
     'architecture': ('progressive', 'dcgan', 'residual'),
     'generator.latent_distribution': DISTRIBUTIONS,
@@ -66,12 +71,12 @@ def check_fields(config: ConfigDict) -> None:
         value = _field(config, name)
         if value is not None and value < lowest:
             raise UserError(f'config.{name} is {value}, but must be at least {lowest}.')
-    if config.seed >= 2**32:
-        raise UserError(f'config.seed is {config.seed}, but must be below 2**32.')
+    for name, highest in _HIGHEST.items():
+        value = _field(config, name)
+        if value > highest:
+            raise UserError(f'config.{name} is {value}, but must be at most {highest}.')
     if config.watch.collapse_ratio <= 1:
         raise UserError(f'config.watch.collapse_ratio is {config.watch.collapse_ratio}, but must be above 1.')
-    if config.augment.probability > 1:
-        raise UserError(f'config.augment.probability is {config.augment.probability}, but must be at most 1.')
     for name in ('generator', 'discriminator'):
         if 'attention_resolution' in config[name]:
             _check_attention(name, config[name])

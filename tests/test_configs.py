@@ -169,7 +169,7 @@ def test_a_call_is_a_whole_number_of_cycles(monkeypatch, every, steps):
     ('name', 'changes', 'expected'),
     [
         ('pggan', {'seed': -1}, r'config\.seed is -1, but must be at least 0'),
-        ('pggan', {'seed': 2**32}, r'config\.seed is 4294967296, but must be below'),
+        ('pggan', {'seed': 2**32}, r'config\.seed is 4294967296, but must be at most'),
         ('pggan', {'samples.columns': 0}, r'config\.samples\.columns is 0'),
         ('pggan', {'generator.latent_size': 0}, r'config\.generator\.latent_size is 0'),
         ('pggan', {'generator.attention_chunk': 1000}, r'config\.generator\.attention_chunk is 1000'),
@@ -179,6 +179,7 @@ def test_a_call_is_a_whole_number_of_cycles(monkeypatch, every, steps):
         ('pggan', {'run.max_skipped_in_a_row': 0}, r'config\.run\.max_skipped_in_a_row is 0'),
         ('pggan', {'run.steps_per_call': -1}, r'config\.run\.steps_per_call is -1'),
         ('pggan', {'compute_dtype': 'float16'}, r"config\.compute_dtype is 'float16'; choose one of"),
+        ('pggan', {'watch.samples': 10_001}, r'config\.watch\.samples is 10001, but must be at most 10000'),
         ('pggan', {'watch.samples': 8}, r'config\.watch\.samples is 8, but must be at least 16'),
         ('dcgan', {'generator.kernel_size': 0}, r'config\.generator\.kernel_size is 0'),
         ('dcgan', {'generator.class_embedding': 0}, r'config\.generator\.class_embedding is 0'),

@@ -137,7 +137,7 @@ def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
         getattr(flags.FLAGS['config'].value if 'config' in flags.FLAGS else None, 'keys', None)
         return rest
     except flags.Error as error:
-        # What a config's `get_config(variant)` raises comes as a whole traceback, whose last line tells the reason.
+        # What a config's `get_config(variant)` raises comes as a whole traceback; its last line tells the reason.
         text = str(error)
         if 'Traceback (most recent' in text:
             text = f'the config cannot be used: {text.splitlines()[-1]}'
