@@ -43,6 +43,7 @@ class Checkpoints:
             max_to_keep=keep,
             create=keep is not None,
             read_only=keep is None,
+            save_interval_steps=0 if keep is None else 1,
             cleanup_tmp_directories=keep is not None,
             step_format_fixed_length=_STEP_DIGITS,
         )

@@ -9,6 +9,10 @@ from training import parallel
 from training.checkpoints import Checkpoints, Position
 from training.errors import UserError
 
+# Reading a damaged array fails in one of the library's threads while others still wait; what they say is lost, now or
+# during the next test.
+pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+
 
 def _state(value: int):
     return {'weights': jnp.full(4096, value, jnp.bfloat16), 'updates': jnp.int32(value)}
@@ -42,10 +46,6 @@ def _flip_a_bit(folder, step: int) -> None:
         file.write_bytes(content)
 
 
-# Reading a damaged array fails in one of the library's threads while others still wait; what they say is lost.
-damaged = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
-
-
 @pytest.mark.parametrize('step', [1, 2, None])
 def test_what_was_saved_comes_back(folder, step):
     state, position = _restore(folder, step)
@@ -53,7 +53,6 @@ def test_what_was_saved_comes_back(folder, step):
     np.testing.assert_array_equal(state['weights'], _state(step or 2)['weights'])
 
 
-@damaged
 def test_a_flipped_bit_is_noticed(folder, caplog):
     _flip_a_bit(folder, 2)
     state, position = _restore(folder)
@@ -62,7 +61,6 @@ def test_a_flipped_bit_is_noticed(folder, caplog):
     assert 'Checkpoint of step 2 cannot be read' in caplog.text
 
 
-@damaged
 def test_flipped_bits_everywhere_are_an_error(folder):
     _flip_a_bit(folder, 1)
     _flip_a_bit(folder, 2)
