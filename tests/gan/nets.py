@@ -129,7 +129,11 @@ def controls(alpha=1.0, images_seen=0.0):
 def create_start(recipe: Recipe, key: PRNGKeyArray, probability: float = 0.0) -> GanState:
     """A fresh state."""
     networks = (recipe.generator, recipe.discriminator)
-    return create_state(*networks, recipe.optimizers, key, augmentation_probability=probability)
+
+    def create(key: PRNGKeyArray) -> GanState:
+        return create_state(*networks, recipe.optimizers, key, augmentation_probability=probability)
+
+    return jax.jit(create)(key)  # operation by operation it takes longer
 
 
 def create_training(recipe: Recipe, seed=0, probability=0.0):

@@ -31,6 +31,7 @@ def _config(data_dir):
     config.schedule.batch_size.at_4 = config.schedule.batch_size.at_8 = 16
     config.schedule.fade_images, config.schedule.stable_images = 2_400, 4_800
     config.schedule.final_images = 0
+    config.watch.images = 0
     config.run.log_images = config.run.sample_images = config.run.checkpoint_images = 4_800
     config.run.checkpoints_to_keep = 10
     return config

@@ -97,19 +97,21 @@ def test_growing_is_an_identity_at_alpha_0(attention, spectral_norm, condition):
     grown = grow(state, nets.create_start(recipes[1], jax.random.key(9)))
     latents = jax.random.normal(jax.random.key(5), (8, nets.LATENTS))
     labels, images = nets.create_batch(16, num_classes=2)['label'], nets.create_batch(16)['image']
+    draw_small, judge_small = (jax.jit(network.apply) for network in small)
+    draw_large, judge_large = (jax.jit(network.apply) for network in large)
     for old, new in [
         (state.generator.variables, grown.generator.variables),
         (state.ema_variables, grown.ema_variables),
     ]:
-        expected = upsample(small[0].apply(old, latents, labels, 1.0))
-        np.testing.assert_allclose(large[0].apply(new, latents, labels, 0.0), expected, atol=5e-7)
-    expected = small[1].apply(state.discriminator.variables, downsample(images), labels, 1.0)
-    actual = large[1].apply(grown.discriminator.variables, images, labels, 0.0)
+        expected = upsample(draw_small(old, latents, labels, 1.0))
+        np.testing.assert_allclose(draw_large(new, latents, labels, 0.0), expected, atol=5e-7)
+    expected = judge_small(state.discriminator.variables, downsample(images), labels, 1.0)
+    actual = judge_large(grown.discriminator.variables, images, labels, 0.0)
     for one, other in zip(actual, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=5e-7)
     assert not np.allclose(
-        large[0].apply(grown.ema_variables, latents, labels, 1.0),
-        upsample(small[0].apply(state.ema_variables, latents, labels, 1.0)),
+        draw_large(grown.ema_variables, latents, labels, 1.0),
+        upsample(draw_small(state.ema_variables, latents, labels, 1.0)),
         atol=1e-3,
     )
 

@@ -9,8 +9,8 @@ from training import parallel
 from training.checkpoints import Checkpoints, Position
 from training.errors import UserError
 
-# Reading a damaged array fails in one of the library's threads while others still wait; what they say is lost, now or
-# during the next test.
+# Reading a damaged array fails in one of the library's threads while others still wait; what they say is lost,
+# also during the next test.
 pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 
 
