@@ -39,10 +39,10 @@ class Looker:
         self, config: ConfigDict, images: input_pipeline.ImageData, image_format: ImageFormat, sampler: Sampler
     ) -> None:
         self._sampler, self._seed = sampler, config.seed
-        self._extract = create_extractor(config.resolution)
+        self._extract, self._resolution = create_extractor(config.resolution), config.resolution
         count = min(config.watch.samples, images.num_examples)
         real, labels = read_reals(images, config.resolution, count)
-        self._real = self._features([real[start : start + _BATCH_SIZE] for start in range(0, count, _BATCH_SIZE)])
+        self._real = self._features(real)
         self._labels = labels if image_format.num_classes else np.zeros_like(labels)
         halves = self._real[::2], self._real[1::2]
         _LOGGER.info(
@@ -53,14 +53,25 @@ class Looker:
 
     def measure(self, state: GanState, phase: Phase, images_seen: int) -> dict[str, float]:
         """`distance` (Frechet, lower is better) and `coverage` (0 to 1, higher is better)."""
-        generated = self._features(self._sampler.draw(state, phase, images_seen, self._labels, self._seed))
+        drawn = list(self._sampler.draw(state, phase, images_seen, self._labels, self._seed))
+        generated = self._features(np.concatenate(drawn))
         return {
             SCORE: frechet_distance(self._real, generated),
             'coverage': coverage(self._real, generated, _NEIGHBOURS),
         }
 
-    def _features(self, batches) -> Float[np.ndarray, 'count feature']:
-        return np.concatenate([np.asarray(self._extract(batch)) for batch in batches])
+    def _features(
+        self, images: Float[np.ndarray, 'count height width channel']
+    ) -> Float[np.ndarray, 'count feature']:
+        """Always of the same shape, so that one program serves all stages."""
+        scale, count = self._resolution // images.shape[1], len(images)
+        size = min(_BATCH_SIZE, count)
+        rows = np.arange(-(-count // size) * size) % count
+        features = []
+        for start in range(0, len(rows), size):
+            batch = images[rows[start : start + size]]
+            features.append(np.asarray(self._extract(batch.repeat(scale, axis=1).repeat(scale, axis=2))))
+        return np.concatenate(features)[:count]
 
 
 def create_watch(

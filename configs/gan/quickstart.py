@@ -29,7 +29,7 @@ def get_config() -> ConfigDict:
     config.schedule.stable_images = 5_000
     config.schedule.final_images = 5_000
     config.samples.rows = 6
-    config.watch.images = 5_000
+    config.watch.images = 10_000
     config.watch.samples = 256
     config.run.sample_images = 5_000
     config.run.checkpoint_images = 5_000

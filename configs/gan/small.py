@@ -31,7 +31,7 @@ def get_config() -> ConfigDict:
     config.schedule.final_images = 20_000
     config.samples.columns = 6
     config.run.log_images = 500
-    config.watch.images = 5_000
+    config.watch.images = 10_000
     config.watch.samples = 256
     config.run.sample_images = 5_000
     config.run.checkpoint_images = 10_000
