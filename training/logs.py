@@ -7,12 +7,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import tensorboardX
 import tqdm
 from absl import logging as absl_logging
+
+from training.errors import UserError
 
 METRICS_FILE = 'metrics.jsonl'
 _FEW_POINTS = 40
@@ -75,10 +78,34 @@ def _step_of(line: str) -> float:
         return float('inf')
 
 
-def read_metrics(workdir: Path) -> list[dict[str, float | int | str]]:
-    """The lines of metrics.jsonl."""
+def read_metrics(workdir: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; none before training has begun.
+
+    A last line without its end is still being written, and left out.
+
+    Raises:
+      UserError: when a line is damaged.
+    """
     path = workdir / METRICS_FILE
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if not path.is_file():
+        return []
+    *texts, _ = path.read_text(errors='replace').split('\n')
+    lines = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = json.loads(text)
+            sound = isinstance(line['step'], int) and all(map(_is_sound, line, line.values()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            sound = False
+        if not sound:
+            raise UserError(f'{path}, line {number} is damaged; restore the file from a copy, or remove the line.')
+        lines.append(line)
+    return lines
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    """Whether a metric has a value of its kind."""
+    return isinstance(value, {'phase': str, 'images_seen': int}.get(name, int | float))
 
 
 class _AroundBars(logging.StreamHandler):

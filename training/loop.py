@@ -63,7 +63,7 @@ def run(
     periods: Periods,
     *,
     seed: int,
-    sample: Callable[[State, Phase, int], np.ndarray],
+    sample: Callable[[State, Phase, int], np.ndarray] | None,
     watch: Watch | None,
 ) -> Outcome:
     """Trains through all phases, from the newest readable checkpoint on.
@@ -76,7 +76,7 @@ def run(
       periods: see there.
       seed: of all randomness; step n uses fold_in(key(seed), n).
       sample: `sample(state, phase, images_seen)` draws what people look at, a (height, width, channels) uint8
-        picture; called on every process.
+        picture; called on every process. None draws nothing.
       watch: what to measure; None nothing.
 
     Raises:
@@ -188,7 +188,7 @@ class _Runner:
             self._write_metrics(phase)
         if self._best is not None and due(self._best.watch.every):
             self._look(self._best, phase)
-        if due(self._periods.sample):
+        if self._sample is not None and due(self._periods.sample):
             self._meter.flush()
             picture = self._clock.timed('sample', self._sample, self._state, phase, images)
             self._log.image(self._position.step, 'samples', picture)

@@ -30,6 +30,11 @@ def batch_sharded(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(None, AXIS))
 
 
+def row_sharded(mesh: Mesh) -> NamedSharding:
+    """(batch, ...) cut along the batch."""
+    return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
 def check_batch_size(mesh: Mesh, batch_size: int, name: str) -> None:
     """Raises UserError unless the batch can be cut evenly over the devices."""
     if batch_size % mesh.size:

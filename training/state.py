@@ -1,5 +1,6 @@
 """States as pytrees of arrays, and the updates every task needs."""
 
+import dataclasses
 from typing import Any
 
 import flax.struct
@@ -55,6 +56,13 @@ def update_network(
     updated = NetworkState(optax.apply_updates(network.params, updates), model_state, opt_state)
     finite = all_finite((gradients, model_state)) if model_state else all_finite(gradients)
     return select(finite, updated, network), finite
+
+
+def count_skips(state: Any, updated: Bool[Array, '']) -> Any:
+    """Counts a step in which not every update was made, in a state's `skipped` and `skipped_in_a_row`."""
+    missed = 1 - updated.astype(jnp.int32)
+    in_a_row = select(updated, jnp.zeros_like(missed), state.skipped_in_a_row + 1)
+    return dataclasses.replace(state, skipped=state.skipped + missed, skipped_in_a_row=in_a_row)
 
 
 def select(condition: Bool[Array, ''], chosen: PyTree, otherwise: PyTree) -> PyTree:

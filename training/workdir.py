@@ -27,10 +27,10 @@ def prepare_workdir(workdir: Path, config: ConfigDict, *, fixed: Sequence[str], 
     """
     path = workdir / CONFIG_FILE
     if has_begun(workdir):
-        _check_same(workdir, read_config(workdir), config, fixed)
+        _check_same(workdir, read_json(workdir, CONFIG_FILE), _as_json(config), fixed)
     if write:
         workdir.mkdir(parents=True, exist_ok=True)
-        write_json(path, json.loads(config.to_json_best_effort()))
+        write_json(path, _as_json(config))
 
 
 def has_begun(workdir: Path) -> bool:
@@ -39,12 +39,12 @@ def has_begun(workdir: Path) -> bool:
 
 
 def read_config(workdir: Path) -> ConfigDict:
-    """The config saved in a workdir, locked.
+    """The config saved in a workdir, locked, with tuples, which JSON does not know.
 
     Raises:
       UserError: when there is none.
     """
-    return ConfigDict(read_json(workdir, CONFIG_FILE)).lock()
+    return ConfigDict(_with_tuples(read_json(workdir, CONFIG_FILE))).lock()
 
 
 def read_json(workdir: Path, name: str) -> dict[str, Any]:
@@ -57,9 +57,12 @@ def read_json(workdir: Path, name: str) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f'{workdir} holds no {name}; give the --workdir of a run of this project.')
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f'{path} is damaged ({error}); restore it from a copy.') from error
+    if not isinstance(content, dict):
+        raise UserError(f'{path} is damaged (it holds no fields); restore it from a copy.')
+    return content
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -69,8 +72,23 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def _check_same(workdir: Path, old: ConfigDict, new: ConfigDict, fixed: Sequence[str]) -> None:
-    before, after = _flatten(old.to_dict()), _flatten(json.loads(new.to_json_best_effort()))
+def _as_json(config: ConfigDict) -> dict[str, Any]:
+    return json.loads(config.to_json_best_effort())
+
+
+def _with_tuples(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _with_tuples(value)
+        if isinstance(value, Mapping)
+        else tuple(value)
+        if isinstance(value, list)
+        else value
+        for name, value in tree.items()
+    }
+
+
+def _check_same(workdir: Path, old: Mapping[str, Any], new: Mapping[str, Any], fixed: Sequence[str]) -> None:
+    before, after = _flatten(old), _flatten(new)
     for name in sorted(before.keys() | after.keys()):
         held = any(name == field or name.startswith(f'{field}.') for field in fixed)
         if held and name not in before:

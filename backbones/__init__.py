@@ -1,0 +1,1 @@
+"""Networks of images that more than one task uses, and their weights."""

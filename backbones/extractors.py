@@ -1,0 +1,136 @@
+"""Networks as extractors: from images in [-1, 1] to features and calibrated class probabilities."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from backbones import setup
+from backbones.restoring import read_classifier, restore_network, variables_checksum
+from backbones.weights import import_weights
+from training import workdir as workdirs
+from training.errors import UserError
+from training.state import Variables
+
+COLOURS = 3
+
+
+class Extracted(NamedTuple):
+    """What an extractor says of images.
+
+    Attributes:
+      features: what distances are measured in.
+      probabilities: of its classes; of no class where it tells none.
+    """
+
+    features: Float[Array, 'batch feature']
+    probabilities: Float[Array, 'batch class']
+
+
+@dataclasses.dataclass(frozen=True)
+class Extractor:
+    """A network that describes images.
+
+    Attributes:
+      name: for reports.
+      checksum: SHA-256 of its weights.
+      resize: what is done to the size of images, for reports.
+      classes: names of its classes; empty where it tells none.
+      channels: of the images that it takes; empty for any.
+      temperature: by which its logits were divided.
+      is_fid: whether Frechet and kernel distances of its features are FID and KID: those of the standard
+        Inception-v3 alone.
+      variables: its weights.
+      extract: `extract(variables, images) -> Extracted`, traced; images in [-1, 1].
+    """
+
+    name: str
+    checksum: str
+    resize: str
+    classes: tuple[str, ...]
+    channels: tuple[int, ...]
+    temperature: float
+    is_fid: bool
+    variables: Variables
+    extract: Callable[[Variables, Float[Array, 'batch height width channel']], Extracted]
+
+    def check_channels(self, channels: int) -> None:
+        """Raises UserError unless it takes images of so many channels."""
+        if self.channels:
+            _check_channels(self.name, self.channels, channels)
+
+
+def _check_channels(name: str, known: tuple[int, ...], channels: int) -> None:
+    if channels not in known:
+        raise UserError(
+            f'The extractor {name} takes images of {" or ".join(map(str, known))} channels, '
+            f'but these have {channels}; use an extractor trained on such images.'
+        )
+
+
+def restore_classifier(workdir: Path) -> Extractor:
+    """The classifier that `backbones.main` trained in `workdir`, from its best checkpoint.
+
+    It computes in float32, whatever it was trained in, so that scores do not depend on the machine; images of
+    another size are resized, and grey ones become three equal channels where it was trained in colour. `extract`
+    raises UserError for images of other channels.
+
+    Raises:
+      UserError: when it is not finished, or cannot be read.
+    """
+    classifier, config = read_classifier(workdir), workdirs.read_config(workdir)
+    config.compute_dtype = 'float32'
+    variables, _ = restore_network(config, workdir, len(classifier.classes), step=classifier.step)
+    network, size = setup.create_network(config, len(classifier.classes)), config.resolution
+    name, colours = f'classifier {workdir.resolve().name}', config.channels
+    known = (1, COLOURS) if colours == COLOURS else (colours,)
+
+    def extract(variables: Variables, images: Float[Array, 'batch height width channel']) -> Extracted:
+        batch, height, width, channels = images.shape
+        _check_channels(name, known, channels)
+        if (height, width) != (size, size):
+            images = jax.image.resize(images, (batch, size, size, channels), 'linear', antialias=True)
+        images = jnp.broadcast_to(images, (batch, size, size, colours))
+        described = network.apply(variables, images, train=False)
+        return Extracted(described.pooled, jax.nn.softmax(described.logits / classifier.temperature))
+
+    return Extractor(
+        name=name,
+        checksum=variables_checksum(variables),
+        resize=f'to {size}x{size} pixels, bilinear, antialiased where it shrinks',
+        classes=classifier.classes,
+        channels=known,
+        temperature=classifier.temperature,
+        is_fid=False,
+        variables=variables,
+        extract=extract,
+    )
+
+
+def import_extractor(path: Path, kind: str) -> Extractor:
+    """A network of a standard layout with the weights of a file; see `backbones.weights`.
+
+    Raises:
+      UserError: when the file cannot be read, was altered, or holds another network.
+    """
+    imported = import_weights(path, kind)
+
+    def extract(variables: Variables, images: Float[Array, 'batch height width channel']) -> Extracted:
+        described = imported.network.apply(variables, imported.preprocess.prepare(images), train=False)
+        return Extracted(described.pooled, jax.nn.softmax(described.logits))
+
+    return Extractor(
+        name=f'{kind} {path.name}',
+        checksum=imported.checksum,
+        resize=imported.preprocess.resize,
+        classes=tuple(f'class {number}' for number in range(imported.num_classes)),
+        channels=(1, COLOURS),
+        temperature=1.0,
+        is_fid=kind == 'inception' and imported.standard,
+        variables=imported.variables,
+        extract=extract,
+    )

@@ -1,0 +1,159 @@
+"""Inception-v3 (Szegedy et al. 2016, arXiv:1512.00567), as the network of December 2015 that FID is defined with.
+
+It differs from the later one in its pools: averages do not count the padding, and the last block takes a maximum.
+Layers bear the names that the field knows them by.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from backbones.networks.layers import Features, conv, describe, norm_relu
+
+SMALLEST = 75  # pixels a side, below which nothing is left to pool
+_EPSILON = 1e-3
+_WIDE, _HIGH = (1, 7), (7, 1)
+_Layer = tuple[str, int, tuple[int, int]]  # its name in the block, features, kernel
+
+
+class InceptionV3(nn.Module):
+    """Images of 299 pixels in [-1, 1] to 2048 pooled features; other sizes from 75 pixels on pass as well.
+
+    The dropout before the last layer, which only training knows, is left out.
+
+    Attributes:
+      num_classes: logits; 1008 in the network of FID.
+      dtype: type of the computation; weights, logits and pooled features are float32.
+    """
+
+    num_classes: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, images: Float[Array, 'batch height width channel'], train: bool = False) -> Features:
+        """Describes images.
+
+        Raises:
+          ValueError: when they are smaller than 75 pixels.
+        """
+        if min(images.shape[1:3]) < SMALLEST:
+            raise ValueError(
+                f'Images of {images.shape[1:3]} pixels are too small; give {SMALLEST} a side or more.'
+            )
+        x = self._unit('Conv2d_1a_3x3', images, 32, (3, 3), train, stride=2, padded=False)
+        x = self._unit('Conv2d_2a_3x3', x, 32, (3, 3), train, padded=False)
+        stages = [self._unit('Conv2d_2b_3x3', x, 64, (3, 3), train)]
+        x = self._unit('Conv2d_3b_1x1', _max_pool(stages[-1]), 80, (1, 1), train)
+        stages.append(self._unit('Conv2d_4a_3x3', x, 192, (3, 3), train, padded=False))
+        x = _max_pool(stages[-1])
+        for name, pooled in (('Mixed_5b', 32), ('Mixed_5c', 64), ('Mixed_5d', 64)):
+            x = self._block_a(name, x, pooled, train)
+        stages.append(x)
+        x = self._block_b('Mixed_6a', x, train)
+        for name, inside in (('Mixed_6b', 128), ('Mixed_6c', 160), ('Mixed_6d', 160), ('Mixed_6e', 192)):
+            x = self._block_c(name, x, inside, train)
+        stages.append(x)
+        x = self._block_d('Mixed_7a', x, train)
+        x = self._block_e('Mixed_7b', x, _average_around, train)
+        x = self._block_e('Mixed_7c', x, _largest_around, train)
+        return describe(x, self.num_classes, [*stages, x])
+
+    def _unit(
+        self,
+        name: str,
+        x: Array,
+        features: int,
+        kernel_size: tuple[int, int],
+        train: bool,
+        *,
+        stride: int = 1,
+        padded: bool = True,
+    ) -> Array:
+        x = conv(f'{name}_conv', x, features, kernel_size, self.dtype, stride=stride, padded=padded)
+        return norm_relu(f'{name}_norm', x, train, self.dtype, _EPSILON)
+
+    def _chain(self, block: str, x: Array, train: bool, *layers: _Layer) -> Array:
+        for name, features, kernel_size in layers:
+            x = self._unit(f'{block}_{name}', x, features, kernel_size, train)
+        return x
+
+    def _block_a(self, name: str, x: Array, pooled: int, train: bool) -> Array:
+        branches = [
+            self._chain(name, x, train, ('branch1x1', 64, (1, 1))),
+            self._chain(name, x, train, ('branch5x5_1', 48, (1, 1)), ('branch5x5_2', 64, (5, 5))),
+            self._double(name, x, train),
+            self._chain(name, _average_around(x), train, ('branch_pool', pooled, (1, 1))),
+        ]
+        return jnp.concatenate(branches, axis=-1)
+
+    def _double(self, name: str, x: Array, train: bool) -> Array:
+        """The branch of two 3x3 convolutions."""
+        x = self._chain(name, x, train, ('branch3x3dbl_1', 64, (1, 1)), ('branch3x3dbl_2', 96, (3, 3)))
+        halved = name == 'Mixed_6a'
+        return self._unit(
+            f'{name}_branch3x3dbl_3', x, 96, (3, 3), train, stride=2 if halved else 1, padded=not halved
+        )
+
+    def _block_b(self, name: str, x: Array, train: bool) -> Array:
+        branches = [
+            self._unit(f'{name}_branch3x3', x, 384, (3, 3), train, stride=2, padded=False),
+            self._double(name, x, train),
+            _max_pool(x),
+        ]
+        return jnp.concatenate(branches, axis=-1)
+
+    def _block_c(self, name: str, x: Array, inside: int, train: bool) -> Array:
+        single = (('branch7x7_1', inside, (1, 1)), ('branch7x7_2', inside, _WIDE), ('branch7x7_3', 192, _HIGH))
+        double = (
+            ('branch7x7dbl_1', inside, (1, 1)),
+            ('branch7x7dbl_2', inside, _HIGH),
+            ('branch7x7dbl_3', inside, _WIDE),
+            ('branch7x7dbl_4', inside, _HIGH),
+            ('branch7x7dbl_5', 192, _WIDE),
+        )
+        branches = [
+            self._chain(name, x, train, ('branch1x1', 192, (1, 1))),
+            self._chain(name, x, train, *single),
+            self._chain(name, x, train, *double),
+            self._chain(name, _average_around(x), train, ('branch_pool', 192, (1, 1))),
+        ]
+        return jnp.concatenate(branches, axis=-1)
+
+    def _block_d(self, name: str, x: Array, train: bool) -> Array:
+        single = self._chain(name, x, train, ('branch3x3_1', 192, (1, 1)))
+        layers = (('branch7x7x3_1', 192, (1, 1)), ('branch7x7x3_2', 192, _WIDE), ('branch7x7x3_3', 192, _HIGH))
+        double = self._chain(name, x, train, *layers)
+        branches = [
+            self._unit(f'{name}_branch3x3_2', single, 320, (3, 3), train, stride=2, padded=False),
+            self._unit(f'{name}_branch7x7x3_4', double, 192, (3, 3), train, stride=2, padded=False),
+            _max_pool(x),
+        ]
+        return jnp.concatenate(branches, axis=-1)
+
+    def _block_e(self, name: str, x: Array, pool: Callable[[Array], Array], train: bool) -> Array:
+        single = self._chain(name, x, train, ('branch3x3_1', 384, (1, 1)))
+        double = self._chain(name, x, train, ('branch3x3dbl_1', 448, (1, 1)), ('branch3x3dbl_2', 384, (3, 3)))
+        branches = [
+            self._chain(name, x, train, ('branch1x1', 320, (1, 1))),
+            self._chain(name, single, train, ('branch3x3_2a', 384, (1, 3))),
+            self._chain(name, single, train, ('branch3x3_2b', 384, (3, 1))),
+            self._chain(name, double, train, ('branch3x3dbl_3a', 384, (1, 3))),
+            self._chain(name, double, train, ('branch3x3dbl_3b', 384, (3, 1))),
+            self._chain(name, pool(x), train, ('branch_pool', 192, (1, 1))),
+        ]
+        return jnp.concatenate(branches, axis=-1)
+
+
+def _max_pool(x: Array) -> Array:
+    return nn.max_pool(x, (3, 3), (2, 2))
+
+
+def _average_around(x: Array) -> Array:
+    return nn.avg_pool(x, (3, 3), (1, 1), 'SAME', count_include_pad=False)
+
+
+def _largest_around(x: Array) -> Array:
+    return nn.max_pool(x, (3, 3), (1, 1), 'SAME')

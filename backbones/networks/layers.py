@@ -1,0 +1,83 @@
+"""What the image networks are made of, with the padding and the constants of PyTorch, so that its weights fit.
+
+The functions make a layer of the module that calls them, under the name given.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+_MOMENTUM = 0.9  # of the running statistics; PyTorch calls it 0.1
+
+
+class Features(NamedTuple):
+    """What a network says of a batch of images.
+
+    Attributes:
+      logits: one for each class, in float32.
+      pooled: the last feature map averaged over its pixels, in float32: what distances are measured in.
+      stages: the last feature map of each resolution, the highest first: what a U-Net's decoder needs.
+    """
+
+    logits: Float[Array, 'batch class']
+    pooled: Float[Array, 'batch feature']
+    stages: tuple[Float[Array, 'batch _ _ _'], ...]
+
+
+def conv(
+    name: str,
+    x: Float[Array, 'batch height width _'],
+    features: int,
+    kernel_size: tuple[int, int],
+    dtype: DTypeLike,
+    *,
+    stride: int = 1,
+    padded: bool = True,
+) -> Float[Array, 'batch _ _ feature']:
+    """A convolution without bias, odd in size, padded with zeros by half of it or not at all."""
+    edges = [(size // 2, size // 2) if padded else (0, 0) for size in kernel_size]
+    if kernel_size == (1, 1):
+        x, stride = x[:, ::stride, ::stride], 1  # the same numbers, and a gradient that CPUs are quick at
+    draw = nn.initializers.he_normal()
+    layer = nn.Conv(features, kernel_size, stride, edges, use_bias=False, dtype=dtype, kernel_init=draw, name=name)
+    return layer(x)
+
+
+def norm(
+    name: str, x: Float[Array, 'batch height width channel'], train: bool, dtype: DTypeLike, epsilon: float = 1e-5
+) -> Float[Array, 'batch height width channel']:
+    """Batch normalization; statistics are taken in float32, in training those of the batch."""
+    return nn.BatchNorm(not train, momentum=_MOMENTUM, epsilon=epsilon, dtype=dtype, name=name)(x)
+
+
+def norm_relu(
+    name: str, x: Float[Array, 'batch height width channel'], train: bool, dtype: DTypeLike, epsilon: float = 1e-5
+) -> Float[Array, 'batch height width channel']:
+    """Batch normalization and a rectifier."""
+    return jax.nn.relu(norm(name, x, train, dtype, epsilon))
+
+
+def stem(
+    images: Float[Array, 'batch height width channel'], width: int, small: bool, dtype: DTypeLike
+) -> Float[Array, 'batch _ _ feature']:
+    """The first convolution: 3x3 at full resolution for small images, or 7x7 at half of it."""
+    kernel_size, stride = ((3, 3), 1) if small else ((7, 7), 2)
+    return conv('stem_conv', images, width, kernel_size, dtype, stride=stride)
+
+
+def max_pool(x: Float[Array, 'batch height width channel']) -> Float[Array, 'batch _ _ channel']:
+    """The largest of 3x3 pixels around every second one."""
+    return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+
+
+def describe(
+    x: Float[Array, 'batch _ _ feature'], num_classes: int, stages: Sequence[Float[Array, 'batch _ _ _']]
+) -> Features:
+    """Averages the last map over its pixels, and asks the last layer for logits, both in float32."""
+    pooled = x.astype(jnp.float32).mean(axis=(1, 2))
+    return Features(nn.Dense(num_classes, name='head')(pooled), pooled, tuple(stages))

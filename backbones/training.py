@@ -1,0 +1,200 @@
+"""Training a classifier: one phase of the loop, the best by validation, a last look at the test split."""
+
+import contextlib
+import functools
+import logging
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+from clu import parameter_overview
+from jax.sharding import Mesh
+from jaxtyping import Array, PRNGKeyArray
+from ml_collections import ConfigDict
+
+import input_pipeline
+from backbones import setup
+from backbones.assessment import Described, assess, describe_score
+from backbones.calibration import fit_temperature, log_loss
+from backbones.figures import draw_assessment
+from backbones.images import batch_shapes, facts_of, open_feed
+from backbones.restoring import CLASSIFIER_FILE, Classifier, restore_network, write_classifier
+from backbones.splits import Splits, count_labels, open_splits
+from backbones.step import ClassifierState, make_describe, make_train_step
+from training import compute, launch, logs, loop, parallel
+from training import workdir as workdirs
+from training.best import Watch
+from training.checkpoints import Checkpoints
+from training.mapping import create_mapper
+from training.phases import Phase
+from training.state import Variables
+
+_LOGGER = logging.getLogger(__name__)
+# Fields that decide the architecture, the data and the position in them; a run cannot go on with others.
+FIXED_FIELDS = (
+    'architecture', 'channels', 'data.classes', 'data.fit', 'data.modalities', 'data.window', 'data.window_range',
+    'network', 'optimizer', 'resolution', 'schedule', 'seed', 'target',
+)  # fmt: skip
+_CURVES = {
+    'loss': ('loss', 'log_loss'),
+    'accuracy': ('accuracy', 'validation_accuracy'),
+    'gradient norm': ('gradient_norm',),
+    'images a second': ('images_per_second',),
+}
+
+
+def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
+    """Trains as configured, from where `workdir` stopped; then calibrates and assesses the best checkpoint.
+
+    Raises:
+      UserError, DataError: for a config or data that cannot be used.
+    """
+    setup.check_config(config)
+    mesh, first = parallel.create_mesh(), parallel.is_first_process()
+    parallel.check_batch_size(mesh, config.schedule.batch_size, 'config.schedule.batch_size')
+    splits = open_splits(config)
+    facts = facts_of(splits.train)
+    facts.check_same(workdir)
+    steps, _ = setup.steps_in(config, splits.train.num_examples)
+    workdirs.prepare_workdir(workdir, config, fixed=FIXED_FIELDS, write=first)
+    if first:
+        facts.write(workdir)
+        logs.log_to_file(workdir)
+    _log_start(config, splits.train, mesh, steps)
+    outcome = _train(config, workdir, splits, mesh)
+    if not outcome.stopped_by:
+        _finish(config, workdir, splits, mesh)
+    elif first:
+        print(f'Stopped by {outcome.stopped_by}; all is saved in {workdir}.')
+        print('Next: the same command goes on from here.')
+
+
+def _train(config: ConfigDict, workdir: Path, splits: Splits, mesh: Mesh) -> loop.Outcome:
+    steps, epoch = setup.steps_in(config, splits.train.num_examples)
+    watch = Watch(
+        every=config.watch.epochs * epoch * config.schedule.batch_size,
+        measure=_make_measure(config, workdir, splits.validation, mesh),
+        score='log_loss',
+        on_collapse='go_on',
+        collapse_ratio=math.inf,
+    )
+    phase = _create_phase(config, splits.train, mesh, steps)
+    with contextlib.closing(Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)) as checkpoints:
+        return loop.run(
+            [phase], workdir, checkpoints, mesh, _periods(config), seed=config.seed, sample=None, watch=watch
+        )
+
+
+def _create_phase(config: ConfigDict, images: input_pipeline.ImageData, mesh: Mesh, steps: int) -> Phase:
+    network = setup.create_network(config, len(images.classes))
+    optimizer = setup.create_optimizer(config, steps)
+    batch_size = config.schedule.batch_size
+
+    def enter(previous: ClassifierState | None, key: PRNGKeyArray) -> ClassifierState:
+        return setup.create_state_of(config, len(images.classes), steps, key)
+
+    return Phase(
+        name='classifier',
+        start=0,
+        end=steps * batch_size,
+        batch_size=batch_size,
+        enter=enter,
+        adopt=lambda previous, entered: entered,
+        cycle=(
+            make_train_step(
+                network, optimizer, setup.create_augmentation(config), config.optimizer.label_smoothing
+            ),
+        ),
+        controls=lambda images_seen: {'images_seen': images_seen},
+        open_feed=functools.partial(
+            open_feed, images, config.resolution, batch_size, mesh, config.data.device_memory_gib
+        ),
+        batch=batch_shapes(config.resolution, batch_size, config.channels),
+    )
+
+
+def _periods(config: ConfigDict) -> loop.Periods:
+    return loop.Periods(
+        log=config.run.log_images,
+        sample=config.run.checkpoint_images,
+        checkpoint=config.run.checkpoint_images,
+        steps_per_call=compute.steps_per_call(config.run.steps_per_call, 1),
+        max_skipped_in_a_row=config.run.max_skipped_in_a_row,
+    )
+
+
+def _make_describe_split(config: ConfigDict, num_classes: int, mesh: Mesh):
+    """Returns `describe(variables, images)`: what the network says of a whole split, in batches as in training."""
+    describe_batch, batch_size = (
+        make_describe(setup.create_network(config, num_classes)),
+        config.schedule.batch_size,
+    )
+
+    def logits_of(variables: Variables, images: Array) -> Array:
+        return describe_batch(variables, images).logits
+
+    mapped = create_mapper(logits_of, mesh, batch_size)
+
+    def describe(variables: Variables, images: input_pipeline.ImageData) -> Described:
+        with contextlib.closing(images.in_order(config.resolution, batch_size)) as batches:
+            rows = [(mapped(variables, batch['image']), batch['label'], batch['patient']) for batch in batches]
+        return Described(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+
+    return describe
+
+
+def _make_measure(config: ConfigDict, workdir: Path, validation: input_pipeline.ImageData, mesh: Mesh):
+    """Returns what the watch measures: log loss in nats and accuracy on the validation split."""
+    describe = _make_describe_split(config, len(validation.classes), mesh)
+
+    def measure(state: ClassifierState, phase: Phase, images_seen: int) -> dict[str, float]:
+        if parallel.is_first_process():
+            logs.draw_curves(workdir, _CURVES, {})
+        described = describe(state.network.variables, validation)
+        right = described.logits.argmax(axis=1) == described.labels
+        return {
+            'log_loss': log_loss(described.logits, described.labels, 1.0),
+            'validation_accuracy': float(right.mean()),
+        }
+
+    return measure
+
+
+def _finish(config: ConfigDict, workdir: Path, splits: Splits, mesh: Mesh) -> None:
+    """Calibrates on the validation split, assesses on the test split, and says so."""
+    classes = tuple(splits.train.classes)
+    variables, position = restore_network(config, workdir, len(classes), step=None)
+    describe = _make_describe_split(config, len(classes), mesh)
+    described = describe(variables, splits.validation)
+    temperature = fit_temperature(described.logits, described.labels)
+    test = describe(variables, splits.test)
+    scores = assess(test, temperature, classes)
+    if not parallel.is_first_process():
+        return
+    draw_assessment(test, temperature, classes, workdir / 'assessment.png')
+    logs.draw_curves(workdir, _CURVES, {})
+    write_classifier(workdir, Classifier(classes, config.target, temperature, position.step), scores)
+    for name in ('accuracy', 'log_loss', 'calibration_error'):
+        print(f'Test {name.replace("_", " ")}: {describe_score(scores[name])}')
+    print(f'{scores["images"]} images of {scores["patients"]} patients, temperature {temperature:.3f}.')
+    print(
+        f'Pictures: {workdir / "assessment.png"}   {workdir / "curves.png"}   numbers: {workdir / CLASSIFIER_FILE}'
+    )
+    print(f'Next: {launch.python()} -m gan.evaluate --workdir=RUN --extractor={workdir}')
+
+
+def _log_start(config: ConfigDict, images: input_pipeline.ImageData, mesh: Mesh, steps: int) -> None:
+    _LOGGER.info('%s', logs.describe_run(mesh.size))
+    _LOGGER.info('Config:\n%s', config)
+    create = functools.partial(setup.create_state_of, config, len(images.classes), steps)
+    state = jax.eval_shape(create, jax.random.key(0))
+    table = parameter_overview.get_parameter_overview(state.network.params, include_stats=False)
+    _LOGGER.info('Network:\n%s', table)
+    _LOGGER.info(
+        'Data: %s, %d images of %d patients, told apart: %s.',
+        images.name,
+        images.num_examples,
+        images.num_patients,
+        ', '.join(f'{name} ({count})' for name, count in zip(images.classes, count_labels(images), strict=True)),
+    )
