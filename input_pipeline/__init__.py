@@ -3,21 +3,30 @@
 The only package that imports tensorflow_datasets and grain. Imports nothing else of this project.
 """
 
+from input_pipeline.atomic import complete_folder
+from input_pipeline.builder import Target
 from input_pipeline.catalogue import default_data_dir, ensure_prepared
 from input_pipeline.dataset import ImageData
 from input_pipeline.errors import DataError
+from input_pipeline.generated import Generated, write_generated
 from input_pipeline.opening import open_dataset
 from input_pipeline.phantom import PhantomOptions
 from input_pipeline.preprocessing import Preprocessing
+from input_pipeline.provenance import Provenance, find_provenance
 from input_pipeline.values import from_unit, join_masks, split_masks, to_physical, to_unit, unpack
 
 __all__ = [
     'DataError',
+    'Generated',
     'ImageData',
     'PhantomOptions',
     'Preprocessing',
+    'Provenance',
+    'Target',
+    'complete_folder',
     'default_data_dir',
     'ensure_prepared',
+    'find_provenance',
     'from_unit',
     'join_masks',
     'open_dataset',
@@ -25,4 +34,5 @@ __all__ = [
     'to_physical',
     'to_unit',
     'unpack',
+    'write_generated',
 ]

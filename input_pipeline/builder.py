@@ -81,12 +81,14 @@ class WriteOptions:
       channels: channels of every stored image, None for the most frequent count.
       percentiles: lower and upper, 0 to 100, of the window of the whole training split.
       recorded: what the user asked for, kept in the summary.
+      licence: under which the images may be used, as text; '' where it is not stated.
     """
 
     fractions: SplitFractions
     channels: int | None
     percentiles: tuple[float, float]
     recorded: Mapping[str, Any]
+    licence: str
 
 
 class _Writer:
@@ -202,8 +204,8 @@ def _write_files(
                 refusals.add(item.key, str(error))
         writer.close()
     _check_result(summarizer, refusals)
-    unknown_patients = all(item.patient == item.key and item.split is None for item in items)
-    summary = summarizer.finish(writer.has_masks, unknown_patients, refusals.reasons, options.recorded)
+    summary = summarizer.finish(writer.has_masks, refusals.reasons, options.recorded)
+    summary['licence'] = options.licence
     summary['files'] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
     return summary

@@ -112,7 +112,7 @@ def ensure_prepared(name: str, data_dir: Path | str | None, phantom: PhantomOpti
         return
     target = Target(name, root, overwrite=False)
     if dataset_folder(name, root) is None:
-        options = WriteOptions(DEFAULT_FRACTIONS, None, DEFAULT_PERCENTILES, {'source': 'phantom'})
+        options = WriteOptions(DEFAULT_FRACTIONS, None, DEFAULT_PERCENTILES, {'source': 'phantom'}, licence='')
         try:
             prepare_phantom(target, phantom, options)
         except DataError:

@@ -4,13 +4,13 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grain
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 
 from input_pipeline.decode import Decoder, halve
 from input_pipeline.errors import DataError
@@ -30,8 +30,11 @@ class ImageData:
     Attributes:
       name: of the data set.
       num_examples: images after filtering.
+      patients: the number of each image's patient, in stored order; images of unknown patients have one each.
       num_patients: patients they come from.
+      patients_known: whether the source of the data told patients; else each image counts as one.
       classes: class names by label; empty where the set has none.
+      labels: of each image, in stored order, -1 without one; None where only reading all images would tell.
       channels: of the images, without mask channels.
       dtype: uint8 or uint16, the type of decoded images.
       fingerprint: SHA-256 of all keys and pixels; for sets of the catalogue, of name and version.
@@ -44,18 +47,21 @@ class ImageData:
         name: str,
         decoder: Decoder,
         indices: Int64[np.ndarray, ' examples'],
-        num_patients: int,
+        patients: Int64[np.ndarray, ' examples'],
         classes: tuple[str, ...],
         intensity: tuple[float, float] | None,
         *,
         flips: tuple[bool, bool],
         seed: int,
         memory_budget_bytes: int,
+        labels: Int32[np.ndarray, ' examples'] | None,
     ) -> None:
         preprocessing, split = decoder.preprocessing, decoder.split
         self.name = name
         self.num_examples = len(indices)
-        self.num_patients = num_patients
+        self.patients = patients
+        self.num_patients = len(np.unique(patients))
+        self.patients_known = split.patients_known
         self.classes = classes
         self.channels = preprocessing.channels
         self.dtype = output_dtype(split.stored_dtype, preprocessing.window)
@@ -67,6 +73,7 @@ class ImageData:
         self._flips = flips
         self._seed = seed
         self._budget = memory_budget_bytes
+        self.labels = labels
         self._levels: dict[int, dict[str, np.ndarray]] = {}
         self._lock = threading.Lock()
 
@@ -141,6 +148,30 @@ class ImageData:
             return self._stream(resolution, start, batch_size, rows)
         return self._gather(arrays, start, batch_size, rows)
 
+    def in_order(self, resolution: int, batch_size: int) -> Generator[dict[str, np.ndarray], None, None]:
+        """All examples once, in stored order and never flipped, read a few batches ahead.
+
+        Args:
+          resolution: the full one, or that halved some times.
+          batch_size: rows of a batch; the last may have fewer.
+
+        Returns:
+          As `batches`, and `patient` (rows,), see the attribute. Close it to end its threads.
+
+        Raises:
+          DataError: see `decoded`.
+        """
+        self._check_resolution(resolution)
+        unflipped = {'flip_horizontal': np.bool_(False), 'flip_vertical': np.bool_(False)}
+
+        def load(index: int) -> dict[str, Any]:
+            return self._load(index, resolution) | unflipped | {'patient': self.patients[index]}
+
+        def finish(rows: dict[str, Any]) -> dict[str, np.ndarray]:
+            return unpack(rows) | {'patient': rows['patient']}
+
+        return _read(grain.MapDataset.range(self.num_examples).map(load), batch_size, finish)
+
     def _gather(
         self, arrays: Mapping[str, np.ndarray], start: int, batch_size: int, rows: int
     ) -> Generator[dict[str, np.ndarray], None, None]:
@@ -158,13 +189,11 @@ class ImageData:
             index = int(selection.pop('index')[0])
             return self._load(index, resolution) | {name: flip[0] for name, flip in selection.items()}
 
-        read = grain.ReadOptions(num_threads=2 * available_cores(), prefetch_buffer_size=2 * rows)
-        rows_in_order = grain.MapDataset.range(2**62).map(load)
-        with contextlib.closing(iter(rows_in_order.to_iter_dataset(read).batch(rows).map(unpack))) as batches:
-            yield from batches
+        return _read(grain.MapDataset.range(2**62).map(load), rows, unpack)
 
     def _load(self, index: int, resolution: int) -> dict[str, np.ndarray]:
-        return self._decoder(int(self._indices[index]), resolution)
+        loaded = self._decoder(int(self._indices[index]), resolution)
+        return loaded if self.labels is None else loaded | {'label': self.labels[index]}
 
     def _check_resolution(self, resolution: int) -> None:
         full = level = self._decoder.preprocessing.resolution
@@ -213,3 +242,12 @@ class ImageData:
                 raise
         _LOGGER.info('%s: decoded in %.1f s.', self.name, time.monotonic() - begin)
         return arrays
+
+
+def _read(
+    rows: grain.MapDataset, batch_size: int, finish: Callable[[dict[str, Any]], dict[str, np.ndarray]]
+) -> Generator[dict[str, np.ndarray], None, None]:
+    """Loads rows in threads, two batches ahead."""
+    read = grain.ReadOptions(num_threads=2 * available_cores(), prefetch_buffer_size=2 * batch_size)
+    with contextlib.closing(iter(rows.to_iter_dataset(read).batch(batch_size).map(finish))) as batches:
+        yield from batches

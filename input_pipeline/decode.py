@@ -64,6 +64,11 @@ class Split:
         return tuple(self.features['label'].names) if 'label' in self.features else ()
 
     @property
+    def patients_known(self) -> bool:
+        """Whether the source of the data told patients; nothing of a set that `prepare` did not write tells it."""
+        return not self.summary.get('unknown_patients', True)
+
+    @property
     def dataset_window(self) -> tuple[float, float] | None:
         """Percentiles of the training split, ascending, in physical units; None where they are not known."""
         window = self.summary.get('window')

@@ -73,6 +73,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f'--source={options.source} takes no --path')
         if options.exemplars is not None:
             parser.error(f'--source={options.source} takes no --exemplars')
+        if options.licence and options.source == 'catalogue':
+            parser.error('--source=catalogue takes no --licence; the catalogue tells it')
     elif options.path is None:
         parser.error(f'--source={options.source} needs --path')
     if options.kind and options.exemplars is None:
@@ -93,6 +95,7 @@ def _add_general(parser: argparse.ArgumentParser) -> None:
         default='fail',
         help='fail: stop at the first unusable file; skip: leave such files out and list them',
     )
+    add('--licence', default='', help='of the images, like CC-BY-4.0; kept for the cards of models')
     share = 'share of patients whose split nothing names, for '
     add('--validation_fraction', type=float, default=0.1, help=share + 'validation')
     add('--test_fraction', type=float, default=0.1, help=share + 'test')

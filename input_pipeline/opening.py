@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int32, Int64
 
 from input_pipeline.catalogue import default_data_dir, nearest, require_dataset
 from input_pipeline.dataset import ImageData
@@ -62,8 +63,8 @@ def _check_known(kind: str, wanted: Sequence[str], known: Sequence[str], name: s
 
 def _filter(
     split: Split, split_name: str, modalities: Sequence[str], classes: Sequence[str]
-) -> tuple[Int64[np.ndarray, ' examples'], int]:
-    """Indices of the records that are wanted, and how many patients they have."""
+) -> tuple[Int64[np.ndarray, ' examples'], RecordTable]:
+    """Indices of the records that are wanted, and what is known of these."""
     if split.summary:
         with reading(split.folder):
             table = read_records(split.folder, split_name)
@@ -81,7 +82,26 @@ def _filter(
         raise DataError(
             f'{split.folder.parent.name}: no image of split {split_name!r} has the wanted modality and class.'
         )
-    return np.array(kept), len({table.patients[index] for index in kept})
+    columns = (table.patients, table.labels, table.modalities)
+    return np.array(kept), RecordTable(*(tuple(column[index] for index in kept) for column in columns))
+
+
+def _label_modalities(
+    split: Split, modalities: Sequence[str], wanted: Sequence[str]
+) -> tuple[Int32[np.ndarray, ' examples'], tuple[str, ...]]:
+    """The number of each modality, and the names of all."""
+    names = tuple(wanted) or tuple(sorted(split.summary.get('modalities', ())))
+    if not names:
+        raise DataError(
+            f'{split.folder.parent.name} was not written by input_pipeline.prepare: no modality is known.'
+        )
+    return np.array([names.index(modality) for modality in modalities], np.int32), names
+
+
+def _label_classes(labels: Sequence[str], kept: Sequence[str]) -> Int32[np.ndarray, ' examples']:
+    """The number of each class among those kept, -1 for images without one; 0 where there is no class at all."""
+    numbers = {label: number for number, label in enumerate(kept)}
+    return np.array([numbers.get(label, -1) if kept else 0 for label in labels], np.int32)
 
 
 def _scan_labels(split: Split, with_labels: bool) -> RecordTable:
@@ -90,8 +110,8 @@ def _scan_labels(split: Split, with_labels: bool) -> RecordTable:
     labels = [''] * count
     if with_labels:
         with reading(split.folder):
-            names = [split.features.deserialize_example_np(record)['label'] for record in split.records]
-        labels = [split.classes[label] for label in names]
+            numbers = [split.features.deserialize_example_np(record)['label'] for record in split.records]
+        labels = [split.classes[number] if number >= 0 else '' for number in numbers]
     return RecordTable(tuple(map(str, range(count))), tuple(labels), ('unknown',) * count)
 
 
@@ -107,6 +127,7 @@ def open_dataset(
     memory_budget_bytes: int,
     modalities: tuple[str, ...],
     classes: tuple[str, ...],
+    target: Literal['class', 'modality'],
 ) -> ImageData:
     """Opens one split of a prepared data set.
 
@@ -121,6 +142,7 @@ def open_dataset(
       memory_budget_bytes: what decoded images may take; 0 always streams from disk.
       modalities: those to keep, empty for all.
       classes: those to keep, in the order of their labels; empty for all.
+      target: what the labels tell: the class, or the number of the modality among all in alphabetical order.
 
     Raises:
       DataError: when the set is missing or damaged, or is not what the arguments expect.
@@ -132,19 +154,23 @@ def open_dataset(
         preprocessing = dataclasses.replace(preprocessing, window=window)
     _check_fits(opened, preprocessing)
     _check_known('class', classes, opened.classes, name)
-    indices, patients = _filter(opened, split, modalities, classes)
-    kept = classes or opened.classes
-    labels = {opened.classes.index(label): new for new, label in enumerate(kept)}
+    indices, records = _filter(opened, split, modalities, classes)
+    kept = tuple(classes or opened.classes)
+    new_labels = {opened.classes.index(label): new for new, label in enumerate(kept)}
     # Unlabelled records keep -1; without any classes all are of class 0.
-    decoder = Decoder(opened, preprocessing, labels | {-1: -1 if kept else 0})
+    decoder = Decoder(opened, preprocessing, new_labels | {-1: -1 if kept else 0})
+    labels = _label_classes(records.labels, kept) if opened.summary or classes else None
+    if target == 'modality':
+        labels, kept = _label_modalities(opened, records.modalities, modalities)
     return ImageData(
         name,
         decoder,
         indices,
-        patients,
-        tuple(kept),
+        np.unique(records.patients, return_inverse=True)[1].astype(np.int64),
+        kept,
         _intensity(opened, preprocessing),
         flips=(flip_horizontal, flip_vertical),
         seed=seed,
         memory_budget_bytes=memory_budget_bytes,
+        labels=labels,
     )

@@ -64,6 +64,7 @@ def _prepare(options: argparse.Namespace) -> None:
         options.channels,
         options.percentiles,
         _recorded(options),
+        options.licence,
     )
     if options.source == 'phantom':
         fields = ('count', 'size', 'modalities', 'seed', 'images_per_patient')
@@ -95,7 +96,8 @@ def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOpti
 
 def _recorded(options: argparse.Namespace) -> dict[str, Any]:
     """Flags kept in the summary, so that a set can be prepared again; where files lay stays private."""
-    values = {name: value for name, value in vars(options).items() if name not in ('data_dir', 'overwrite')}
+    apart = ('data_dir', 'overwrite', 'licence')
+    values = {name: value for name, value in vars(options).items() if name not in apart}
     return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
 
 

@@ -33,12 +33,14 @@ def describe(summary: Mapping[str, Any], folder: Path) -> str:
         f'{window[0]:g} and {window[1]:g}'
     )
     lines.append('modalities  ' + ', '.join(f'{name} {count}' for name, count in summary['modalities'].items()))
+    lines.append(f'licence     {summary["licence"] or "not stated"}')
     if summary['mask_ids'] is not None:
         lines.append('mask ids    ' + ', '.join(map(str, summary['mask_ids'])) + ' (0 is the background)')
     if summary['unknown_patients']:
         lines.append(
-            'note        no patients are known, so each file counts as one: near-duplicates may be in two\n'
-            '            splits; --patient_pattern or an index.csv with a patient or split column helps.'
+            'note        no patients are known, so each image counts as one: near-duplicates may be in two\n'
+            '            splits, unless split folders or a split column keep them apart; --patient_pattern or an\n'
+            '            index.csv with a patient column helps.'
         )
     return '\n'.join(lines + _refusals(summary['refused']))
 

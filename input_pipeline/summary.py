@@ -65,6 +65,7 @@ class Summarizer:
         self._falls: set[bool] = set()
         self._by_split: dict[str, collections.Counter[str]] = {}
         self._patients: dict[str, set[str]] = {}
+        self._unknown_patients = True
         self._mask_ids: set[int] = set()
         self._extremes = (float('inf'), float('-inf'))
         self._window = Percentiles()
@@ -91,6 +92,7 @@ class Summarizer:
         self._counts['size'][f'{encoded.height}x{encoded.width}'] += 1
         self._by_split.setdefault(split, collections.Counter())[record.label or UNLABELLED] += 1
         self._patients.setdefault(split, set()).add(record.patient)
+        self._unknown_patients &= record.patient == record.key
         self._mask_ids.update(encoded.mask_ids or ())
         self._extremes = (
             min(self._extremes[0], encoded.extremes[0]),
@@ -116,15 +118,16 @@ class Summarizer:
     def finish(
         self,
         has_masks: bool,
-        unknown_patients: bool,
         refused: Mapping[str, str],
         options: Mapping[str, Any],
     ) -> dict[str, Any]:
         """The summary, ready for JSON.
 
+        `unknown_patients` tells that the source gave no patient, whatever decided the splits: each record counts
+        as one.
+
         Args:
           has_masks: whether records have masks.
-          unknown_patients: whether the splits were hashed without knowing any patient.
           refused: see `Refusals.reasons`.
           options: what the user asked for, kept to be read again.
         """
@@ -143,7 +146,7 @@ class Summarizer:
             'percentiles': list(self._ranks),
             'window': self._window.at(self._ranks),
             'mask_ids': sorted(self._mask_ids) if has_masks else None,
-            'unknown_patients': unknown_patients,
+            'unknown_patients': self._unknown_patients,
             'refused': dict(refused),
             'options': dict(options),
             'fingerprint': self._fingerprint.hexdigest(),

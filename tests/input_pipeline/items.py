@@ -10,7 +10,9 @@ from input_pipeline.errors import Refusals
 from input_pipeline.records import Item, Record
 from input_pipeline.splits import SplitFractions
 
-OPTIONS = WriteOptions(SplitFractions(validation=0.2, test=0.2), None, (0.5, 99.5), {'source': 'test'})
+OPTIONS = WriteOptions(
+    SplitFractions(validation=0.2, test=0.2), None, (0.5, 99.5), {'source': 'test'}, licence='CC0'
+)
 
 
 def make_item(
@@ -24,6 +26,7 @@ def make_item(
     modality: str = 'CT',
     intensity: tuple[float, float] = (-1024.0, 3071.0),
     window: tuple[float, float] = (-100.0, 900.0),
+    spacing: tuple[float, float, float] = (0.5, 0.5, 2.0),
 ) -> Item:
     """A volume of the given slices; a single slice keeps the item's key."""
     keys = [key] if len(images) == 1 else [f'{key}/{number:03d}' for number in range(len(images))]
@@ -39,7 +42,7 @@ def make_item(
                 mask=None if masks is None else masks[number],
                 intensity=intensity,
                 window=window,
-                spacing=(0.5, 0.5, 2.0),
+                spacing=spacing,
                 source=f'{key}.png',
             )
 

@@ -48,6 +48,7 @@ def _open(data_dir, name='small', **changes):
         'memory_budget_bytes': UNLIMITED,
         'modalities': (),
         'classes': (),
+        'target': 'class',
     }
     preprocessing = Preprocessing(**fields | {key: changes[key] for key in changes if key in fields})
     options |= {key: changes[key] for key in changes if key in options}
@@ -111,6 +112,21 @@ def test_batches_are_the_selected_rows_of_the_decoded_arrays(data_dir):
         assert batch['label'][row] == arrays['label'][index]
 
 
+def test_all_examples_in_order(data_dir):
+    data = _open(data_dir, flip_horizontal=True)
+    rows = list(data.in_order(8, batch_size=10))
+    assert [len(row['label']) for row in rows] == [10, 10, 5]
+    arrays = data.decoded(8)
+    unflipped = {'flip_horizontal': np.zeros(25, bool), 'flip_vertical': np.zeros(25, bool)}
+    expected = input_pipeline.unpack(arrays | unflipped)
+    for name in ('image', 'label'):
+        np.testing.assert_array_equal(np.concatenate([row[name] for row in rows]), expected[name])
+    patients = np.concatenate([row['patient'] for row in rows])
+    np.testing.assert_array_equal(patients, data.patients)
+    assert len(set(patients)) == data.num_patients == 13
+    assert data.patients_known
+
+
 def test_decoded_arrays_are_the_stored_pixels(data_dir):
     arrays = _open(data_dir, fit='crop', resolution=8).decoded(8)
     records = [next(item.load()) for item in _items()]
@@ -159,6 +175,15 @@ def test_filters_and_attributes(data_dir):
     np.testing.assert_array_equal(some.decoded(4)['label'], [1 if number % 3 == 0 else 0 for number in kept])
     assert some.num_patients == len({number // 2 for number in kept})
     assert _open(data_dir, window='volume').intensity is None
+
+
+def test_labels_can_tell_the_modality(data_dir):
+    data = _open(data_dir, target='modality')
+    assert data.classes == ('CT', 'MR')
+    np.testing.assert_array_equal(data.decoded(4)['label'], [number % 2 for number in range(25)])
+    some = _open(data_dir, target='modality', modalities=('MR',))
+    assert some.classes == ('MR',)
+    assert set(some.decoded(4)['label']) == {0}
 
 
 @pytest.mark.parametrize(
@@ -243,6 +268,7 @@ def test_catalogue_sets_are_read_through_the_same_interface(tmp_path):
 
     data = _open(tmp_path, 'digits', resolution=8, mask_classes=0)
     assert (data.num_patients, data.classes, data.intensity) == (10, ('zero', 'one'), (0, 255))
+    assert not data.patients_known
     np.testing.assert_array_equal(data.decoded(8)['image'], np.stack(images))
     ones = _open(tmp_path, 'digits', resolution=8, mask_classes=0, classes=('one',), channels=3)
     np.testing.assert_array_equal(ones.decoded(8)['image'], np.repeat(np.stack(images[1::2]), 3, axis=-1))
@@ -273,7 +299,7 @@ ip.ensure_prepared('phantom', {str(tmp_path)!r}, ip.PhantomOptions(12, 16, ('MR'
 p = ip.Preprocessing(resolution=16, channels=1, window='dataset', fit='pad', mask_classes=0)
 for budget in (0, 10**9):
     data = ip.open_dataset('phantom', {str(tmp_path)!r}, 'train', p, flip_horizontal=False, flip_vertical=False,
-                           seed=0, memory_budget_bytes=budget, modalities=(), classes=())
+                           seed=0, memory_budget_bytes=budget, modalities=(), classes=(), target='class')
     next(data.batches(16, 0, 4, process_index=0, process_count=1))
 assert not {{'tensorflow', 'torch'}} & set(sys.modules)
 """

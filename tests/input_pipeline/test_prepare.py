@@ -45,9 +45,35 @@ def test_folder_becomes_a_data_set(pictures, capsys):
     assert 'python -m gan.main --config=configs/gan/enhanced_gan.py --config.data.name=small' in output
 
 
+def test_the_licence_is_kept_and_shown(pictures, capsys):
+    assert main(_arguments(pictures, '--licence=CC-BY-4.0', name='stated')) == 0
+    assert 'licence     CC-BY-4.0' in capsys.readouterr().out
+    assert main(_arguments(pictures, name='silent')) == 0
+    assert 'licence     not stated' in capsys.readouterr().out
+    summaries = [pictures.parent / f'data/{name}/1.0.0/summary.json' for name in ('stated', 'silent')]
+    assert [json.loads(path.read_text())['licence'] for path in summaries] == ['CC-BY-4.0', '']
+
+
 def test_unknown_patients_are_pointed_out(pictures, capsys):
     assert main(_arguments(pictures)) == 0
     assert 'no patients are known' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('column', ['', ',patient'])
+def test_a_split_column_tells_no_patient(pictures, column):
+    for path in sorted(pictures.rglob('*.png')):
+        cv2.imwrite(str(path.with_suffix('.tif')), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) // 128)
+    rows = [
+        f'{path.relative_to(pictures)},{path.relative_to(pictures).with_suffix(".tif")},'
+        f'{("train", "test")[int(path.stem[1:3]) % 2]}{column and "," + path.stem[:3]}'
+        for path in sorted(pictures.rglob('*.png'))
+    ]
+    (pictures / 'index.csv').write_text('\n'.join([f'image,mask,split{column}', *rows]) + '\n')
+    arguments = [argument.replace('image_folder', 'paired_folder') for argument in _arguments(pictures)]
+    assert main(arguments) == 0
+    summary = json.loads((pictures.parent / 'data/small/1.0.0/summary.json').read_text())
+    assert sum(summary['patients'].values()) == (12 if column else 24)
+    assert summary['unknown_patients'] == (not column)
 
 
 def test_bad_file_stops_or_is_listed(pictures, capsys):
