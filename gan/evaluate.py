@@ -1,0 +1,80 @@
+"""`python -m gan.evaluate --workdir=DIR --extractor=CLASSIFIER_DIR` measures a trained generator.
+
+All scores come with a 95% interval, the floor (held-out real images in place of generated ones), the number of
+images and the extractor; a score that cannot be computed says why. `--against=DIR2` measures a second run on the
+same real images, and the difference of the two with its interval. Writes report.json and a page with pictures.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from absl import flags
+
+import input_pipeline
+from gan.evaluation.evaluation import Protocol, evaluate
+from gan.evaluation.extractors import RANDOM, create_extractor
+from gan.evaluation.page import PAGE_FILE
+from gan.evaluation.report import create_report
+from gan.evaluation.tables import print_scores
+from gan.evaluation.writing import REPORT_FILE, check_folder, write_evaluation
+from training import launch
+from training.errors import UserError
+
+_AGAINST = flags.DEFINE_string('against', None, 'Workdir of a second run on the same data.')
+_EXTRACTOR = flags.DEFINE_string(
+    'extractor', None, f'Workdir of a classifier, KIND=FILE with weights (inception, resnet50, ...), or {RANDOM}.'
+)
+_NUM = flags.DEFINE_integer('num', 10_000, 'Generated images.', 2, 10_000_000)
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the generated images.', 0, 2**32 - 1)
+_REFERENCE = flags.DEFINE_string('reference', 'train', 'Split of real images to compare with.')
+_HELD_OUT = flags.DEFINE_string('held_out', 'test', 'Split that training has not seen, for the floor.')
+_STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
+_BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest distance to real images.')
+_BATCH = flags.DEFINE_integer('batch_size', 128, 'Images at a time.', 1, 65_536)
+_OUT = flags.DEFINE_string('out', None, 'Folder for report.json and the page; by default WORKDIR/evaluation.')
+
+flags.adopt_module_key_flags(launch)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measures one run, or two side by side."""
+    launch.reject_arguments(argv)
+    workdir = launch.workdir()
+    launch.start_jax()
+    if jax.process_count() > 1:
+        raise UserError('gan.evaluate runs on one process; leave --distributed and --coordinator out.')
+    if _BEST.value and _STEP.value is not None:
+        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    if not _EXTRACTOR.value:
+        raise UserError(
+            '--extractor is missing; train a classifier of this data (python -m backbones.main '
+            f'--config=configs/backbones/classifier.py) and name its workdir, or take --extractor={RANDOM}.'
+        )
+    out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
+    check_folder(out)
+    folders = [workdir] if _AGAINST.value is None else [workdir, Path(_AGAINST.value)]
+    protocol = Protocol(
+        count=_NUM.value,
+        seed=_SEED.value,
+        reference=_REFERENCE.value,
+        held_out=_HELD_OUT.value,
+        step=_STEP.value,
+        best=_BEST.value,
+        batch_size=_BATCH.value,
+    )
+    extractor = create_extractor(_EXTRACTOR.value)
+    reals, evaluated = evaluate(folders, extractor, protocol)
+    report = create_report(reals, evaluated, extractor, protocol)
+    write_evaluation(out, report, reals, evaluated)
+    print_scores(report)
+    print(f'Numbers: {out / REPORT_FILE}   page: {out / PAGE_FILE}')
+    print('The page shows training images: treat it as you treat them.')
+    if len(folders) == 1:
+        print(f'Next: {launch.python()} -m gan.generate --workdir={workdir} --num=1000 --out={workdir}/release')
+
+
+if __name__ == '__main__':
+    launch.run_command(
+        main, packages=('gan', 'backbones', 'input_pipeline'), user_errors=(input_pipeline.DataError,)
+    )

@@ -1,0 +1,1 @@
+"""Measuring a trained generator: extractors, streams of images, all scores, and what people see of them."""

@@ -1,0 +1,204 @@
+"""One evaluation: runs measured against the same real images."""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from backbones.extractors import Extractor
+from gan import data as training_data
+from gan.evaluation import scoring
+from gan.evaluation.described import Described
+from gan.evaluation.scoring import Scores
+from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
+from gan.restoring import TrainedGenerator, restore_generator
+from gan.scores.estimates import Missing, Spread, count_groups
+from training import workdir as workdirs
+from training.errors import UserError
+
+_LOGGER = logging.getLogger(__name__)
+# Fields of config.data that decide what the real images are.
+_DATA_FIELDS = ('split', 'modalities', 'classes', 'window', 'window_range', 'fit')
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """What decides the numbers, besides the run and the extractor.
+
+    Attributes:
+      count: generated images.
+      seed: of their latents.
+      reference, held_out: splits of the run's data set.
+      step: of the checkpoint; None for the newest.
+      best: whether the checkpoint with the lowest watched distance is taken.
+      batch_size: images at a time.
+    """
+
+    count: int
+    seed: int
+    reference: str
+    held_out: str
+    step: int | None
+    best: bool
+    batch_size: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reals:
+    """The real images that runs are measured with, and what they score among themselves.
+
+    Attributes:
+      reference, held_out, training: described splits.
+      group_count: of the jackknife.
+      floor: scores of held-out images in place of generated ones.
+      patients_known: see `input_pipeline.ImageData`.
+    """
+
+    reference: Described
+    held_out: Described
+    training: Described
+    group_count: int
+    floor: Scores
+    patients_known: bool
+
+
+class Run(NamedTuple):
+    """A run with its generator."""
+
+    workdir: Path
+    config: ConfigDict
+    trained: TrainedGenerator
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluated:
+    """A run and its scores.
+
+    Attributes:
+      run: what was measured.
+      generated: described images.
+      scores: of all of them.
+      at_floor: of as many as there are held-out images, to be compared with the floor.
+      by_class: scores by features, by class name; empty without condition.
+      as_published: mean and deviation over parts, as in the literature.
+    """
+
+    run: Run
+    generated: Described
+    scores: Scores
+    at_floor: Scores
+    by_class: dict[str, Scores]
+    as_published: dict[str, Spread | Missing]
+
+
+def evaluate(folders: list[Path], extractor: Extractor, protocol: Protocol) -> tuple[Reals, list[Evaluated]]:
+    """Measures runs on the same real images; see `gan.evaluate`.
+
+    Raises:
+      UserError, DataError: when a run, its data or the extractor cannot be used, or runs do not compare.
+    """
+    configs = [workdirs.read_config(folder) for folder in folders]
+    for config in configs:
+        _check_splits(config, protocol)
+    runs = [
+        Run(folder, config, restore_generator(folder, protocol.step, best=protocol.best))
+        for folder, config in zip(folders, configs, strict=True)
+    ]
+    first, *others = runs
+    for other in others:
+        _check_comparable(first, other)
+    extractor.check_channels(first.trained.image_format.channels)
+    for split in (protocol.reference, protocol.held_out):  # a missing one is told before anything is measured
+        training_data.open_split(first.config, split, flip=False, in_memory=False)
+    extract = create_extract(extractor, protocol.batch_size)
+    reals = _describe_reals(first, extractor, extract, protocol)
+    return reals, [_evaluate_run(run, reals, extractor, extract, protocol) for run in runs]
+
+
+def _check_splits(config: ConfigDict, protocol: Protocol) -> None:
+    if protocol.held_out == config.data.split:
+        raise UserError(f'--held_out={protocol.held_out} is the split that the run was trained on; name another.')
+    if protocol.reference == protocol.held_out:
+        raise UserError(f'--reference and --held_out are both {protocol.reference!r}; name two splits.')
+
+
+def _check_comparable(first: Run, other: Run) -> None:
+    theirs = _decisive(other)
+    for name, value in _decisive(first).items():
+        if value != theirs[name]:
+            raise UserError(
+                f'{first.workdir} and {other.workdir} differ in their {name} ({value}, {theirs[name]}); '
+                'only runs on the same images compare.'
+            )
+
+
+def _decisive(run: Run) -> dict[str, str]:
+    """What must be equal in runs that are compared, by the name that a message gives it."""
+    facts, data = run.trained.facts, json.loads(run.config.data.to_json_best_effort())
+    return {
+        'data': f'{facts.name} {facts.fingerprint[:16]}',
+        'resolution': str(run.trained.network.resolution),
+        'channels': str(run.trained.image_format.channels),
+        **{f'config.data.{name}': str(data[name]) for name in _DATA_FIELDS},
+    }
+
+
+def _describe_reals(run: Run, extractor: Extractor, extract: Extract, protocol: Protocol) -> Reals:
+    def describe(split: str) -> Described:
+        return describe_reals(run.config, run.trained, split, extractor, extract, protocol.batch_size)
+
+    reference, held_out = describe(protocol.reference), describe(protocol.held_out)
+    training_split = run.config.data.split
+    training = reference if protocol.reference == training_split else describe(training_split)
+    group_count = count_groups(reference.owners, held_out.owners, np.arange(protocol.count))
+    if group_count < 2:
+        raise UserError(
+            'Intervals need two patients in the reference and in the held-out split, and two generated images.'
+        )
+    _LOGGER.info('Floor: %d held-out images in place of generated ones.', len(held_out))
+    floor = scoring.measure(held_out, reference, group_count, extractor.classes)
+    floor |= scoring.measure_memory(held_out, held_out, training, group_count)
+    floor['copying_score'] = scoring.NO_FLOOR  # held-out images would be compared with themselves
+    images = training_data.open_split(run.config, protocol.reference, flip=False, in_memory=False)
+    return Reals(reference, held_out, training, group_count, floor, images.patients_known)
+
+
+def _evaluate_run(run: Run, reals: Reals, extractor: Extractor, extract: Extract, protocol: Protocol) -> Evaluated:
+    workdir, _, trained = run
+    num_classes = trained.image_format.num_classes
+    labels = draw_labels(reals.reference, protocol.count, num_classes, protocol.seed)
+    _LOGGER.info('%s: drawing %d images with the weights of step %d.', workdir, len(labels), trained.position.step)
+    generated = describe_generated(trained, labels, protocol.seed, extract, protocol.batch_size)
+    if generated.not_finite == len(generated):
+        raise UserError(f'{workdir}: no generated image is finite; evaluate an earlier checkpoint (--step).')
+    names, groups = extractor.classes, reals.group_count
+    _LOGGER.info('%s: scores of %d images.', workdir, len(generated))
+    scores = scoring.measure(generated, reals.reference, groups, names)
+    scores |= scoring.measure_memory(generated, reals.held_out, reals.training, groups)
+    at_floor, few = scores, len(reals.held_out)
+    if few < len(generated):
+        _LOGGER.info('%s: scores of %d images, as many as are held out.', workdir, few)
+        at_floor = scoring.measure(generated.fewer(few), reals.reference, groups, names)
+    classes = trained.facts.classes if num_classes else ()
+    by_class = {name: _measure_class(number, name, generated, reals) for number, name in enumerate(classes)}
+    published = scoring.measure_as_published(generated, reals.reference, names)
+    return Evaluated(run, generated, scores, at_floor, by_class, published)
+
+
+def _measure_class(label: int, name: str, generated: Described, reals: Reals) -> Scores:
+    """Scores by features within one class, with a jackknife of its own."""
+    _LOGGER.info('Class %s:', name)
+    members: list[Described] = []
+    for kind, described in (('generated', generated), ('reference', reals.reference)):
+        rows = np.flatnonzero(described.labels == label)
+        if not len(rows):
+            return dict.fromkeys(scoring.BY_FEATURES, Missing(f'has no {kind} image of this class.'))
+        members.append(described.select(rows))
+    group_count = min(reals.group_count, count_groups(*(described.owners for described in members)))
+    if group_count < 2:
+        return dict.fromkeys(scoring.BY_FEATURES, Missing('has one patient or one generated image of this class.'))
+    return scoring.measure_features(members[0], members[1], group_count)

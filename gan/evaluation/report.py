@@ -1,0 +1,111 @@
+"""report.json: what an evaluation found, as plain numbers with all that decided them."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from backbones.extractors import Extractor
+from gan.evaluation import scoring
+from gan.evaluation.described import Described
+from gan.evaluation.evaluation import Evaluated, Protocol, Reals
+from gan.evaluation.scoring import Scores
+from gan.scores.estimates import Missing, Score, Spread, difference
+
+
+def differences(first: Evaluated, second: Evaluated) -> Scores:
+    """first - second for every score that both have."""
+    return {
+        name: difference(score, second.scores[name])
+        for name, score in first.scores.items()
+        if name in second.scores
+    }
+
+
+def create_report(
+    reals: Reals, evaluated: list[Evaluated], extractor: Extractor, protocol: Protocol
+) -> dict[str, Any]:
+    """report.json: every score with its interval, what it was measured on, and why others are missing."""
+    first = evaluated[0]
+    report: dict[str, Any] = {
+        'schema_version': 1,
+        'extractor': {
+            'name': extractor.name,
+            'sha256': extractor.checksum,
+            'resize': extractor.resize,
+            'classes': list(extractor.classes),
+            'temperature': extractor.temperature,
+            'is_fid': extractor.is_fid,
+        },
+        'data': {
+            'name': first.run.trained.facts.name,
+            'fingerprint': first.run.trained.facts.fingerprint,
+            'resolution': first.run.trained.network.resolution,
+            'reference': _describe_split(protocol.reference, reals.reference, reals),
+            'held_out': _describe_split(protocol.held_out, reals.held_out, reals),
+        },
+        'interval': {
+            'level': 0.95,
+            'groups': reals.group_count,
+            'method': (
+                f'jackknife over {reals.group_count} groups of '
+                f'{"patients" if reals.patients_known else "real images"} and of generated images'
+            ),
+        },
+        'meanings': {
+            name: dataclasses.asdict(meaning)
+            for name, meaning in scoring.create_meanings(is_fid=extractor.is_fid).items()
+        },
+        'runs': [_describe_run(each, reals, protocol) for each in evaluated],
+    }
+    if len(evaluated) == 2:
+        report['differences'] = {name: describe_score(score) for name, score in differences(*evaluated).items()}
+    return report
+
+
+def _describe_split(split: str, described: Described, reals: Reals) -> dict[str, Any]:
+    patients = len(np.unique(described.owners)) if reals.patients_known else None
+    return {'split': split, 'images': len(described), 'patients': patients}
+
+
+def _describe_run(each: Evaluated, reals: Reals, protocol: Protocol) -> dict[str, Any]:
+    return {
+        'workdir': str(each.run.workdir),
+        'weights_sha256': each.run.trained.checksum(),
+        'step': each.run.trained.position.step,
+        'images_seen': each.run.trained.position.images_seen,
+        'checkpoint': 'best' if protocol.best else 'newest' if protocol.step is None else 'step',
+        'count': len(each.generated),
+        'seed': protocol.seed,
+        'scores': {name: _describe_beside_floor(name, each, reals) for name in scoring.MEANINGS},
+        'scales': {
+            name: _describe_beside_floor(name, each, reals) for name in each.scores if name not in scoring.MEANINGS
+        },
+        'by_class': {
+            name: {title: describe_score(score) for title, score in scores.items()}
+            for name, scores in each.by_class.items()
+        },
+        'as_published': {name: _describe_spread(spread) for name, spread in each.as_published.items()},
+    }
+
+
+def _describe_beside_floor(name: str, each: Evaluated, reals: Reals) -> dict[str, Any]:
+    floor, few = reals.floor.get(name, Missing('could not be measured.')), each.at_floor.get(name)
+    return {
+        **describe_score(each.scores[name]),
+        'floor': describe_score(floor),
+        'at_floor_count': None if few is None else describe_score(few),
+    }
+
+
+def describe_score(score: Score) -> dict[str, Any]:
+    """A score for JSON: null with its reason where it could not be computed."""
+    if isinstance(score, Missing):
+        return {'value': None, 'interval': None, 'counts': {}, 'reason': score.reason}
+    return {'value': score.value, 'interval': list(score.interval()), 'counts': dict(score.counts), 'reason': None}
+
+
+def _describe_spread(spread: Spread | Missing) -> dict[str, Any]:
+    if isinstance(spread, Missing):
+        return {'value': None, 'deviation': None, 'parts': None, 'reason': spread.reason}
+    return {'value': spread.mean, 'deviation': spread.deviation, 'parts': spread.parts, 'reason': None}

@@ -1,0 +1,203 @@
+"""The numbers of a report as rows of text, for the screen and for the page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gan.evaluation.scoring import NO_FLOOR
+
+_SIGNS = {'lower': 'low', 'higher': 'high', 'floor': 'as real'}  # what is good
+Report = Mapping[str, Any]
+
+
+def describe_value(score: Mapping[str, Any] | None, digits: int) -> str:
+    """A value with its interval; `-` where there is none."""
+    if score is None or score['value'] is None:
+        return '-'
+    low, high = score['interval']
+    return f'{score["value"]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]'
+
+
+def run_names(report: Report) -> list[str]:
+    """What runs are called in tables: letters where there are two."""
+    return ['generated'] if len(report['runs']) == 1 else ['A', 'B']
+
+
+def score_header(report: Report, *, at_floor: bool) -> list[str]:
+    """Column titles of `score_rows`."""
+    runs, names, held_out = report['runs'], run_names(report), report['data']['held_out']['images']
+    header = ['score', *(f'{name}, {run["count"]:,}' for name, run in zip(names, runs, strict=True))]
+    if len(runs) > 1:
+        header.append('A - B')
+    if at_floor:
+        header += [f'{name}, {_few(report, run):,}' for name, run in zip(names, runs, strict=True)]
+    return [*header, f'real, {held_out:,}']
+
+
+def _few(report: Report, run: Mapping[str, Any]) -> int:
+    """Generated images that compare with the floor."""
+    return min(report['data']['held_out']['images'], run['count'])
+
+
+def score_rows(report: Report, *, at_floor: bool) -> list[list[str]]:
+    """A row a score: each run, their difference, each run on as many images as are held out, and the floor.
+
+    Args:
+      report: as in report.json.
+      at_floor: whether to have the columns of as many images as are held out.
+    """
+    rows = []
+    for name, meaning in report['meanings'].items():
+        digits = meaning['digits']
+        scores = [run['scores'][name] for run in report['runs']]
+        row = [
+            f'{meaning["title"]} ({_SIGNS[meaning["better"]]})',
+            *(describe_value(score, digits) for score in scores),
+        ]
+        if len(scores) > 1:
+            row.append(_describe_difference(report['differences'][name], digits))
+        if at_floor:
+            row += [describe_value(score['at_floor_count'], digits) for score in scores]
+        rows.append([*row, describe_value(scores[0]['floor'], digits)])
+    return rows
+
+
+def table_notes(report: Report, *, at_floor: bool) -> list[str]:
+    """How the table is to be read; for `at_floor` see `score_rows`."""
+    notes = [
+        'Columns: images that were scored. `real`: held-out real images in place of generated ones, the floor.'
+    ]
+    notes += [
+        f'Of fewer images: {titles}: {counts}.' for counts, titles in _fewer_images(report, at_floor).items()
+    ]
+    if len(report['runs']) > 1:
+        runs = ', '.join(f'{name}: {run["workdir"]}' for name, run in zip('AB', report['runs'], strict=True))
+        notes += [f'{runs}.', '* the interval of the difference does not hold 0.']
+    return notes
+
+
+def _fewer_images(report: Report, at_floor: bool) -> dict[str, str]:
+    """Titles of scores that do not use all images of their columns, by the images that they do use."""
+    titles: dict[str, dict[str, None]] = {}
+    for run in report['runs']:
+        whole = [run['count'], _few(report, run), report['data']['held_out']['images']]
+        for name, score in run['scores'].items():
+            columns = (score, score['at_floor_count'] if at_floor else None, score['floor'])
+            used = [_count_generated(column) for column in columns]
+            if any(count is not None and count < most for count, most in zip(used, whole, strict=True)):
+                kinds = ('generated', 'generated beside the floor', 'real in place of generated ones')
+                told = [f'{count:,} {kind}' for count, kind in zip(used, kinds, strict=True) if count is not None]
+                titles.setdefault(', '.join(told), {})[report['meanings'][name]['title']] = None
+    return {counts: '; '.join(names) for counts, names in titles.items()}
+
+
+def _count_generated(score: Mapping[str, Any] | None) -> int | None:
+    """Images that were judged; scores that are a difference of two means name the set of each."""
+    counts = {} if score is None else score['counts']
+    return counts.get('generated', counts.get('first generated'))
+
+
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """Images that a score used, by set: `10,000 generated, 2,084 reference`."""
+    told = [
+        f'{count:,} {kind.removeprefix("first ").removeprefix("second ").replace("_", " ")}'
+        for kind, count in counts.items()
+    ]
+    return ', '.join(dict.fromkeys(told))
+
+
+def _describe_difference(score: Mapping[str, Any], digits: int) -> str:
+    """The difference, marked where its interval does not hold 0."""
+    text = describe_value(score, digits)
+    if score['value'] is None:
+        return text
+    low, high = score['interval']
+    return f'{text} *' if low > 0 or high < 0 else text
+
+
+def missing_reasons(report: Report) -> list[str]:
+    """Why scores are missing: each reason once, behind the titles of all scores that have it."""
+    reasons: dict[str, dict[str, None]] = {}
+    for run in report['runs']:
+        for name, score in run['scores'].items():
+            title, few = report['meanings'][name]['title'], score['at_floor_count']
+            if score['value'] is None:
+                reasons.setdefault(score['reason'], {})[title] = None
+                continue
+            if few is not None and few['value'] is None:
+                reasons.setdefault(few['reason'], {})[f'{title}, {_few(report, run):,} images'] = None
+            if score['floor']['value'] is None and score['floor']['reason'] != NO_FLOOR.reason:
+                reasons.setdefault(score['floor']['reason'], {})[f'{title}, floor'] = None
+        for label, scores in run['by_class'].items():
+            for name, score in scores.items():
+                if score['value'] is None:
+                    title = report['meanings'][name]['title']
+                    reasons.setdefault(score['reason'], {})[f'{title}, class {label}'] = None
+    return [f'{"; ".join(titles)}: {reason}' for reason, titles in reasons.items()]
+
+
+def class_rows(report: Report, run: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and a row a class, with its images."""
+    meanings, names = report['meanings'], list(next(iter(run['by_class'].values())))
+    rows = [
+        [label, _class_counts(scores), *(describe_value(scores[name], meanings[name]['digits']) for name in names)]
+        for label, scores in run['by_class'].items()
+    ]
+    return ['class', 'images', *(meanings[name]['title'] for name in names)], rows
+
+
+def _class_counts(scores: Mapping[str, Any]) -> str:
+    return next((describe_counts(score['counts']) for score in scores.values() if score['counts']), '-')
+
+
+def published_rows(report: Report) -> list[list[str]]:
+    """A row for each score that is published as mean and deviation over parts, of each run."""
+    return [
+        [
+            f'{name.replace("_", " ")} ({spread["parts"]} parts), {title}',
+            f'{spread["value"]:.5g}',
+            f'{spread["deviation"]:.3g}',
+        ]
+        for title, run in zip(run_names(report), report['runs'], strict=True)
+        for name, spread in run['as_published'].items()
+        if spread['value'] is not None
+    ]
+
+
+def describe_protocol(report: Report) -> str:
+    """What the numbers were measured on."""
+    data, extractor = report['data'], report['extractor']
+    reference, held_out = data['reference'], data['held_out']
+    return (
+        f'Reference: split {reference["split"]} of {data["name"]}, {_describe_images(reference)} '
+        f'at {data["resolution"]}x{data["resolution"]} pixels; held out: split '
+        f'{held_out["split"]}, {_describe_images(held_out)}. '
+        f'Extractor: {extractor["name"]} (SHA-256 {extractor["sha256"][:16]}...), images resized '
+        f'{extractor["resize"]}. Brackets: 95% intervals, {report["interval"]["method"]}; they do not cover what '
+        'training again with another seed would give.'
+    )
+
+
+def _describe_images(split: Mapping[str, Any]) -> str:
+    if split['patients'] is None:
+        return f'{split["images"]:,} images (patients unknown: each image counts as one)'
+    return f'{split["images"]:,} images of {split["patients"]:,} patients'
+
+
+def print_scores(report: Report) -> None:
+    """The table, with what it was measured on and why scores are missing.
+
+    Of two runs the columns of as many images as are held out are on the page only: no screen is that wide.
+    """
+    at_floor = len(report['runs']) == 1
+    _print_table(score_header(report, at_floor=at_floor), score_rows(report, at_floor=at_floor))
+    for note in table_notes(report, at_floor=at_floor):
+        print(note)
+    for reason in missing_reasons(report):
+        print(f'Missing: {reason}')
+    print(describe_protocol(report))
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        print('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

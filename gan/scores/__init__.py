@@ -1,0 +1,1 @@
+"""How good generated images are: each score with an interval, or the reason why it cannot be computed."""

@@ -1,0 +1,38 @@
+"""The extractor that a command names, and what is refused."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from gan.evaluation.extractors import create_extractor
+from training.errors import UserError
+
+
+def test_random_features_take_any_channels_and_tell_no_class():
+    extractor = create_extractor('random')
+    assert (extractor.classes, extractor.channels, extractor.is_fid) == ((), (), False)
+    for channels in (1, 4):
+        extractor.check_channels(channels)
+        extracted = extractor.extract(extractor.variables, jnp.zeros((2, 8, 8, channels)))
+        assert extracted.features.shape == (2, 96)
+        assert extracted.probabilities.shape == (2, 0)
+
+
+def test_what_is_no_extractor_is_refused(tmp_path):
+    with pytest.raises(UserError, match='--extractor=vgg=file is no extractor; name the workdir of a classifier'):
+        create_extractor('vgg=file')
+    with pytest.raises(UserError, match='holds no finished classifier; train one with'):
+        create_extractor(str(tmp_path))
+    with pytest.raises(UserError, match='missing'):
+        create_extractor(f'resnet18={tmp_path / "missing.safetensors"}')
+
+
+def test_other_and_altered_weights_are_refused(tmp_path):
+    path = tmp_path / 'weights.safetensors'
+    safetensors.numpy.save_file({'fc.weight': np.zeros((3, 4), np.float32)}, path)
+    with pytest.raises(UserError, match='is no resnet18: it lacks'):
+        create_extractor(f'resnet18={path}')
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(UserError, match=r'weights\.safetensors'):
+        create_extractor(f'resnet18={path}')
