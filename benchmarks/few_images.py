@@ -22,11 +22,12 @@ from ml_collections import ConfigDict
 
 from configs.gan import dcgan
 from gan.data import open_images
+from gan.drawing import draw_images
 from gan.features import create_extractor
-from gan.generation import draw_images
 from gan.restoring import restore_generator
 from gan.samples import read_reals
-from gan.scores import coverage, frechet_distance
+from gan.scores.gaussian import frechet_distance
+from gan.scores.neighbours import coverage
 from gan.training import train_and_evaluate
 from input_pipeline import prepare
 from training import logs

@@ -59,6 +59,7 @@ def _open(memory_budget_bytes: int) -> input_pipeline.ImageData:
         memory_budget_bytes=memory_budget_bytes,
         modalities=(),
         classes=(),
+        target='class',
     )
 
 

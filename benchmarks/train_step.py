@@ -30,7 +30,7 @@ from gan import data as training_data
 from gan import setup
 from gan.schedule import Stage
 from gan.training import create_phase
-from training import parallel
+from training import compute, parallel
 from training.phases import Compiler, Phase, abstract_states
 
 _CONFIG = config_flags.DEFINE_config_file('config', 'configs/gan/tiny.py', 'Path of a config file.')
@@ -50,7 +50,7 @@ def main(_: Sequence[str]) -> None:
         mesh = parallel.create_mesh()
         images = training_data.open_images(config)
         stages = _choose_stages(config)
-        best = _matrix_product_flops(setup.compute_dtype(config)) * mesh.size
+        best = _matrix_product_flops(compute.compute_dtype(config.compute_dtype)) * mesh.size
         _print_heading(config, mesh.size, best)
         for stage in stages:
             print(_time_stage(config, stage, images, mesh, best), flush=True)
@@ -77,7 +77,7 @@ def _print_heading(config: ConfigDict, devices: int, best: float) -> None:
     kind = jax.devices()[0].device_kind
     processor = '' if kind.lower() != 'cpu' else f' ({platform.processor() or platform.machine()})'
     print(f'{devices} x {kind}{processor}, JAX {jax.__version__}, {dt.date.today()}, ', end='')
-    print(f'{setup.compute_dtype(config)}, matrix product {best / 1e9:.0f} GFLOP/s, ', end='')
+    print(f'{compute.compute_dtype(config.compute_dtype)}, matrix product {best / 1e9:.0f} GFLOP/s, ', end='')
     print(f'{setup.steps_per_call(config)} steps a call.')
     print(f'\n    python -m benchmarks.train_step {shlex.join(sys.argv[1:])}\n')
     print(f'| {" | ".join(_HEADER)} |\n|{" ---: |" * len(_HEADER)}')
@@ -148,7 +148,7 @@ def _flops_of_a_step(phase: Phase, compiler: Compiler, devices: int) -> float:
 @functools.cache
 def _matrix_product_flops(dtype: jnp.dtype) -> float:
     """Operations a second of one device in a large matrix product: the best that can be hoped for."""
-    size, repeats = (1024, 8) if setup.on_cpu() else (8192, 32)
+    size, repeats = (1024, 8) if compute.on_cpu() else (8192, 32)
     matrix = jnp.ones((size, size), dtype)
     multiply = jax.jit(jnp.matmul)
     multiply(matrix, matrix).block_until_ready()

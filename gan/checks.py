@@ -1,14 +1,14 @@
 """Values of a config that no object it describes would refuse by itself."""
 
-from typing import Any
-
 from ml_collections import ConfigDict
 
 from gan.latents import DISTRIBUTIONS
+from gan.networks import ARCHITECTURES
 from gan.networks.dcgan import ACTIVATIONS
 from gan.networks.heads import CONDITIONS
 from training.best import ON_COLLAPSE
 from training.errors import UserError
+from training.fields import check_values
 
 _LOWEST = {
     'seed': 0,
@@ -48,7 +48,7 @@ _HIGHEST = {
     'watch.samples': 10_000,  # all their distances are formed
 }
 _CHOICES = {
-    'architecture': ('progressive', 'dcgan', 'residual'),
+    'architecture': tuple(ARCHITECTURES),
     'generator.latent_distribution': DISTRIBUTIONS,
     'generator.activation': ACTIVATIONS,
     'discriminator.condition': CONDITIONS,
@@ -63,18 +63,7 @@ def check_fields(config: ConfigDict) -> None:
     Raises:
       UserError: for the first value that cannot be used.
     """
-    for name, choices in _CHOICES.items():
-        value = _field(config, name)
-        if value is not None and value not in choices:
-            raise UserError(f'config.{name} is {value!r}; choose one of {sorted(choices)}.')
-    for name, lowest in _LOWEST.items():
-        value = _field(config, name)
-        if value is not None and value < lowest:
-            raise UserError(f'config.{name} is {value}, but must be at least {lowest}.')
-    for name, highest in _HIGHEST.items():
-        value = _field(config, name)
-        if value > highest:
-            raise UserError(f'config.{name} is {value}, but must be at most {highest}.')
+    check_values(config, choices=_CHOICES, lowest=_LOWEST, highest=_HIGHEST)
     if config.watch.collapse_ratio <= 1:
         raise UserError(f'config.watch.collapse_ratio is {config.watch.collapse_ratio}, but must be above 1.')
     for name in ('generator', 'discriminator'):
@@ -85,16 +74,6 @@ def check_fields(config: ConfigDict) -> None:
         _check_groups(config)
     else:
         _check_one_stage(config)
-
-
-def _field(config: ConfigDict, name: str) -> Any:
-    """A value by its dotted name; None where this architecture has no such field."""
-    value: Any = config
-    for part in name.split('.'):
-        if part not in value:
-            return None
-        value = value[part]
-    return value
 
 
 def _check_attention(name: str, network: ConfigDict) -> None:

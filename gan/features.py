@@ -14,7 +14,7 @@ from gan.layers import downsample, upsample
 
 LARGEST = 64  # pixels; larger images are reduced, which keeps this inexpensive
 _WIDTHS = (16, 16, 16)
-_SEED = 0  # of the weights, the same for all runs, so that their distances compare
+SEED = 0  # of the weights, the same for all runs, so that their distances compare
 
 
 def random_features(images: Float[Array, 'batch height width channel']) -> Float[Array, 'batch feature']:
@@ -23,7 +23,7 @@ def random_features(images: Float[Array, 'batch height width channel']) -> Float
     Args:
       images: in [-1, 1], square, at least 16 pixels a side.
     """
-    keys = jax.random.split(jax.random.key(_SEED), len(_WIDTHS))
+    keys = jax.random.split(jax.random.key(SEED), len(_WIDTHS))
     x, features = images, []
     for key, width in zip(keys, _WIDTHS, strict=True):
         deviation = (2 / (9 * x.shape[-1])) ** 0.5

@@ -1,4 +1,8 @@
-"""`python -m gan.generate --workdir=DIR --num=N --out=DIR2 --seed=S` writes images from a trained generator."""
+"""`python -m gan.generate --workdir=DIR --num=N --out=DIR2 --seed=S` writes images from a trained generator.
+
+A gate stands before the folder: images nearer to a training image than held-out patients are withheld and
+replaced, and a membership-inference attack must not tell who was in training; otherwise nothing is written.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,18 +10,51 @@ from pathlib import Path
 import jax
 from absl import flags
 
-from gan.generation import write_images
+import input_pipeline
+from gan.drawing import draw_images
+from gan.evaluation.extractors import RANDOM, create_extractor
+from gan.exporting.manifest import NOT_CHECKED, Release
+from gan.exporting.origin import find_origin
+from gan.exporting.writers import FORMATS
+from gan.generation import Order, check_out, write_images
+from gan.release.guard import Guard
+from gan.release.verdict import Policy
+from gan.reporting.runs import Run, read_runs
 from gan.restoring import TrainedGenerator, restore_generator
 from training import launch
 from training.errors import UserError
 
-_NUM = flags.DEFINE_integer('num', None, 'Images to write.', lower_bound=1, required=True)
+_NUM = flags.DEFINE_integer('num', None, 'Images to write.', 1, 10_000_000, required=True)
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
-_SEED = flags.DEFINE_integer('seed', 0, 'Same seed, same images.', lower_bound=0)
-_BATCH = flags.DEFINE_integer('batch_size', 64, 'Images drawn at once.', lower_bound=1)
+_SEED = flags.DEFINE_integer('seed', 0, 'Same seed, same images.', 0, 2**32 - 1)
+_BATCH = flags.DEFINE_integer('batch_size', 64, 'Images drawn at once; rounding may depend on it.', 1, 65_536)
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
 _BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest distance to real images.')
 _LABEL = flags.DEFINE_string('label', None, 'Draw this class only (conditional generators).')
+_FORMAT = flags.DEFINE_enum('format', 'png', FORMATS, 'Files to write; tfds makes a data set, named as --out.')
+_LICENCE = flags.DEFINE_string('licence', '', 'Of the images, like CC-BY-4.0; kept in manifest and model card.')
+_DATE = flags.DEFINE_string('date', '', 'Kept in manifest and model card; without it no date is written anywhere.')
+_EXTRACTOR = flags.DEFINE_string(
+    'extractor', RANDOM, 'In whose features the gate compares images; as for gan.evaluate.'
+)
+_QUANTILE = flags.DEFINE_float(
+    'gate_quantile', 0.01, 'The gate withholds images as near as this share of held-out patients is.', 1e-6, 0.5
+)
+_LARGEST_WITHHELD = flags.DEFINE_float(
+    'largest_withheld', 0.1, 'The release fails when a larger share of the images is withheld.', 0.0, 0.99
+)
+_LARGEST_AREA = flags.DEFINE_float(
+    'largest_attack_area',
+    0.6,
+    "The release fails when the membership attack's area under the curve may be above this (0.5 is chance).",
+    0.5,
+    1.0,
+)
+_ANYWAY = flags.DEFINE_bool('release_anyway', False, 'Write images that fail; the manifest tells.')
+_GATE = flags.DEFINE_bool('gate', True, 'Check the images; --nogate, only with --release_anyway, does not.')
+flags.adopt_module_key_flags(launch)
+# Flags that decide which images are drawn and how they are written.
+_COMMAND = (_NUM, _SEED, _BATCH, _STEP, _BEST, _LABEL, _FORMAT, _GATE, _QUANTILE)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -29,11 +66,54 @@ def main(argv: Sequence[str]) -> None:
         raise UserError('gan.generate runs on one process; leave --distributed and --coordinator out.')
     if _BEST.value and _STEP.value is not None:
         raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    if not _GATE.value and not _ANYWAY.value:
+        raise UserError('--nogate leaves the images unchecked; add --release_anyway to release them all the same.')
+    check_out(out)
     trained = restore_generator(workdir, _STEP.value, best=_BEST.value)
     label = _find_label(trained, _LABEL.value)
-    write_images(trained, out, _NUM.value, seed=_SEED.value, batch_size=_BATCH.value, label=label)
-    print(f'{_NUM.value} images from step {trained.position.step} of {workdir}: {out}/index.csv')
-    print('These images were not checked for resemblance to training patients; look before you share them.')
+    run = read_runs([workdir])[0]
+    order = Order(
+        out=out,
+        image_format=_FORMAT.value,
+        count=_NUM.value,
+        licence=_LICENCE.value,
+        date=_DATE.value,
+        command={flag.name: flag.value for flag in _COMMAND},
+    )
+    release = _write(trained, run, order, label)
+    print(f'{_NUM.value} images from step {trained.position.step} of {workdir}: {out}')
+    _print_verdict(release, out)
+
+
+def _write(trained: TrainedGenerator, run: Run, order: Order, label: int | None) -> Release:
+    """Through the gate, or around it."""
+    seed, batch_size = _SEED.value, _BATCH.value
+    origin = find_origin(trained, run, seed)
+    if not _GATE.value:
+        drawn = draw_images(trained, order.count, seed=seed, batch_size=batch_size, label=label)
+        return write_images(drawn, order, run, origin, judge=lambda: NOT_CHECKED)
+    policy = Policy(_QUANTILE.value, _LARGEST_WITHHELD.value, _LARGEST_AREA.value)
+    extractor = create_extractor(_EXTRACTOR.value)
+    guard = Guard(trained, run.config, extractor, policy, seed=seed, batch_size=batch_size)
+    drawn = guard.draw(order.count, label)
+    return write_images(drawn, order, run, origin, judge=lambda: guard.judge(anyway=_ANYWAY.value))
+
+
+def _print_verdict(release: Release, out: Path) -> None:
+    if release.verdict == 'not checked':
+        print('These images were not checked for resemblance to training patients; look before you share them.')
+    else:
+        figures = release.figures
+        area = figures['membership_attack']
+        told = 'none'
+        if area['value'] is not None:
+            told = '{:.3f} [{:.3f}, {:.3f}]'.format(area['value'], *area['interval'])
+        print(f'Release gate: {release.verdict}. Membership attack: {told} (0.5 is chance).')
+        print(f'{figures["withheld"]} of {figures["candidates"]} candidates were withheld.')
+        for reason in figures['reasons']:
+            print(f'  {reason}')
+        print('The gate is a screen, not a proof; look before you share.')
+    print(f'Next: {launch.python()} -m gan.verify {out}   and read {out / "MODEL_CARD.md"}')
 
 
 def _find_label(trained: TrainedGenerator, name: str | None) -> int | None:
@@ -47,4 +127,4 @@ def _find_label(trained: TrainedGenerator, name: str | None) -> int | None:
 
 
 if __name__ == '__main__':
-    launch.run_command(main, packages=('gan',), user_errors=())
+    launch.run_command(main, packages=('gan', 'backbones'), user_errors=(input_pipeline.DataError,))

@@ -1,158 +1,123 @@
-"""Drawing images from a trained generator, as a function of the seed and the image's number alone."""
+"""Writing generated images into a new folder, with their manifest and the model card."""
 
-import csv
 import dataclasses
-import functools
-import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-import cv2
-import jax
-import jax.numpy as jnp
 import numpy as np
-import tifffile
 import tqdm
-from jaxtyping import Array, Float, Int, UInt8
 
 import input_pipeline
-from gan.latents import draw_latents
-from gan.restoring import TrainedGenerator
-from training import parallel
-from training import workdir as workdirs
+from gan.drawing import Drawn
+from gan.exporting.card import CARD_FILE, Edition, write_card
+from gan.exporting.folder import Writer
+from gan.exporting.manifest import Release, write_manifest
+from gan.exporting.origin import SOFTWARE, Origin
+from gan.exporting.writers import create_writer
+from gan.reporting.runs import Run
 from training.errors import UserError
-
-INDEX_FIELDS = ('image', 'mask', 'label', 'number', 'intensity_low', 'intensity_high')
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
-    """A batch of generated images.
+class Order:
+    """What is written.
 
     Attributes:
-      images: in [-1, 1], clipped.
-      masks: class ids, 0 the background; no class where masks are not modelled.
-      labels: the classes asked for; 0 where there is no condition.
+      out: new folder for the images.
+      image_format: one of `writers.FORMATS`.
+      count: images.
+      licence: under which they are shared; '' where it is not stated.
+      date: as the user gave it; '' without one. No other is written: the same command gives the same bytes.
+      command: the flags that decided the images, as JSON has them.
     """
 
-    images: Float[np.ndarray, 'batch height width channel']
-    masks: UInt8[np.ndarray, 'batch height width 1']
-    labels: Int[np.ndarray, 'batch']
+    out: Path
+    image_format: str
+    count: int
+    licence: str
+    date: str
+    command: Mapping[str, Any]
 
 
-def draw_images(
-    trained: TrainedGenerator, count: int, *, seed: int, batch_size: int, label: int | None
-) -> Iterator[Drawn]:
-    """Draws `count` images in batches.
-
-    The latents of image i come from fold_in(key(seed), i). Classes are drawn evenly in turn, or all are `label`.
-    """
-    network, form = trained.network, trained.image_format
-    replicated = parallel.replicated(parallel.create_mesh())
-
-    def sample(variables, numbers: Int[Array, 'batch'], labels: Int[Array, 'batch']) -> Array:
-        key = jax.random.key(seed)
-        keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
-        draw = functools.partial(
-            draw_latents, count=1, size=network.latent_size, distribution=network.latent_distribution
-        )
-        latents = jax.vmap(draw)(keys)[:, 0]
-        return jnp.clip(network.apply(variables, latents, labels, trained.alpha), -1, 1)
-
-    compiled = jax.jit(sample, out_shardings=replicated)
-    for start in range(0, count, batch_size):
-        # The last batch is drawn whole and cut, so that every image comes from the same program.
-        numbers = np.arange(start, start + batch_size, dtype=np.int32)
-        labels = numbers % max(form.num_classes, 1) if label is None else np.full_like(numbers, label)
-        drawn = np.asarray(compiled(trained.variables, numbers, labels))[: count - start]
-        images, masks = input_pipeline.split_masks(drawn, form.channels, form.mask_classes)
-        yield Drawn(np.asarray(images), np.asarray(masks, np.uint8), labels[: count - start])
+def check_out(out: Path) -> None:
+    """Raises UserError when the folder exists and is not empty."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f'{out} exists already; give --out a new folder.')
 
 
 def write_images(
-    trained: TrainedGenerator, out: Path, count: int, *, seed: int, batch_size: int, label: int | None
-) -> None:
-    """Writes images/, masks/ where they are modelled, index.csv and generated.json into a new folder `out`.
+    drawn: Iterable[Drawn], order: Order, run: Run, origin: Origin, judge: Callable[[], Release]
+) -> Release:
+    """Writes images, their manifest and the model card into a new folder.
 
     Everything is written beside it first, so that a folder that exists is whole.
 
+    Args:
+      drawn: candidates that passed, in rising order of their numbers; numbers may be left out.
+      order: what to write.
+      run: that trained the generator.
+      origin: of the images.
+      judge: called when all are written. What it gives goes into the manifest; when it raises, nothing is kept.
+
+    Returns:
+      What `judge` gave.
+
     Raises:
-      UserError: when `out` exists and is not empty.
+      UserError: when the folder exists and is not empty, or the format cannot hold these images, or they are not
+        finite.
+      DataError: when the images cannot become a data set.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f'{out} exists already; give --out a new folder.')
-    out = out.absolute()
-    partial = out.with_name(f'{out.name}.partial-{os.getpid()}')
-    try:
-        (partial / 'images').mkdir(parents=True)
-        rows = _write_all(trained, partial, count, seed, batch_size, label)
-        _write_index(partial / 'index.csv', rows)
-        workdirs.write_json(partial / 'generated.json', _describe(trained, count, seed))
-        if out.exists():
-            out.rmdir()
-        os.replace(partial, out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    out = order.out.absolute()
+    check_out(order.out)
+    if out.exists():
+        out.rmdir()
+    with input_pipeline.complete_folder(out, overwrite=False) as folder:
+        writer = create_writer(order.image_format, folder, origin, name=out.name, licence=order.licence)
+        count = _write_all(drawn, writer, origin, order.count)
+        release = judge()
+        edition = Edition(count, order.image_format, order.licence, order.date)
+        write_card(folder / CARD_FILE, run, origin, edition, release)
+        write_manifest(folder, _describe(order, origin, count, release))
+    return release
 
 
-def _write_all(
-    trained: TrainedGenerator, folder: Path, count: int, seed: int, batch_size: int, label: int | None
-) -> list[dict[str, str | int | float]]:
-    rows: list[dict[str, str | int | float]] = []
-    dtype = np.uint8 if trained.facts.dtype == 'uint8' else np.uint16
-    low, high = trained.facts.intensity or ('', '')
-    with tqdm.tqdm(total=count, unit=' images') as bar:
-        for drawn in draw_images(trained, count, seed=seed, batch_size=batch_size, label=label):
-            stored = input_pipeline.from_unit(drawn.images, dtype)
-            for image, mask, label_id in zip(stored, drawn.masks, drawn.labels, strict=True):
-                number = len(rows)
-                rows.append(
-                    {
-                        'image': _write_image(folder, f'images/{number:06d}', image),
-                        'mask': '',
-                        'label': trained.facts.classes[label_id] if trained.image_format.num_classes else '',
-                        'number': number,
-                        'intensity_low': low,
-                        'intensity_high': high,
-                    }
-                )
-                if trained.image_format.mask_classes:
-                    (folder / 'masks').mkdir(exist_ok=True)
-                    rows[-1]['mask'] = _write_image(folder, f'masks/{number:06d}', mask)
-            bar.update(len(stored))
-    return rows
+def _write_all(drawn: Iterable[Drawn], writer: Writer, origin: Origin, total: int) -> int:
+    """Writes all images and returns how many there were."""
+    count, classes = 0, origin.form.classes
+    with tqdm.tqdm(total=total, unit=' images') as bar:
+        for batch in drawn:
+            _check_finite(batch)
+            for image, mask, label, number in zip(
+                batch.images, batch.masks, batch.labels, batch.numbers, strict=True
+            ):
+                writer.write(image, mask, classes[label] if classes else '', int(number))
+            count += len(batch.images)
+            bar.update(len(batch.images))
+    writer.finish()
+    return count
 
 
-def _write_image(folder: Path, stem: str, image: np.ndarray) -> str:
-    """PNG of 1 or 3 channels, TIFF of any other number; returns the name."""
-    if image.shape[-1] not in (1, 3):
-        tifffile.imwrite(folder / f'{stem}.tif', np.moveaxis(image, -1, 0), photometric='minisblack')
-        return f'{stem}.tif'
-    encoded, content = cv2.imencode('.png', image[..., ::-1])
-    if not encoded:
-        raise UserError(f'{stem}.png of shape {image.shape} and type {image.dtype} could not be encoded.')
-    (folder / f'{stem}.png').write_bytes(content.tobytes())
-    return f'{stem}.png'
+def _check_finite(batch: Drawn) -> None:
+    finite = np.isfinite(batch.images).all(axis=(1, 2, 3))
+    if not finite.all():
+        raise UserError(
+            f'image {batch.numbers[~finite][0]} has values that are not finite: training has diverged; '
+            'use an earlier checkpoint (--step, --best).'
+        )
 
 
-def _write_index(path: Path, rows: list[dict[str, str | int | float]]) -> None:
-    with path.open('w', newline='') as file:
-        writer = csv.DictWriter(file, INDEX_FIELDS, lineterminator='\n')
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _describe(trained: TrainedGenerator, count: int, seed: int) -> dict[str, str | int | float]:
+def _describe(order: Order, origin: Origin, count: int, release: Release) -> dict[str, Any]:
     return {
         'synthetic': 'yes',
-        'model_sha256': trained.checksum(),
-        'step': trained.position.step,
-        'images_seen': trained.position.images_seen,
-        'alpha': trained.alpha,
-        'data': trained.facts.name,
-        'data_fingerprint': trained.facts.fingerprint,
+        'software': {'name': SOFTWARE, 'version': origin.version},
+        'command': dict(order.command),
+        'model': dataclasses.asdict(origin.model),
+        'data': dataclasses.asdict(origin.data),
+        'seed': origin.seed,
         'count': count,
-        'seed': seed,
+        'format': order.image_format,
+        'licence': order.licence,
+        'date': order.date,
+        'release': {'verdict': release.verdict, 'figures': dict(release.figures)},
     }

@@ -1,14 +1,14 @@
 """Bringing back a trained generator from its workdir, without its data."""
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 import jax
-import numpy as np
 from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
+from backbones.images import DataFacts, read_facts
+from backbones.restoring import variables_checksum
 from gan import data as training_data
 from gan import setup
 from gan.networks import Generator
@@ -39,16 +39,12 @@ class TrainedGenerator:
     variables: Variables
     alpha: float
     image_format: setup.ImageFormat
-    facts: training_data.DataFacts
+    facts: DataFacts
     position: Position
 
     def checksum(self) -> str:
         """SHA-256 of all weights, in the order of their names."""
-        digest = hashlib.sha256()
-        for path, leaf in jax.tree_util.tree_leaves_with_path(self.variables):
-            digest.update(jax.tree_util.keystr(path).encode())
-            digest.update(np.ascontiguousarray(leaf).tobytes())
-        return digest.hexdigest()
+        return variables_checksum(self.variables)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +61,7 @@ class Restored:
     """
 
     config: ConfigDict
-    facts: training_data.DataFacts
+    facts: DataFacts
     image_format: setup.ImageFormat
     stage: Stage
     state: GanState
@@ -83,7 +79,7 @@ def restore_state(workdir: Path, step: int | None = None, *, best: bool = False)
         raise UserError(
             f'{workdir} holds a run of an earlier version, which cannot be read any more; train it anew.'
         )
-    facts = training_data.read_facts(workdir)
+    facts = read_facts(workdir)
     image_format = training_data.image_format(config, facts.classes)
     stages = {stage.name: stage for stage in setup.create_stages_of(config, facts.num_examples)}
     mesh = parallel.create_mesh()

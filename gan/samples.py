@@ -1,7 +1,6 @@
 """Images from the averaged generator while it trains: grids for people, and sets to be measured."""
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -17,7 +16,6 @@ from gan.pictures import draw_grid, save_picture
 from gan.schedule import Stage
 from gan.state import GanState
 from gan.step import create_sampler
-from training import parallel
 from training.phases import Phase
 
 
@@ -36,32 +34,26 @@ class Sampler:
     ) -> None:
         self._batch_size = config.samples.rows * config.samples.columns
         self._config, self._image_format = config, image_format
-        replicated = parallel.replicated(mesh)
         self._samplers = {
             stage.name: create_sampler(
-                setup.create_networks(config, stage.resolution, image_format)[0], replicated
+                setup.create_networks(config, stage.resolution, image_format)[0], mesh, self._batch_size
             )
             for stage in stages
         }
 
     def draw(
         self, state: GanState, phase: Phase, images_seen: int, labels: Int[np.ndarray, 'count'], seed: int
-    ) -> Iterator[Float[np.ndarray, 'batch height width channel']]:
-        """Draws an image for each label, in batches; the same seed has the same latents at every stage."""
+    ) -> Float[np.ndarray, 'count height width channel']:
+        """Draws an image for each label; the same seed has the same latents at every stage."""
         network = self._config.generator
         latents = draw_latents(jax.random.key(seed), len(labels), network.latent_size, network.latent_distribution)
         alpha = np.float32(phase.controls(images_seen)['alpha'])
-        for start in range(0, len(labels), self._batch_size):
-            rows = np.arange(start, start + self._batch_size) % len(labels)
-            images = self._samplers[phase.name](
-                state.ema_variables, np.asarray(latents)[rows], labels[rows], alpha
-            )
-            yield np.asarray(images)[: len(labels) - start]
+        return self._samplers[phase.name]((state.ema_variables, alpha), np.asarray(latents), labels)
 
     def draw_picture(self, state: GanState, phase: Phase, images_seen: int) -> UInt8[np.ndarray, 'height width 3']:
         """A grid of the same latents at every stage, classes in columns."""
         labels = np.arange(self._batch_size, dtype=np.int32) % max(self._image_format.num_classes, 1)
-        (images,) = self.draw(state, phase, images_seen, labels, self._config.seed)
+        images = self.draw(state, phase, images_seen, labels, self._config.seed)
         form = self._image_format
         return draw_grid(images, self._config.samples.columns, form.channels, form.mask_classes)
 

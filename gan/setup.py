@@ -3,8 +3,6 @@
 import dataclasses
 import math
 
-import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
@@ -16,13 +14,8 @@ from gan.objective import Objective
 from gan.schedule import Stage, create_stages
 from gan.state import GanState, create_state
 from gan.step import Adaptation, Averaging, Optimizers, Recipe
+from training import compute
 from training.errors import UserError
-
-ARCHITECTURES: dict[str, tuple[type[networks.Generator], type[networks.Discriminator]]] = {
-    'progressive': (networks.ProgressiveGenerator, networks.ProgressiveDiscriminator),
-    'dcgan': (networks.DcganGenerator, networks.DcganDiscriminator),
-    'residual': (networks.ResidualGenerator, networks.ResidualDiscriminator),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +45,7 @@ def check_config(config: ConfigDict) -> None:
       UserError: for the first value that cannot be used.
     """
     check_fields(config)
-    compute_dtype(config)
+    compute.compute_dtype(config.compute_dtype)
     for stage in create_stages_of(config, num_examples=1):
         create_recipe(config, stage.resolution, ImageFormat(config.channels, config.mask_classes, 0))
 
@@ -104,14 +97,14 @@ def create_networks(
         'resolution': resolution,
         'channels': image_format.all_channels,
         'num_classes': image_format.num_classes,
-        'dtype': compute_dtype(config),
+        'dtype': compute.compute_dtype(config.compute_dtype),
     }
     fields = {name: dict(config[name]) for name in ('generator', 'discriminator')}
     for network in fields.values():
         if 'attention_resolution' in network:
             # The paper's block, or the last one where images stay smaller.
             network['attention_resolution'] = min(network['attention_resolution'], config.resolution)
-    create_generator, create_discriminator = ARCHITECTURES[config.architecture]
+    create_generator, create_discriminator = networks.ARCHITECTURES[config.architecture]
     return create_generator(**shared, **fields['generator']), create_discriminator(
         **shared, **fields['discriminator']
     )
@@ -137,30 +130,7 @@ def create_optimizers(config: ConfigDict) -> Optimizers:
     )
 
 
-def compute_dtype(config: ConfigDict) -> jnp.dtype:
-    """float32, bfloat16, or (`auto`) bfloat16 on accelerators and float32 on CPUs.
-
-    Raises:
-      UserError: for another name.
-    """
-    known = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
-    known['auto'] = known['float32' if on_cpu() else 'bfloat16']
-    if config.compute_dtype not in known:
-        raise UserError(f'config.compute_dtype is {config.compute_dtype!r}; choose one of {sorted(known)}.')
-    return jnp.dtype(known[config.compute_dtype])
-
-
 def steps_per_call(config: ConfigDict) -> int:
-    """Steps in one call of the device: as configured, or (0) many on accelerators and one on CPUs.
-
-    A whole number of cycles, so that full calls repeat one program.
-    """
-    if config.run.steps_per_call:
-        return config.run.steps_per_call
+    """Steps in one call of the device, a whole number of cycles; see `training.compute`."""
     cycle = math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps)
-    return 1 if on_cpu() else cycle * max(32 // cycle, 1)
-
-
-def on_cpu() -> bool:
-    """Whether the computation runs on CPUs."""
-    return jax.default_backend() == 'cpu'
+    return compute.steps_per_call(config.run.steps_per_call, cycle)

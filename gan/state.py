@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from gan import adaptation
 from gan.layers import BATCH_STATS
 from gan.networks import Discriminator, Generator
-from training.state import NetworkState, Variables, create_network_state, select
+from training.state import NetworkState, Variables, create_network_state
 
 # An int32 scalar; any leaf will do, since JAX also builds states of shapes, shardings and the like.
 Counter = PyTree
@@ -116,10 +116,3 @@ def ema_decay(batch_size: int, images_seen: Array, half_life: float, ramp: float
     """
     limit = ramp * images_seen if ramp else jnp.inf
     return 0.5 ** (batch_size / jnp.maximum(jnp.minimum(half_life, limit), 1e-8))
-
-
-def count_skips(state: GanState, updated: Array) -> GanState:
-    """Counts a step in which not every update was made."""
-    missed = 1 - updated.astype(jnp.int32)
-    in_a_row = select(updated, jnp.zeros_like(missed), state.skipped_in_a_row + 1)
-    return dataclasses.replace(state, skipped=state.skipped + missed, skipped_in_a_row=in_a_row)

@@ -9,8 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from gan.adaptation import adapt
@@ -19,8 +20,9 @@ from gan.latents import draw_latents
 from gan.layers import BATCH_STATS
 from gan.networks import Discriminator, Generator, Verdict, fade_reals
 from gan.objective import Objective
-from gan.state import GanState, count_skips, ema_decay, update_ema
-from training.state import Variables, update_network
+from gan.state import GanState, ema_decay, update_ema
+from training.mapping import create_mapper
+from training.state import Variables, count_skips, update_network
 
 Batch = dict[str, Array]
 Controls = dict[str, Float[Array, '']]  # alpha, and images_seen before the step
@@ -250,11 +252,12 @@ def create_cycle(recipe: Recipe) -> tuple[TrainStep, ...]:
 
 
 def create_sampler(
-    generator: Generator, sharding: NamedSharding
-) -> Callable[..., Float[Array, 'batch height width channel']]:
-    """Returns the compiled `sample(ema_variables, latents, labels, alpha) -> images`."""
+    generator: Generator, mesh: Mesh, batch_size: int
+) -> Callable[..., Float[np.ndarray, 'count height width channel']]:
+    """Returns `sample((ema_variables, alpha), latents, labels) -> images`; see `create_mapper`."""
 
-    def sample(variables: Variables, latents: Array, labels: Array, alpha: Array) -> Array:
+    def sample(drawn_from: tuple[Variables, Array], latents: Array, labels: Array) -> Array:
+        variables, alpha = drawn_from
         return generator.apply(variables, latents, labels, alpha)
 
-    return jax.jit(sample, out_shardings=sharding)
+    return create_mapper(sample, mesh, batch_size)

@@ -14,6 +14,7 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 import input_pipeline
+from backbones.images import DataFacts, batch_shapes, facts_of, open_feed
 from gan import data as training_data
 from gan import setup
 from gan.pictures import save_picture
@@ -71,7 +72,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     check_source(config, workdir)
     mesh, first = parallel.create_mesh(), parallel.is_first_process()
     images = training_data.open_images(config)
-    facts = training_data.facts_of(images)
+    facts = facts_of(images)
     facts.check_same(workdir)
     stages = setup.create_stages_of(config, facts.num_examples)
     for stage in stages:
@@ -127,8 +128,10 @@ def create_phase(
         adopt=functools.partial(adopt_from, config),
         cycle=create_cycle(recipe),
         controls=controls,
-        open_feed=functools.partial(training_data.open_feed, images, stage, mesh, config.data.device_memory_gib),
-        batch=training_data.batch_shapes(stage, image_format.all_channels),
+        open_feed=functools.partial(
+            open_feed, images, stage.resolution, stage.batch_size, mesh, config.data.device_memory_gib
+        ),
+        batch=batch_shapes(stage.resolution, stage.batch_size, image_format.all_channels),
     )
 
 
@@ -156,9 +159,7 @@ def _make_sample(workdir: Path, sampler: Sampler, stages: tuple[Stage, ...]) -> 
     return sample
 
 
-def _log_start(
-    config: ConfigDict, facts: training_data.DataFacts, mesh: Mesh, image_format: setup.ImageFormat
-) -> None:
+def _log_start(config: ConfigDict, facts: DataFacts, mesh: Mesh, image_format: setup.ImageFormat) -> None:
     _LOGGER.info('%s', logs.describe_run(mesh.size))
     _LOGGER.info('Config:\n%s', config)
     recipe = setup.create_recipe(config, config.resolution, image_format)
@@ -201,4 +202,5 @@ def _say_goodbye(workdir: Path, outcome: loop.Outcome, stages: tuple[Stage, ...]
         f'Next: {launch.python()} -m gan.generate '
         f'--workdir={workdir} --num=1000 --out={workdir}/generated --seed=1{" --best" if best else ""}'
     )
+    print(f'      {launch.python()} -m gan.evaluate --workdir={workdir} --extractor=random')
     print(f'      {launch.python()} -m gan.report --workdir={workdir}')

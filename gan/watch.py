@@ -13,10 +13,12 @@ from ml_collections import ConfigDict
 import input_pipeline
 from gan.features import create_extractor
 from gan.samples import Sampler, read_reals
-from gan.scores import coverage, frechet_distance
+from gan.scores.gaussian import frechet_distance
+from gan.scores.neighbours import coverage
 from gan.setup import ImageFormat
 from gan.state import GanState
 from training.best import Watch
+from training.errors import UserError
 from training.phases import Phase
 
 SCORE = 'distance'
@@ -41,6 +43,11 @@ class Looker:
         self._sampler, self._seed = sampler, config.seed
         self._extract, self._resolution = create_extractor(config.resolution), config.resolution
         count = min(config.watch.samples, images.num_examples)
+        if count <= _NEIGHBOURS:
+            raise UserError(
+                f'The watch compares with training images, and needs more than {_NEIGHBOURS}; there are {count}: '
+                'set config.watch.images to 0.'
+            )
         real, labels = read_reals(images, config.resolution, count)
         self._real = self._features(real)
         self._labels = labels if image_format.num_classes else np.zeros_like(labels)
@@ -53,8 +60,7 @@ class Looker:
 
     def measure(self, state: GanState, phase: Phase, images_seen: int) -> dict[str, float]:
         """`distance` (Frechet, lower is better) and `coverage` (0 to 1, higher is better)."""
-        drawn = list(self._sampler.draw(state, phase, images_seen, self._labels, self._seed))
-        generated = self._features(np.concatenate(drawn))
+        generated = self._features(self._sampler.draw(state, phase, images_seen, self._labels, self._seed))
         return {
             SCORE: frechet_distance(self._real, generated),
             'coverage': coverage(self._real, generated, _NEIGHBOURS),

@@ -11,16 +11,19 @@ import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
-from configs.gan import dcgan_cifar_dog, dcgan_medical
-from gan import data, setup
+from backbones.images import batch_shapes
+from configs.gan import comparison, dcgan_cifar_dog, dcgan_medical
+from gan import setup
 from gan.latents import draw_latents
 from gan.networks.heads import CONDITIONS
 from gan.step import create_cycle
+from training import compute
 from training.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs' / 'gan'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem != '__init__')
 VARIANTS = {
+    'comparison': comparison.VARIANTS,
     'conditional': CONDITIONS,
     'dcgan_cifar_dog': dcgan_cifar_dog.VARIANTS,
     'dcgan_medical': dcgan_medical.VARIANTS,
@@ -120,7 +123,7 @@ def test_config_makes_a_step(spec, number):
         after, metrics = step(state, batch, key, {'alpha': alpha, 'images_seen': alpha})
         return images, verdict, metrics, jax.tree.leaves(state), jax.tree.leaves(after)
 
-    batch = data.batch_shapes(stage, image_format.all_channels)
+    batch = batch_shapes(stage.resolution, stage.batch_size, image_format.all_channels)
     images, verdict, metrics, before, after = jax.eval_shape(start_and_step, _KEY, batch, _SCALAR)
     assert images.shape == (2, *batch['image'].shape[1:])
     assert images.shape[1:] == (stage.resolution, stage.resolution, config.channels + config.mask_classes)
@@ -158,7 +161,7 @@ def test_the_medical_dcgan_has_the_widths_of_its_source():
 @pytest.mark.parametrize('steps', [1, 5, 16])
 @pytest.mark.parametrize('every', [1, 4])
 def test_a_call_is_a_whole_number_of_cycles(monkeypatch, every, steps):
-    monkeypatch.setattr(setup, 'on_cpu', lambda: False)
+    monkeypatch.setattr(compute, 'on_cpu', lambda: False)
     config = _load('wgan_gp')
     config.loss.penalty_every, config.optimizer.discriminator_steps = every, steps
     recipe = setup.create_recipe(config, config.resolution, _image_format(config))

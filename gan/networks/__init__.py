@@ -12,7 +12,14 @@ from gan.networks.residual import ResidualDiscriminator, ResidualGenerator
 Generator = ProgressiveGenerator | DcganGenerator | ResidualGenerator
 Discriminator = ProgressiveDiscriminator | DcganDiscriminator | ResidualDiscriminator
 
+ARCHITECTURES: dict[str, tuple[type[Generator], type[Discriminator]]] = {
+    'progressive': (ProgressiveGenerator, ProgressiveDiscriminator),
+    'dcgan': (DcganGenerator, DcganDiscriminator),
+    'residual': (ResidualGenerator, ResidualDiscriminator),
+}
+
 __all__ = [
+    'ARCHITECTURES',
     'DcganDiscriminator',
     'DcganGenerator',
     'Discriminator',

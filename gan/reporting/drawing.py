@@ -56,12 +56,8 @@ class Artist:
     ) -> Float[np.ndarray, 'count height width channel']:
         """An image for each latent vector, in [-1, 1], always so many at a time, by one program."""
         sample = _create_sampler(self.trained.network)
-        alpha, images = np.float32(self.trained.alpha), []
-        for start in range(0, len(labels), _BATCH_SIZE):
-            rows = np.arange(start, start + _BATCH_SIZE) % len(labels)
-            drawn = sample(self.trained.variables, latents[rows], labels[rows], alpha)
-            images.append(np.asarray(drawn)[: len(labels) - start])
-        return np.clip(np.concatenate(images), -1, 1)
+        images = sample((self.trained.variables, np.float32(self.trained.alpha)), latents, labels)
+        return np.clip(images, -1, 1)
 
     def picture(
         self, images: Float[np.ndarray, 'count height width channel'], columns: int
@@ -111,7 +107,7 @@ def restore_artists(workdir: Path, seed: int) -> Artists:
 @functools.cache
 def _create_sampler(network: Generator):
     """Compiled once for both checkpoints."""
-    return create_sampler(network, parallel.replicated(parallel.create_mesh()))
+    return create_sampler(network, parallel.create_mesh(), _BATCH_SIZE)
 
 
 def interpolate(

@@ -1,7 +1,6 @@
 """The training images that are nearest to generated ones, found in one pass and bounded memory."""
 
 import contextlib
-import copy
 import dataclasses
 import itertools
 import logging
@@ -82,10 +81,8 @@ def read_training_images(
     Raises:
       DataError, UserError: when the data set is missing or no longer the one that was trained on.
     """
-    config = copy.deepcopy(config).unlock()
-    config.data.flip_horizontal = config.data.flip_vertical = False
-    config.data.host_memory_gib = 0.0  # read one by one, so that no more is decoded than is looked at
-    images = training_data.open_images(config)
+    # Read one by one, so that no more is decoded than is looked at.
+    images = training_data.open_split(config, config.data.split, flip=False, in_memory=False)
     if images.fingerprint != fingerprint:
         raise input_pipeline.DataError(f'the data set {images.name!r} is not the one that the run was trained on.')
     count = min(images.num_examples, LARGEST_SEARCH)

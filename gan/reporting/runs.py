@@ -1,22 +1,22 @@
 """What a report reads of a run without touching its networks or its data."""
 
 import dataclasses
-import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from backbones.images import DataFacts, read_facts
 from gan import data as training_data
 from gan import setup
 from gan.schedule import Stage
 from gan.watch import SCORE
 from training import workdir as workdirs
 from training.errors import UserError
-from training.logs import METRICS_FILE
+from training.logs import read_metrics
 
 _GRID = re.compile(r'(\d{9,})_\w+\.png')
 _STARTED = re.compile(r' INFO (\d+ x .+ process\(es\), JAX .+)')
@@ -37,7 +37,7 @@ class Run:
     name: str
     workdir: Path
     config: ConfigDict
-    facts: training_data.DataFacts
+    facts: DataFacts
     stages: tuple[Stage, ...]
     lines: tuple[Line, ...]
     grids: dict[int, Path]
@@ -114,7 +114,7 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
 
 def _read_run(name: str, workdir: Path) -> Run:
     try:
-        config = ConfigDict(_with_tuples(workdirs.read_config(workdir).to_dict())).lock()
+        config = workdirs.read_config(workdir)
         setup.check_config(config)
     except (AttributeError, KeyError, TypeError) as error:
         reason = ' '.join(str(error).split())
@@ -122,52 +122,16 @@ def _read_run(name: str, workdir: Path) -> Run:
             f'{workdir / workdirs.CONFIG_FILE} does not fit this version ({reason}); '
             'use the version that trained the run.'
         ) from error
-    facts = training_data.read_facts(workdir)
+    facts = read_facts(workdir)
     return Run(
         name=name,
         workdir=workdir,
         config=config,
         facts=facts,
         stages=setup.create_stages_of(config, facts.num_examples),
-        lines=tuple(_read_lines(workdir / METRICS_FILE)),
+        lines=tuple(line for line in read_metrics(workdir) if 'images_seen' in line),
         grids=_find_grids(workdir / 'samples'),
     )
-
-
-def _with_tuples(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with tuples, which JSON does not know, as those who train see it."""
-    return {
-        name: _with_tuples(value)
-        if isinstance(value, Mapping)
-        else tuple(value)
-        if isinstance(value, list)
-        else value
-        for name, value in tree.items()
-    }
-
-
-def _read_lines(path: Path) -> list[Line]:
-    """The lines that count images. A last line without its end is still being written."""
-    if not path.is_file():
-        return []
-    *texts, _ = path.read_text(errors='replace').split('\n')
-    lines = []
-    for number, text in enumerate(texts, start=1):
-        try:
-            line = json.loads(text)
-            sound = isinstance(line['step'], int) and all(map(_is_sound, line, line.values()))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            sound = False
-        if not sound:
-            raise UserError(f'{path}, line {number} is damaged; restore the file from a copy, or remove the line.')
-        if 'images_seen' in line:
-            lines.append(line)
-    return lines
-
-
-def _is_sound(name: str, value: Any) -> bool:
-    """Whether a metric has a value of its kind."""
-    return isinstance(value, {'phase': str, 'images_seen': int}.get(name, int | float))
 
 
 def _find_grids(folder: Path) -> dict[int, Path]:

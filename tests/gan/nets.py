@@ -10,9 +10,8 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from gan.augmentation import Augmentation
-from gan.networks import Discriminator, Generator
+from gan.networks import ARCHITECTURES, Discriminator, Generator
 from gan.objective import Objective
-from gan.setup import ARCHITECTURES
 from gan.state import GanState, create_state
 from gan.step import Adaptation, Averaging, Recipe, create_cycle
 

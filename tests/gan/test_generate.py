@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -30,11 +31,14 @@ def trained(commands, tmp_path_factory):
     return workdir
 
 
+UNCHECKED = ('--nogate', '--release_anyway')
+
+
 def _generate(commands, workdir: Path, out: Path, *flags: str) -> list[dict[str, str]]:
-    """Runs the command and returns the rows of its index."""
-    done = commands.run('gan.generate', f'--workdir={workdir}', f'--out={out}', *flags)
+    """Runs the command without its gate and returns the rows of its index."""
+    done = commands.run('gan.generate', f'--workdir={workdir}', f'--out={out}', *UNCHECKED, *flags)
     assert done.returncode == 0, done.stdout
-    assert not out.with_name(f'{out.name}.partial').exists()
+    assert not list(out.parent.glob('incomplete.*'))
     with (out / 'index.csv').open(newline='') as file:
         return list(csv.DictReader(file))
 
@@ -50,7 +54,7 @@ def test_the_same_seed_gives_the_same_files_and_another_does_not(commands, train
     _generate(commands, trained, tmp_path / 'c', *flags, '--seed=6')
     one, same, other = (_tree(tmp_path / name) for name in 'abc')
     assert one == same
-    assert len(one) == 6 + 6 + 2
+    assert len(one) == 6 + 6 + len(('index.csv', 'manifest.json', 'MODEL_CARD.md'))
     assert not any(one[name] == other[name] for name in one if name.startswith('images/'))
 
 
@@ -66,16 +70,60 @@ def test_images_masks_and_index_agree(commands, trained, tmp_path):
         # Each volume of MR has its own window, so that no physical values belong to generated grey levels.
         assert (row['intensity_low'], row['intensity_high']) == ('', '')
     listed = {row[name] for row in rows for name in ('image', 'mask')}
-    assert listed | {'index.csv', 'generated.json'} == set(_tree(tmp_path / 'out'))
+    assert listed | {'index.csv', 'manifest.json', 'MODEL_CARD.md'} == set(_tree(tmp_path / 'out'))
 
 
-def test_generated_json_tells_where_the_images_come_from(commands, trained, tmp_path):
-    rows = _generate(commands, trained, tmp_path / 'out', '--num=3', '--label=MR_lesion')
+def test_the_manifest_tells_where_the_images_come_from(commands, trained, tmp_path):
+    flags = ('--num=3', '--label=MR_lesion', '--licence=CC0', '--date=2024-02-29')
+    rows = _generate(commands, trained, tmp_path / 'out', *flags)
     assert {row['label'] for row in rows} == {'MR_lesion'}
-    facts = json.loads((tmp_path / 'out' / 'generated.json').read_text())
-    assert (facts['images_seen'], facts['step'], facts['count'], facts['seed']) == (120, 15, 3, 0)
-    assert facts['alpha'] == pytest.approx((120 - 64) / 128)
-    assert facts['data'] == 'phantom_masked'
+    manifest = json.loads((tmp_path / 'out' / 'manifest.json').read_text())
+    assert (manifest['count'], manifest['seed'], manifest['synthetic']) == (3, 0, 'yes')
+    assert (manifest['licence'], manifest['date'], manifest['format']) == ('CC0', '2024-02-29', 'png')
+    assert (manifest['model']['images_seen'], manifest['model']['step']) == (120, 15)
+    assert manifest['model']['alpha'] == pytest.approx((120 - 64) / 128)
+    assert manifest['data']['name'] == 'phantom_masked'
+    assert manifest['command']['label'] == 'MR_lesion'
+    assert manifest['release'] == {'verdict': 'not checked', 'figures': {}}
+    verified = commands.run('gan.verify', str(tmp_path / 'out'))
+    assert verified.returncode == 0, verified.stdout
+    assert '3 synthetic images (png), licence: CC0' in verified.stdout
+
+
+def test_a_release_that_cannot_be_shown_to_be_safe_is_not_written(commands, trained, tmp_path):
+    """Two held-out patients tell nothing about a leak."""
+    flags = (f'--workdir={trained}', '--num=3', '--batch_size=8', f'--out={tmp_path}/out')
+    done = commands.run('gan.generate', *flags)
+    assert done.returncode == 1, done.stdout
+    assert 'Error: The release fails: ' in done.stdout
+    assert 'membership attack' in done.stdout
+    assert not list(tmp_path.iterdir())
+    anyway = commands.run('gan.generate', *flags, '--release_anyway', '--largest_withheld=0.9')
+    assert anyway.returncode == 0, anyway.stdout
+    release = json.loads((tmp_path / 'out' / 'manifest.json').read_text())['release']
+    assert (release['verdict'], release['figures']['released_anyway']) == ('fail', True)
+    assert release['figures']['candidates'] == 3 + release['figures']['withheld']
+    assert release['figures']['thresholds']['held_out'] == release['figures']['splits']['test']
+    assert 'Release gate: fail.' in anyway.stdout
+    assert '**fail**' in (tmp_path / 'out' / 'MODEL_CARD.md').read_text()
+
+
+def test_leaving_the_gate_out_must_be_said_twice(commands, trained, tmp_path):
+    done = commands.run('gan.generate', f'--workdir={trained}', '--num=1', f'--out={tmp_path}/out', '--nogate')
+    assert done.returncode == 1
+    assert '--nogate leaves the images unchecked; add --release_anyway' in done.stdout
+
+
+def test_without_its_data_nothing_is_released(commands, trained, tmp_path):
+    moved = tmp_path / 'run'
+    shutil.copytree(trained, moved)
+    config = json.loads((moved / 'config.json').read_text())
+    config['data'] |= {'name': 'gone', 'data_dir': str(tmp_path)}
+    (moved / 'config.json').write_text(json.dumps(config))
+    done = commands.run('gan.generate', f'--workdir={moved}', '--num=1', f'--out={tmp_path}/out')
+    assert done.returncode == 1
+    assert "'gone'" in done.stdout.splitlines()[-1]
+    assert not (tmp_path / 'out').exists()
 
 
 def test_an_unknown_label_names_the_known(commands, trained, tmp_path):

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from gan.layers import downsample, upsample
-from gan.networks import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals
+from gan.networks import ARCHITECTURES, ProgressiveDiscriminator, ProgressiveGenerator, fade_reals
 from gan.networks.heads import CONDITIONS, Head
 from gan.networks.progressive import feature_maps, lerp
-from gan.setup import ARCHITECTURES
 from gan.state import GanState, graft, grow
 from tests.gan import nets
 
@@ -80,6 +79,7 @@ def test_a_fade_ends_in_the_new_without_a_trace_of_the_old(dtype):
     np.testing.assert_array_equal(lerp(old, new, 1.0), new)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('attention', 'spectral_norm', 'condition'),
     [(0, True, 'auxiliary'), (16, False, 'projection'), (16, True, 'projection')],
@@ -116,6 +116,7 @@ def test_growing_is_an_identity_at_alpha_0(attention, spectral_norm, condition):
     )
 
 
+@pytest.mark.slow
 def test_optimisers_start_anew_when_growing_and_augmentation_goes_on():
     state, (step,) = nets.create_training(nets.create_recipe(), probability=0.25)
     state, _ = step(state, nets.create_batch(8), jax.random.key(0), nets.controls())

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 import input_pipeline
+from backbones.images import DataFacts, facts_of
 from configs.gan import tiny
 from gan import data as training_data
 from gan import setup
-from gan.data import DataFacts
 from gan.reporting import curves, drawing, figures, moments, neighbours, tables
 from gan.reporting.runs import Run, read_runs
 from gan.reporting.sections import write_report
@@ -80,7 +80,7 @@ def checkpointed(tmp_path_factory):
     fields = {'conditional': True, 'data.data_dir': str(folder / 'data')}
     workdir = _write_run(folder / 'run', lines, [104, 112], **fields)
     config = _read(workdir)[0].config
-    facts = training_data.facts_of(training_data.open_images(config))
+    facts = facts_of(training_data.open_images(config))
     facts.write(workdir)
     recipe = setup.create_recipe(config, 16, training_data.image_format(config, facts.classes))
     shapes = jax.eval_shape(functools.partial(setup.create_state_of, config, recipe), jax.random.key(0))

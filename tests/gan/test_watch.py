@@ -40,12 +40,11 @@ def test_images_are_drawn_from_the_best(commands, watched, tmp_path):
     workdir, _ = watched
     best = restore_state(workdir, best=True).position
     shutil.rmtree(workdir / 'checkpoints', ignore_errors=True)
-    done = commands.run('gan.generate', f'--workdir={workdir}', f'--out={tmp_path}/o', '--num=2', '--best')
+    unchecked = ('--num=2', '--nogate', '--release_anyway', '--best')
+    done = commands.run('gan.generate', f'--workdir={workdir}', f'--out={tmp_path}/o', *unchecked)
     assert done.returncode == 0, done.stdout
-    assert json.loads((tmp_path / 'o' / 'generated.json').read_text())['step'] == best.step
-    both = commands.run(
-        'gan.generate', f'--workdir={workdir}', f'--out={tmp_path}/p', '--num=2', '--best', '--step=1'
-    )
+    assert json.loads((tmp_path / 'o' / 'manifest.json').read_text())['model']['step'] == best.step
+    both = commands.run('gan.generate', f'--workdir={workdir}', f'--out={tmp_path}/p', *unchecked, '--step=1')
     assert both.returncode == 1
     assert '--best and --step' in both.stdout
 

@@ -1,0 +1,1 @@
+"""The release gate: are generated images, and the generator, far enough from the patients it was trained on?"""

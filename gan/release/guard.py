@@ -1,0 +1,207 @@
+"""The gate between drawing and writing: candidates that are too near are withheld and replaced."""
+
+import contextlib
+import dataclasses
+import logging
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import tqdm
+from jaxtyping import Float32, Int, UInt
+from ml_collections import ConfigDict
+
+import input_pipeline
+from backbones.extractors import Extractor
+from gan import data as training_data
+from gan.drawing import Drawer, Drawn, labels_in_turn
+from gan.exporting.manifest import Release
+from gan.release.gate import Tally, find_thresholds
+from gan.release.likeness import Likeness, reduce
+from gan.release.membership import Attack, attack, choose
+from gan.release.verdict import Policy, create_release, decide
+from gan.restoring import TrainedGenerator
+from gan.scores.estimates import Missing, Sample, count_groups, deal_groups
+from training import parallel
+from training.errors import UserError
+from training.mapping import create_mapper
+
+VALIDATION, TEST = 'validation', 'test'
+_ATTACK_IMAGES = 2_000  # generated, and members
+_ATTACK_NUMBERS = 2**30  # from where the attacker's images are numbered; those that are released begin at 0
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Seen:
+    """A split as the gate sees it.
+
+    Attributes:
+      images: reduced, in their stored type.
+      features: of the extractor.
+      owners: the number of each image's patient.
+    """
+
+    images: UInt[np.ndarray, 'count height width channel']
+    features: Float32[np.ndarray, 'count feature']
+    owners: Int[np.ndarray, 'count']
+
+
+class Guard:
+    """Holds what candidates are compared with, and counts them.
+
+    Reads the run's data set: the training split, `test` as held-out patients, and `validation`, where there is
+    one, as the reference of the attack.
+
+    Args:
+      trained: the generator.
+      config: of its run.
+      extractor: in whose features images are compared.
+      policy: of the release.
+      seed: of the images that are released.
+      batch_size: images at a time.
+
+    Raises:
+      DataError: when the data set or its test split is missing.
+      UserError: when the data set is not the one that the generator was trained on.
+    """
+
+    def __init__(
+        self,
+        trained: TrainedGenerator,
+        config: ConfigDict,
+        extractor: Extractor,
+        policy: Policy,
+        *,
+        seed: int,
+        batch_size: int,
+    ) -> None:
+        _check_split(config.data.split)
+        extractor.check_channels(trained.image_format.channels)
+        self._trained, self._config, self._policy, self._batch_size = trained, config, policy, batch_size
+        self._extractor, self._tally = extractor, Tally()
+        self._drawer = Drawer(trained, seed=seed, batch_size=batch_size)
+        self._dtype = np.dtype(trained.facts.dtype)
+        mapped = create_mapper(extractor.extract, parallel.create_mesh(), batch_size)
+        self._extract = lambda images: mapped(extractor.variables, images).features.astype(np.float32)
+        training, held_out = self._read(config.data.split), self._read(TEST)
+        self._splits = {config.data.split: len(training.owners), TEST: len(held_out.owners)}
+        self._likeness = Likeness(training.images, training.features)
+        self.thresholds = find_thresholds(
+            self._likeness.measure(held_out.images, held_out.features), policy.quantile
+        )
+        self._attack = self._attack_with(training, held_out)
+
+    def _read(self, split: str) -> Seen:
+        config = self._config
+        images = training_data.open_split(config, split, flip=False, in_memory=False)
+        if split == config.data.split and images.fingerprint != self._trained.facts.fingerprint:
+            raise UserError(
+                f'The data set {images.name!r} is not the one that the generator was trained on; '
+                'prepare it as it was, or share without the gate (--release_anyway --nogate).'
+            )
+        columns = []
+        with (
+            contextlib.closing(images.in_order(self._trained.network.resolution, self._batch_size)) as batches,
+            tqdm.tqdm(total=images.num_examples, unit=' images', desc=f'gate: {split}') as bar,
+        ):
+            for batch in batches:
+                unit = batch['image'][..., : images.channels]
+                stored = input_pipeline.from_unit(unit, self._dtype)
+                columns.append((reduce(stored), self._extract(unit), batch['patient']))
+                bar.update(len(unit))
+        return Seen(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+    def _attack_with(self, training: Seen, held_out: Seen) -> Attack:
+        count = min(_ATTACK_IMAGES, len(training.owners))
+        chosen = choose(training.owners, count, seed=0)
+        group_count = count_groups(training.owners[chosen], held_out.owners)
+        if group_count < 2:
+            return Attack(Missing('needs held-out images of two patients.'), calibrated=False)
+        owners = training.owners[chosen]
+        members = Sample(training.features[chosen], deal_groups(owners, group_count), group_count)
+        others = Sample(held_out.features, deal_groups(held_out.owners, group_count), group_count)
+        numbers = np.arange(_ATTACK_NUMBERS, _ATTACK_NUMBERS + _ATTACK_IMAGES)
+        labels = labels_in_turn(len(numbers), self._trained.image_format.num_classes, None)
+        drawn = self._drawer.draw(numbers, labels)
+        features = self._extract(input_pipeline.to_unit(self._store(drawn)))
+        try:
+            reference = self._read(VALIDATION).features
+        except input_pipeline.DataError as error:
+            _LOGGER.warning('The membership attack is not calibrated: %s', error)
+            reference = None
+        return attack(members, others, features, reference)
+
+    def _store(self, drawn: Drawn) -> UInt[np.ndarray, 'batch height width channel']:
+        """The images as they will be written."""
+        _check_finite(drawn)
+        return input_pipeline.from_unit(drawn.images, self._dtype)
+
+    def draw(self, count: int, label: int | None) -> Iterator[Drawn]:
+        """Draws images that pass, `count` in all; a withheld one is replaced by another of its class.
+
+        Raises:
+          UserError: when an image is not finite, or so many are withheld that the release fails anyway.
+        """
+        wanted = labels_in_turn(count, self._trained.image_format.num_classes, label)
+        again, position = wanted[:0], 0  # classes of withheld images, and how many of `wanted` were drawn
+        allowed = math.ceil(count / (1 - self._policy.largest_withheld)) + self._batch_size
+        while (len(again) or position < count) and self._tally.candidates < allowed:
+            fresh = wanted[position : position + self._batch_size - len(again)]
+            position += len(fresh)
+            labels = np.concatenate([again, fresh])
+            numbers = np.arange(self._tally.candidates, self._tally.candidates + len(labels))
+            drawn = self._drawer.draw(numbers, labels)
+            stored = self._store(drawn)
+            distances = self._likeness.measure(reduce(stored), self._extract(input_pipeline.to_unit(stored)))
+            passed = self._tally.add(self.thresholds.too_near(distances))
+            again = labels[~passed]
+            if passed.any():
+                yield drawn.keep(passed)
+        if len(again) or position < count:
+            raise UserError(
+                f'{self._tally.withheld} of {self._tally.candidates} candidates are nearer to a training image '
+                'than held-out patients are, so nothing is released; train on more patients, stop earlier, or '
+                'allow more with --largest_withheld (--release_anyway does not release what is withheld).'
+            )
+
+    def judge(self, *, anyway: bool) -> Release:
+        """The verdict on what was drawn.
+
+        Args:
+          anyway: whether a release that fails is released all the same.
+
+        Raises:
+          UserError: when it fails, and is not.
+        """
+        passed, reasons = decide(self._tally, self._attack, self._policy)
+        if not passed and not anyway:
+            raise UserError(
+                f'The release fails: {"; ".join(reasons)}. Nothing was written; --release_anyway writes the '
+                'images with this verdict in their manifest.'
+            )
+        extractor = {'name': self._extractor.name, 'sha256': self._extractor.checksum}
+        return create_release(
+            passed,
+            reasons,
+            self._tally,
+            self.thresholds,
+            self._attack,
+            self._policy,
+            extractor=extractor,
+            splits=self._splits,
+            anyway=anyway,
+        )
+
+
+def _check_split(split: str) -> None:
+    if split in (VALIDATION, TEST):
+        raise UserError(
+            f'The run was trained on the split {split!r}, with which the gate judges; nobody is held out. '
+            '--release_anyway --nogate releases the images unchecked.'
+        )
+
+
+def _check_finite(drawn: Drawn) -> None:
+    if not np.isfinite(drawn.images).all():
+        raise UserError('The generator draws images that are not finite; take an earlier checkpoint.')

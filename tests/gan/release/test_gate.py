@@ -1,0 +1,144 @@
+"""The gate withholds copies, however they were disguised, and lets as many real patients pass as it says."""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+
+from gan.release.gate import MEASURES, Tally, find_thresholds
+from gan.release.likeness import Distances, Likeness, reduce
+from input_pipeline import from_unit, to_unit
+
+SIDE, TRAINING, HELD_OUT = 32, 300, 400
+
+
+def _draw_bodies(count, seed):
+    """Smooth random images, no two alike."""
+    draws = np.random.default_rng(seed).normal(size=(count, SIDE, SIDE, 1))
+    smooth = scipy.ndimage.gaussian_filter(draws, (0, 3, 3, 0))
+    return from_unit(np.tanh(smooth / smooth.std()) * 0.8, np.uint8)
+
+
+def _features(stored):
+    """Means of 4x4 cells: like a network's, they do not see noise, but see place."""
+    return (
+        to_unit(stored).reshape(len(stored), 4, SIDE // 4, 4, SIDE // 4).mean(axis=(2, 4)).reshape(len(stored), 16)
+    )
+
+
+@pytest.fixture(scope='module')
+def training():
+    return _draw_bodies(TRAINING, 0)
+
+
+@pytest.fixture(scope='module')
+def likeness(training):
+    return Likeness(training, _features(training))
+
+
+@pytest.fixture(scope='module')
+def held_out(likeness):
+    images = _draw_bodies(HELD_OUT, 1)
+    return likeness.measure(images, _features(images))
+
+
+def _shift(images, rows, columns):
+    return np.roll(images, (rows, columns), axis=(1, 2))
+
+
+DISGUISES = {
+    'exact': lambda images: images,
+    'mirrored left to right': lambda images: images[:, :, ::-1],
+    'mirrored top to bottom': lambda images: images[:, ::-1],
+    'shifted': lambda images: _shift(images, 2, -2),
+    'mirrored and shifted': lambda images: _shift(images[:, :, ::-1], -1, 2),
+    'noisy': lambda images: from_unit(
+        to_unit(images) + 0.1 * np.random.default_rng(5).normal(size=images.shape), np.uint8
+    ),
+    'darker and flatter': lambda images: from_unit(0.6 * to_unit(images) - 0.2, np.uint8),
+}
+
+
+@pytest.mark.parametrize('disguise', DISGUISES)
+def test_copies_are_withheld(likeness, held_out, training, disguise):
+    chosen = np.arange(0, TRAINING, 15)
+    copies = DISGUISES[disguise](training[chosen])
+    distances = likeness.measure(copies, _features(copies))
+    thresholds = find_thresholds(held_out, 0.02)
+    np.testing.assert_array_equal(distances.nearest, chosen)
+    assert Tally().add(thresholds.too_near(distances)).sum() == 0
+
+
+@pytest.mark.parametrize('shift', [(2, -2), (-2, 2), (1, 2), (0, -2)])
+def test_shifted_copies_are_found_among_many_that_are_alike(shift):
+    """Fine detail tells patients apart; moved by two pixels, coarse descriptors alone would name another one."""
+    generator = np.random.default_rng(6)
+    body = scipy.ndimage.gaussian_filter(generator.normal(size=(SIDE, SIDE)), 4)
+    detail = scipy.ndimage.gaussian_filter(generator.normal(size=(1000, SIDE, SIDE)), (0, 0.6, 0.6))
+    images = from_unit(np.clip(2 * body / body.std() + detail / detail.std(), -4, 4)[..., None] / 4, np.uint8)
+    chosen = np.arange(0, 1000, 25)
+    copies = _shift(images[chosen], *shift)
+    found = Likeness(images, _features(images)).measure(copies, _features(copies))
+    np.testing.assert_array_equal(found.nearest, chosen)
+    assert found.pixels.max() < 0.01
+
+
+def test_real_patients_pass_at_the_configured_rate(likeness, held_out):
+    """Thresholds from some patients, applied to others: the share withheld is what was asked for."""
+    others = _draw_bodies(1000, 2)
+    distances = likeness.measure(others, _features(others))
+    tally = Tally()
+    passed = tally.add(find_thresholds(held_out, 0.1).too_near(distances))
+    assert (tally.candidates, tally.withheld) == (1000, 1000 - passed.sum())
+    # At most 0.1, as the two measures partly agree; 0.05 is what each of them takes. Four deviations on either
+    # side, of the share itself and of the threshold that 400 images give.
+    assert 0.05 - 4 * 0.013 < tally.share < 0.1 + 4 * 0.018
+    assert all(0 < tally.by_measure[name] < 150 for name in MEASURES)
+
+
+def test_pixels_are_compared_without_brightness_or_contrast(likeness, training):
+    copy = from_unit(0.5 * to_unit(training[:3]) + 0.3, np.uint16)
+    again = Likeness(from_unit(to_unit(training), np.uint16), _features(training)).measure(copy, _features(copy))
+    assert again.pixels.max() < 0.01
+    assert likeness.measure(training[:3], _features(training[:3])).pixels.max() < 1e-3
+
+
+def test_distance_in_pixels_is_that_of_standardised_images():
+    """Too small for shifts, symmetrical against mirroring: the definition, by NumPy."""
+    rows = np.random.default_rng(0).integers(0, 255, (6, 8, 8, 1))
+    images = np.rint((rows + rows[:, ::-1] + rows[:, :, ::-1] + rows[:, ::-1, ::-1]) / 4).astype(np.uint8)
+    flat = to_unit(images).reshape(6, -1)
+    standard = (flat - flat.mean(1, keepdims=True)) / flat.std(1, keepdims=True)
+    expected = np.sqrt(np.square(standard[:2, None] - standard[None, 2:]).mean(-1))
+    found = Likeness(images[2:], flat[2:]).measure(images[:2], flat[:2])
+    np.testing.assert_allclose(found.pixels, expected.min(1), atol=1e-4)
+    np.testing.assert_array_equal(found.nearest, expected.argmin(1))
+
+
+def test_constant_images_are_like_none(likeness):
+    blank = np.full((2, SIDE, SIDE, 1), 90, np.uint8)
+    found = likeness.measure(blank, _features(blank))
+    np.testing.assert_allclose(found.pixels, np.sqrt(2), rtol=1e-5)
+
+
+def test_large_images_are_reduced_by_means():
+    images = np.random.default_rng(0).integers(0, 2**16, (2, 128, 128, 3)).astype(np.uint16)
+    expected = images.reshape(2, 64, 2, 64, 2, 3).astype(float).mean((2, 4))
+    small = reduce(images)
+    assert small.dtype == np.uint16
+    assert np.abs(small - expected).max() <= 0.5
+    np.testing.assert_array_equal(reduce(small), small)
+
+
+@pytest.mark.parametrize(
+    ('count', 'quantile', 'place'), [(10, 0.01, 1), (1000, 0.02, 10), (1000, 0.0199, 10), (1000, 0.021, 11)]
+)
+def test_thresholds_are_the_smallest_distances(count, quantile, place):
+    values = np.random.default_rng(0).permutation(count) + 1.0
+    thresholds = find_thresholds(Distances(values, 2 * values, np.zeros(count, int)), quantile)
+    assert (thresholds.pixels, thresholds.features) == (place, 2 * place)
+
+
+def test_a_quantile_must_be_a_share():
+    distances = Distances(np.ones(3), np.ones(3), np.zeros(3, int))
+    with pytest.raises(ValueError, match='not above 0 and below 1'):
+        find_thresholds(distances, 0.0)

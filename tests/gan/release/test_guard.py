@@ -1,0 +1,135 @@
+"""The gate as a whole, on an untrained generator and on one that repeats its training images."""
+
+import copy
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from backbones.images import facts_of
+from configs.gan import tiny
+from gan import data as training_data
+from gan import setup
+from gan.evaluation.extractors import create_extractor
+from gan.networks import ProgressiveGenerator
+from gan.release.guard import Guard
+from gan.release.verdict import Policy
+from gan.restoring import TrainedGenerator
+from training.checkpoints import Position
+from training.errors import UserError
+
+pytestmark = pytest.mark.slow
+POLICY = Policy(quantile=0.1, largest_withheld=0.5, largest_area=0.9)
+SIZE = 16
+FORM = setup.ImageFormat(1, 0, 0)
+
+
+class Repeater(ProgressiveGenerator):
+    """Draws one of the images among its variables, chosen by the latents, a little brighter or darker."""
+
+    def __call__(self, latents, labels, alpha=1.0, update_stats=False):
+        images = self.get_variable('stored', 'images')
+        chosen = (jax.scipy.stats.norm.cdf(latents[:, 0]) * len(images)).astype(int) % len(images)
+        return images[chosen] + 0.02 * jnp.tanh(latents[:, 1, None, None, None])
+
+
+def _create_repeater(config, images):
+    network = setup.create_networks(config, SIZE, FORM)[0]
+    fields = {field.name: getattr(network, field.name) for field in dataclasses.fields(network)}
+    repeater = Repeater(**{name: value for name, value in fields.items() if name not in ('parent', 'name')})
+    return repeater, {'stored': {'images': jnp.asarray(images)}}
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    config = tiny.get_config()
+    config.data.name, config.data.data_dir = 'phantom_guard', str(tmp_path_factory.mktemp('data'))
+    config.data.phantom.count = 300
+    config.data.phantom.images_per_patient = 1
+    return config.lock()
+
+
+@pytest.fixture(scope='module')
+def training(config):
+    """All training images, and what a run remembers of them."""
+    images = training_data.open_images(config)
+    rows = list(images.in_order(SIZE, 512))
+    return np.concatenate([row['image'] for row in rows]), facts_of(images)
+
+
+def _guard(config, training, network, variables, **changes):
+    trained = TrainedGenerator(network, variables, 1.0, FORM, training[1], Position(0, 0, 'stage'))
+    policy = dataclasses.replace(POLICY, **changes)
+    return Guard(trained, config, create_extractor('random'), policy, seed=3, batch_size=32)
+
+
+@pytest.fixture(scope='module')
+def repeater(config, training):
+    return _guard(config, training, *_create_repeater(config, training[0]))
+
+
+@pytest.fixture(scope='module')
+def untrained(config, training):
+    network = setup.create_networks(config, SIZE, FORM)[0]
+    latents, labels = jnp.zeros((1, network.latent_size)), jnp.zeros(1, jnp.int32)
+    variables = jax.jit(network.init)(jax.random.key(0), latents, labels)
+    return _guard(config, training, network, variables)
+
+
+def test_a_generator_that_repeats_its_patients_is_found_out(repeater):
+    area = repeater._attack.area
+    assert area.value > 0.9
+    with pytest.raises(UserError, match=r'candidates are nearer to a training image than held-out patients are'):
+        list(repeater.draw(50, None))
+    with pytest.raises(UserError, match=r'release fails: .* candidates .*; the membership attack tells who was'):
+        repeater.judge(anyway=False)
+    figures = repeater.judge(anyway=True).figures
+    assert figures['withheld'] == figures['candidates'] > 50
+    assert figures['released_anyway']
+
+
+def test_an_untrained_generator_knows_nobody(untrained):
+    area = untrained._attack.area
+    low, high = area.interval()
+    assert low < 0.5 < high
+    drawn = list(untrained.draw(50, None))
+    numbers = np.concatenate([batch.numbers for batch in drawn])
+    np.testing.assert_array_equal(numbers, np.arange(50))
+    assert untrained.judge(anyway=False).verdict == 'pass'
+
+
+def test_withheld_images_are_replaced(config, training):
+    """Half of the images that are drawn are copies; the other half is unlike any."""
+    noise = np.random.default_rng(0).uniform(-1, 1, (40, SIZE, SIZE, 1)).astype(np.float32)
+    repeater = _create_repeater(config, np.concatenate([training[0][:40], noise]))
+    guard = _guard(config, training, *repeater, largest_withheld=0.8)
+    drawn = list(guard.draw(60, None))
+    numbers = np.concatenate([batch.numbers for batch in drawn])
+    assert len(numbers) == 60
+    assert (np.diff(numbers) > 0).all()
+    assert numbers[-1] > 80
+    figures = guard.judge(anyway=True).figures
+    assert figures['candidates'] - figures['withheld'] == 60
+    assert figures['candidates'] == numbers[-1] + 1
+    assert figures['splits']['train'] == len(training[0])
+
+
+@pytest.mark.parametrize('split', ['test', 'validation'])
+def test_a_run_on_the_judging_splits_is_refused(config, training, split):
+    changed = copy.deepcopy(config).unlock()
+    changed.data.split = split
+    with pytest.raises(UserError, match=f"trained on the split '{split}', with which the gate judges"):
+        _guard(changed.lock(), training, *_create_repeater(config, training[0]))
+
+
+def test_images_that_are_not_finite_are_refused(config, training):
+    with pytest.raises(UserError, match='draws images that are not finite'):
+        _guard(config, training, *_create_repeater(config, np.full_like(training[0], np.nan)))
+
+
+def test_other_data_than_the_run_had_are_refused(config, training):
+    facts = dataclasses.replace(training[1], fingerprint='another')
+    with pytest.raises(UserError, match='is not the one that the generator was trained on'):
+        _guard(config, (training[0], facts), *_create_repeater(config, training[0]))

@@ -1,0 +1,120 @@
+"""The attack reads chance on a generator that knows nobody, and more on one that repeats its patients."""
+
+import numpy as np
+import pytest
+
+from gan.release import membership, verdict
+from gan.release.gate import Tally
+from gan.release.membership import attack, choose
+from gan.release.verdict import Policy, decide
+from gan.scores.estimates import Estimate, Missing, Sample
+
+POLICY = Policy(quantile=0.01, largest_withheld=0.1, largest_area=0.6)
+K = 10
+
+
+def _patients(count, seed):
+    features = np.random.default_rng(seed).normal(size=(count, 8))
+    return Sample(features, np.arange(count) % K, K)
+
+
+MEMBERS, OTHERS = _patients(300, 1), _patients(300, 2)
+REFERENCE = _patients(400, 3).values
+
+
+def _repeat(share):
+    """Draws of the same distribution, a share of which are noisy copies of members."""
+    generator = np.random.default_rng(4)
+    copies = MEMBERS.values[: int(share * 300)] + 0.05 * generator.normal(size=(int(share * 300), 8))
+    return np.concatenate([generator.normal(size=(300, 8)), copies])
+
+
+def test_chance_without_and_more_with_copies():
+    innocent = attack(MEMBERS, OTHERS, _repeat(0.0), REFERENCE).area
+    assert abs(innocent.value - 0.5) < 0.06  # deviation of an area of 300 by 300: 0.024
+    assert innocent.interval()[1] < 0.6
+    guilty = attack(MEMBERS, OTHERS, _repeat(0.6), REFERENCE).area
+    assert guilty.value > 0.75
+    assert guilty.interval()[0] > 0.7
+
+
+def test_calibration_takes_away_what_is_easy_for_everybody():
+    """Members of a common kind are near to any draw; that is no leak, and calibration sees it."""
+    easy = Sample(0.3 * MEMBERS.values, MEMBERS.groups, K)
+    drawn = _repeat(0.0)
+    assert attack(easy, OTHERS, drawn, None).area.value > 0.9
+    assert abs(attack(easy, OTHERS, drawn, REFERENCE[:300]).area.value - 0.5) < 0.15
+    assert not attack(easy, OTHERS, drawn, None).calibrated
+
+
+def test_the_area_is_that_of_the_ranks():
+    generator = np.random.default_rng(0)
+    first, second = generator.integers(0, 9, 40) / 2, generator.integers(2, 12, 50) / 2  # with ties
+    pairs = first[:, None] - second
+    expected = (pairs > 0).mean() + (pairs == 0).mean() / 2
+    assert membership._area(first, second) == pytest.approx(expected, abs=1e-12)
+
+
+def test_replicates_leave_a_group_out():
+    found = attack(MEMBERS, OTHERS, _repeat(0.3), REFERENCE).area
+    without = attack(MEMBERS.without(4), OTHERS.without(4), _repeat(0.3), REFERENCE)
+    assert found.replicates[4] == pytest.approx(without.area.value, abs=1e-12)
+
+
+def test_too_few_patients_or_values_that_are_not_finite_give_no_area():
+    few = Sample(OTHERS.values[:10], OTHERS.groups[:10], K)
+    assert 'at least 10 held-out images' in attack(MEMBERS, few, REFERENCE, None).area.reason
+    bad = REFERENCE.copy()
+    bad[0, 0] = np.nan
+    assert 'generated images whose features are not finite' in attack(MEMBERS, OTHERS, bad, None).area.reason
+
+
+def test_whole_patients_are_chosen():
+    owners = np.repeat(np.arange(20), 5)
+    chosen = choose(owners, 40, seed=0)
+    assert len(chosen) == 40
+    assert len(set(owners[chosen])) == 8
+    np.testing.assert_array_equal(choose(owners, 1000, seed=0), np.arange(100))
+
+
+def _attack(value, error):
+    """An estimate whose interval has this half-width over 2.26, for ten groups."""
+    replicates = value + error * np.resize([1, -1], K) / np.sqrt(K - 1)
+    return membership.Attack(Estimate(value, replicates, {}), calibrated=True)
+
+
+@pytest.mark.parametrize(
+    ('withheld', 'area', 'words'),
+    [
+        (5, _attack(0.51, 0.01), ()),
+        (11, _attack(0.51, 0.01), ('11 of 100 candidates',)),
+        (5, _attack(0.70, 0.01), ('tells who was in training',)),
+        (5, _attack(0.52, 0.10), ('too few to exclude it',)),
+        (11, membership.Attack(Missing('needs more.'), False), ('11 of 100', 'could not be made')),
+    ],
+)
+def test_a_release_passes_only_what_is_shown_to_be_safe(withheld, area, words):
+    passed, reasons = decide(Tally(100, withheld, {}), area, POLICY)
+    assert passed == (not words)
+    assert len(reasons) == len(words)
+    assert all(word in reason for word, reason in zip(words, reasons, strict=True))
+
+
+def test_the_manifest_tells_all_figures():
+    from gan.release.gate import Thresholds
+
+    release = verdict.create_release(
+        False,
+        ['a reason'],
+        Tally(100, 11, {'pixels': 4, 'features': 9}),
+        Thresholds(0.2, 3.0, 0.01, 50),
+        _attack(0.7, 0.01),
+        POLICY,
+        extractor={'name': 'random'},
+        splits={'train': 5},
+        anyway=True,
+    )
+    figures = release.figures
+    assert (release.verdict, figures['released_anyway'], figures['withheld']) == ('fail', True, 11)
+    assert figures['membership_attack']['value'] == 0.7
+    assert figures['thresholds'] == {'pixels': 0.2, 'features': 3.0, 'quantile': 0.01, 'held_out': 50}
