@@ -86,9 +86,11 @@ def open_split(
     split: str,
     *,
     mask_classes: int,
+    context: int,
     flip: bool,
     target: Literal['class', 'modality'],
     in_memory: bool,
+    foreground_share: float,
 ) -> input_pipeline.ImageData:
     """Opens a split of `config.data` at the config's resolution and channels; draws missing phantoms first.
 
@@ -96,8 +98,10 @@ def open_split(
       config: of the run.
       split: train, validation or test.
       mask_classes: foreground classes of the masks; 0 without masks.
+      context: slices on either side of each that become further channels.
       flip: whether images are mirrored at random as configured.
       target: what the labels tell.
+      foreground_share: of training batches, at least, that shows images with foreground.
       in_memory: whether images are decoded into memory where they fit; otherwise they are always read from disk.
 
     Raises:
@@ -112,6 +116,7 @@ def open_split(
         window=tuple(data.window_range) if data.window == 'physical' else data.window,
         fit=data.fit,
         mask_classes=mask_classes,
+        context=context,
     )
     return input_pipeline.open_dataset(
         data.name,
@@ -125,6 +130,7 @@ def open_split(
         modalities=tuple(data.modalities),
         classes=tuple(data.classes),
         target=target,
+        foreground_share=foreground_share,
     )
 
 

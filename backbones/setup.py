@@ -1,5 +1,6 @@
 """From a classifier's config to the objects it describes."""
 
+import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
@@ -7,10 +8,10 @@ from ml_collections import ConfigDict
 from backbones import networks
 from backbones.augmentation import Augmentation
 from backbones.networks.resnet import DEPTHS
-from backbones.step import ClassifierState, create_state
 from training import compute
 from training.errors import UserError
 from training.fields import check_values, find_field
+from training.supervised import SupervisedState, create_state
 
 ARCHITECTURES: dict[str, type[networks.Network]] = {'resnet': networks.ResNet, 'densenet': networks.DenseNet}
 TARGETS = ('class', 'modality')
@@ -103,10 +104,11 @@ def create_augmentation(config: ConfigDict) -> Augmentation:
     )
 
 
-def create_state_of(config: ConfigDict, num_classes: int, steps: int, key: PRNGKeyArray) -> ClassifierState:
+def create_state_of(config: ConfigDict, num_classes: int, steps: int, key: PRNGKeyArray) -> SupervisedState:
     """A fresh state."""
-    shape = (1, config.resolution, config.resolution, config.channels)
-    return create_state(create_network(config, num_classes), create_optimizer(config, steps), shape, key)
+    images = jnp.zeros((1, config.resolution, config.resolution, config.channels))
+    variables = create_network(config, num_classes).init(key, images)
+    return create_state(variables, create_optimizer(config, steps))
 
 
 def steps_in(config: ConfigDict, num_examples: int) -> tuple[int, int]:

@@ -55,7 +55,16 @@ def _open_labelled(config: ConfigDict, split: str) -> input_pipeline.ImageData:
 
 def _open(config: ConfigDict, split: str) -> input_pipeline.ImageData:
     train = split == 'train'
-    return open_split(config, split, mask_classes=0, flip=train, target=config.target, in_memory=train)
+    return open_split(
+        config,
+        split,
+        mask_classes=0,
+        context=0,
+        flip=train,
+        target=config.target,
+        in_memory=train,
+        foreground_share=0.0,
+    )
 
 
 def _check_classes(train: input_pipeline.ImageData, target: str) -> None:

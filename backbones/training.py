@@ -21,14 +21,15 @@ from backbones.figures import draw_assessment
 from backbones.images import batch_shapes, facts_of, open_feed
 from backbones.restoring import CLASSIFIER_FILE, Classifier, restore_network, write_classifier
 from backbones.splits import Splits, count_labels, open_splits
-from backbones.step import ClassifierState, make_describe, make_train_step
-from training import compute, launch, logs, loop, parallel
+from backbones.step import make_describe, make_train_step
+from training import launch, logs, loop, parallel
 from training import workdir as workdirs
 from training.best import Watch
 from training.checkpoints import Checkpoints
 from training.mapping import create_mapper
 from training.phases import Phase
 from training.state import Variables
+from training.supervised import SupervisedState
 
 _LOGGER = logging.getLogger(__name__)
 # Fields that decide the architecture, the data and the position in them; a run cannot go on with others.
@@ -82,7 +83,14 @@ def _train(config: ConfigDict, workdir: Path, splits: Splits, mesh: Mesh) -> loo
     phase = _create_phase(config, splits.train, mesh, steps)
     with contextlib.closing(Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)) as checkpoints:
         return loop.run(
-            [phase], workdir, checkpoints, mesh, _periods(config), seed=config.seed, sample=None, watch=watch
+            [phase],
+            workdir,
+            checkpoints,
+            mesh,
+            loop.periods_of(config.run, cycle=1, sample=config.run.checkpoint_images),
+            seed=config.seed,
+            sample=None,
+            watch=watch,
         )
 
 
@@ -91,7 +99,7 @@ def _create_phase(config: ConfigDict, images: input_pipeline.ImageData, mesh: Me
     optimizer = setup.create_optimizer(config, steps)
     batch_size = config.schedule.batch_size
 
-    def enter(previous: ClassifierState | None, key: PRNGKeyArray) -> ClassifierState:
+    def enter(previous: SupervisedState | None, key: PRNGKeyArray) -> SupervisedState:
         return setup.create_state_of(config, len(images.classes), steps, key)
 
     return Phase(
@@ -111,16 +119,6 @@ def _create_phase(config: ConfigDict, images: input_pipeline.ImageData, mesh: Me
             open_feed, images, config.resolution, batch_size, mesh, config.data.device_memory_gib
         ),
         batch=batch_shapes(config.resolution, batch_size, config.channels),
-    )
-
-
-def _periods(config: ConfigDict) -> loop.Periods:
-    return loop.Periods(
-        log=config.run.log_images,
-        sample=config.run.checkpoint_images,
-        checkpoint=config.run.checkpoint_images,
-        steps_per_call=compute.steps_per_call(config.run.steps_per_call, 1),
-        max_skipped_in_a_row=config.run.max_skipped_in_a_row,
     )
 
 
@@ -148,7 +146,7 @@ def _make_measure(config: ConfigDict, workdir: Path, validation: input_pipeline.
     """Returns what the watch measures: log loss in nats and accuracy on the validation split."""
     describe = _make_describe_split(config, len(validation.classes), mesh)
 
-    def measure(state: ClassifierState, phase: Phase, images_seen: int) -> dict[str, float]:
+    def measure(state: SupervisedState, phase: Phase, images_seen: int) -> dict[str, float]:
         if parallel.is_first_process():
             logs.draw_curves(workdir, _CURVES, {})
         described = describe(state.network.variables, validation)

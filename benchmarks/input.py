@@ -46,7 +46,7 @@ def main(_: Sequence[str]) -> None:
 
 def _open(memory_budget_bytes: int) -> input_pipeline.ImageData:
     preprocessing = input_pipeline.Preprocessing(
-        resolution=_RESOLUTION.value, channels=_CHANNELS.value, window='auto', fit='pad', mask_classes=0
+        resolution=_RESOLUTION.value, channels=_CHANNELS.value, window='auto', fit='pad', mask_classes=0, context=0
     )
     return input_pipeline.open_dataset(
         _NAME.value,
@@ -60,6 +60,7 @@ def _open(memory_budget_bytes: int) -> input_pipeline.ImageData:
         modalities=(),
         classes=(),
         target='class',
+        foreground_share=0.0,
     )
 
 

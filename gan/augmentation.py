@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Shaped, UInt32
 
-from gan.warping import AffineMaps, affine_maps, compose, warp
+from backbones.warping import AffineMaps, affine_maps, compose, warp
 
 Images = Float[Array, 'batch height width channel']
 

@@ -24,7 +24,14 @@ def open_images(config: ConfigDict) -> input_pipeline.ImageData:
 def open_split(config: ConfigDict, split: str, *, flip: bool, in_memory: bool) -> input_pipeline.ImageData:
     """Opens any split as the networks see it; see `backbones.images.open_split`."""
     return run_images.open_split(
-        config, split, mask_classes=config.mask_classes, flip=flip, target='class', in_memory=in_memory
+        config,
+        split,
+        mask_classes=config.mask_classes,
+        context=0,
+        flip=flip,
+        target='class',
+        in_memory=in_memory,
+        foreground_share=0.0,
     )
 
 

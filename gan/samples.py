@@ -10,9 +10,9 @@ from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
 import input_pipeline
+from backbones.pictures import draw_grid, save_picture
 from gan import setup
 from gan.latents import draw_latents
-from gan.pictures import draw_grid, save_picture
 from gan.schedule import Stage
 from gan.state import GanState
 from gan.step import create_sampler

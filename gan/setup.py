@@ -130,7 +130,6 @@ def create_optimizers(config: ConfigDict) -> Optimizers:
     )
 
 
-def steps_per_call(config: ConfigDict) -> int:
-    """Steps in one call of the device, a whole number of cycles; see `training.compute`."""
-    cycle = math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps)
-    return compute.steps_per_call(config.run.steps_per_call, cycle)
+def cycle_length(config: ConfigDict) -> int:
+    """Steps that repeat: with and without the penalty, and those of the discriminator alone."""
+    return math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps)

@@ -15,9 +15,9 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.images import DataFacts, batch_shapes, facts_of, open_feed
+from backbones.pictures import save_picture
 from gan import data as training_data
 from gan import setup
-from gan.pictures import save_picture
 from gan.samples import Sampler, draw_reals
 from gan.schedule import Stage, fade_in
 from gan.state import GanState, grow
@@ -93,7 +93,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
             workdir,
             checkpoints,
             mesh,
-            _periods(config),
+            loop.periods_of(config.run, setup.cycle_length(config), config.run.sample_images),
             seed=config.seed,
             sample=_make_sample(workdir, sampler, stages),
             watch=create_watch(config, images, image_format, sampler),
@@ -132,16 +132,6 @@ def create_phase(
             open_feed, images, stage.resolution, stage.batch_size, mesh, config.data.device_memory_gib
         ),
         batch=batch_shapes(stage.resolution, stage.batch_size, image_format.all_channels),
-    )
-
-
-def _periods(config: ConfigDict) -> loop.Periods:
-    return loop.Periods(
-        log=config.run.log_images,
-        sample=config.run.sample_images,
-        checkpoint=config.run.checkpoint_images,
-        steps_per_call=setup.steps_per_call(config),
-        max_skipped_in_a_row=config.run.max_skipped_in_a_row,
     )
 
 

@@ -5,6 +5,7 @@ The only package that imports tensorflow_datasets and grain. Imports nothing els
 
 from input_pipeline.atomic import complete_folder
 from input_pipeline.builder import Target
+from input_pipeline.cases import Case, preprocess_case, restore_size
 from input_pipeline.catalogue import default_data_dir, ensure_prepared
 from input_pipeline.dataset import ImageData
 from input_pipeline.errors import DataError
@@ -13,15 +14,18 @@ from input_pipeline.opening import open_dataset
 from input_pipeline.phantom import PhantomOptions
 from input_pipeline.preprocessing import Preprocessing
 from input_pipeline.provenance import Provenance, find_provenance
+from input_pipeline.records import Record
 from input_pipeline.values import from_unit, join_masks, split_masks, to_physical, to_unit, unpack
 
 __all__ = [
+    'Case',
     'DataError',
     'Generated',
     'ImageData',
     'PhantomOptions',
     'Preprocessing',
     'Provenance',
+    'Record',
     'Target',
     'complete_folder',
     'default_data_dir',
@@ -30,6 +34,8 @@ __all__ = [
     'from_unit',
     'join_masks',
     'open_dataset',
+    'preprocess_case',
+    'restore_size',
     'split_masks',
     'to_physical',
     'to_unit',

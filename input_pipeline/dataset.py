@@ -4,17 +4,18 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grain
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Float32, Int32, Int64
 
+from input_pipeline.cases import Case, group_records, preprocess_case
 from input_pipeline.decode import Decoder, halve
 from input_pipeline.errors import DataError
-from input_pipeline.order import random_flips, shuffled_indices
+from input_pipeline.order import favour, random_flips, shuffled_indices
 from input_pipeline.parallel import available_cores
 from input_pipeline.preprocessing import output_dtype
 from input_pipeline.values import unpack
@@ -35,7 +36,7 @@ class ImageData:
       patients_known: whether the source of the data told patients; else each image counts as one.
       classes: class names by label; empty where the set has none.
       labels: of each image, in stored order, -1 without one; None where only reading all images would tell.
-      channels: of the images, without mask channels.
+      channels: of the images with their context, without mask channels.
       dtype: uint8 or uint16, the type of decoded images.
       fingerprint: SHA-256 of all keys and pixels; for sets of the catalogue, of name and version.
       intensity: physical values that -1 and 1 mean, or None where volumes differ.
@@ -55,6 +56,8 @@ class ImageData:
         seed: int,
         memory_budget_bytes: int,
         labels: Int32[np.ndarray, ' examples'] | None,
+        foreground: Int64[np.ndarray, ' some'] | None,
+        foreground_share: float,
     ) -> None:
         preprocessing, split = decoder.preprocessing, decoder.split
         self.name = name
@@ -63,7 +66,7 @@ class ImageData:
         self.num_patients = len(np.unique(patients))
         self.patients_known = split.patients_known
         self.classes = classes
-        self.channels = preprocessing.channels
+        self.channels = preprocessing.all_channels
         self.dtype = output_dtype(split.stored_dtype, preprocessing.window)
         self.fingerprint: str = split.summary.get('fingerprint') or f'{name}/{split.folder.name}'
         self.intensity = intensity
@@ -72,6 +75,7 @@ class ImageData:
         self._indices = indices
         self._flips = flips
         self._seed = seed
+        self._foreground, self._foreground_share = foreground, foreground_share
         self._budget = memory_budget_bytes
         self.labels = labels
         self._levels: dict[int, dict[str, np.ndarray]] = {}
@@ -80,14 +84,18 @@ class ImageData:
     def selection(self, position: int, count: int) -> dict[str, np.ndarray]:
         """Which examples come at `position` to `position + count - 1` of the endless shuffled sequence.
 
-        A pure function of seed and position: every epoch is a fresh permutation of all examples.
+        A pure function of seed and position: every epoch is a fresh permutation of all examples. Where images with
+        foreground are favoured, some places of it are given to these.
 
         Returns:
           `index` int32 (count,) into the decoded arrays, `flip_horizontal` and `flip_vertical` bool (count,).
         """
         horizontal, vertical = random_flips(self._seed, position, count)
+        index = shuffled_indices(self._seed, position, count, self.num_examples)
+        if self._foreground is not None:
+            index = favour(index, self._foreground, self._foreground_share, self._seed, position)
         return {
-            'index': shuffled_indices(self._seed, position, count, self.num_examples),
+            'index': index,
             'flip_horizontal': horizontal & self._flips[0],
             'flip_vertical': vertical & self._flips[1],
         }
@@ -171,6 +179,18 @@ class ImageData:
             return unpack(rows) | {'patient': rows['patient']}
 
         return _read(grain.MapDataset.range(self.num_examples).map(load), batch_size, finish)
+
+    def cases(self) -> Iterator[Case]:
+        """Every volume, or single image, as it is stored, in stored order.
+
+        Raises:
+          DataError: when a record is damaged, or the set was not written by `prepare`.
+        """
+        return group_records(self._decoder.split.read(int(index)) for index in self._indices)
+
+    def prepare_case(self, case: Case) -> Float32[np.ndarray, 'slices resolution resolution channels']:
+        """The slices of a case as batches hold them, each with its context."""
+        return preprocess_case(case, self._decoder.preprocessing, self._decoder.split.dataset_window)
 
     def _gather(
         self, arrays: Mapping[str, np.ndarray], start: int, batch_size: int, rows: int

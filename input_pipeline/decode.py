@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import UInt
+from jaxtyping import Int64, UInt
 
 from input_pipeline.errors import DataError, first_line
 from input_pipeline.preprocessing import (
@@ -19,10 +19,12 @@ from input_pipeline.preprocessing import (
     resolve_window,
     stored_maximum,
 )
+from input_pipeline.records import Record
 from input_pipeline.summary import SUMMARY_FILE
 from input_pipeline.values import mask_channels
 
 _DECODED = ('image', 'mask', 'label', 'intensity', 'window')
+_DESCRIBED = ('key', 'patient', 'modality', 'spacing', 'source')
 
 
 def damaged(folder: Path, error: Exception | str) -> DataError:
@@ -49,12 +51,14 @@ class Split:
     Attributes:
       folder: where it lies.
       features: the TFDS features that decoding reads.
+      all_features: those that a whole record has.
       records: serialized examples by index.
       summary: see `Summarizer.finish`; empty for sets that `prepare` did not write.
     """
 
     folder: Path
     features: tfds.features.FeaturesDict
+    all_features: tfds.features.FeaturesDict
     records: Sequence[bytes]
     summary: Mapping[str, Any]
 
@@ -67,6 +71,30 @@ class Split:
     def patients_known(self) -> bool:
         """Whether the source of the data told patients; nothing of a set that `prepare` did not write tells it."""
         return not self.summary.get('unknown_patients', True)
+
+    def read(self, index: int) -> Record:
+        """One record as the readers gave it.
+
+        Raises:
+          DataError: when it is damaged, or the set was not written by `prepare`.
+        """
+        missing = [name for name in _DESCRIBED if name not in self.all_features]
+        if missing:
+            raise DataError(
+                f'{self.folder.parent.name} was not written by input_pipeline.prepare: it has no {missing[0]}.'
+            )
+        with reading(self.folder):
+            stored = self.all_features.deserialize_example_np(self.records[index])
+        label = int(stored.get('label', -1))
+        return Record(
+            image=stored['image'],
+            mask=stored.get('mask'),
+            label=self.classes[label] if label >= 0 else None,
+            **{name: stored[name].decode() for name in ('key', 'patient', 'modality', 'source')},
+            intensity=(float(stored['intensity'][0]), float(stored['intensity'][1])),
+            window=(float(stored['window'][0]), float(stored['window'][1])),
+            spacing=(float(stored['spacing'][0]), float(stored['spacing'][1]), float(stored['spacing'][2])),
+        )
 
     @property
     def dataset_window(self) -> tuple[float, float] | None:
@@ -100,7 +128,10 @@ def open_split(folder: Path, split: str) -> Split:
             wanted.pop('label', None)
         raw = tfds.decode.DeserializeMethod.RAW_BYTES
         records = builder.as_data_source(split, deserialize_method=raw)
-        return Split(folder, tfds.features.FeaturesDict(wanted), records, summary)
+        every = {name: features[name] for name in (*wanted, *_DESCRIBED) if name in features}
+        return Split(
+            folder, tfds.features.FeaturesDict(wanted), tfds.features.FeaturesDict(every), records, summary
+        )
 
 
 def _read_summary(folder: Path) -> Mapping[str, Any]:
@@ -123,11 +154,13 @@ class Decoder:
       split: where they come from.
       preprocessing: what is done to them.
       labels: the label that each stored label becomes.
+      neighbours: for every record those that are shown together: itself, between those of its context.
     """
 
     split: Split
     preprocessing: Preprocessing
     labels: Mapping[int, int]
+    neighbours: Int64[np.ndarray, 'records shown']
 
     def __call__(self, index: int, resolution: int) -> dict[str, np.ndarray]:
         """One example: `image` (resolution, resolution, channels), `mask` (..., mask classes), `label` ().
@@ -135,9 +168,9 @@ class Decoder:
         Raises:
           DataError: when the record is damaged, or has mask classes that are not expected.
         """
-        with reading(self.split.folder):
-            stored = self.split.features.deserialize_example_np(self.split.records[index])
-        arrays = {'image': self._image(stored)}
+        stored = self._read(index)
+        shown = [stored if other == index else self._read(other) for other in map(int, self.neighbours[index])]
+        arrays = {'image': np.concatenate([self._image(example) for example in shown], axis=-1)}
         if self.preprocessing.mask_classes:
             arrays['mask'] = self._mask(stored['mask'])
         for name, array in arrays.items():
@@ -145,6 +178,10 @@ class Decoder:
                 array = halve(array[None])[0]
             arrays[name] = array
         return arrays | {'label': np.array(self.labels[int(stored.get('label', -1))], np.int32)}
+
+    def _read(self, index: int) -> Mapping[str, Any]:
+        with reading(self.split.folder):
+            return self.split.features.deserialize_example_np(self.split.records[index])
 
     def _image(self, stored: Mapping[str, Any]) -> np.ndarray:
         image = stored['image']

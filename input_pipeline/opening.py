@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from input_pipeline.cases import find_neighbours, volume_of
 from input_pipeline.catalogue import default_data_dir, nearest, require_dataset
 from input_pipeline.dataset import ImageData
 from input_pipeline.decode import Decoder, Split, damaged, open_split, reading
@@ -82,8 +83,7 @@ def _filter(
         raise DataError(
             f'{split.folder.parent.name}: no image of split {split_name!r} has the wanted modality and class.'
         )
-    columns = (table.patients, table.labels, table.modalities)
-    return np.array(kept), RecordTable(*(tuple(column[index] for index in kept) for column in columns))
+    return np.array(kept), table.select(kept)
 
 
 def _label_modalities(
@@ -112,7 +112,18 @@ def _scan_labels(split: Split, with_labels: bool) -> RecordTable:
         with reading(split.folder):
             numbers = [split.features.deserialize_example_np(record)['label'] for record in split.records]
         labels = [split.classes[number] if number >= 0 else '' for number in numbers]
-    return RecordTable(tuple(map(str, range(count))), tuple(labels), ('unknown',) * count)
+    names = tuple(map(str, range(count)))
+    return RecordTable(names, names, tuple(labels), ('unknown',) * count, (None,) * count)
+
+
+def _find_foreground(records: RecordTable, name: str) -> Int64[np.ndarray, ' some']:
+    """Places of the images whose masks hold more than background."""
+    if None in records.mask_ids:
+        raise DataError(f'{name} does not list what its masks hold; prepare it again with --overwrite.')
+    found = np.flatnonzero([any(ids or ()) for ids in records.mask_ids])
+    if not len(found):
+        raise DataError(f'{name}: no mask holds anything but background; are the masks those of these images?')
+    return found
 
 
 def open_dataset(
@@ -128,6 +139,7 @@ def open_dataset(
     modalities: tuple[str, ...],
     classes: tuple[str, ...],
     target: Literal['class', 'modality'],
+    foreground_share: float,
 ) -> ImageData:
     """Opens one split of a prepared data set.
 
@@ -142,6 +154,7 @@ def open_dataset(
       memory_budget_bytes: what decoded images may take; 0 always streams from disk.
       modalities: those to keep, empty for all.
       classes: those to keep, in the order of their labels; empty for all.
+      foreground_share: of the shuffled sequence, at least, that shows images with foreground; 0 to 1.
       target: what the labels tell: the class, or the number of the modality among all in alphabetical order.
 
     Raises:
@@ -158,7 +171,10 @@ def open_dataset(
     kept = tuple(classes or opened.classes)
     new_labels = {opened.classes.index(label): new for new, label in enumerate(kept)}
     # Unlabelled records keep -1; without any classes all are of class 0.
-    decoder = Decoder(opened, preprocessing, new_labels | {-1: -1 if kept else 0})
+    volumes = list(map(volume_of, records.keys, records.patients))
+    neighbours = np.zeros((len(opened.records), 2 * preprocessing.context + 1), np.int64)
+    neighbours[indices] = indices[find_neighbours(volumes, preprocessing.context)]
+    decoder = Decoder(opened, preprocessing, new_labels | {-1: -1 if kept else 0}, neighbours)
     labels = _label_classes(records.labels, kept) if opened.summary or classes else None
     if target == 'modality':
         labels, kept = _label_modalities(opened, records.modalities, modalities)
@@ -173,4 +189,6 @@ def open_dataset(
         seed=seed,
         memory_budget_bytes=memory_budget_bytes,
         labels=labels,
+        foreground=_find_foreground(records, name) if foreground_share else None,
+        foreground_share=foreground_share,
     )

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, Shaped, UInt64
 
-_EPOCH, _FLIP = 1, 2  # separate streams of one seed
+_EPOCH, _FLIP, _FAVOURED = 1, 2, 3  # separate streams of one seed
 
 
 def _mix(values: UInt64[np.ndarray, '*shape']) -> UInt64[np.ndarray, '*shape']:
@@ -47,6 +47,32 @@ def shuffled_indices(seed: int, position: int, count: int, size: int) -> Int32[n
         order = _permutations(seed, first, last - first + 1, size)
     start = position - first * size
     return order[start : start + count].astype(np.int32)
+
+
+def favour(
+    indices: Int32[np.ndarray, ' count'],
+    favoured: Int64[np.ndarray, ' some'],
+    share: float,
+    seed: int,
+    position: int,
+) -> Int32[np.ndarray, ' count']:
+    """Puts some examples in the place of others, evenly spread, in a shuffled order of their own.
+
+    Args:
+      indices: what stands at `position` and the positions that follow.
+      favoured: the examples that are to come more often.
+      share: of the positions that get one of these, 0 to 1.
+      seed, position: of the sequence.
+    """
+    before = np.floor(np.arange(position, position + len(indices) + 1) * share).astype(np.int64)
+    chosen = before[1:] > before[:-1]
+    if not chosen.any():
+        return indices
+    stream = int(_hash(seed, _FAVOURED, np.zeros(1))[0])
+    own = shuffled_indices(stream, int(before[0]), int(chosen.sum()), len(favoured))
+    mixed = indices.copy()
+    mixed[chosen] = favoured[own]
+    return mixed
 
 
 def random_flips(

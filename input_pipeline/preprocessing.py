@@ -8,7 +8,7 @@ from jaxtyping import Float32, Shaped, UInt, UInt8
 
 from input_pipeline.errors import DataError
 
-FITS = ('pad', 'crop', 'resize')
+FITS = ('pad', 'crop', 'resize', 'native')
 WINDOWS = ('auto', 'stored', 'volume', 'dataset')
 # ITU-R BT.601, as Pillow's and OpenCV's conversions to grey use it.
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -28,8 +28,11 @@ class Preprocessing:
         clipped. Images whose brightness falls with the physical value (MONOCHROME1) stay as they are
         displayed: their lowest value is the upper end of the window.
       fit: 'pad' keeps the aspect ratio and pads with the lowest value (masks with background); 'crop'
-        keeps it and cuts the longer side; 'resize' does not keep it.
+        keeps it and cuts the longer side; 'resize' does not keep it; 'native' keeps every pixel as it is and
+        pads, so no image may be larger than the result.
       mask_classes: foreground classes to keep as mask channels, 0 for images alone.
+      context: slices of the same volume before and after each that become further channels, in their order; at the
+        ends of a volume its last slice is repeated.
 
     Raises:
       DataError: when a field has no meaning.
@@ -40,6 +43,7 @@ class Preprocessing:
     window: str | tuple[float, float]
     fit: str
     mask_classes: int
+    context: int
 
     def __post_init__(self) -> None:
         if self.resolution < 1 or self.channels < 1 or not 0 <= self.mask_classes <= 255:
@@ -47,6 +51,8 @@ class Preprocessing:
                 f'resolution={self.resolution}, channels={self.channels}, mask_classes={self.mask_classes}: '
                 'the first two must be at least 1, the last 0 to 255.'
             )
+        if self.context < 0:
+            raise DataError(f'context={self.context}: the slices on either side must be 0 or more.')
         if self.fit not in FITS:
             raise DataError(f'fit={self.fit!r} is not one of {", ".join(FITS)}.')
         if isinstance(self.window, str):
@@ -56,6 +62,11 @@ class Preprocessing:
         if len(self.window) != 2 or not self.window[0] < self.window[1]:
             raise DataError(f'window={self.window!r}: the lower end must be below the upper one.')
         object.__setattr__(self, 'window', (float(self.window[0]), float(self.window[1])))
+
+    @property
+    def all_channels(self) -> int:
+        """Channels of an image together with its context."""
+        return self.channels * (2 * self.context + 1)
 
 
 def output_dtype(stored: np.dtype | type, window: str | tuple[float, float]) -> np.dtype:
@@ -179,6 +190,13 @@ def _geometry(height: int, width: int, resolution: int, fit: str) -> tuple[slice
         new_height = max(1, round(height * resolution / longer))
         new_width = max(1, round(width * resolution / longer))
         return slice(0, height), slice(0, width), new_height, new_width
+    if fit == 'native':
+        if max(height, width) > resolution:
+            raise DataError(
+                f'an image of {height} x {width} pixels does not fit {resolution} x {resolution} as it is; make '
+                "resolution larger, or use fit='pad'."
+            )
+        return slice(0, height), slice(0, width), height, width
     return slice(0, height), slice(0, width), resolution, resolution
 
 
@@ -230,3 +248,10 @@ def preprocess_image(
     unit = apply_window(convert_channels(image, preprocessing.channels), intensity, window)
     fitted = fit_image(unit, preprocessing.resolution, preprocessing.fit)
     return np.rint(fitted * np.float32(np.iinfo(dtype).max)).astype(dtype)
+
+
+def placement(height: int, width: int, resolution: int, fit: str) -> tuple[slice, slice]:
+    """Rows and columns of the square result that an image of this size fills."""
+    _, _, *sizes = _geometry(height, width, resolution, fit)
+    rows, columns = (slice((resolution - size) // 2, (resolution - size) // 2 + size) for size in sizes)
+    return rows, columns

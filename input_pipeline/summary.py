@@ -4,7 +4,7 @@ import collections
 import csv
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,7 +15,7 @@ from input_pipeline.features import Encoded, Storage
 from input_pipeline.splits import SPLITS
 
 SUMMARY_FILE, RECORDS_FILE = 'summary.json', 'records.csv'
-RECORD_FIELDS = ('split', 'key', 'patient', 'label', 'modality', 'height', 'width', 'source')
+RECORD_FIELDS = ('split', 'key', 'patient', 'label', 'modality', 'height', 'width', 'source', 'mask_ids')
 UNLABELLED = 'unlabelled'
 _SAMPLE_LIMIT = 2**21
 
@@ -84,6 +84,7 @@ class Summarizer:
                 encoded.height,
                 encoded.width,
                 record.source,
+                ' '.join(map(str, encoded.mask_ids or ())),
             )
         )
         self._counts['split'][split] += 1
@@ -170,11 +171,26 @@ def _descending(falls: set[bool]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class RecordTable:
-    """The columns of `records.csv` that reading needs, for one split in stored order."""
+    """The columns of `records.csv` that reading needs, for one split in stored order.
 
+    `mask_ids` are the class ids in the mask of each; None in sets that an earlier version wrote.
+    """
+
+    keys: tuple[str, ...]
     patients: tuple[str, ...]
     labels: tuple[str, ...]
     modalities: tuple[str, ...]
+    mask_ids: tuple[tuple[int, ...] | None, ...]
+
+    def select(self, indices: Sequence[int]) -> 'RecordTable':
+        """The rows of these records."""
+        return RecordTable(
+            keys=tuple(self.keys[index] for index in indices),
+            patients=tuple(self.patients[index] for index in indices),
+            labels=tuple(self.labels[index] for index in indices),
+            modalities=tuple(self.modalities[index] for index in indices),
+            mask_ids=tuple(self.mask_ids[index] for index in indices),
+        )
 
 
 def read_records(folder: Path, split: str) -> RecordTable:
@@ -184,10 +200,15 @@ def read_records(folder: Path, split: str) -> RecordTable:
       OSError, ValueError, KeyError, csv.Error: when the file is not what `Summarizer` wrote.
     """
     with open(folder / RECORDS_FILE, newline='', encoding='utf-8') as file:
-        rows = [
-            (row['patient'], row['label'], row['modality'])
-            for row in csv.DictReader(file)
-            if row['split'] == split
-        ]
-    patients, labels, modalities = zip(*rows, strict=True)
-    return RecordTable(patients, labels, modalities)
+        rows = [row for row in csv.DictReader(file) if row['split'] == split]
+    return RecordTable(
+        keys=tuple(row['key'] for row in rows),
+        patients=tuple(row['patient'] for row in rows),
+        labels=tuple(row['label'] for row in rows),
+        modalities=tuple(row['modality'] for row in rows),
+        mask_ids=tuple(_numbers(row.get('mask_ids')) for row in rows),
+    )
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    return None if text is None else tuple(map(int, text.split()))

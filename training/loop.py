@@ -8,8 +8,9 @@ from pathlib import Path
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
-from training import logs, parallel
+from training import compute, logs, parallel
 from training.best import Best, Watch
 from training.checkpoints import Checkpoints, Position
 from training.errors import UserError
@@ -35,6 +36,23 @@ class Periods:
     checkpoint: int
     steps_per_call: int
     max_skipped_in_a_row: int
+
+
+def periods_of(run: ConfigDict, cycle: int, sample: int) -> Periods:
+    """The periods that a config's `run` asks for.
+
+    Args:
+      run: that part of the config.
+      cycle: steps that repeat, see `compute.steps_per_call`.
+      sample: images between two pictures.
+    """
+    return Periods(
+        log=run.log_images,
+        sample=sample,
+        checkpoint=run.checkpoint_images,
+        steps_per_call=compute.steps_per_call(run.steps_per_call, cycle),
+        max_skipped_in_a_row=run.max_skipped_in_a_row,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 import input_pipeline
+from backbones.pictures import draw_grid, save_picture
 from gan.evaluation import tables
 from gan.evaluation.described import Described
 from gan.evaluation.evaluation import Evaluated, Reals
-from gan.pictures import draw_grid, save_picture
 from gan.reporting.figures import create_figure, save_figure
 from gan.scores.distances import nearest
 from training.page import Page

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 
+from backbones.pictures import draw_grid
 from gan.latents import draw_latents
 from gan.networks import Generator
-from gan.pictures import draw_grid
 from gan.reporting.figures import LARGEST, Sheet, shrink
 from gan.restoring import TrainedGenerator, restore_generator
 from gan.step import create_sampler

@@ -26,7 +26,7 @@ from input_pipeline.summary import read_records
 SIDE = 64
 # Percentiles of the volume, or of the image where it is alone, become black and white: 8 and 16 bits and
 # Hounsfield units compare.
-_PREPROCESSING = Preprocessing(resolution=SIDE, channels=1, window='volume', fit='pad', mask_classes=0)
+_PREPROCESSING = Preprocessing(resolution=SIDE, channels=1, window='volume', fit='pad', mask_classes=0, context=0)
 _READING = ReaderOptions(modality='', percentiles=(0.5, 99.5), pixel_limit=2**28, axis=2, patient_pattern='')
 _LARGEST_VOLUME = 16  # pictures taken of one file, evenly spread
 _NO_PICTURES = {'masks', 'labels', 'labelsTr', 'labelsTs'}
@@ -185,7 +185,8 @@ def read_prepared(name: str, data_dir: Path, split: str, classes: Sequence[str],
         if label not in table.labels:
             known = sorted(set(table.labels))
             raise DataError(f'{name} has no class {label!r} in split {split!r}.{nearest(label, known)}')
-    decoder = Decoder(opened, _PREPROCESSING, dict.fromkeys(range(-1, len(opened.classes)), 0))
+    alone = np.arange(len(opened.records))[:, None]
+    decoder = Decoder(opened, _PREPROCESSING, dict.fromkeys(range(-1, len(opened.classes)), 0), alone)
     chosen: list[int] = []
     for label in classes or sorted(set(table.labels)):
         chosen += spread([index for index, own in enumerate(table.labels) if own == label], limit)

@@ -40,7 +40,7 @@ def data_dir(tmp_path_factory):
 
 
 def _open(data_dir, name='small', **changes):
-    fields = {'resolution': 16, 'channels': 1, 'window': 'stored', 'fit': 'pad', 'mask_classes': 2}
+    fields = {'resolution': 16, 'channels': 1, 'window': 'stored', 'fit': 'pad', 'mask_classes': 2, 'context': 0}
     options = {
         'flip_horizontal': True,
         'flip_vertical': True,
@@ -49,6 +49,7 @@ def _open(data_dir, name='small', **changes):
         'modalities': (),
         'classes': (),
         'target': 'class',
+        'foreground_share': 0.0,
     }
     preprocessing = Preprocessing(**fields | {key: changes[key] for key in changes if key in fields})
     options |= {key: changes[key] for key in changes if key in options}
@@ -296,10 +297,11 @@ def test_no_tensorflow_is_loaded(tmp_path):
 import sys
 import input_pipeline as ip
 ip.ensure_prepared('phantom', {str(tmp_path)!r}, ip.PhantomOptions(12, 16, ('MR',), 0, 1))
-p = ip.Preprocessing(resolution=16, channels=1, window='dataset', fit='pad', mask_classes=0)
+p = ip.Preprocessing(resolution=16, channels=1, window='dataset', fit='pad', mask_classes=0, context=0)
 for budget in (0, 10**9):
     data = ip.open_dataset('phantom', {str(tmp_path)!r}, 'train', p, flip_horizontal=False, flip_vertical=False,
-                           seed=0, memory_budget_bytes=budget, modalities=(), classes=(), target='class')
+                           seed=0, memory_budget_bytes=budget, modalities=(), classes=(), target='class',
+                           foreground_share=0.0)
     next(data.batches(16, 0, 4, process_index=0, process_count=1))
 assert not {{'tensorflow', 'torch'}} & set(sys.modules)
 """

@@ -23,7 +23,10 @@ from tests.input_pipeline.items import random_images
 
 def _preprocessing(**changes):
     return Preprocessing(
-        **({'resolution': 8, 'channels': 1, 'window': 'stored', 'fit': 'pad', 'mask_classes': 0} | changes)
+        **(
+            {'resolution': 8, 'channels': 1, 'window': 'stored', 'fit': 'pad', 'mask_classes': 0, 'context': 0}
+            | changes
+        )
     )
 
 

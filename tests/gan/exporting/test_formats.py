@@ -243,11 +243,11 @@ def test_a_generated_data_set_is_read_as_it_was_drawn(tmp_path, form):
     folder.mkdir()
     _write(folder, 'tfds', origin, stored, masks, labels=['well', 'ill', 'well', 'well'])
     preprocessing = input_pipeline.Preprocessing(
-        resolution=6, channels=origin.form.channels, window='auto', fit='pad', mask_classes=2
+        resolution=6, channels=origin.form.channels, window='auto', fit='pad', mask_classes=2, context=0
     )
     images = input_pipeline.open_dataset(
         'made', tmp_path, 'train', preprocessing, flip_horizontal=False, flip_vertical=False, seed=0,
-        memory_budget_bytes=2**20, modalities=(), classes=(), target='class',
+        memory_budget_bytes=2**20, modalities=(), classes=(), target='class', foreground_share=0.0,
     )  # fmt: skip
     decoded = images.decoded(6)
     np.testing.assert_array_equal(decoded['image'], stored)

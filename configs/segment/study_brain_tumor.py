@@ -1,0 +1,77 @@
+"""Do generated images help a U-Net to find brain tumours? PGGAN and Enhanced-GAN with equal budgets, and controls.
+
+    python -m segment.study --config=configs/segment/study_brain_tumor.py --workdir=runs/study
+    python -m segment.study --config=configs/segment/study_brain_tumor.py:full --workdir=runs/study_full
+
+The first is what two CPU cores do in some hours: 64x64, a quarter of the training images, one generator of each
+kind with 60,000 images, three seeds. The second is for a cluster, whose machines share the jobs: start the command
+on each. The data set must be prepared as brain_tumor_mri. It does not know its patients, so sixteen neighbouring
+slices count as one.
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = ('small', 'full')
+_ARMS = (
+    'real', 'real_augmented', 'pggan', 'enhanced', 'pggan_only', 'enhanced_only', 'duplicated', 'shuffled',
+    'more_real',
+)  # fmt: skip
+
+
+def get_config(variant: str = 'small') -> ConfigDict:
+    """The study; `variant` is one of VARIANTS."""
+    if variant not in VARIANTS:
+        raise ValueError(f'variant {variant!r} is unknown; choose one of {", ".join(VARIANTS)}')
+    config = ConfigDict()
+    config.name = 'study_brain'  # what the names of its data sets begin with
+    config.data = 'brain_tumor_mri'
+    config.data_dir = ''  # '': $TFDS_DATA_DIR or ~/tensorflow_datasets
+    config.seed = 0  # decides which patients make up a fraction
+    config.block = 16  # where no patient is known, so many neighbouring images count as one; 0 leaves them
+    config.resolution = 64  # of all images in the study; 0 leaves them as they are
+    config.arms = _ARMS
+    config.reference = 'real_augmented'  # what every other arm is compared with
+    config.fractions = (0.25,)  # of the real training patients
+    config.ratios = (1.0,)  # generated images for each real one
+    config.seeds = (0, 1, 2)  # of the segmenters
+    config.policy = 'nnunet'  # for empty masks: nnunet, monai or ones
+    config.margin = 0.01  # a smaller difference in Dice counts as none
+    config.confidence = 0.95
+
+    config.generators = ConfigDict()
+    config.generators.configs = {
+        'pggan': 'configs/gan/comparison.py:pggan',
+        'enhanced': 'configs/gan/comparison.py:enhanced',
+    }
+    config.generators.flags = (
+        '--config.resolution=64',
+        '--config.conditional=False',
+        '--config.mask_classes=1',
+        '--config.schedule.fade_images=5000',
+        '--config.schedule.stable_images=5000',
+        '--config.schedule.final_images=15000',
+    )
+    config.generators.images = 600  # drawn from each
+    config.generators.seeds = (0,)  # of the generators; segmenters take them in turn
+    config.generators.audit = ('--extractor=random', '--num=600', '--held_out=validation')
+
+    config.segmenter = ConfigDict()
+    config.segmenter.config = 'configs/segment/unet.py:small'
+    config.segmenter.flags = ()
+    config.segmenter.augmentation = 1.0  # scale of its probabilities in arms that are augmented
+    if variant == 'full':
+        config.name = 'study_brain_full'
+        config.resolution = 256
+        config.fractions = (0.05, 0.1, 0.25, 0.5, 1.0)
+        config.ratios = (0.5, 1.0, 2.0, 4.0)
+        config.seeds = (0, 1, 2, 3, 4)
+        config.generators.configs = {
+            'pggan': 'configs/gan/pggan.py',
+            'enhanced': 'configs/gan/enhanced_gan.py',
+        }
+        config.generators.flags = ('--config.resolution=256', '--config.mask_classes=1')
+        config.generators.images = 8400
+        config.generators.seeds = (0, 1, 2, 3, 4)
+        config.generators.audit = ('--extractor=random', '--num=8400', '--held_out=validation')
+        config.segmenter.config = 'configs/segment/unet.py'
+    return config

@@ -1,0 +1,197 @@
+"""New data sets out of prepared ones: fewer training patients, smaller images, other sets' images added."""
+
+import dataclasses
+import functools
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from input_pipeline.builder import Target, WriteOptions, write_dataset
+from input_pipeline.catalogue import require_dataset
+from input_pipeline.decode import Split, open_split
+from input_pipeline.errors import DataError, Refusals
+from input_pipeline.preprocessing import apply_window, fit_image, fit_mask, stored_maximum
+from input_pipeline.records import Dtype, Item, Record
+from input_pipeline.splits import SPLITS, SplitFractions
+from input_pipeline.summary import read_records
+
+_Change = Callable[[Record], Record]
+
+
+@dataclasses.dataclass(frozen=True)
+class Derivation:
+    """What a new data set takes from prepared ones.
+
+    Attributes:
+      source: the data set whose validation and test splits the new one gets, unchanged.
+      train_fraction: share of its training patients, above 0 up to 1. Smaller shares of the same seed are parts of
+        larger ones.
+      block: where no patient is known, so many consecutive images count as one, for neighbours are
+        alike; 0 leaves patients as they are.
+      seed: decides which patients, which added images, and how masks are dealt.
+      resolution: images are made square with so many pixels a side, padded; 0 leaves them as they are.
+      repeat: how often each training image is there.
+      added: data set whose training images come on top; '' for none.
+      added_ratio: so many added images for each training image of the source (before `repeat`).
+      added_only: the training split holds added images alone.
+      shuffle_masks: the added images get each other's masks, by chance: a control.
+      licence: of the new set; '' for that of the source.
+
+    Raises:
+      DataError: when a field has no meaning.
+    """
+
+    source: str
+    train_fraction: float
+    block: int
+    seed: int
+    resolution: int
+    repeat: int
+    added: str
+    added_ratio: float
+    added_only: bool
+    shuffle_masks: bool
+    licence: str
+
+    def __post_init__(self) -> None:
+        if not 0 < self.train_fraction <= 1:
+            raise DataError(f'train_fraction={self.train_fraction} must be above 0 and at most 1.')
+        if min(self.resolution, self.block) < 0 or self.repeat < 1 or self.added_ratio < 0:
+            raise DataError(
+                f'resolution={self.resolution}, block={self.block}, repeat={self.repeat}, '
+                f'added_ratio={self.added_ratio}: repeat must be at least 1, the others not negative.'
+            )
+        if (self.added_only or self.shuffle_masks or self.added_ratio) and not self.added:
+            raise DataError(
+                'added_only, shuffle_masks and added_ratio say what to do with added images: name a set.'
+            )
+        if self.added and not self.added_ratio:
+            raise DataError(f'added={self.added} adds nothing with added_ratio=0; give how many for each image.')
+
+
+def derive_dataset(derivation: Derivation, data_dir: Path, target: Target) -> dict[str, Any]:
+    """Writes the new set, whole or not at all; returns its summary.
+
+    Raises:
+      DataError: when a set is missing or damaged, there are fewer added images than wanted, the sets do not fit
+        together, or one patient would be in two splits.
+    """
+    target.check_free()
+    source = {name: split for name in SPLITS if (split := _open(derivation.source, data_dir, name)) is not None}
+    change = functools.partial(_fit, derivation.resolution) if derivation.resolution else _keep
+    block = _check_block(derivation, source['train'])
+    items = list(_items(source['train'], 'train', block, change))
+    kept = _choose_patients(derivation, {item.patient for item in items})
+    items = [item for item in items if item.patient in kept]
+    wanted = round(derivation.added_ratio * len(items))
+    items = [] if derivation.added_only else [copy for item in items for copy in _repeat(item, derivation.repeat)]
+    if wanted:
+        items += _added_items(derivation, data_dir, wanted, change)
+    for name in ('validation', 'test'):
+        items += _items(source[name], name, block, change) if name in source else ()
+    recorded = {'source': 'derived', 'derivation': dataclasses.asdict(derivation), 'train_patients': sorted(kept)}
+    licence = derivation.licence or source['train'].summary.get('licence', '')
+    options = WriteOptions(SplitFractions(0, 0), None, (0.5, 99.5), recorded, licence)
+    return write_dataset(items, target, options, Refusals(skip=False))
+
+
+def _open(name: str, data_dir: Path, split: str) -> Split | None:
+    folder = require_dataset(name, data_dir)
+    try:
+        return open_split(folder, split)
+    except DataError as error:
+        if split != 'train' and 'has no split' in str(error):
+            return None
+        raise
+
+
+def _check_block(derivation: Derivation, train: Split) -> int:
+    if derivation.block and train.patients_known:
+        raise DataError(f'{derivation.source} knows its patients; leave block out.')
+    return derivation.block
+
+
+def _choose_patients(derivation: Derivation, patients: set[str]) -> set[str]:
+    """The first ones in an order that the seed decides, so that a larger share holds the smaller."""
+
+    def rank(patient: str) -> bytes:
+        return hashlib.sha256(f'{derivation.seed} {patient}'.encode()).digest()
+
+    return set(sorted(patients, key=rank)[: max(round(derivation.train_fraction * len(patients)), 1)])
+
+
+def _items(split: Split, name: str, block: int, change: _Change) -> Iterator[Item]:
+    """An item for each record; the stored type and channels are those of the set."""
+    table = read_records(split.folder, name)
+    for index, (key, patient, label) in enumerate(zip(table.keys, table.patients, table.labels, strict=True)):
+        load = functools.partial(_load, split, index, change)
+        dtype, channels = cast(Dtype, split.stored_dtype.name), split.features['image'].shape[-1]
+        patient = f'{name}_block_{index // block:05d}' if block else patient
+        yield Item(key, patient, name, label or None, dtype, channels, load)
+
+
+def _load(split: Split, index: int, change: _Change) -> Iterator[Record]:
+    yield change(split.read(index))
+
+
+def _repeat(item: Item, times: int) -> Iterator[Item]:
+    """The item, and copies of the same patient under other keys."""
+    yield item
+    for number in range(1, times):
+        yield _rename(item, f'copy{number}/{item.key}', item.patient)
+
+
+def _rename(item: Item, key: str, patient: str) -> Item:
+    def load() -> Iterator[Record]:
+        for record in item.load():
+            yield dataclasses.replace(record, key=key, patient=patient)
+
+    return dataclasses.replace(item, key=key, patient=patient, load=load)
+
+
+def _added_items(derivation: Derivation, data_dir: Path, wanted: int, change: _Change) -> list[Item]:
+    """So many of the added set's training images, as patients of their own."""
+    split = _open(derivation.added, data_dir, 'train')
+    assert split is not None
+    items = sorted(_items(split, 'train', 0, change), key=lambda item: item.key)
+    if len(items) < wanted:
+        raise DataError(f'{derivation.added} has {len(items)} training images, but {wanted} are to be added; '
+                        'generate more, or lower added_ratio.')  # fmt: skip
+    chance = random.Random(derivation.seed)
+    chosen = sorted(chance.sample(range(len(items)), wanted))
+    givers = chance.sample(chosen, len(chosen)) if derivation.shuffle_masks else chosen
+    added = []
+    for own, giver in zip(chosen, givers, strict=True):
+        name = f'added/{items[own].key}'
+        item = items[own] if own == giver else _with_mask_of(items[own], items[giver])
+        added.append(_rename(item, name, name))
+    return added
+
+
+def _with_mask_of(item: Item, giver: Item) -> Item:
+    def load() -> Iterator[Record]:
+        for record, other in zip(item.load(), giver.load(), strict=True):
+            yield dataclasses.replace(record, mask=other.mask)
+
+    return dataclasses.replace(item, load=load)
+
+
+def _keep(record: Record) -> Record:
+    return record
+
+
+def _fit(resolution: int, record: Record) -> Record:
+    """The image on a square grid, padded with what its window shows darkest."""
+    largest = stored_maximum(record.image.dtype)
+    unit = apply_window(record.image, (0.0, largest), (0.0, largest))
+    image = fit_image(unit, resolution, 'pad')
+    if record.image.dtype != np.float32:
+        image = np.rint(image * np.float32(largest)).astype(record.image.dtype)
+    mask = None if record.mask is None else fit_mask(record.mask, resolution, 'pad')
+    scale = max(record.image.shape[:2]) / resolution
+    rows, columns, slices = record.spacing
+    return dataclasses.replace(record, image=image, mask=mask, spacing=(rows * scale, columns * scale, slices))

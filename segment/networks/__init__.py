@@ -1,0 +1,5 @@
+"""Networks that give each pixel a class."""
+
+from segment.networks.unet import UNet
+
+__all__ = ['UNet']

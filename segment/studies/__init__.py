@@ -1,0 +1,1 @@
+"""Does it help? Arms of a study as cells, cells as jobs, and what their results say."""
