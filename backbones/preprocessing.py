@@ -45,7 +45,10 @@ class Preprocess:
         if (height, width) != (self.size, self.size):
             shape = (batch, self.size, self.size, channels)
             images = jax.image.resize(images, shape, 'linear', antialias=True)
-        images = jnp.broadcast_to(images, (*images.shape[:3], _COLOURS))
+        return self.normalize(jnp.broadcast_to(images, (*images.shape[:3], _COLOURS)))
+
+    def normalize(self, images: Float[Array, 'batch height width 3']) -> Float[Array, 'batch height width 3']:
+        """Colours in [-1, 1] as the network was trained on them, at whatever size they have."""
         return ((images + 1) / 2 - jnp.array(self.mean)) / jnp.array(self.std)
 
 

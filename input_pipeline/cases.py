@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -40,25 +40,27 @@ def volume_of(key: str, patient: str) -> tuple[str, str]:
     return (stem if stem and number.isdigit() else key), patient
 
 
-def group_records(records: Iterable[Record]) -> Iterator[Case]:
-    """Cases of records that come in the order of their keys."""
-    for (name, patient), group in itertools.groupby(records, lambda record: volume_of(record.key, record.patient)):
-        yield Case(name, patient, tuple(group))
+def create_case(records: Sequence[Record]) -> Case:
+    """The case of these slices, or of this one image."""
+    name, patient = volume_of(records[0].key, records[0].patient)
+    return Case(name, patient, tuple(records))
 
 
-def find_neighbours(volumes: Sequence[tuple[str, str]], context: int) -> Int64[np.ndarray, 'records shown']:
+def number_volumes(keys: Sequence[str], patients: Sequence[str]) -> Int64[np.ndarray, ' records']:
+    """The number of each record's volume, in stored order; slices of a volume lie side by side."""
+    volumes = list(map(volume_of, keys, patients))
+    return np.cumsum([False, *(before != after for before, after in itertools.pairwise(volumes))])
+
+
+def find_neighbours(volumes: Int64[np.ndarray, ' records'], context: int) -> Int64[np.ndarray, 'records shown']:
     """For every record the places of those around it in its volume, the nearest where the volume ends.
 
     Args:
-      volumes: what `volume_of` tells of each record, in stored order.
+      volumes: see `number_volumes`.
       context: records before and after each.
     """
-    places = np.arange(len(volumes))
-    begins = np.array([True, *(before != after for before, after in itertools.pairwise(volumes))])
-    first = np.maximum.accumulate(np.where(begins, places, 0))
-    ends = np.append(begins[1:], True)
-    last = np.minimum.accumulate(np.where(ends, places, len(volumes))[::-1])[::-1]
-    around = places[:, None] + np.arange(-context, context + 1)
+    first, last = np.searchsorted(volumes, volumes), np.searchsorted(volumes, volumes, side='right') - 1
+    around = np.arange(len(volumes))[:, None] + np.arange(-context, context + 1)
     return np.clip(around, first[:, None], last[:, None])
 
 
@@ -76,7 +78,7 @@ def preprocess_case(
       DataError: when an image cannot be preprocessed so.
     """
     images = np.stack([_preprocess(record, preprocessing, dataset_window) for record in case.records])
-    neighbours = find_neighbours([(case.name, case.patient)] * len(images), preprocessing.context)
+    neighbours = find_neighbours(np.zeros(len(images), np.int64), preprocessing.context)
     shown = [images[column] for column in neighbours.T]
     return to_unit(np.concatenate(shown, axis=-1))
 

@@ -1,6 +1,7 @@
 """Reading a prepared data set: random access to a shuffled sequence, decoded arrays, and batches."""
 
 import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -10,9 +11,9 @@ from typing import Any
 
 import grain
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Int32, Int64
 
-from input_pipeline.cases import Case, group_records, preprocess_case
+from input_pipeline.cases import Case, create_case
 from input_pipeline.decode import Decoder, halve
 from input_pipeline.errors import DataError
 from input_pipeline.order import favour, random_flips, shuffled_indices
@@ -33,6 +34,7 @@ class ImageData:
       num_examples: images after filtering.
       patients: the number of each image's patient, in stored order; images of unknown patients have one each.
       num_patients: patients they come from.
+      num_cases: volumes, or single images, that they make up.
       patients_known: whether the source of the data told patients; else each image counts as one.
       classes: class names by label; empty where the set has none.
       labels: of each image, in stored order, -1 without one; None where only reading all images would tell.
@@ -58,6 +60,7 @@ class ImageData:
         labels: Int32[np.ndarray, ' examples'] | None,
         foreground: Int64[np.ndarray, ' some'] | None,
         foreground_share: float,
+        volumes: Int64[np.ndarray, ' examples'],
     ) -> None:
         preprocessing, split = decoder.preprocessing, decoder.split
         self.name = name
@@ -75,6 +78,8 @@ class ImageData:
         self._indices = indices
         self._flips = flips
         self._seed = seed
+        self._volumes = volumes
+        self.num_cases = len(np.unique(volumes))
         self._foreground, self._foreground_share = foreground, foreground_share
         self._budget = memory_budget_bytes
         self.labels = labels
@@ -180,17 +185,16 @@ class ImageData:
 
         return _read(grain.MapDataset.range(self.num_examples).map(load), batch_size, finish)
 
-    def cases(self) -> Iterator[Case]:
-        """Every volume, or single image, as it is stored, in stored order.
+    def cases(self, step: int) -> Iterator[Case]:
+        """Every `step`-th volume or single image, whole and as it is stored, in stored order.
 
         Raises:
           DataError: when a record is damaged, or the set was not written by `prepare`.
         """
-        return group_records(self._decoder.split.read(int(index)) for index in self._indices)
-
-    def prepare_case(self, case: Case) -> Float32[np.ndarray, 'slices resolution resolution channels']:
-        """The slices of a case as batches hold them, each with its context."""
-        return preprocess_case(case, self._decoder.preprocessing, self._decoder.split.dataset_window)
+        begins = np.unique(self._volumes, return_index=True)[1].tolist()
+        for begin, end in list(itertools.pairwise([*begins, self.num_examples]))[::step]:
+            records = [self._decoder.split.read(int(index)) for index in self._indices[begin:end]]
+            yield create_case(records)
 
     def _gather(
         self, arrays: Mapping[str, np.ndarray], start: int, batch_size: int, rows: int

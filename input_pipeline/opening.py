@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from input_pipeline.cases import find_neighbours, volume_of
+from input_pipeline.cases import find_neighbours, number_volumes
 from input_pipeline.catalogue import default_data_dir, nearest, require_dataset
 from input_pipeline.dataset import ImageData
 from input_pipeline.decode import Decoder, Split, damaged, open_split, reading
@@ -171,7 +171,7 @@ def open_dataset(
     kept = tuple(classes or opened.classes)
     new_labels = {opened.classes.index(label): new for new, label in enumerate(kept)}
     # Unlabelled records keep -1; without any classes all are of class 0.
-    volumes = list(map(volume_of, records.keys, records.patients))
+    volumes = number_volumes(records.keys, records.patients)
     neighbours = np.zeros((len(opened.records), 2 * preprocessing.context + 1), np.int64)
     neighbours[indices] = indices[find_neighbours(volumes, preprocessing.context)]
     decoder = Decoder(opened, preprocessing, new_labels | {-1: -1 if kept else 0}, neighbours)
@@ -191,4 +191,5 @@ def open_dataset(
         labels=labels,
         foreground=_find_foreground(records, name) if foreground_share else None,
         foreground_share=foreground_share,
+        volumes=volumes,
     )

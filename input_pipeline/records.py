@@ -39,6 +39,13 @@ class Record:
     spacing: tuple[float, float, float]
     source: str
 
+    @property
+    def physical(self) -> np.ndarray:
+        """The image in physical units, float32."""
+        largest = np.iinfo(self.image.dtype).max if self.image.dtype.kind == 'u' else 1.0
+        low, high = self.intensity
+        return (low + self.image * ((high - low) / largest)).astype(np.float32)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Item:

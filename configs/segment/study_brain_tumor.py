@@ -14,7 +14,6 @@ from ml_collections import ConfigDict
 VARIANTS = ('small', 'full')
 _ARMS = (
     'real', 'real_augmented', 'pggan', 'enhanced', 'pggan_only', 'enhanced_only', 'duplicated', 'shuffled',
-    'more_real',
 )  # fmt: skip
 
 
@@ -30,13 +29,23 @@ def get_config(variant: str = 'small') -> ConfigDict:
     config.block = 16  # where no patient is known, so many neighbouring images count as one; 0 leaves them
     config.resolution = 64  # of all images in the study; 0 leaves them as they are
     config.arms = _ARMS
-    config.reference = 'real_augmented'  # what every other arm is compared with
+    config.comparisons = (  # the first of each pair against the second
+        ('enhanced', 'pggan'),
+        ('enhanced', 'real_augmented'),
+        ('pggan', 'real_augmented'),
+        ('enhanced', 'shuffled'),
+        ('duplicated', 'real_augmented'),
+        ('real_augmented', 'real'),
+    )
+    config.reference = 'real_augmented'  # real images alone: the arm of the learning curve
+    config.curve = (0.1, 1.0)  # fractions of the real patients for it, besides those of the arms
     config.fractions = (0.25,)  # of the real training patients
     config.ratios = (1.0,)  # generated images for each real one
     config.seeds = (0, 1, 2)  # of the segmenters
     config.policy = 'nnunet'  # for empty masks: nnunet, monai or ones
     config.margin = 0.01  # a smaller difference in Dice counts as none
-    config.confidence = 0.95
+    config.alpha = 0.05  # chance of a false claim
+    config.resamples = 4000  # of patients and seeds
 
     config.generators = ConfigDict()
     config.generators.configs = {
@@ -57,7 +66,7 @@ def get_config(variant: str = 'small') -> ConfigDict:
 
     config.segmenter = ConfigDict()
     config.segmenter.config = 'configs/segment/unet.py:small'
-    config.segmenter.flags = ()
+    config.segmenter.flags = ('--config.schedule.steps=800', '--config.watch.steps=200')
     config.segmenter.augmentation = 1.0  # scale of its probabilities in arms that are augmented
     if variant == 'full':
         config.name = 'study_brain_full'
@@ -74,4 +83,6 @@ def get_config(variant: str = 'small') -> ConfigDict:
         config.generators.seeds = (0, 1, 2, 3, 4)
         config.generators.audit = ('--extractor=random', '--num=8400', '--held_out=validation')
         config.segmenter.config = 'configs/segment/unet.py'
+        config.segmenter.flags = ()
+        config.curve = ()
     return config

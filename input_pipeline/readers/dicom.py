@@ -2,9 +2,9 @@
 
 Files of one SeriesInstanceUID are sorted by the position of their slices along the normal (ImagePosition-
 and ImageOrientationPatient), or by InstanceNumber where there is none; files of one series that differ in
-size, type or orientation are volumes of their own. One file is one item, so a damaged slice costs only
-itself; each frame of a multi-frame file is one record. The window is that of the whole volume. Constant
-slices of a volume (empty space) are left out.
+size, type or orientation are volumes of their own, and so is each multi-frame file. One file is one item, so
+a damaged slice costs only itself; each frame of a multi-frame file is one record. The window is that of the
+whole volume. Constant slices of a volume (empty space) are left out.
 
 Integers of 8 and 16 bits are kept as they are, with the rescale slope and intercept (Hounsfield units in
 CT, gray in dose maps) in `Record.intensity`; other types become physical values in float32. MONOCHROME1 is
@@ -54,9 +54,9 @@ class Slice:
       patient: pseudonym.
       series: pseudonym of the SeriesInstanceUID.
       volume: what the slices of one volume have in common, as text.
-      position: millimetres along the slice normal where it `is_placed`, else the instance number.
-      is_placed: whether position and orientation are known.
+      position: the lowest of its frames' positions, or the instance number where one is unknown.
       frames: images in the file.
+      frame_positions: millimetres along the slice normal of each frame; empty where one is unknown.
       dtype: the type they are stored in.
       channels: 1 or 3.
       modality: DICOM's short name.
@@ -69,8 +69,8 @@ class Slice:
     series: str
     volume: str
     position: float
-    is_placed: bool
     frames: int
+    frame_positions: tuple[float, ...]
     dtype: Dtype
     channels: int
     modality: str
@@ -93,7 +93,7 @@ class VolumeWindow:
         Raises:
           DataError: every readable pixel of the volume has the same value.
         """
-        window = self._of_samples([(image, intensity)]) if self._images == 1 else self._of_volume()
+        window = self._find([(image, intensity)]) if self._images == 1 else self._of_volume()
         if window is None:
             raise DataError('is constant: every pixel of its volume has the same value')
         return window
@@ -104,23 +104,30 @@ class VolumeWindow:
 
     @functools.cached_property
     def _window(self) -> tuple[float, float] | None:
-        return self._of_samples(self._read_all())
+        return self._find(self._read_all())
 
     def _read_all(self) -> Iterator[tuple[Stored, tuple[float, float]]]:
         for member in self._slices:
             # A slice that cannot be read is refused when its own item is loaded.
-            with contextlib.suppress(DataError):
-                yield from _read(self._root, member, self._options)
+            with contextlib.suppress(DataError, OSError):
+                yield from read_images(self._root, member, self._options)
 
-    def _of_samples(self, images: Iterable[tuple[Stored, tuple[float, float]]]) -> tuple[float, float] | None:
-        samples = []
-        bright_low = False
-        for image, intensity in images:
-            samples.append(to_physical(sample(image, self._images), intensity))
-            bright_low = intensity[0] > intensity[1]
-        if not samples or min(map(np.min, samples)) == max(map(np.max, samples)):
-            return None
-        return percentile_window(samples, self._options.percentiles, bright_low)
+    def _find(self, images: Iterable[tuple[Stored, tuple[float, float]]]) -> tuple[float, float] | None:
+        return find_window(images, self._images, self._options.percentiles)
+
+
+def find_window(
+    images: Iterable[tuple[Stored, tuple[float, float]]], count: int, percentiles: tuple[float, float]
+) -> tuple[float, float] | None:
+    """`Record.window` of images with their `Record.intensity`, `count` of them; None where all is constant."""
+    samples = []
+    bright_low = False
+    for image, intensity in images:
+        samples.append(to_physical(sample(image, count), intensity))
+        bright_low = intensity[0] > intensity[1]
+    if not samples or min(map(np.min, samples)) == max(map(np.max, samples)):
+        return None
+    return percentile_window(samples, percentiles, bright_low)
 
 
 def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
@@ -130,39 +137,52 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
       DataError: no folder, no image, or (where refusals are not skipped) a file that is not DICOM, holds
         no pixels, or fewer than its header says.
     """
+    candidates = (
+        relative
+        for relative in walk(path, refusals)
+        if relative.suffix.lower() not in _OTHER_EXTENSIONS and relative.name.upper() != 'DICOMDIR'
+    )
+    slices = describe_files(path, candidates, options, refusals)
+    return require_items(list(_create_items(path, slices, options)), path, 'DICOM images', refusals)
+
+
+def describe_files(
+    root: Path, found: Iterable[PurePosixPath], options: ReaderOptions, refusals: Refusals
+) -> list[Slice]:
+    """What the headers of files below `root` tell.
+
+    Raises:
+      DataError: where refusals are not skipped, for a file that is not DICOM, holds no pixels, or fewer than
+        its header says.
+    """
     find_patient = patient_finder(options.patient_pattern)
     slices = []
-    for relative in walk(path, refusals):
-        if relative.suffix.lower() in _OTHER_EXTENSIONS or relative.name.upper() == 'DICOMDIR':
-            continue
+    for relative in found:
         with refusing(relative, refusals):
-            if not dicom_file.is_dicom(path / relative):
+            if not dicom_file.is_dicom(root / relative):
                 raise DataError('is not DICOM')
             with warnings.catch_warnings():  # of breaches of the standard that pydicom copes with
                 warnings.simplefilter('ignore', UserWarning)
-                header = dicom_file.read_header(path / relative, options.pixel_limit)
+                header = dicom_file.read_header(root / relative, options.pixel_limit)
             known_patient = find_patient(str(relative), '')
             try:
                 slices.append(_describe(relative, header, known_patient, options.modality))
             except Exception as error:  # pydicom converts values, and fails, when they are looked at
                 raise DataError(f'has a damaged header ({type(error).__name__}: {error})') from error
-    return require_items(list(_create_items(path, slices, options)), path, 'DICOM images', refusals)
+    return slices
 
 
 def _describe(relative: PurePosixPath, header: pydicom.Dataset, patient: str, modality: str) -> Slice:
     identity = str(header.get('PatientID') or '').strip()
     pseudonym = _pseudonym(patient or identity or str(header.get('StudyInstanceUID') or relative))
-    orientation = _numbers(header, 'PlaneOrientationSequence', 'ImageOrientationPatient', 6)
-    place = _numbers(header, 'PlanePositionSequence', 'ImagePositionPatient', 3)
-    is_placed = bool(orientation and place)
-    if is_placed:
-        position = float(np.dot(np.cross(orientation[:3], orientation[3:]), place))
-    else:
-        position = float(header.get('InstanceNumber') or 0)
+    frames = dicom_file.frame_count(header)
+    orientation = dicom_file.orientation(header, 0)
+    positions = _frame_positions(header, frames)
     dtype, channels = dicom_file.stored_as(header)
     alike = (
         header.Rows, header.Columns, header.BitsAllocated, header.get('PixelRepresentation'),
-        header.PhotometricInterpretation, is_placed, [round(number, 2) for number in orientation],
+        header.PhotometricInterpretation, bool(positions), [round(number, 2) for number in orientation],
+        relative if frames > 1 else '',
     )  # fmt: skip
     return Slice(
         relative=relative,
@@ -170,9 +190,9 @@ def _describe(relative: PurePosixPath, header: pydicom.Dataset, patient: str, mo
         patient=pseudonym,
         series=_pseudonym(str(header.get('SeriesInstanceUID') or relative)),
         volume=str(alike),
-        position=position,
-        is_placed=is_placed,
-        frames=dicom_file.frame_count(header),
+        position=min(positions) if positions else float(header.get('InstanceNumber') or 0),
+        frames=frames,
+        frame_positions=positions,
         dtype=dtype,
         channels=channels,
         modality=str(header.get('Modality') or modality or 'unknown'),
@@ -180,9 +200,13 @@ def _describe(relative: PurePosixPath, header: pydicom.Dataset, patient: str, mo
     )
 
 
-def _numbers(header: pydicom.Dataset, macro: str, keyword: str, count: int) -> list[float]:
-    values = [float(value) for value in dicom_file.functional(header, 0, macro, keyword) or ()]
-    return values if len(values) == count else []
+def _frame_positions(header: pydicom.Dataset, frames: int) -> tuple[float, ...]:
+    places = [
+        (dicom_file.orientation(header, frame), dicom_file.position(header, frame)) for frame in range(frames)
+    ]
+    if not all(orientation and position for orientation, position in places):
+        return ()
+    return tuple(float(np.dot(np.cross(place[0][:3], place[0][3:]), place[1])) for place in places)
 
 
 def _pseudonym(identity: str) -> str:
@@ -199,56 +223,74 @@ def _without_patient(relative: PurePosixPath, header: pydicom.Dataset, pseudonym
     return '/'.join(pseudonym if tells(part) else part for part in relative.parts)
 
 
-def _create_items(root: Path, slices: list[Slice], options: ReaderOptions) -> Iterator[Item]:
+def group_volumes(slices: Iterable[Slice]) -> list[tuple[Slice, ...]]:
+    """The slices of each volume, from first to last."""
     volumes: dict[tuple[str, str, str], list[Slice]] = collections.defaultdict(list)
     for member in slices:
         volumes[member.patient, member.series, member.volume].append(member)
+    return [_in_order(members) for _, members in sorted(volumes.items())]
+
+
+def _create_items(root: Path, slices: list[Slice], options: ReaderOptions) -> Iterator[Item]:
     counts: collections.Counter[str] = collections.Counter()
-    for (patient, series, _), members in sorted(volumes.items()):
-        ordered = _in_order(members)
+    for ordered in group_volumes(slices):
         window = VolumeWindow(root, ordered, options)
         for member in ordered:
-            key = f'{patient}/{series}/{counts[series]:05d}'
-            counts[series] += 1
+            key = f'{member.patient}/{member.series}/{counts[member.series]:05d}'
+            counts[member.series] += 1
             load = functools.partial(_load, root, member, key, window, options)
-            yield Item(key, patient, None, None, member.dtype, member.channels, load)
+            yield Item(key, member.patient, None, None, member.dtype, member.channels, load)
 
 
 def _in_order(members: list[Slice]) -> tuple[Slice, ...]:
     """The slices of a volume from first to last, with the distance between them where it can be measured."""
     members = sorted(members, key=lambda member: (member.position, str(member.relative)))
-    steps = np.diff(np.unique([member.position for member in members]))
-    if not len(steps) or not members[0].is_placed:
+    steps = np.diff(np.unique([place for member in members for place in member.frame_positions]))
+    if not len(steps):
         return tuple(members)
     between = float(np.median(steps))
     return tuple(dataclasses.replace(member, spacing=(*member.spacing[:2], between)) for member in members)
 
 
-def _read(root: Path, member: Slice, options: ReaderOptions) -> Iterator[tuple[Stored, tuple[float, float]]]:
-    """Frames as stored in records, with their `Record.intensity`."""
-    with naming(member.relative):
-        header = dicom_file.read_header(root / member.relative, options.pixel_limit)
-        bright_low = header.PhotometricInterpretation == 'MONOCHROME1'
-        for frame, values in enumerate(dicom_file.read_frames(root / member.relative, header)):
-            slope, intercept = dicom_file.rescale(header, frame)
-            yield encode(values, slope, intercept, bright_low)
+def read_images(root: Path, member: Slice, options: ReaderOptions) -> Iterator[tuple[Stored, tuple[float, float]]]:
+    """Frames in the order of the file, as stored in records, with their `Record.intensity`.
+
+    Raises:
+      DataError: the pixels are truncated or damaged.
+    """
+    header = dicom_file.read_header(root / member.relative, options.pixel_limit)
+    bright_low = header.PhotometricInterpretation == 'MONOCHROME1'
+    for frame, values in enumerate(dicom_file.read_frames(root / member.relative, header)):
+        slope, intercept = dicom_file.rescale(header, frame)
+        yield encode(values, slope, intercept, bright_low)
 
 
 def _load(root: Path, member: Slice, key: str, volume: VolumeWindow, options: ReaderOptions) -> Iterator[Record]:
-    for frame, (image, intensity) in enumerate(_read(root, member, options)):
-        with naming(member.relative):
+    with naming(member.relative):
+        for frame, (image, intensity) in enumerate(read_images(root, member, options)):
             window = volume.of(image, intensity)
-        if image.min() == image.max():
-            continue  # empty space at the ends of the volume
-        yield Record(
-            key=f'{key}/{frame:04d}' if member.frames > 1 else key,
-            image=image,
-            patient=member.patient,
-            modality=member.modality,
-            label=None,
-            mask=None,
-            intensity=intensity,
-            window=window,
-            spacing=member.spacing,
-            source=member.source,
-        )
+            if image.min() < image.max():  # not empty space at the ends of the volume
+                yield create_record(member, frame_key(member, key, frame), image, intensity, window)
+
+
+def frame_key(member: Slice, key: str, frame: int) -> str:
+    """The key of one frame's record: that of the file, where it holds no other."""
+    return f'{key}/{frame:04d}' if member.frames > 1 else key
+
+
+def create_record(
+    member: Slice, key: str, image: Stored, intensity: tuple[float, float], window: tuple[float, float]
+) -> Record:
+    """The record of one frame."""
+    return Record(
+        key=key,
+        image=image,
+        patient=member.patient,
+        modality=member.modality,
+        label=None,
+        mask=None,
+        intensity=intensity,
+        window=window,
+        spacing=member.spacing,
+        source=member.source,
+    )

@@ -130,6 +130,21 @@ def functional(header: pydicom.Dataset, frame: int, macro: str, keyword: str) ->
     return header.get(keyword)
 
 
+def orientation(header: pydicom.Dataset, frame: int) -> list[float]:
+    """Direction cosines of a row and of a column (ImageOrientationPatient, C.7.6.2); empty where unknown."""
+    return _numbers(header, frame, 'PlaneOrientationSequence', 'ImageOrientationPatient', 6)
+
+
+def position(header: pydicom.Dataset, frame: int) -> list[float]:
+    """Millimetres of the centre of the first pixel (ImagePositionPatient, C.7.6.2); empty where unknown."""
+    return _numbers(header, frame, 'PlanePositionSequence', 'ImagePositionPatient', 3)
+
+
+def _numbers(header: pydicom.Dataset, frame: int, macro: str, keyword: str, count: int) -> list[float]:
+    values = [float(value) for value in functional(header, frame, macro, keyword) or ()]
+    return values if len(values) == count else []
+
+
 def rescale(header: pydicom.Dataset, frame: int) -> tuple[float, float]:
     """Slope and intercept to Hounsfield, gray, or the scanner's own units."""
     if header.get('ModalityLUTSequence') or header.SamplesPerPixel > 1:

@@ -12,6 +12,7 @@ become physical values in float32. The window is that of the whole volume. Const
 around the patient) are left out.
 """
 
+import dataclasses
 import functools
 import logging
 import re
@@ -58,7 +59,7 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
             continue  # read with its header
         with refusing(relative, refusals):
             if not is_nifti(relative):
-                raise DataError(f'is not NIfTI (.nii, .nii.gz){_remedy(relative)}')
+                raise DataError(f'is not NIfTI (.nii, .nii.gz){remedy(relative)}')
             found.append(relative)
     items = []
     for image, labels in _pair(found, refusals):
@@ -79,7 +80,8 @@ def case_name(image: PurePosixPath, labels: PurePosixPath | None) -> str:
     return without_channel if labels is not None and stem(labels) == without_channel else stem(image)
 
 
-def _remedy(relative: PurePosixPath) -> str:
+def remedy(relative: PurePosixPath) -> str:
+    """How volumes of another format become NIfTI, to end a sentence with; '' for files of no such format."""
     known = {'.mgz': 'mri_convert', '.mgh': 'mri_convert', '.mnc': 'mnc2nii', '.brik': '3dAFNItoNIFTI'}
     known['.head'] = known['.brik']
     tool = next((known[suffix.lower()] for suffix in relative.suffixes if suffix.lower() in known), None)
@@ -168,41 +170,59 @@ def _load(
     for index in range(volume.count):
         part = f'{image}/{index:04d}' if volume.count > 1 else str(image)
         with naming(part):
-            for place, stored, intensity, window in _cut(volume, index, options):
+            for place, record in enumerate(cut(volume, index, part, patient, str(image), options)):
+                if record.image.min() == record.image.max():
+                    continue  # empty space around the patient
                 is_empty = False
-                yield Record(
-                    key=f'{part}/{place:04d}',
-                    image=stored[..., np.newaxis],
-                    patient=patient,
-                    modality=options.modality or 'unknown',
-                    label=label,
-                    mask=None if ids is None else upright(ids.take(place, options.axis))[..., np.newaxis],
-                    intensity=intensity,
-                    window=window,
-                    spacing=_plane_spacing(volume, options.axis),
-                    source=str(image),
-                )
+                mask = None if ids is None else upright(ids.take(place, options.axis))[..., np.newaxis]
+                yield dataclasses.replace(record, label=label, mask=mask)
     if is_empty:
         raise DataError(f'{image}: every slice along axis {options.axis} is constant; choose another --axis.')
 
 
-def _cut(
-    volume: Volume, index: int, options: ReaderOptions
-) -> Iterator[tuple[int, Real[np.ndarray, 'row column'], tuple[float, float], tuple[float, float]]]:
-    """Place, stored values, intensity and window of every slice of one volume that is not constant."""
+def cut(
+    volume: Volume, index: int, key: str, patient: str, source: str, options: ReaderOptions
+) -> Iterator[Record]:
+    """Every slice of one volume along `options.axis`, from first to last, as records without label and mask.
+
+    Args:
+      volume: the file.
+      index: along its fourth axis.
+      key: what the keys of the records begin with.
+      patient, source: see `Record`.
+      options: axis, modality and percentiles.
+
+    Raises:
+      DataError: the file is truncated or damaged, or its values are constant or not finite.
+    """
     values = volume.read(index)
     check_usable(values)
     units = volume.slope * sample(values).astype(np.float64) + volume.intercept
     window = percentile_window([units], options.percentiles)
     for place in range(values.shape[options.axis]):
-        plane = upright(values.take(place, options.axis))
-        if plane.min() < plane.max():
-            yield place, *encode(plane, volume.slope, volume.intercept), window
+        stored, intensity = encode(upright(values.take(place, options.axis)), volume.slope, volume.intercept)
+        yield Record(
+            key=f'{key}/{place:04d}',
+            image=stored[..., np.newaxis],
+            patient=patient,
+            modality=options.modality or 'unknown',
+            label=None,
+            mask=None,
+            intensity=intensity,
+            window=window,
+            spacing=_plane_spacing(volume, options.axis),
+            source=source,
+        )
 
 
 def upright(plane: Real[np.ndarray, 'first second']) -> Real[np.ndarray, 'second first']:
     """A slice of an RAS+ volume as it is displayed: the last axis upwards, the other to the left."""
     return np.ascontiguousarray(plane[::-1, ::-1].T)
+
+
+def from_upright(shown: Real[np.ndarray, 'second first']) -> Real[np.ndarray, 'first second']:
+    """Undoes `upright`."""
+    return shown.T[::-1, ::-1]
 
 
 def _plane_spacing(volume: Volume, axis: int) -> tuple[float, float, float]:

@@ -32,6 +32,7 @@ class Volume:
       intercept: physical value of a stored 0.
       stored: the unscaled values on the file's own axes, read when indexed.
       orientation: turns those axes to RAS+ (see nibabel.orientations).
+      file_shape: as the header says, with as many axes as it has.
     """
 
     shape: tuple[int, ...]
@@ -43,6 +44,7 @@ class Volume:
     intercept: float
     stored: ArrayProxy
     orientation: Float[np.ndarray, '3 2']
+    file_shape: tuple[int, ...]
 
     def read(self, index: int) -> Real[np.ndarray, 'right anterior superior']:
         """The unscaled values of one volume, on RAS+ axes.
@@ -90,6 +92,7 @@ def open_volume(path: Path, pixel_limit: int) -> Volume:
         intercept=float(proxy.inter),
         stored=ArrayProxy(proxy.file_like, (shape, proxy.dtype, proxy.offset), keep_file_open=True),
         orientation=orientation,
+        file_shape=tuple(map(int, image.shape)),
     )
 
 

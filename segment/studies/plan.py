@@ -24,7 +24,6 @@ class Arm:
       added_only: no real image is in training.
       shuffled: masks of added images are dealt by chance.
       repeat: how often each real image is there.
-      all_patients: all real patients are there, whatever the fraction.
       meaning: for the table.
     """
 
@@ -33,7 +32,6 @@ class Arm:
     added_only: bool = False
     shuffled: bool = False
     repeat: int = 1
-    all_patients: bool = False
     meaning: str = ''
 
 
@@ -46,7 +44,6 @@ ARMS = {
     'enhanced_only': Arm('enhanced', added_only=True, meaning='images of Enhanced-GAN alone'),
     'duplicated': Arm(repeat=2, meaning='control: real images twice'),
     'shuffled': Arm('enhanced', shuffled=True, meaning='control: Enhanced-GAN with masks dealt by chance'),
-    'more_real': Arm(all_patients=True, meaning='control: all real patients'),
 }
 
 
@@ -107,14 +104,12 @@ def plan_cells(config: ConfigDict) -> list[Cell]:
         if generator and generator not in config.generators.configs:
             raise UserError(f'config.generators.configs has no {generator!r}, which the arm {name!r} needs.')
     cells = []
-    for seed, fraction, name in itertools.product(config.seeds, config.fractions, config.arms):
-        arm = ARMS[name]
-        if arm.all_patients:
-            if fraction == min(config.fractions):
-                cells.append(Cell(name, 1.0, 0.0, seed))
-            continue
-        cells += [Cell(name, fraction, ratio, seed) for ratio in (config.ratios if arm.generator else (0.0,))]
-    return cells
+    for seed in config.seeds:
+        for fraction, name in itertools.product(config.fractions, config.arms):
+            ratios = config.ratios if ARMS[name].generator else (0.0,)
+            cells += [Cell(name, fraction, ratio, seed) for ratio in ratios]
+        cells += [Cell(config.reference, fraction, 0.0, seed) for fraction in config.curve]
+    return list(dict.fromkeys(cells))
 
 
 class Plan:

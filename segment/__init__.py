@@ -1,0 +1,1 @@
+"""U-Nets that draw outlines in medical images, what they are worth, and what generated images add to them."""

@@ -1,0 +1,130 @@
+"""Encoders that were trained on another task: a classifier of ours, or a standard network from a file."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from backbones.networks import DenseNet, Network, ResNet
+from backbones.preprocessing import Preprocess
+from backbones.restoring import read_classifier, restore_network
+from backbones.setup import create_network
+from backbones.weights import import_weights
+from training import workdir as workdirs
+from training.errors import UserError
+from training.state import Variables
+
+ENCODER_FILE = 'encoder.json'
+_ARCHITECTURES: dict[str, type[Network]] = {'resnet': ResNet, 'densenet': DenseNet}
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """An encoder's architecture, as a run keeps it.
+
+    Attributes:
+      architecture: 'resnet' or 'densenet'.
+      fields: of that network.
+      channels: of the images that it takes; 3 where grey images are repeated.
+      mean, std: by which its input, in [0, 1], was normalized in its training; None for images in [-1, 1].
+      halvings: how often it halves the resolution.
+    """
+
+    architecture: str
+    fields: dict[str, Any]
+    channels: int
+    mean: tuple[float, float, float] | None
+    std: tuple[float, float, float] | None
+    halvings: int
+
+    def create(self, dtype: Any) -> Network:
+        """The network, without classes of its own."""
+        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in self.fields.items()}
+        return _ARCHITECTURES[self.architecture](**fields, num_classes=1, dtype=dtype)
+
+    def prepare(self, images: Float[Array, 'batch height width channel']) -> Float[Array, 'batch height width _']:
+        """What it sees of images in [-1, 1]."""
+        images = jnp.broadcast_to(images, (*images.shape[:3], self.channels))
+        if self.mean is None or self.std is None:
+            return images
+        return Preprocess(images.shape[1], self.mean, self.std).normalize(images)
+
+
+def find_encoder(source: str, channels: int) -> tuple[Encoder, Variables]:
+    """The encoder that a config names, and its weights without those of its classes.
+
+    Args:
+      source: workdir of a classifier, or KIND=FILE.
+      channels: of the images, with their context.
+
+    Raises:
+      UserError: when it cannot be read, does not halve its images, or sees other channels.
+    """
+    kind, separator, path = source.partition('=')
+    encoder, variables = _import(Path(path), kind) if separator else _restore(Path(source))
+    if channels not in (1, encoder.channels):
+        raise UserError(
+            f'config.network.encoder={source} sees images of {encoder.channels} channels, but these have '
+            f'{channels}; take an encoder trained on such images, or leave it out.'
+        )
+    params = {name: value for name, value in variables['params'].items() if name != 'head'}
+    return encoder, {**variables, 'params': params}
+
+
+def _import(path: Path, kind: str) -> tuple[Encoder, Variables]:
+    imported = import_weights(path, kind)
+    mean, std = imported.preprocess.mean, imported.preprocess.std
+    return _describe(imported.network, kind, 3, mean, std), imported.variables
+
+
+def _restore(workdir: Path) -> tuple[Encoder, Variables]:
+    classifier, config = read_classifier(workdir), workdirs.read_config(workdir)
+    network = create_network(config, len(classifier.classes))
+    variables, _ = restore_network(config, workdir, len(classifier.classes), step=classifier.step)
+    return _describe(network, str(workdir), config.channels, None, None), variables
+
+
+def _describe(network: Network, source: str, channels: int, mean: Any, std: Any) -> Encoder:
+    architecture = next((name for name, kind in _ARCHITECTURES.items() if isinstance(network, kind)), None)
+    if architecture is None:
+        raise UserError(
+            f'config.network.encoder={source} does not halve its images exactly; take a ResNet or a DenseNet.'
+        )
+    names = [field.name for field in dataclasses.fields(network)]
+    fields = {
+        name: getattr(network, name) for name in names if name not in ('num_classes', 'dtype', 'parent', 'name')
+    }
+    stages = len(network.blocks) if isinstance(network, DenseNet) else 4
+    return Encoder(architecture, fields, channels, mean, std, stages + (-1 if network.small_stem else 1))
+
+
+def write_encoder(workdir: Path, encoder: Encoder) -> None:
+    """Keeps its architecture, so that the run can be restored without its source."""
+    workdirs.write_json(workdir / ENCODER_FILE, dataclasses.asdict(encoder))
+
+
+def read_encoder(workdir: Path) -> Encoder | None:
+    """The encoder of a run; None where it has its own.
+
+    Raises:
+      UserError: when the file is damaged.
+    """
+    if not (workdir / ENCODER_FILE).exists():
+        return None
+    content = workdirs.read_json(workdir, ENCODER_FILE)
+    try:
+        return Encoder(**content | {name: content[name] and tuple(content[name]) for name in ('mean', 'std')})
+    except (KeyError, TypeError) as error:
+        raise UserError(f'{workdir / ENCODER_FILE} is damaged ({error}); restore it from a copy.') from error
+
+
+def place_weights(variables: Variables, encoder: Variables) -> Variables:
+    """A segmenter's variables with an encoder's in their place."""
+    return {
+        collection: {**values, 'encoder': {**values.get('encoder', {}), **encoder[collection]}}
+        if collection in encoder
+        else values
+        for collection, values in variables.items()
+    }

@@ -1,0 +1,83 @@
+"""`python -m segment.evaluate --workdir=DIR` measures a trained segmenter on patients that training has not seen.
+
+Dice, IoU, HD95, NSD, sensitivity and false-positive volume of each class, by patient, with a bootstrap interval
+over patients and the policy for empty masks by name. Writes DIR/evaluation: report.json, cases.csv, worst cases.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from absl import flags
+
+import input_pipeline
+from segment import setup
+from segment.evaluation import draw_worst, measure_cases, print_summary, write_cases
+from segment.metrics.policies import POLICIES
+from segment.metrics.summary import summarise
+from segment.restoring import restore_segmenter
+from training import launch
+from training import workdir as workdirs
+from training.errors import UserError
+
+REPORT_FILE, CASES_FILE, WORST_FILE = 'report.json', 'cases.csv', 'worst.png'
+
+_DATA = flags.DEFINE_string('data', '', "Data set to measure on, by name; the run's own by default.")
+_SPLIT = flags.DEFINE_enum('split', 'test', ('validation', 'test'), 'Whose patients are measured.')
+_STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use.')
+_BEST = flags.DEFINE_bool('best', True, 'Without --step: the best by the validation split, not the newest.')
+_MIRROR = flags.DEFINE_bool('mirror', False, 'Average over mirrored copies: slower, often a little better.')
+_POLICY = flags.DEFINE_enum('policy', 'nnunet', POLICIES, 'For empty masks, in what is printed and in cases.csv.')
+_TOLERANCE = flags.DEFINE_float('tolerance', 2.0, 'Of NSD: millimetres, or pixels where no spacing is known.', 0.0)
+_LEVEL = flags.DEFINE_float('level', 0.95, 'Coverage of the intervals.', 0.5, 0.999)
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the bootstrap.', 0, 2**32 - 1)
+_DRAW = flags.DEFINE_bool('draw', True, 'Draw the worst cases.')
+_OUT = flags.DEFINE_string('out', None, 'Folder to write to; by default WORKDIR/evaluation.')
+flags.adopt_module_key_flags(launch)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Restores the network, measures, and tells."""
+    launch.reject_arguments(argv)
+    workdir = launch.workdir()
+    launch.start_jax()
+    if jax.process_count() > 1:
+        raise UserError('segment.evaluate runs on one process; leave --distributed and --coordinator out.')
+    segmenter = restore_segmenter(
+        workdir, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
+    )
+    config = segmenter.config.copy_and_resolve_references()
+    if _DATA.value:
+        with config.unlocked():
+            config.data.name = _DATA.value
+    images = setup.open_images(config, _SPLIT.value, train=False)
+    rows, worst = measure_cases(segmenter, images, tolerance=_TOLERANCE.value, policy=_POLICY.value)
+    summary = summarise(rows, level=_LEVEL.value, seed=_SEED.value)
+    out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
+    out.mkdir(parents=True, exist_ok=True)
+    write_cases(rows, _POLICY.value, out / CASES_FILE)
+    if worst and _DRAW.value:
+        draw_worst(worst, out / WORST_FILE)
+    about = {
+        'data': images.name,
+        'data_fingerprint': images.fingerprint,
+        'split': _SPLIT.value,
+        'step': segmenter.position.step,
+        'weights': segmenter.checksum,
+        'policy': _POLICY.value,
+        'tolerance': _TOLERANCE.value,
+        'mirror': _MIRROR.value,
+    }
+    rows_by_case = [dataclasses.asdict(row) | {'dice': row.measured.score('dice', _POLICY.value)} for row in rows]
+    workdirs.write_json(out / REPORT_FILE, about | {'scores': summary, 'rows': rows_by_case})
+    print_summary(summary, _POLICY.value)
+    print(f'Table: {out / CASES_FILE}   numbers: {out / REPORT_FILE}')
+    if worst and _DRAW.value:
+        print(f'Worst cases, the truth on the left of each: {out / WORST_FILE}')
+
+
+if __name__ == '__main__':
+    launch.run_command(
+        main, packages=('segment', 'backbones', 'input_pipeline'), user_errors=(input_pipeline.DataError,)
+    )

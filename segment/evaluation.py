@@ -1,0 +1,151 @@
+"""How good a segmenter is on patients that training has not seen: every case measured on its own grid."""
+
+import csv
+import dataclasses
+import heapq
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tqdm
+from jaxtyping import UInt8
+
+import input_pipeline
+from backbones.pictures import save_picture
+from segment.metrics.measures import METRICS, measure
+from segment.metrics.policies import Policy
+from segment.metrics.summary import MeasuredCase
+from segment.restoring import Segmenter
+from segment.writing.overlays import choose_slices, draw_contours
+from training.errors import UserError
+
+_SHOWN_CASES = 8
+_SIDE = 256
+_CASE_FIELDS = ('case', 'patient', 'class', 'kind')
+_COUNTS = ('true_positives', 'false_positives', 'false_negatives')
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Shown:
+    """A case worth looking at.
+
+    Attributes:
+      rank: the higher, the worse it is.
+      number: of the case; decides between equals.
+      name: of the case.
+      picture: the slice with most error, the truth on the left and the prediction on the right.
+    """
+
+    rank: float
+    number: int
+    name: str = dataclasses.field(compare=False)
+    picture: UInt8[np.ndarray, 'height width 3'] = dataclasses.field(compare=False)
+
+
+def measure_cases(
+    segmenter: Segmenter, images: input_pipeline.ImageData, *, tolerance: float, policy: Policy
+) -> tuple[list[MeasuredCase], list[Shown]]:
+    """Segments and measures every case of a split, with a progress bar.
+
+    Args:
+      segmenter: the network.
+      images: the split.
+      tolerance: of NSD, in millimetres.
+      policy: by which the worst cases are found.
+
+    Returns:
+      A row for each case and class, and the worst cases, the worst first.
+
+    Raises:
+      UserError, DataError: when a case has no mask, or cannot be segmented.
+    """
+    rows: list[MeasuredCase] = []
+    worst: list[Shown] = []
+    for number, case in enumerate(tqdm.tqdm(images.cases(1), total=images.num_cases, unit=' cases')):
+        predicted, truth = segmenter.segment(case), _truth(case)
+        own = list(_measure_classes(case, predicted, truth, segmenter.classes, tolerance))
+        rows += own
+        scores = [score for row in own if (score := row.measured.score('dice', policy)) is not None]
+        if scores:
+            rank = 1 - float(np.mean(scores))
+            if len(worst) < _SHOWN_CASES or rank > worst[0].rank:
+                shown = Shown(rank, number, case.name, _draw(case, predicted, truth))
+                (heapq.heappush if len(worst) < _SHOWN_CASES else heapq.heappushpop)(worst, shown)
+    return rows, sorted(worst, reverse=True)
+
+
+def _truth(case: input_pipeline.Case) -> UInt8[np.ndarray, 'slices height width']:
+    masks = [record.mask for record in case.records if record.mask is not None]
+    if len(masks) < len(case.records):
+        raise UserError(f'{case.name} has no mask, so nothing can be measured.')
+    return np.stack([mask[..., 0] for mask in masks])
+
+
+def _measure_classes(
+    case: input_pipeline.Case, predicted: np.ndarray, truth: np.ndarray, classes: Sequence[str], tolerance: float
+) -> Iterator[MeasuredCase]:
+    """An image is measured in two axes, a volume in three."""
+    spacing: tuple[float, ...] = case.spacing
+    if len(truth) == 1:
+        predicted, truth, spacing = predicted[0], truth[0], spacing[1:]
+    for class_id, name in enumerate(classes, start=1):
+        measured = measure(predicted, truth, class_id, spacing, tolerance)
+        yield MeasuredCase(case.name, case.patient, name, measured)
+
+
+def _draw(case: input_pipeline.Case, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    errors = (predicted != truth).astype(np.uint8)
+    index = int(max(choose_slices(errors), key=lambda place: np.count_nonzero(errors[place])))
+    record = case.records[index]
+    return np.concatenate([draw_contours(record, mask[index], side=_SIDE) for mask in (truth, predicted)], axis=1)
+
+
+def draw_worst(worst: Sequence[Shown], path: Path) -> None:
+    """The worst cases, two in a row; the truth on the left of each, the prediction on the right."""
+    height = max(shown.picture.shape[0] for shown in worst)
+    width = max(shown.picture.shape[1] for shown in worst)
+    cells = [np.zeros((height, width, 3), np.uint8) for _ in range(-(-len(worst) // 2) * 2)]
+    for cell, shown in zip(cells, worst, strict=False):
+        cell[: shown.picture.shape[0], : shown.picture.shape[1]] = shown.picture
+    rows = [np.concatenate(pair, axis=1) for pair in zip(cells[::2], cells[1::2], strict=True)]
+    save_picture(np.concatenate(rows), path)
+
+
+def write_cases(rows: Sequence[MeasuredCase], policy: Policy, path: Path) -> None:
+    """A table of all cases and classes; a score that a policy skips is empty."""
+    with path.open('w', newline='', encoding='utf-8') as file:
+        table = csv.writer(file, lineterminator='\n')
+        table.writerow((*_CASE_FIELDS, *_COUNTS, *METRICS, 'unit'))
+        for row in rows:
+            measured = row.measured
+            scores = [measured.score(metric, policy) for metric in METRICS]
+            counts = [getattr(measured, name) for name in _COUNTS]
+            texts = ['' if score is None else f'{score:.6g}' for score in scores]
+            table.writerow((row.case, row.patient, row.class_name, measured.kind, *counts, *texts, measured.unit))
+
+
+def print_summary(summary: dict[str, Any], policy: Policy) -> None:
+    """Scores of each class, and over all, with their intervals, and what empty masks did to them."""
+    print(f'{summary["cases"]} cases of {summary["patients"]} patients; intervals cover {summary["level"]:.0%}.')
+    several = len(summary['classes']) > 1
+    for name, scores in [*summary['classes'].items(), *[('all classes', summary['overall'])] * several]:
+        print(name)
+        for metric in METRICS:
+            score = scores[metric][policy] if policy in scores[metric] else scores[metric]
+            print(f'  {metric.replace("_", " "):<22}{_describe(score)}')
+    kinds = summary['overall']['kinds']
+    empty = ', '.join(f'{count} {kind}' for kind, count in kinds.items() if kind != 'both' and count)
+    others = ', '.join(
+        f'{name}: {_describe(score)}' for name, score in summary['overall']['dice'].items() if name != policy
+    )
+    print(f'Empty masks (a case counts once for each class): {empty or "none"}. Policy: {policy}.')
+    print(f'Dice under other policies: {others}.')
+
+
+def _describe(score: dict[str, Any]) -> str:
+    if score['value'] is None:
+        return f'none ({score["reason"]})'
+    interval = score['interval']
+    between = '' if interval is None else f' [{interval[0]:.3f}, {interval[1]:.3f}]'
+    return f'{score["value"]:.3f}{between}{" " + score["unit"] if "unit" in score else ""}'

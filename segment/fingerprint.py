@@ -1,0 +1,196 @@
+"""What the training images of a data set are like, and the settings that follow from it (after nnU-Net)."""
+
+import collections
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+import input_pipeline
+from training.errors import UserError
+
+FINGERPRINT_FILE = 'fingerprint.json'
+_MOST_CASES = 500
+_PIXELS_OF_A_CASE = 2000
+_LARGEST_RESOLUTION = 512
+_LARGEST_PATCH = 320
+_PATCH_OF_LARGER = 256
+_PIXELS_OF_A_BATCH = 2**19
+_SMALLEST_MAP = 4  # pixels of the lowest resolution
+
+
+@dataclasses.dataclass(frozen=True)
+class Fingerprint:
+    """Of the training patients alone.
+
+    Attributes:
+      name, data: the data set and its own fingerprint.
+      images, patients: in the training split.
+      cases: volumes or single images that were looked at, evenly spread.
+      slices: smallest, median and largest number of slices of these.
+      height, width: likewise, in pixels.
+      spacing: median millimetres between slices, rows and columns; 0 where unknown.
+      modalities: images of each.
+      intensities: percentiles 0.5, 50 and 99.5 in physical units, of all pixels.
+      foreground_intensities: likewise, of the foreground; None where there is none.
+      pixel_shares: of each class id, the background first.
+      case_shares: of cases that show each foreground class.
+    """
+
+    name: str
+    data: str
+    images: int
+    patients: int
+    cases: int
+    slices: tuple[float, float, float]
+    height: tuple[float, float, float]
+    width: tuple[float, float, float]
+    spacing: tuple[float, float, float]
+    modalities: dict[str, int]
+    intensities: tuple[float, float, float]
+    foreground_intensities: tuple[float, float, float] | None
+    pixel_shares: tuple[float, ...]
+    case_shares: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Suggestion:
+    """A value for a field of the config.
+
+    Attributes:
+      field: dotted name.
+      value: for it.
+      reason: why.
+    """
+
+    field: str
+    value: Any
+    reason: str
+
+
+def take_fingerprint(images: input_pipeline.ImageData) -> Fingerprint:
+    """Looks at the cases of the training split, at most 500 of them, evenly spread.
+
+    Raises:
+      UserError: when there are no masks, or none holds anything but background.
+      DataError: when the set is damaged.
+    """
+    step = math.ceil(images.num_cases / _MOST_CASES)
+    seen = [_look(case) for case in images.cases(step)]
+    counts = _add(seen_case.counts for seen_case in seen)
+    if not counts[1:].any():
+        raise UserError(f'{images.name}: no mask shows any foreground; are the masks those of these images?')
+    foreground = np.concatenate([case.foreground for case in seen])
+    modalities: collections.Counter[str] = collections.Counter(name for case in seen for name in case.modalities)
+    shown = [np.flatnonzero(case.counts[1:]) for case in seen]
+    return Fingerprint(
+        name=images.name,
+        data=images.fingerprint,
+        images=images.num_examples,
+        patients=images.num_patients,
+        cases=len(seen),
+        slices=_spread([case.shape[0] for case in seen]),
+        height=_spread([case.shape[1] for case in seen]),
+        width=_spread([case.shape[2] for case in seen]),
+        spacing=tuple(float(value) for value in np.median([case.spacing for case in seen], axis=0)),
+        modalities=dict(sorted(modalities.items())),
+        intensities=_percentiles(np.concatenate([case.sample for case in seen])),
+        foreground_intensities=_percentiles(foreground) if len(foreground) else None,
+        pixel_shares=tuple((counts / counts.sum()).tolist()),
+        case_shares=tuple((np.bincount(np.concatenate(shown), minlength=len(counts) - 1) / len(seen)).tolist()),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    modalities: tuple[str, ...]
+    counts: Float[np.ndarray, ' classes']
+    sample: Float[np.ndarray, ' pixels']
+    foreground: Float[np.ndarray, ' pixels']
+
+
+def _look(case: input_pipeline.Case) -> _Seen:
+    values = np.concatenate([record.physical.ravel() for record in case.records])
+    first = case.records[0]
+    if first.mask is None:
+        raise UserError(
+            f'{case.name} has no mask; prepare the data set with masks (paired_folder, nifti, arrays).'
+        )
+    masks = [record.mask for record in case.records if record.mask is not None]
+    ids = np.concatenate([mask.ravel() for mask in masks])
+    channels = first.image.shape[-1]
+    inside = np.repeat(ids > 0, channels)
+    return _Seen(
+        shape=(len(case.records), *first.image.shape[:2]),
+        spacing=case.spacing,
+        modalities=(first.modality,),
+        counts=np.bincount(ids).astype(np.float64),
+        sample=_thin(values),
+        foreground=_thin(values[inside]),
+    )
+
+
+def _thin(values: np.ndarray) -> np.ndarray:
+    return values[:: max(len(values) // _PIXELS_OF_A_CASE, 1)]
+
+
+def _add(rows) -> np.ndarray:
+    rows = list(rows)
+    total = np.zeros(max(2, *map(len, rows)))
+    for row in rows:
+        total[: len(row)] += row
+    return total
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float, float]:
+    return float(np.min(values)), float(np.median(values)), float(np.max(values))
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float, float]:
+    low, middle, high = np.percentile(values, (0.5, 50, 99.5))
+    return float(low), float(middle), float(high)
+
+
+def suggest(fingerprint: Fingerprint) -> list[Suggestion]:
+    """Settings that suit such images, each with its reason."""
+    largest = int(max(fingerprint.height[2], fingerprint.width[2]))
+    resolution = min(math.ceil(largest / 32) * 32, _LARGEST_RESOLUTION)
+    native = largest <= resolution
+    patch = resolution if resolution <= _LARGEST_PATCH else _PATCH_OF_LARGER
+    return [
+        Suggestion('resolution', resolution, f'the largest image has {largest} pixels a side'),
+        Suggestion(
+            'data.fit',
+            'native' if native else 'pad',
+            'all images fit as they are' if native else f'larger images are resized to {resolution} pixels',
+        ),
+        _suggest_window(fingerprint),
+        Suggestion('mask_classes', len(fingerprint.case_shares), 'class ids in the masks'),
+        *suggest_sizes(resolution, patch),
+    ]
+
+
+def suggest_sizes(resolution: int, patch: int) -> list[Suggestion]:
+    """What follows from the sizes of images and of patches."""
+    depth = min(max(int(math.log2(patch / _SMALLEST_MAP)), 1), 6)
+    batch = min(max(_PIXELS_OF_A_BATCH // patch**2, 2), 32)
+    return [
+        Suggestion(
+            'patch',
+            patch,
+            'the whole image' if patch == resolution else 'a part of the image, which memory allows',
+        ),
+        Suggestion('network.depth', depth, f'the lowest resolution has {patch >> depth} pixels a side'),
+        Suggestion('schedule.batch_size', batch, f'about {_PIXELS_OF_A_BATCH:,} pixels a step'),
+    ]
+
+
+def _suggest_window(fingerprint: Fingerprint) -> Suggestion:
+    if set(fingerprint.modalities) == {'CT'}:
+        return Suggestion('data.window', 'dataset', 'CT values mean the same in all images')
+    return Suggestion('data.window', 'auto', 'each volume by its own percentiles, where it has more than 8 bits')

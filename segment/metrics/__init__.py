@@ -1,0 +1,1 @@
+"""How well a mask agrees with the truth: counts, distances, and means over patients."""

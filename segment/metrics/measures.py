@@ -1,0 +1,155 @@
+"""What is measured of one class of one case."""
+
+import dataclasses
+import math
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from segment.metrics.distances import hausdorff_95, surface_dice, surface_distances
+from segment.metrics.policies import EMPTY_DISTANCES, OVERLAPS, Kind, Policy, find_kind
+
+POLICY_METRICS = ('dice', 'iou', 'nsd', 'hd95')  # have a value in empty cases that a policy decides
+PLAIN_METRICS = ('sensitivity', 'false_positive_volume')
+METRICS = (*POLICY_METRICS, *PLAIN_METRICS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """Agreement of a predicted mask with the truth, for one class.
+
+    Attributes:
+      true_positives, false_positives, false_negatives: pixels.
+      axes: 2 for an image, 3 for a volume.
+      unit: of distances; 'pixels' where a spacing is unknown.
+      pixel_size: area or volume of a pixel, in powers of the unit.
+      tolerance: of NSD, in the unit.
+      hd95: see `hausdorff_95`; the diagonal of the image where one mask is empty, None where both are.
+      nsd: see `surface_dice`; None unless both masks hold something.
+    """
+
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    axes: int
+    unit: Literal['mm', 'pixels']
+    pixel_size: float
+    tolerance: float
+    hd95: float | None
+    nsd: float | None
+
+    @property
+    def kind(self) -> Kind:
+        """Which of the masks are empty."""
+        return find_kind(
+            predicted=self.true_positives + self.false_positives > 0,
+            truth=self.true_positives + self.false_negatives > 0,
+        )
+
+    @property
+    def dice(self) -> float | None:
+        """2 TP / (2 TP + FP + FN); None unless both masks hold something."""
+        if self.kind != 'both':
+            return None
+        return 2 * self.true_positives / (2 * self.true_positives + self.false_positives + self.false_negatives)
+
+    @property
+    def iou(self) -> float | None:
+        """TP / (TP + FP + FN); None unless both masks hold something."""
+        if self.kind != 'both':
+            return None
+        return self.true_positives / (self.true_positives + self.false_positives + self.false_negatives)
+
+    @property
+    def sensitivity(self) -> float | None:
+        """TP / (TP + FN); None where the truth is empty."""
+        positives = self.true_positives + self.false_negatives
+        return self.true_positives / positives if positives else None
+
+    @property
+    def false_positive_volume(self) -> float:
+        """In `volume_unit`."""
+        return self.false_positives * self.pixel_size
+
+    @property
+    def volume_unit(self) -> str:
+        """mm^2 for images, mm^3 for volumes, pixels where a spacing is unknown."""
+        return f'mm^{self.axes}' if self.unit == 'mm' else 'pixels'
+
+    def score(self, metric: str, policy: Policy) -> float | None:
+        """The value of a metric under a policy; None where the case is skipped.
+
+        Args:
+          metric: one of METRICS.
+          policy: for empty masks; of no consequence for PLAIN_METRICS.
+
+        Raises:
+          ValueError: for another metric.
+        """
+        if metric not in METRICS:
+            raise ValueError(f'There is no metric {metric!r}; there are {", ".join(METRICS)}.')
+        if metric == 'hd95' and self.kind == 'both empty':
+            return EMPTY_DISTANCES[policy]
+        if metric in ('dice', 'iou', 'nsd') and self.kind != 'both':
+            return OVERLAPS[policy][self.kind]
+        return getattr(self, metric)
+
+
+def measure(
+    predicted: UInt8[np.ndarray, '*shape'],
+    truth: UInt8[np.ndarray, '*shape'],
+    class_id: int,
+    spacing: tuple[float, ...],
+    tolerance: float,
+) -> Measured:
+    """Measures one class of an image or a volume.
+
+    An image has two axes: in a volume of one slice, every pixel is surface.
+
+    Args:
+      predicted, truth: class ids.
+      class_id: of the class.
+      spacing: millimetres along each axis, in the order of the axes; 0 where unknown, then all distances, and the
+        tolerance, are in pixels.
+      tolerance: of NSD, in mm.
+
+    Raises:
+      ValueError: for masks, a spacing or a tolerance that do not fit.
+    """
+    if predicted.shape != truth.shape or predicted.ndim not in (2, 3) or len(spacing) != predicted.ndim:
+        raise ValueError(
+            f'A prediction of shape {predicted.shape}, a truth of {truth.shape} and {len(spacing)} spacings do '
+            'not fit: masks have the same two or three axes, each with its spacing.'
+        )
+    if not all(math.isfinite(value) and value >= 0 for value in (*spacing, tolerance)):
+        raise ValueError(f'Spacing {spacing} and tolerance {tolerance} are finite and not negative.')
+    unit: Literal['mm', 'pixels'] = 'mm' if all(spacing) else 'pixels'
+    steps = tuple(map(float, spacing)) if unit == 'mm' else (1.0,) * len(spacing)
+    found, wanted = predicted == class_id, truth == class_id
+    hits = int(np.count_nonzero(found & wanted))
+    hd95, nsd = _distances(found, wanted, steps, tolerance)
+    return Measured(
+        true_positives=hits,
+        false_positives=int(np.count_nonzero(found)) - hits,
+        false_negatives=int(np.count_nonzero(wanted)) - hits,
+        axes=predicted.ndim,
+        unit=unit,
+        pixel_size=math.prod(steps),
+        tolerance=float(tolerance),
+        hd95=hd95,
+        nsd=nsd,
+    )
+
+
+def _distances(
+    found: np.ndarray, wanted: np.ndarray, steps: tuple[float, ...], tolerance: float
+) -> tuple[float | None, float | None]:
+    """HD95 and NSD, see `Measured`."""
+    kind = find_kind(predicted=bool(found.any()), truth=bool(wanted.any()))
+    if kind == 'both empty':
+        return None, None
+    if kind != 'both':
+        return math.hypot(*(step * size for step, size in zip(steps, found.shape, strict=True))), None
+    distances = surface_distances(found, wanted, steps)
+    return hausdorff_95(*distances), surface_dice(*distances, tolerance)

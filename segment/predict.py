@@ -1,0 +1,105 @@
+"""`python -m segment.predict --workdir=DIR --out=DIR2 PATH...` segments pictures, DICOM series and NIfTI volumes.
+
+Paths are files, or folders of them. DIR2/masks holds masks in the geometry of their images, DIR2/overlays sheets
+to look at, DIR2/predictions.json what became of every file. A file that cannot be read is told and passed over;
+the exit code is then 1. Masks are drawn by a network: they are no diagnosis.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from absl import flags
+
+import input_pipeline
+from input_pipeline.errors import Refusals
+from input_pipeline.incoming import find_incoming
+from input_pipeline.records import ReaderOptions
+from segment.restoring import restore_segmenter
+from segment.writing.answers import TABLE_FILE, Order, answer_all, check_out
+from segment.writing.files import FORMATS
+from training import launch
+from training.errors import UserError
+
+_OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
+_FORMAT = flags.DEFINE_enum(
+    'format', 'auto', FORMATS, 'Of the masks; auto: as the images (NIfTI, DICOM SEG, PNG).'
+)
+_OVERLAYS = flags.DEFINE_bool('overlays', True, 'Draw contours over the slices with most foreground.')
+_STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use.')
+_BEST = flags.DEFINE_bool(
+    'best', True, 'Without --step: the checkpoint that was best on the validation split, not the newest.'
+)
+_MIRROR = flags.DEFINE_bool('mirror', False, 'Average over mirrored copies: slower, often a little better.')
+_AXIS = flags.DEFINE_integer('axis', 2, 'NIfTI volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
+_PERCENTILES = flags.DEFINE_list('percentiles', ['0.5', '99.5'], 'Of intensities, as for input_pipeline.prepare.')
+_PIXEL_LIMIT = flags.DEFINE_integer('pixel_limit', 2**28, 'Larger images are refused before decoding.', 1)
+
+flags.adopt_module_key_flags(launch)
+# Flags that decide the masks and how they are written.
+_COMMAND = (_FORMAT, _STEP, _BEST, _MIRROR, _AXIS, _PERCENTILES)
+_SHOWN = 20
+
+
+def main(argv: Sequence[str]) -> None:
+    """Restores the network and answers every path."""
+    # Unlike other commands, this one takes arguments that are no flags.
+    paths, workdir, out = [Path(path) for path in argv[1:]], launch.workdir(), Path(_OUT.value)
+    if not paths:
+        raise UserError('no image is named; put files or folders behind the flags.')
+    launch.start_jax()
+    if jax.process_count() > 1:
+        raise UserError('segment.predict runs on one process; leave --distributed and --coordinator out.')
+    check_out(out)
+    segmenter = restore_segmenter(
+        workdir, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
+    )
+    refusals = Refusals(skip=True)
+    found = find_incoming(paths, _reader_options(), refusals)
+    if not found:
+        _print_refusals(refusals)
+        raise UserError('nothing that is named can be segmented.')
+    order = Order(
+        out=out,
+        mask_format=_FORMAT.value,
+        overlays=_OVERLAYS.value,
+        classes=segmenter.classes,
+        checksum=segmenter.checksum,
+        command={'workdir': str(workdir)} | {flag.name: flag.value for flag in _COMMAND},
+    )
+    rows = answer_all(found, segmenter.segment, order, refusals)
+    print(f'{len(rows)} of {len(found)} cases segmented: {out / "masks"}   table: {out / TABLE_FILE}')
+    if rows and _OVERLAYS.value:
+        print(f'Next: look at {out / "overlays"} before you use the masks; they are no diagnosis.')
+    _print_refusals(refusals)
+    if refusals.reasons:
+        raise UserError(
+            f'{len(refusals.reasons)} of the files could not be segmented; {out / TABLE_FILE} tells why.'
+        )
+
+
+def _reader_options() -> ReaderOptions:
+    """Raises UserError when --percentiles is no pair."""
+    try:
+        low, high = map(float, _PERCENTILES.value)
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not 0 <= low < high <= 100:
+        raise UserError(f'--percentiles={",".join(_PERCENTILES.value)} is no pair like 0.5,99.5.')
+    return ReaderOptions(
+        modality='', percentiles=(low, high), pixel_limit=_PIXEL_LIMIT.value, axis=_AXIS.value, patient_pattern=''
+    )
+
+
+def _print_refusals(refusals: Refusals) -> None:
+    """Prints the first of them."""
+    for source, reason in list(refusals.reasons.items())[:_SHOWN]:
+        print(f'  {source}: {reason}')
+    if len(refusals.reasons) > _SHOWN:
+        print(f'  ... and {len(refusals.reasons) - _SHOWN} more')
+
+
+if __name__ == '__main__':
+    launch.run_command(
+        main, packages=('segment', 'backbones', 'input_pipeline'), user_errors=(input_pipeline.DataError,)
+    )

@@ -1,0 +1,259 @@
+"""From a segmenter's config to the objects it describes."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import PRNGKeyArray
+from ml_collections import ConfigDict
+
+import input_pipeline
+from backbones.images import open_split
+from segment.augmentation import Augmentation
+from segment.encoders import Encoder
+from segment.fingerprint import Suggestion, suggest_sizes
+from segment.losses import LossWeights
+from segment.networks import UNet
+from segment.networks.unet import NORMALIZATIONS
+from training import compute
+from training.errors import UserError
+from training.fields import check_values, find_field
+from training.supervised import SupervisedState, create_state
+
+_LOGGER = logging.getLogger(__name__)
+_TO_BE_SUGGESTED = (0, 'suggested')
+_FITS = ('native', 'pad', 'resize')
+_OPTIMIZERS = ('sgd', 'adamw')
+_AXES = ('horizontal', 'vertical')
+_PROBABILITIES = ('rotation', 'scaling', 'noise', 'blur', 'brightness', 'contrast', 'low_resolution', 'gamma')
+_RANGES = ('zoom', 'sigma', 'brightness_range', 'contrast_range', 'gamma_range')
+_LOWEST = {
+    'seed': 0,
+    'resolution': 8,
+    'patch': 8,
+    'channels': 1,
+    'context': 0,
+    'mask_classes': 1,
+    'network.width': 1,
+    'network.max_width': 1,
+    'network.depth': 1,
+    **{f'augment.{name}': 0.0 for name in ('scale', 'angle', 'deviation', *_PROBABILITIES)},
+    'augment.shrink': 0.05,
+    'loss.dice': 0.0,
+    'loss.cross_entropy': 0.0,
+    'loss.focal_gamma': 0.0,
+    'loss.boundary': 0.0,
+    'optimizer.learning_rate': 0.0,
+    'optimizer.momentum': 0.0,
+    'optimizer.weight_decay': 0.0,
+    'optimizer.warmup': 0.0,
+    'optimizer.clip': 1e-6,
+    'schedule.steps': 1,
+    'schedule.batch_size': 1,
+    'schedule.foreground_share': 0.0,
+    'watch.steps': 1,
+    'run.log_images': 1,
+    'run.sample_images': 1,
+    'run.checkpoint_images': 1,
+    'run.checkpoints_to_keep': 1,
+    'run.steps_per_call': 0,
+    'run.max_skipped_in_a_row': 1,
+}
+_HIGHEST = {
+    'seed': 2**32 - 1,
+    'mask_classes': 127,
+    'network.depth': 8,
+    **{f'augment.{name}': 1.0 for name in (*_PROBABILITIES, 'shrink')},
+    'augment.angle': 180.0,
+    'optimizer.momentum': 0.9999,
+    'optimizer.warmup': 1.0,
+    'schedule.foreground_share': 1.0,
+}
+
+
+def resolve(config: ConfigDict, suggestions: Sequence[Suggestion]) -> None:
+    """Puts suggestions into the fields that ask for one, and shows all, with what the config has instead.
+
+    Sizes that depend on another field follow that field, not the suggestion for it.
+    """
+    by_field = {suggestion.field: suggestion for suggestion in suggestions}
+    for name in ('resolution', 'data.fit', 'data.window', 'mask_classes', 'patch'):
+        _take(config, by_field[name] if name != 'patch' else _suggest_patch(config, by_field[name]))
+    for suggestion in suggest_sizes(config.resolution, config.patch)[1:]:
+        _take(config, suggestion)
+
+
+def _suggest_patch(config: ConfigDict, suggestion: Suggestion) -> Suggestion:
+    if suggestion.value <= config.resolution:
+        return suggestion
+    return Suggestion('patch', config.resolution, 'the whole image')
+
+
+def _take(config: ConfigDict, suggestion: Suggestion) -> None:
+    given = find_field(config, suggestion.field)
+    if given in _TO_BE_SUGGESTED:
+        config.update_from_flattened_dict({suggestion.field: suggestion.value})
+        _LOGGER.info('config.%s = %s: %s.', suggestion.field, suggestion.value, suggestion.reason)
+    elif given != suggestion.value:
+        _LOGGER.info(
+            'config.%s = %s as configured; suggested is %s: %s.',
+            suggestion.field, given, suggestion.value, suggestion.reason,
+        )  # fmt: skip
+
+
+def check_config(config: ConfigDict) -> None:
+    """Checks all values of a config whose suggestions are resolved.
+
+    Raises:
+      UserError: for the first value that cannot be used.
+    """
+    choices = {
+        'data.fit': _FITS,
+        'network.normalization': NORMALIZATIONS,
+        'optimizer.name': _OPTIMIZERS,
+    }
+    check_values(config, choices=choices, lowest=_LOWEST, highest=_HIGHEST)
+    if config.patch > config.resolution:
+        raise UserError(f'config.patch is {config.patch}, more than config.resolution, {config.resolution}.')
+    if not config.loss.dice and not config.loss.cross_entropy:
+        raise UserError('config.loss.dice and config.loss.cross_entropy are both 0; nothing would be learnt.')
+    if set(config.augment.mirror) - set(_AXES):
+        raise UserError(f'config.augment.mirror is {config.augment.mirror}; choose among {_AXES}.')
+    for name in _RANGES:
+        low, high = config.augment[name]
+        if not 0 < low <= high:
+            raise UserError(f'config.augment.{name} is {low, high}; give two positive numbers, the lower first.')
+    _check_classes(config)
+    _check_depth(config)
+
+
+def _check_classes(config: ConfigDict) -> None:
+    names = config.data.class_names
+    if names and (len(names) != config.mask_classes or len(set(names)) != len(names)):
+        raise UserError(
+            f'config.data.class_names are {tuple(names)}; give each of the {config.mask_classes} classes a name.'
+        )
+
+
+def _check_depth(config: ConfigDict) -> None:
+    if config.patch >> config.network.depth < 2 and not config.network.encoder:
+        raise UserError(
+            f'config.patch is {config.patch}, too few pixels to be halved {config.network.depth} times; make '
+            'config.network.depth smaller, or the patch larger.'
+        )
+
+
+def check_encoder(config: ConfigDict, encoder: Encoder) -> None:
+    """Raises UserError when patches are too small for the encoder."""
+    if config.patch >> encoder.halvings < 1:
+        raise UserError(
+            f'config.patch is {config.patch}, but the encoder halves images {encoder.halvings} times; '
+            f'make it {2**encoder.halvings} at least.'
+        )
+
+
+def check_before(config: ConfigDict) -> None:
+    """Checks what must hold before the data are looked at.
+
+    Raises:
+      UserError: for the first value that cannot be used.
+    """
+    given = {name: low for name, low in _LOWEST.items() if find_field(config, name) not in _TO_BE_SUGGESTED}
+    choices = {'data.fit': (*_FITS, 'suggested'), 'optimizer.name': _OPTIMIZERS}
+    check_values(config, choices=choices, lowest=given, highest=_HIGHEST)
+
+
+def open_plain(config: ConfigDict) -> input_pipeline.ImageData:
+    """Opens the training split only to look at its records as they are stored.
+
+    Raises:
+      DataError: when the data set is missing or damaged.
+    """
+    plain = config.copy_and_resolve_references()
+    with plain.unlocked():
+        plain.resolution, plain.data.window, plain.data.fit = plain.resolution or 1, 'volume', 'pad'
+    return open_split(
+        plain,
+        'train',
+        mask_classes=0,
+        context=0,
+        flip=False,
+        target='class',
+        in_memory=False,
+        foreground_share=0.0,
+    )
+
+
+def open_images(config: ConfigDict, split: str, *, train: bool) -> input_pipeline.ImageData:
+    """Opens a split as the network sees it.
+
+    Raises:
+      DataError: when the data set is missing, damaged, or not what the config expects.
+    """
+    return open_split(
+        config,
+        split,
+        mask_classes=config.mask_classes,
+        context=config.context,
+        flip=train,
+        target='class',
+        in_memory=train,
+        foreground_share=config.schedule.foreground_share if train else 0.0,
+    )
+
+
+def create_network(config: ConfigDict, encoder: Encoder | None) -> UNet:
+    """The configured network."""
+    fields = config.network.to_dict()
+    fields.pop('encoder')
+    dtype = compute.compute_dtype(config.compute_dtype)
+    if encoder is not None:
+        fields['depth'] = encoder.halvings
+    return UNet(
+        **fields,
+        num_classes=config.mask_classes + 1,
+        encoder=None if encoder is None else encoder.create(dtype),
+        prepare=None if encoder is None else encoder.prepare,
+        dtype=dtype,
+    )
+
+
+def all_channels(config: ConfigDict) -> int:
+    """Channels of an image with its context."""
+    return config.channels * (2 * config.context + 1)
+
+
+def create_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """SGD with Nesterov's momentum and a polynomial decay (nnU-Net), or AdamW; gradients are clipped."""
+    options, steps = config.optimizer, config.schedule.steps
+    clip = optax.clip_by_global_norm(options.clip)
+    if options.name == 'sgd':
+        rate = optax.polynomial_schedule(options.learning_rate, 0.0, 0.9, steps)
+        decay = optax.add_decayed_weights(options.weight_decay)
+        return optax.chain(clip, decay, optax.sgd(rate, options.momentum, nesterov=True))
+    warmup = max(int(options.warmup * steps), 1)
+    rate = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, max(steps, warmup + 1))
+    return optax.chain(clip, optax.adamw(rate, weight_decay=options.weight_decay))
+
+
+def create_augmentation(config: ConfigDict) -> Augmentation:
+    """How training images are varied."""
+    return Augmentation(**{name: _fixed(value) for name, value in config.augment.items()})
+
+
+def _fixed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def create_loss(config: ConfigDict) -> LossWeights:
+    """What the network is trained on."""
+    return LossWeights(**config.loss.to_dict())
+
+
+def create_state_of(config: ConfigDict, encoder: Encoder | None, key: PRNGKeyArray) -> SupervisedState:
+    """A fresh state; an encoder's weights are drawn too."""
+    images = jnp.zeros((1, config.patch, config.patch, all_channels(config)))
+    variables = create_network(config, encoder).init(key, images)
+    return create_state(variables, create_optimizer(config))

@@ -1,0 +1,1 @@
+"""What differences between arms of a study say: intervals, corrections and verdicts."""

@@ -1,0 +1,260 @@
+"""Training a segmenter: a fingerprint, one phase of the loop, the best by validation Dice."""
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from clu import parameter_overview
+from jax.sharding import Mesh
+from jaxtyping import PRNGKeyArray
+from ml_collections import ConfigDict
+
+import input_pipeline
+from backbones.images import batch_shapes, facts_of, open_feed
+from backbones.pictures import draw_grid, save_picture
+from segment import setup
+from segment.encoders import Encoder, find_encoder, place_weights, read_encoder, write_encoder
+from segment.fingerprint import FINGERPRINT_FILE, suggest, take_fingerprint
+from segment.inference import create_predictor
+from segment.restoring import name_classes
+from segment.step import make_train_step
+from segment.validation import measure_dice
+from training import launch, logs, loop, parallel
+from training import workdir as workdirs
+from training.best import Watch
+from training.checkpoints import Checkpoints
+from training.errors import UserError
+from training.phases import Phase
+from training.state import Variables
+from training.supervised import SupervisedState
+
+_LOGGER = logging.getLogger(__name__)
+# Fields that decide the architecture, the data and the position in them; a run cannot go on with others.
+FIXED_FIELDS = (
+    'augment', 'channels', 'context', 'data.classes', 'data.fit', 'data.modalities', 'data.window',
+    'data.window_range', 'loss', 'mask_classes', 'network', 'optimizer', 'patch', 'resolution', 'schedule', 'seed',
+)  # fmt: skip
+_SCORE = '1 - dice'
+_CURVES = {
+    'loss': ('loss', _SCORE),
+    'dice': ('dice', 'soft_dice'),
+    'gradient norm': ('gradient_norm',),
+    'images a second': ('images_per_second',),
+}
+_SHOWN = 8  # images in a picture
+
+
+def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
+    """Trains as configured, from where `workdir` stopped, and says what to do next.
+
+    Raises:
+      UserError, DataError: for a config or data that cannot be used.
+    """
+    mesh, first = parallel.create_mesh(), parallel.is_first_process()
+    _resolve(config, workdir)
+    setup.check_config(config)
+    parallel.check_batch_size(mesh, config.schedule.batch_size, 'config.schedule.batch_size')
+    images = setup.open_images(config, 'train', train=True)
+    validation = setup.open_images(config, 'validation', train=False)
+    facts = facts_of(images)
+    facts.check_same(workdir)
+    encoder, weights = _find_encoder(config, workdir)
+    workdirs.prepare_workdir(workdir, config, fixed=FIXED_FIELDS, write=first)
+    if first:
+        facts.write(workdir)
+        logs.log_to_file(workdir)
+        if encoder is not None:
+            write_encoder(workdir, encoder)
+    _log_start(config, images, mesh, encoder)
+    run = _Run(config, workdir, images, validation, mesh, encoder, weights)
+    outcome = run.train()
+    if first:
+        _say_goodbye(config, workdir, outcome)
+
+
+def _resolve(config: ConfigDict, workdir: Path) -> None:
+    """Looks at the training images, and fills in what the config leaves open."""
+    setup.check_before(config)
+    fingerprint = take_fingerprint(setup.open_plain(config))
+    with config.unlocked():
+        setup.resolve(config, suggest(fingerprint))
+    if parallel.is_first_process():
+        workdir.mkdir(parents=True, exist_ok=True)
+        workdirs.write_json(workdir / FINGERPRINT_FILE, dataclasses.asdict(fingerprint))
+
+
+def _find_encoder(config: ConfigDict, workdir: Path) -> tuple[Encoder | None, Variables | None]:
+    """The encoder of the config; its weights where training begins, for later they are in the checkpoints."""
+    if not config.network.encoder:
+        return None, None
+    if workdirs.has_begun(workdir):
+        return read_encoder(workdir), None
+    encoder, weights = find_encoder(config.network.encoder, setup.all_channels(config))
+    setup.check_encoder(config, encoder)
+    return encoder, weights
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What all parts of one training share."""
+
+    config: ConfigDict
+    workdir: Path
+    images: input_pipeline.ImageData
+    validation: input_pipeline.ImageData
+    mesh: Mesh
+    encoder: Encoder | None
+    weights: Variables | None
+
+    def train(self) -> loop.Outcome:
+        """Runs the loop."""
+        config = self.config
+        watch = Watch(
+            every=config.watch.steps * config.schedule.batch_size,
+            measure=self._make_measure(),
+            score=_SCORE,
+            on_collapse='go_on',
+            collapse_ratio=math.inf,
+        )
+        periods = loop.periods_of(config.run, cycle=1, sample=config.run.sample_images)
+        folder = self.workdir / 'checkpoints'
+        with contextlib.closing(Checkpoints(folder, config.run.checkpoints_to_keep)) as checkpoints:
+            return loop.run(
+                [self._create_phase()],
+                self.workdir,
+                checkpoints,
+                self.mesh,
+                periods,
+                seed=config.seed,
+                sample=self._make_sample(),
+                watch=watch,
+            )
+
+    def _create_phase(self) -> Phase:
+        config = self.config
+        batch_size, resolution = config.schedule.batch_size, config.resolution
+        step = make_train_step(
+            setup.create_network(config, self.encoder),
+            setup.create_optimizer(config),
+            setup.create_loss(config),
+            setup.create_augmentation(config),
+            patch=config.patch,
+            foreground_share=config.schedule.foreground_share,
+        )
+
+        def enter(previous: SupervisedState | None, key: PRNGKeyArray) -> SupervisedState:
+            return setup.create_state_of(config, self.encoder, key)
+
+        return Phase(
+            name='segmenter',
+            start=0,
+            end=config.schedule.steps * batch_size,
+            batch_size=batch_size,
+            enter=enter,
+            adopt=lambda previous, entered: self._adopt(entered),
+            cycle=(step,),
+            controls=lambda images_seen: {'images_seen': images_seen},
+            open_feed=functools.partial(
+                open_feed, self.images, resolution, batch_size, self.mesh, config.data.device_memory_gib
+            ),
+            batch=batch_shapes(resolution, batch_size, self.images.channels + config.mask_classes),
+        )
+
+    def _adopt(self, state: SupervisedState) -> SupervisedState:
+        """Gives a fresh network the weights of its encoder."""
+        if self.weights is None:
+            return state
+        variables = place_weights(state.network.variables, self.weights)
+        params = variables.pop('params')
+        return dataclasses.replace(
+            state, network=dataclasses.replace(state.network, params=params, model_state=variables)
+        )
+
+    def _make_predict(self) -> Callable:
+        config = self.config
+        network, batch_size = setup.create_network(config, self.encoder), config.schedule.batch_size
+        return create_predictor(network, self.mesh, patch=config.patch, batch_size=batch_size, mirror=())
+
+    def _make_measure(self) -> Callable[..., dict[str, float]]:
+        """Returns what the watch measures: Dice on the validation split, of each class and their mean."""
+        predict, config = self._make_predict(), self.config
+        names = name_classes(config)
+
+        def measure(state: SupervisedState, phase: Phase, images_seen: int) -> dict[str, float]:
+            if parallel.is_first_process():
+                logs.draw_curves(self.workdir, _CURVES, {})
+            dice = measure_dice(
+                predict, state.network.variables, self.validation, config.resolution, config.mask_classes
+            )
+            if np.isnan(dice).all():
+                raise UserError(
+                    'No validation image shows any foreground; give that split some that do.'
+                )
+            own = {f'dice {name}': float(value) for name, value in zip(names, dice, strict=True)}
+            mean = float(np.nanmean(dice))
+            return own | {'dice': mean, _SCORE: 1 - mean}
+
+        return measure
+
+    def _make_sample(self) -> Callable[..., np.ndarray]:
+        """Returns what draws some validation images: above as they are marked, below as they are segmented."""
+        config, predict = self.config, self._make_predict()
+        channels, classes = self.validation.channels, config.mask_classes
+        joined = _choose_shown(self.validation, config.resolution)
+        middle = config.context * config.channels
+        pictures = joined[..., middle : middle + config.channels]
+
+        def sample(state: SupervisedState, phase: Phase, images_seen: int) -> np.ndarray:
+            ids = predict(state.network.variables, np.ascontiguousarray(joined[..., :channels])).argmax(axis=-1)
+            predicted = input_pipeline.join_masks(pictures, ids[..., None].astype(np.uint8), classes)
+            marked = np.concatenate([pictures, joined[..., channels:]], axis=-1)
+            grid = draw_grid(np.concatenate([marked, predicted]), len(joined), config.channels, classes)
+            if parallel.is_first_process():
+                save_picture(grid, self.workdir / 'samples' / f'{images_seen:09d}.png')
+            return grid
+
+        return sample
+
+
+def _choose_shown(images: input_pipeline.ImageData, resolution: int) -> np.ndarray:
+    """Some images of the split that show foreground, evenly spread; any where none does."""
+    shown: list[np.ndarray] = []
+    with contextlib.closing(images.in_order(resolution, 64)) as batches:
+        for batch in batches:
+            has_foreground = (batch['image'][..., images.channels :] > 0).any(axis=(1, 2, 3))
+            shown += [image for image, has in zip(batch['image'], has_foreground, strict=True) if has]
+            if not shown:
+                shown = list(batch['image'][:_SHOWN])
+    return np.stack(shown)[np.linspace(0, len(shown) - 1, min(_SHOWN, len(shown))).astype(int)]
+
+
+def _log_start(config: ConfigDict, images: input_pipeline.ImageData, mesh: Mesh, encoder: Encoder | None) -> None:
+    _LOGGER.info('%s', logs.describe_run(mesh.size))
+    _LOGGER.info('Config:\n%s', config)
+    state = jax.eval_shape(functools.partial(setup.create_state_of, config, encoder), jax.random.key(0))
+    table = parameter_overview.get_parameter_overview(state.network.params, include_stats=False)
+    _LOGGER.info('Network:\n%s', table)
+    _LOGGER.info(
+        'Data: %s, %d images of %d patients, classes: %s.',
+        images.name, images.num_examples, images.num_patients, ', '.join(name_classes(config)),
+    )  # fmt: skip
+
+
+def _say_goodbye(config: ConfigDict, workdir: Path, outcome: loop.Outcome) -> None:
+    """The best by validation, and what to run next."""
+    if outcome.best is not None and outcome.best.score is not None:
+        dice, seen = 1 - outcome.best.score, outcome.best.images_seen
+        print(f'Best: validation Dice {dice:.3f} at {seen // config.schedule.batch_size} steps.')
+    if outcome.stopped_by:
+        print(f'Stopped by {outcome.stopped_by}; all is saved in {workdir}.')
+        print('Next: the same command goes on from here.')
+        return
+    print(f'Pictures: {workdir / "samples"}   curves: {workdir / "curves.png"}')
+    print(f'Next: {launch.python()} -m segment.evaluate --workdir={workdir}')
+    print(f'      {launch.python()} -m segment.predict --workdir={workdir} --out=masks IMAGES...')

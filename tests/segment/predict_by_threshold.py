@@ -1,0 +1,23 @@
+"""`python -m tests.segment.predict_by_threshold FLAGS... PATH...`: segment.predict without a trained network."""
+
+import runpy
+import sys
+import types
+
+from tests.segment import thresholds
+
+
+def main(*arguments: str) -> None:
+    """Runs segment.predict with a segmenter that needs no workdir."""
+    restoring = types.ModuleType('segment.restoring')
+    restored = types.SimpleNamespace(
+        classes=thresholds.CLASSES, checksum=thresholds.CHECKSUM, segment=thresholds.segment
+    )
+    restoring.restore_segmenter = lambda workdir, step, *, best, mirror: restored  # type: ignore[attr-defined]
+    sys.modules['segment.restoring'] = restoring
+    sys.argv = ['segment.predict', *arguments]
+    runpy.run_module('segment.predict', run_name='__main__')
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
