@@ -6,7 +6,7 @@ The only package that imports tensorflow_datasets and grain. Imports nothing els
 from input_pipeline.atomic import complete_folder
 from input_pipeline.builder import Target
 from input_pipeline.cases import Case, preprocess_case, restore_size
-from input_pipeline.catalogue import default_data_dir, ensure_prepared
+from input_pipeline.catalogue import count_images, default_data_dir, ensure_prepared
 from input_pipeline.dataset import ImageData
 from input_pipeline.errors import DataError
 from input_pipeline.generated import Generated, write_generated
@@ -28,6 +28,7 @@ __all__ = [
     'Record',
     'Target',
     'complete_folder',
+    'count_images',
     'default_data_dir',
     'ensure_prepared',
     'find_provenance',

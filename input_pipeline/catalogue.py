@@ -79,6 +79,19 @@ def require_dataset(name: str, data_dir: Path) -> Path:
     return folder
 
 
+def count_images(name: str, data_dir: Path, split: str) -> int:
+    """Images in a split of a set that `prepare` or `derive` wrote.
+
+    Raises:
+      DataError: when there is no such set or split.
+    """
+    folder = require_dataset(name, data_dir)
+    try:
+        return int(json.loads((folder / SUMMARY_FILE).read_text(encoding='utf-8'))['splits'][split])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f'{folder}: its summary tells of no split {split!r}.') from error
+
+
 def prepare_phantom(target: Target, phantom: PhantomOptions, options: WriteOptions) -> dict[str, Any]:
     """Draws the phantom and writes it; returns its summary."""
     recorded = {**options.recorded, 'phantom': phantom_settings(phantom)}

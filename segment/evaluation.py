@@ -14,7 +14,6 @@ from jaxtyping import UInt8
 import input_pipeline
 from backbones.pictures import save_picture
 from segment.metrics.measures import METRICS, measure
-from segment.metrics.policies import Policy
 from segment.metrics.summary import MeasuredCase
 from segment.restoring import Segmenter
 from segment.writing.overlays import choose_slices, draw_contours
@@ -44,7 +43,7 @@ class Shown:
 
 
 def measure_cases(
-    segmenter: Segmenter, images: input_pipeline.ImageData, *, tolerance: float, policy: Policy
+    segmenter: Segmenter, images: input_pipeline.ImageData, *, tolerance: float, policy: str
 ) -> tuple[list[MeasuredCase], list[Shown]]:
     """Segments and measures every case of a split, with a progress bar.
 
@@ -112,7 +111,7 @@ def draw_worst(worst: Sequence[Shown], path: Path) -> None:
     save_picture(np.concatenate(rows), path)
 
 
-def write_cases(rows: Sequence[MeasuredCase], policy: Policy, path: Path) -> None:
+def write_cases(rows: Sequence[MeasuredCase], policy: str, path: Path) -> None:
     """A table of all cases and classes; a score that a policy skips is empty."""
     with path.open('w', newline='', encoding='utf-8') as file:
         table = csv.writer(file, lineterminator='\n')
@@ -125,7 +124,7 @@ def write_cases(rows: Sequence[MeasuredCase], policy: Policy, path: Path) -> Non
             table.writerow((row.case, row.patient, row.class_name, measured.kind, *counts, *texts, measured.unit))
 
 
-def print_summary(summary: dict[str, Any], policy: Policy) -> None:
+def print_summary(summary: dict[str, Any], policy: str) -> None:
     """Scores of each class, and over all, with their intervals, and what empty masks did to them."""
     print(f'{summary["cases"]} cases of {summary["patients"]} patients; intervals cover {summary["level"]:.0%}.')
     several = len(summary['classes']) > 1

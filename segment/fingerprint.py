@@ -95,7 +95,7 @@ def take_fingerprint(images: input_pipeline.ImageData) -> Fingerprint:
         slices=_spread([case.shape[0] for case in seen]),
         height=_spread([case.shape[1] for case in seen]),
         width=_spread([case.shape[2] for case in seen]),
-        spacing=tuple(float(value) for value in np.median([case.spacing for case in seen], axis=0)),
+        spacing=_medians([case.spacing for case in seen]),
         modalities=dict(sorted(modalities.items())),
         intensities=_percentiles(np.concatenate([case.sample for case in seen])),
         foreground_intensities=_percentiles(foreground) if len(foreground) else None,
@@ -149,6 +149,11 @@ def _add(rows) -> np.ndarray:
 
 def _spread(values: Sequence[float]) -> tuple[float, float, float]:
     return float(np.min(values)), float(np.median(values)), float(np.max(values))
+
+
+def _medians(rows: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
+    first, second, third = np.median(rows, axis=0)
+    return float(first), float(second), float(third)
 
 
 def _percentiles(values: np.ndarray) -> tuple[float, float, float]:

@@ -12,8 +12,11 @@ from types import FrameType
 from ml_collections import ConfigDict
 
 import input_pipeline
+from segment.studies.analysis import analyse
 from segment.studies.jobs import Journal, do_jobs
-from segment.studies.plan import Plan
+from segment.studies.plan import Plan, check_config
+from segment.studies.presentation import present
+from segment.studies.results import read_results
 from training import launch
 from training import workdir as workdirs
 from training.errors import UserError
@@ -25,6 +28,7 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError: when the config cannot be used, or a job failed.
     """
+    check_config(config)
     data_dir = Path(config.data_dir).expanduser() if config.data_dir else input_pipeline.default_data_dir()
     plan = Plan(config, workdir.absolute(), data_dir.absolute())
     workdirs.prepare_workdir(workdir, config, fixed=tuple(config.keys()), write=True)
@@ -33,6 +37,13 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     if failed:
         name, reason = next(iter(failed.items()))
         raise UserError(f'{len(failed)} of {len(plan.jobs)} jobs were not done; the first, {name}: {reason}')
+    results = read_results(plan.cells, [plan.cell_folder(cell) for cell in plan.cells], config.policy)
+    present(config, workdir, results, analyse(config, results, _count_images(plan, data_dir)))
+
+
+def _count_images(plan: Plan, data_dir: Path) -> dict[float, int]:
+    """Training images at each fraction of the real patients."""
+    return {fraction: input_pipeline.count_images(name, data_dir, 'train') for fraction, name in plan.real.items()}
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -193,9 +193,7 @@ class _Run:
                 predict, state.network.variables, self.validation, config.resolution, config.mask_classes
             )
             if np.isnan(dice).all():
-                raise UserError(
-                    'No validation image shows any foreground; give that split some that do.'
-                )
+                raise UserError('No validation image shows any foreground; give that split some that do.')
             own = {f'dice {name}': float(value) for name, value in zip(names, dice, strict=True)}
             mean = float(np.nanmean(dice))
             return own | {'dice': mean, _SCORE: 1 - mean}
@@ -224,13 +222,13 @@ class _Run:
 
 def _choose_shown(images: input_pipeline.ImageData, resolution: int) -> np.ndarray:
     """Some images of the split that show foreground, evenly spread; any where none does."""
-    shown: list[np.ndarray] = []
-    with contextlib.closing(images.in_order(resolution, 64)) as batches:
+    first: list[np.ndarray] = []
+    marked: list[np.ndarray] = []
+    with contextlib.closing(images.in_order(resolution, _SHOWN)) as batches:
         for batch in batches:
-            has_foreground = (batch['image'][..., images.channels :] > 0).any(axis=(1, 2, 3))
-            shown += [image for image, has in zip(batch['image'], has_foreground, strict=True) if has]
-            if not shown:
-                shown = list(batch['image'][:_SHOWN])
+            first = first or list(batch['image'])
+            marked += [image for image in batch['image'] if (image[..., images.channels :] > 0).any()]
+    shown = marked or first
     return np.stack(shown)[np.linspace(0, len(shown) - 1, min(_SHOWN, len(shown))).astype(int)]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from segment.metrics.distances import hausdorff_95, surface_dice, surface_distances
-from segment.metrics.policies import EMPTY_DISTANCES, OVERLAPS, Kind, Policy, find_kind
+from segment.metrics.policies import EMPTY_DISTANCES, OVERLAPS, Kind, find_kind
 
 POLICY_METRICS = ('dice', 'iou', 'nsd', 'hd95')  # have a value in empty cases that a policy decides
 PLAIN_METRICS = ('sensitivity', 'false_positive_volume')
@@ -77,12 +77,12 @@ class Measured:
         """mm^2 for images, mm^3 for volumes, pixels where a spacing is unknown."""
         return f'mm^{self.axes}' if self.unit == 'mm' else 'pixels'
 
-    def score(self, metric: str, policy: Policy) -> float | None:
+    def score(self, metric: str, policy: str) -> float | None:
         """The value of a metric under a policy; None where the case is skipped.
 
         Args:
           metric: one of METRICS.
-          policy: for empty masks; of no consequence for PLAIN_METRICS.
+          policy: one of POLICIES, for empty masks; of no consequence for PLAIN_METRICS.
 
         Raises:
           ValueError: for another metric.

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 Kind = Literal['both', 'both empty', 'missed', 'false']  # missed: empty prediction; false: empty truth
-Policy = Literal['nnunet', 'monai', 'ones']
 KINDS: tuple[Kind, ...] = ('both', 'both empty', 'missed', 'false')
-POLICIES: tuple[Policy, ...] = ('nnunet', 'monai', 'ones')
-_Table = Mapping[Policy, Mapping[Kind, float | None]]
+POLICIES = ('nnunet', 'monai', 'ones')
+_Table = Mapping[str, Mapping[Kind, float | None]]
 
 # Dice, IoU and NSD of a case that is not 'both'; None: the case is skipped.
 OVERLAPS: _Table = {
@@ -18,7 +17,7 @@ OVERLAPS: _Table = {
 
 # HD95 where both are empty. A missed or false structure is as far off as the image allows under every policy:
 # a case that is left out there would reward the miss.
-EMPTY_DISTANCES: Mapping[Policy, float | None] = {'nnunet': None, 'monai': None, 'ones': 0.0}
+EMPTY_DISTANCES: Mapping[str, float | None] = {'nnunet': None, 'monai': None, 'ones': 0.0}
 
 
 def find_kind(*, predicted: bool, truth: bool) -> Kind:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from segment.metrics.measures import PLAIN_METRICS, POLICY_METRICS, Measured
-from segment.metrics.policies import KINDS, POLICIES, Policy
+from segment.metrics.policies import KINDS, POLICIES
 from segment.statistics.means import Mean, bootstrap_mean
 
 RESAMPLES = 4000
@@ -66,7 +66,7 @@ def _summarise_rows(rows: Sequence[MeasuredCase], level: float, seed: int) -> di
     return {'kinds': kinds, **with_policy, **plain}
 
 
-def _score(rows: Sequence[MeasuredCase], metric: str, policy: Policy, level: float, seed: int) -> dict[str, Any]:
+def _score(rows: Sequence[MeasuredCase], metric: str, policy: str, level: float, seed: int) -> dict[str, Any]:
     """One score, see `summarise`."""
     values = [row.measured.score(metric, policy) for row in rows]
     valued = {row.class_name for row, value in zip(rows, values, strict=True) if value is not None}

@@ -45,7 +45,7 @@ def worth_of_synthetic(
 
     The curve is the isotonic fit to the means of its points, linear in the logarithm of the count between them.
     The interval holds the n at which the difference to the curve is not told from 0 by `hierarchical_bootstrap`:
-    it covers the draw of seeds and patients in the curve, too.
+    it covers the draw of seeds and patients in the curve, too, but which points are averaged stays fixed.
 
     Args:
       counts: real images at each point, rising.
@@ -105,8 +105,13 @@ def _means(
     kept = np.ix_(known.any(axis=1), known.any(axis=0))
     if not known.any():
         return None
-    filled = [fill_cells(np.asarray(arm[kept], np.float64), known[kept]) for arm in arms]
-    return np.array([cells.mean() for cells in filled if cells is not None]) if filled[0] is not None else None
+    means = []
+    for arm in arms:
+        filled = fill_cells(np.asarray(arm[kept], np.float64), known[kept])
+        if filled is None:
+            return None
+        means.append(filled.mean())
+    return np.array(means)
 
 
 def _pooling(means: Float64[np.ndarray, ' points']) -> Float64[np.ndarray, 'points points']:

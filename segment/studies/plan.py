@@ -11,7 +11,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from segment.metrics.policies import POLICIES
 from training.errors import UserError
+from training.fields import check_values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,11 +93,11 @@ class Job:
         return [sys.executable, '-m', *self.command]
 
 
-def plan_cells(config: ConfigDict) -> list[Cell]:
-    """All cells of a study, seed by seed, so that early results cover all arms.
+def check_config(config: ConfigDict) -> None:
+    """Checks all that can be checked before anything is done.
 
     Raises:
-      UserError: for an unknown arm, or one whose generator has no config.
+      UserError: for an unknown arm, one whose generator has no config, or a number that has no meaning.
     """
     for name in config.arms:
         if name not in ARMS:
@@ -103,6 +105,25 @@ def plan_cells(config: ConfigDict) -> list[Cell]:
         generator = ARMS[name].generator
         if generator and generator not in config.generators.configs:
             raise UserError(f'config.generators.configs has no {generator!r}, which the arm {name!r} needs.')
+    for name in (config.reference, *itertools.chain(*config.comparisons)):
+        if name not in config.arms:
+            raise UserError(f'config.arms has no {name!r}, which is to be compared; add it.')
+    for fraction in (*config.fractions, *config.curve):
+        if not 0 < fraction <= 1:
+            raise UserError(f'config.fractions or config.curve holds {fraction}; give shares above 0, up to 1.')
+    for name, values in {'seeds': config.seeds, 'fractions': config.fractions, 'ratios': config.ratios}.items():
+        if not values or len(set(values)) != len(values):
+            raise UserError(f'config.{name} is {tuple(values)}; give one or more, each once.')
+    if min(config.ratios) <= 0:
+        raise UserError(f'config.ratios is {tuple(config.ratios)}; a ratio is above 0.')
+    if config.policy not in POLICIES:
+        raise UserError(f'config.policy is {config.policy!r}; choose one of {", ".join(POLICIES)}.')
+    lowest, highest = {'margin': 1e-6, 'alpha': 1e-4, 'resamples': 1000}, {'alpha': 0.5, 'resamples': 10**6}
+    check_values(config, choices={}, lowest=lowest, highest=highest)
+
+
+def plan_cells(config: ConfigDict) -> list[Cell]:
+    """All cells of a study, seed by seed, so that early results cover all arms."""
     cells = []
     for seed in config.seeds:
         for fraction, name in itertools.product(config.fractions, config.arms):
@@ -115,6 +136,10 @@ def plan_cells(config: ConfigDict) -> list[Cell]:
 class Plan:
     """The jobs of a study.
 
+    Attributes:
+      cells: all of them.
+      real: the data set of each fraction of the real patients.
+
     Args:
       config: of the study.
       workdir: of the study.
@@ -124,6 +149,7 @@ class Plan:
     def __init__(self, config: ConfigDict, workdir: Path, data_dir: Path) -> None:
         self._config, self._workdir, self._data_dir = config, workdir, data_dir
         self._jobs: dict[str, Job] = {}
+        self.real: dict[float, str] = {}
         self.cells = plan_cells(config)
         for cell in self.cells:
             self._add_cell(cell)
@@ -152,13 +178,16 @@ class Plan:
             makes=None,
         )  # fmt: skip
         self._add(
-            f'evaluate-{cell.name}', ('segment.evaluate', f'--workdir={folder}', '--nodraw'), (train,), makes=None
+            f'evaluate-{cell.name}',
+            ('segment.evaluate', f'--workdir={folder}', f'--policy={self._config.policy}', '--nodraw'),
+            needs=(train,),
+            makes=None,
         )
 
     def _add_cell_data(self, cell: Cell) -> str:
         """The data set of a cell, which seeds of one generator share; returns its name."""
         arm, config = ARMS[cell.arm], self._config
-        real = self._add_real(cell.fraction)
+        real = self.real[cell.fraction] = self._add_real(cell.fraction)
         if not arm.generator and arm.repeat == 1:
             return real
         if not arm.generator:

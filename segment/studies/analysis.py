@@ -1,0 +1,145 @@
+"""What a study says: each arm's Dice, paired differences with all corrections, and plain sentences."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from segment.statistics.differences import Difference, hierarchical_bootstrap
+from segment.statistics.verdicts import Verdict, adjust_holm, judge, say
+from segment.statistics.worth import Worth, worth_of_synthetic
+from segment.studies.plan import ARMS
+from segment.studies.results import Group, Results
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """Two groups of cells, patient by patient and seed by seed.
+
+    Attributes:
+      first, second: the groups.
+      difference: of the first minus the second.
+      adjusted_p: after Holm's correction over all comparisons of the study.
+      verdict: on the first.
+      sentence: the same in words.
+    """
+
+    first: Group
+    second: Group
+    difference: Difference
+    adjusted_p: float
+    verdict: Verdict
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Analysis:
+    """All that a study says.
+
+    Attributes:
+      means: mean Dice of each group, with its distribution over patients and seeds.
+      compared: in the order of the config.
+      worths: what one generated image is worth, by group.
+      claims: plain sentences: one for each generator, and one that compares them.
+    """
+
+    means: dict[Group, Difference]
+    compared: list[Compared]
+    worths: dict[Group, Worth]
+    claims: list[str]
+
+
+def analyse(config: ConfigDict, results: Results, real_images: Mapping[float, int]) -> Analysis:
+    """Compares the arms of a study.
+
+    Args:
+      config: of the study.
+      results: of its cells.
+      real_images: training images at each fraction of the patients.
+    """
+    means = {
+        group: hierarchical_bootstrap(cells, resamples=config.resamples, seed=config.seed)
+        for group, cells in results.groups.items()
+    }
+    compared = _compare(config, results)
+    worths = {
+        group: worth
+        for group in results.groups
+        if (worth := _worth(config, results, group, real_images)) is not None
+    }
+    return Analysis(means, compared, worths, _claim(config, compared))
+
+
+def _compare(config: ConfigDict, results: Results) -> list[Compared]:
+    pairs = [
+        (first, second)
+        for (one, other), first, second in itertools.product(config.comparisons, results.groups, results.groups)
+        if (first.arm, second.arm) == (one, other) and _belong_together(first, second)
+    ]
+    differences = [
+        hierarchical_bootstrap(
+            results.groups[first] - results.groups[second], resamples=config.resamples, seed=config.seed
+        )
+        for first, second in pairs
+    ]
+    p_values = [1.0 if d.distribution is None else d.distribution.p_value for d in differences]
+    compared = []
+    options = {'margin': config.margin, 'alpha': config.alpha}
+    for (first, second), difference, adjusted in zip(
+        pairs, differences, adjust_holm(np.array(p_values)), strict=True
+    ):
+        verdict = judge(difference, adjusted, **options)
+        sentence = say(verdict, difference, adjusted, arms=(first.meaning, second.meaning), **options)
+        compared.append(Compared(first, second, difference, float(adjusted), verdict, sentence))
+    return compared
+
+
+def _belong_together(first: Group, second: Group) -> bool:
+    """The same real patients, and the same ratio where both have generated images."""
+    return first.fraction == second.fraction and (first.ratio == second.ratio or 0 in (first.ratio, second.ratio))
+
+
+def _worth(config: ConfigDict, results: Results, group: Group, real_images: Mapping[float, int]) -> Worth | None:
+    """None for arms that do not add generated images to all real ones."""
+    arm = ARMS[group.arm]
+    if not arm.generator or arm.added_only or arm.shuffled:
+        return None
+    counts, cells = _curve(config, results, real_images)
+    real = real_images[group.fraction]
+    return worth_of_synthetic(
+        counts,
+        cells,
+        results.groups[group],
+        real_count=real,
+        synthetic_count=round(group.ratio * real),
+        level=1 - config.alpha,
+        resamples=config.resamples,
+        seed=config.seed,
+    )
+
+
+def _curve(
+    config: ConfigDict, results: Results, real_images: Mapping[float, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Real images, and Dice of the reference arm, by rising fraction."""
+    own = sorted((group.fraction, group) for group in results.groups if group.arm == config.reference)
+    counts = np.array([real_images[fraction] for fraction, _ in own])
+    return counts, np.stack([results.groups[group] for _, group in own])
+
+
+def _claim(config: ConfigDict, compared: list[Compared]) -> list[str]:
+    """The claims that generated images help, and that one generator's help more: stated or refused."""
+    sentences = []
+    for one in compared:
+        first, second = ARMS[one.first.arm], ARMS[one.second.arm]
+        if not first.generator or first.added_only:
+            continue
+        stated = 'is stated' if one.verdict.answer == 'better' else 'is refused'
+        if one.second.arm == config.reference:
+            sentences.append(f'The claim that images of {first.generator} help {stated}. {one.sentence}')
+        elif second.generator and second.generator != first.generator:
+            claim = f'The claim that images of {first.generator} help more than those of {second.generator}'
+            sentences.append(f'{claim} {stated}. {one.sentence}')
+    return sentences

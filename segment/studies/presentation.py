@@ -1,0 +1,206 @@
+"""The results of a study for people and for programs: tables, a figure, a page, and study.json."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from segment.statistics.differences import Difference
+from segment.statistics.worth import Worth
+from segment.studies.analysis import Analysis, Compared
+from segment.studies.results import Group, Results
+from training import workdir as workdirs
+from training.page import Page
+
+FIGURE_FILE, PAGE_FILE, RESULT_FILE, CELLS_FILE = 'study.png', 'study.html', 'study.json', 'cells.csv'
+_MEANS_HEADER = ('trained on', 'Dice', 'by seed')
+_DIFFERENCES_HEADER = ('first', 'second', 'difference in Dice', 'p after Holm', 'verdict')
+_LIMITS = (
+    'Intervals are of the mean over test patients and seeds of the segmenters, which are crossed; where each arm '
+    'has one generator, what another training of it would give is not in them. Best checkpoints were chosen on '
+    'the validation split, which all arms share; all arms had as many steps.'
+)
+
+
+def present(config: ConfigDict, workdir: Path, results: Results, analysis: Analysis) -> None:
+    """Writes and prints all.
+
+    Args:
+      config: of the study.
+      workdir: where the files go.
+      results: Dice of all cells.
+      analysis: of these.
+    """
+    _write_cells(results, workdir / CELLS_FILE)
+    workdirs.write_json(workdir / RESULT_FILE, _as_json(config, results, analysis))
+    draw_figure(config, analysis, workdir / FIGURE_FILE)
+    means, differences = _mean_rows(config, results, analysis), _difference_rows(config, analysis)
+    _write_page(config, workdir, results, analysis)
+    for header, rows in ((_MEANS_HEADER, means), (_DIFFERENCES_HEADER, differences)):
+        print(_align([header, *rows]))
+        print()
+    for text in (*_worth_sentences(config, analysis), *analysis.claims):
+        print(text)
+    print(f'Page: {workdir / PAGE_FILE}   figure: {workdir / FIGURE_FILE}   numbers: {workdir / RESULT_FILE}')
+
+
+def _mean_rows(config: ConfigDict, results: Results, analysis: Analysis) -> list[tuple[str, ...]]:
+    return [
+        (group.meaning, _describe(analysis.means[group], 1 - config.alpha, '.3f'), _by_seed(cells))
+        for group, cells in results.groups.items()
+    ]
+
+
+def _by_seed(cells: np.ndarray) -> str:
+    return ', '.join('none' if np.isnan(row).all() else f'{np.nanmean(row):.3f}' for row in cells)
+
+
+def _difference_rows(config: ConfigDict, analysis: Analysis) -> list[tuple[str, ...]]:
+    return [
+        (
+            one.first.meaning,
+            one.second.meaning,
+            _describe(one.difference, 1 - config.alpha, '+.3f'),
+            f'{one.adjusted_p:.2g}',
+            one.verdict.answer,
+        )
+        for one in analysis.compared
+    ]
+
+
+def _describe(difference: Difference, level: float, form: str) -> str:
+    if difference.estimate is None:
+        return f'none: {difference.reason}'
+    if difference.distribution is None:
+        return f'{difference.estimate:{form}} ({difference.reason})'
+    low, high = difference.distribution.interval(level)
+    return f'{difference.estimate:{form}} [{low:{form}}, {high:{form}}]'
+
+
+def _worth_sentences(config: ConfigDict, analysis: Analysis) -> list[str]:
+    return [_say_worth(group, worth, 1 - config.alpha) for group, worth in analysis.worths.items()]
+
+
+def _say_worth(group: Group, worth: Worth, level: float) -> str:
+    if worth.real_images is None:
+        return f'{group.meaning}: what one generated image is worth cannot be told: {worth.reason}'
+    ends = ''
+    if worth.interval is not None:
+        low, high = ('beyond the curve' if end is None else f'{end:.2f}' for end in worth.interval)
+        ends = f' [{low}, {high}] at {level:.0%}'
+    return f'{group.meaning}: one generated image is worth {worth.real_images:.2f} real ones{ends}.'
+
+
+def _align(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return '\n'.join(
+        '  '.join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def draw_figure(config: ConfigDict, analysis: Analysis, path: Path) -> None:
+    """Dice of each arm on the left, paired differences with the margin of equivalence on the right."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = max(len(analysis.means), len(analysis.compared))
+    figure = Figure(figsize=(15, 1.4 + 0.45 * rows))
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    figure.subplots_adjust(left=0.24, right=0.99, wspace=0.85, top=0.9, bottom=0.14)
+    level = 1 - config.alpha
+    _draw_intervals(left, {group.meaning: mean for group, mean in analysis.means.items()}, level)
+    left.set_title('Dice', loc='left')
+    names = {f'{one.first.meaning}\nagainst {one.second.meaning}': one.difference for one in analysis.compared}
+    _draw_intervals(right, names, level)
+    right.axvline(0, color='black', linewidth=0.8)
+    right.axvspan(-config.margin, config.margin, color='grey', alpha=0.2, linewidth=0)
+    right.set_title('difference in Dice (grey: too small to matter)', loc='left')
+    figure.savefig(path, dpi=100)
+
+
+def _draw_intervals(axis: Any, rows: dict[str, Difference], level: float) -> None:
+    for place, difference in enumerate(rows.values()):
+        if difference.estimate is None:
+            continue
+        axis.plot(difference.estimate, -place, 'o', color='C0')
+        if difference.distribution is not None:
+            axis.plot(difference.distribution.interval(level), (-place, -place), color='C0')
+    axis.set_yticks(-np.arange(len(rows)), list(rows), fontsize=7)
+    axis.set_ylim(-len(rows) + 0.5, 0.5)
+    axis.grid(axis='x', alpha=0.3)
+
+
+def _write_page(config: ConfigDict, workdir: Path, results: Results, analysis: Analysis) -> None:
+    page = Page(f'Study {config.name}')
+    page.section('Claims')
+    for sentence in analysis.claims:
+        page.note(sentence)
+    page.paragraph(_LIMITS)
+    page.section('Dice')
+    caption = f'{len(results.patients)} test patients, policy {config.policy}, {1 - config.alpha:.0%} intervals'
+    page.table(_MEANS_HEADER, _mean_rows(config, results, analysis), caption)
+    page.figure(workdir / FIGURE_FILE, 'Dice and paired differences')
+    page.section('Paired differences')
+    page.table(_DIFFERENCES_HEADER, _difference_rows(config, analysis), 'over patients and seeds')
+    for one in analysis.compared:
+        page.paragraph(one.sentence)
+    page.section('What one generated image is worth')
+    for sentence in _worth_sentences(config, analysis) or ['No arm adds generated images to real ones.']:
+        page.paragraph(sentence)
+    page.section('Config')
+    page.table(('field', 'value'), [(name, str(value)) for name, value in config.items()], 'of the study')
+    page.write(workdir / PAGE_FILE)
+
+
+def _write_cells(results: Results, path: Path) -> None:
+    """One line for each patient and seed; empty where the policy skips the patient."""
+    with path.open('w', newline='', encoding='utf-8') as file:
+        table = csv.writer(file, lineterminator='\n')
+        table.writerow(('arm', 'fraction', 'ratio', 'seed', 'patient', 'dice'))
+        for group, cells in results.groups.items():
+            for seed, row in enumerate(cells):
+                for patient, value in zip(results.patients, row, strict=True):
+                    text = '' if np.isnan(value) else f'{value:.6f}'
+                    table.writerow((group.arm, group.fraction, group.ratio, seed, patient, text))
+
+
+def _as_json(config: ConfigDict, results: Results, analysis: Analysis) -> dict[str, Any]:
+    level = 1 - config.alpha
+    return {
+        'level': level,
+        'policy': config.policy,
+        'patients': len(results.patients),
+        'means': [
+            {'group': vars(group), 'meaning': group.meaning, **_difference_json(mean, level)}
+            for group, mean in analysis.means.items()
+        ],
+        'differences': [_compared_json(one, level) for one in analysis.compared],
+        'worth': [{'group': vars(group), **vars(worth)} for group, worth in analysis.worths.items()],
+        'claims': analysis.claims,
+    }
+
+
+def _difference_json(difference: Difference, level: float) -> dict[str, Any]:
+    distribution = difference.distribution
+    return {
+        'estimate': difference.estimate,
+        'interval': None if distribution is None else list(distribution.interval(level)),
+        'seeds': difference.seeds,
+        'patients': difference.patients,
+        'missing_cells': difference.missing_cells,
+        'reason': difference.reason,
+    }
+
+
+def _compared_json(one: Compared, level: float) -> dict[str, Any]:
+    return {
+        'first': vars(one.first),
+        'second': vars(one.second),
+        **_difference_json(one.difference, level),
+        'adjusted_p': one.adjusted_p,
+        'verdict': one.verdict.answer,
+        'sentence': one.sentence,
+    }

@@ -1,0 +1,94 @@
+"""The results of a study's cells: Dice of every patient, for every seed."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from segment.studies.plan import ARMS, Cell
+from training import workdir as workdirs
+from training.errors import UserError
+
+REPORT = Path('evaluation') / 'report.json'
+Cells = Float64[np.ndarray, 'seeds patients']
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Cells that differ by their seed alone.
+
+    Attributes:
+      arm, fraction, ratio: see `Cell`.
+    """
+
+    arm: str
+    fraction: float
+    ratio: float
+
+    @property
+    def meaning(self) -> str:
+        """For tables."""
+        added = f', {self.ratio:g} generated for each real image' if self.ratio else ''
+        return f'{ARMS[self.arm].meaning}, {self.fraction:.0%} of the patients{added}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Of all cells.
+
+    Attributes:
+      patients: test patients, in the order of all arrays.
+      groups: Dice under the study's policy; NaN where it skips a patient.
+    """
+
+    patients: tuple[str, ...]
+    groups: dict[Group, Cells]
+
+
+def read_results(cells: Sequence[Cell], folders: Sequence[Path], policy: str) -> Results:
+    """Reads what `segment.evaluate` wrote for each cell.
+
+    Args:
+      cells: of the study.
+      folders: of the cells.
+      policy: for empty masks.
+
+    Raises:
+      UserError: when a report is missing or damaged, is of another policy, or the cells were judged on different
+        patients.
+    """
+    values: dict[Group, list[dict[str, float]]] = {}
+    for cell, folder in zip(cells, folders, strict=True):
+        group = Group(cell.arm, cell.fraction, cell.ratio)
+        values.setdefault(group, []).append(_read(folder, policy))
+    patients = tuple(next(iter(values.values()))[0])
+    for group, rows in values.items():
+        if any(set(row) != set(patients) for row in rows):
+            raise UserError(f'The cells of {group.meaning} were judged on other patients; evaluate all anew.')
+    table = {
+        group: np.array([[row[patient] for patient in patients] for row in rows]) for group, rows in values.items()
+    }
+    return Results(patients, table)
+
+
+def _read(folder: Path, policy: str) -> dict[str, float]:
+    """Dice of each patient: the mean over the patient's cases, then over classes."""
+    report = workdirs.read_json(folder / REPORT.parent, REPORT.name)
+    try:
+        if report['policy'] != policy:
+            raise UserError(f'{folder / REPORT} was made with the policy {report["policy"]}, not {policy}.')
+        by_patient: dict[str, dict[str, list[float]]] = {}
+        for row in report['rows']:
+            own = by_patient.setdefault(row['patient'], {}).setdefault(row['class_name'], [])
+            own += [] if row['dice'] is None else [float(row['dice'])]
+    except (KeyError, TypeError) as error:
+        raise UserError(f'{folder / REPORT} is damaged ({error}); delete it and start the study again.') from error
+    return {patient: _mean(classes) for patient, classes in by_patient.items()}
+
+
+def _mean(classes: dict[str, list[float]]) -> float:
+    means = [math.fsum(values) / len(values) for values in classes.values() if values]
+    return math.fsum(means) / len(means) if means else math.nan
