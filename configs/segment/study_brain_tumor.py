@@ -45,7 +45,7 @@ def get_config(variant: str = 'small') -> ConfigDict:
     config.policy = 'nnunet'  # for empty masks: nnunet, monai or ones
     config.margin = 0.01  # a smaller difference in Dice counts as none
     config.alpha = 0.05  # chance of a false claim
-    config.resamples = 4000  # of patients and seeds
+    config.resamples = 10_000  # of patients and seeds
 
     config.generators = ConfigDict()
     config.generators.configs = {

@@ -232,12 +232,13 @@ def group_volumes(slices: Iterable[Slice]) -> list[tuple[Slice, ...]]:
 
 
 def _create_items(root: Path, slices: list[Slice], options: ReaderOptions) -> Iterator[Item]:
-    counts: collections.Counter[str] = collections.Counter()
+    volumes: collections.Counter[str] = collections.Counter()
     for ordered in group_volumes(slices):
-        window = VolumeWindow(root, ordered, options)
-        for member in ordered:
-            key = f'{member.patient}/{member.series}/{counts[member.series]:05d}'
-            counts[member.series] += 1
+        window, series = VolumeWindow(root, ordered, options), ordered[0].series
+        number = f'-{volumes[series]}' if volumes[series] else ''  # a localizer is not part of the stack beside it
+        volumes[series] += 1
+        for place, member in enumerate(ordered):
+            key = f'{member.patient}/{series}{number}/{place:05d}'
             load = functools.partial(_load, root, member, key, window, options)
             yield Item(key, member.patient, None, None, member.dtype, member.channels, load)
 

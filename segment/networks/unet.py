@@ -73,7 +73,7 @@ class UNet(nn.Module):
         """How often the resolution is halved."""
         return self.depth
 
-    def _encode(self, images: Maps, train: bool) -> list[Maps]:
+    def _encode(self, images: Maps, train: bool) -> list[Float[Array, 'batch _ _ _']]:
         """Feature maps of each resolution, the highest first, each half of the one before."""
         x = images.astype(self.dtype)
         if self.encoder is None:
@@ -89,7 +89,9 @@ class UNet(nn.Module):
             stages.insert(0, self._block('encoder0', x, self.width, train))
         return stages
 
-    def _block(self, name: str, x: Maps, features: int, train: bool) -> Maps:
+    def _block(
+        self, name: str, x: Maps, features: int, train: bool
+    ) -> Float[Array, 'batch height width features']:
         """Two convolutions of 3x3 pixels, each normalized and rectified."""
         straight = x
         for place in (1, 2):
