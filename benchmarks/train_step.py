@@ -9,23 +9,17 @@ counted, and a chunked attention is undercounted) over the time of a step; share
 reaches in this run in the same type; memory, the device's peak where it tells, else the process's.
 """
 
-import datetime as dt
-import functools
-import platform
-import resource
-import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 import input_pipeline
+from benchmarks import machine
 from gan import data as training_data
 from gan import setup
 from gan.schedule import Stage
@@ -50,8 +44,8 @@ def main(_: Sequence[str]) -> None:
         mesh = parallel.create_mesh()
         images = training_data.open_images(config)
         stages = _choose_stages(config)
-        best = _matrix_product_flops(compute.compute_dtype(config.compute_dtype)) * mesh.size
-        _print_heading(config, mesh.size, best)
+        best = machine.matrix_product_flops(compute.compute_dtype(config.compute_dtype)) * mesh.size
+        _print_heading(config, best)
         for stage in stages:
             print(_time_stage(config, stage, images, mesh, best), flush=True)
 
@@ -68,18 +62,19 @@ def _configure(config: ConfigDict, data_dir: str) -> ConfigDict:
     return config
 
 
+def _steps_per_call(config: ConfigDict) -> int:
+    return compute.steps_per_call(config.run.steps_per_call, setup.cycle_length(config))
+
+
 def _choose_stages(config: ConfigDict) -> list[Stage]:
     stages = setup.create_stages_of(config, num_examples=_PHANTOMS)
     return [stage for stage in stages if not _RESOLUTIONS.value or str(stage.resolution) in _RESOLUTIONS.value]
 
 
-def _print_heading(config: ConfigDict, devices: int, best: float) -> None:
-    kind = jax.devices()[0].device_kind
-    processor = '' if kind.lower() != 'cpu' else f' ({platform.processor() or platform.machine()})'
-    print(f'{devices} x {kind}{processor}, JAX {jax.__version__}, {dt.date.today()}, ', end='')
+def _print_heading(config: ConfigDict, best: float) -> None:
+    print(machine.describe('train_step'))
     print(f'{compute.compute_dtype(config.compute_dtype)}, matrix product {best / 1e9:.0f} GFLOP/s, ', end='')
-    print(f'{setup.steps_per_call(config)} steps a call.')
-    print(f'\n    python -m benchmarks.train_step {shlex.join(sys.argv[1:])}\n')
+    print(f'{_steps_per_call(config)} steps a call.\n')
     print(f'| {" | ".join(_HEADER)} |\n|{" ---: |" * len(_HEADER)}')
 
 
@@ -87,7 +82,7 @@ def _time_stage(
     config: ConfigDict, stage: Stage, images: input_pipeline.ImageData, mesh: jax.sharding.Mesh, best: float
 ) -> str:
     """One line of the table."""
-    size = setup.steps_per_call(config)
+    size = _steps_per_call(config)
     image_format = training_data.image_format(config, tuple(images.classes))
     phase = create_phase(config, stage, image_format, images, mesh)
     # Alone, so that nothing is copied from the stage before.
@@ -109,7 +104,7 @@ def _time_stage(
         f'{waiting / seconds:.1%}',
         f'{flops / 1e9:.1f}',
         f'{flops / best:.1%}',
-        f'{_peak_bytes() / 2**20:.0f}',
+        f'{machine.peak_bytes() / 2**20:.0f}',
     ]
     return f'| {" | ".join(map(str, cells))} |'
 
@@ -143,29 +138,6 @@ def _flops_of_a_step(phase: Phase, compiler: Compiler, devices: int) -> float:
     """Operations of one step over all devices, as the mean over the cycle."""
     programs = [compiler.call(0, 1, number) for number in range(len(phase.cycle))]
     return devices * sum(program.cost_analysis()['flops'] for program in programs) / len(programs)
-
-
-@functools.cache
-def _matrix_product_flops(dtype: jnp.dtype) -> float:
-    """Operations a second of one device in a large matrix product: the best that can be hoped for."""
-    size, repeats = (1024, 8) if compute.on_cpu() else (8192, 32)
-    matrix = jnp.ones((size, size), dtype)
-    multiply = jax.jit(jnp.matmul)
-    multiply(matrix, matrix).block_until_ready()
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        for _ in range(repeats):
-            product = multiply(matrix, matrix)
-        product.block_until_ready()
-        seconds.append((time.perf_counter() - start) / repeats)
-    return 2 * size**3 / min(seconds)
-
-
-def _peak_bytes() -> int:
-    """Peak memory of the first device since the start, or of the process where the device does not tell."""
-    stats = jax.devices()[0].memory_stats() or {}
-    return stats.get('peak_bytes_in_use') or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from backbones.warping import affine_maps, compose, warp
 
@@ -87,7 +87,7 @@ def _pixels(row: Array) -> Array:
 
 
 def _move(
-    augmentation: Augmentation, images: Images, ids: Ids, num_classes: int, keys: PRNGKeyArray
+    augmentation: Augmentation, images: Images, ids: Ids, num_classes: int, keys: Key[Array, '3']
 ) -> tuple[Images, Ids]:
     """Mirroring, rotation and scaling about the middle, as one resampling."""
     count = len(images)
@@ -127,7 +127,7 @@ def _soften(augmentation: Augmentation, images: Images, blur_key: PRNGKeyArray, 
         whole = jnp.eye(size)
         blur = jnp.where(blurred[:, None, None], blur_matrix(sigmas, size), whole)
         low = jnp.where(lowered[:, None, None], low_resolution_matrix(factors, size), whole)
-        return low @ blur
+        return jnp.matmul(low, blur, precision=jax.lax.Precision.HIGHEST)
 
     softened = jnp.einsum(
         'bij,bjkc,blk->bilc', matrices(height), images, matrices(width), precision=jax.lax.Precision.HIGHEST

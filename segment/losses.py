@@ -73,31 +73,29 @@ def beside_boundary(ids: Ids) -> Float[Array, 'batch height width']:
     return jnp.any(jnp.stack(around), axis=0).astype(jnp.float32)
 
 
-def supervise_deeply(weights: LossWeights, logits: tuple[Logits, ...], ids: Ids) -> Float[Array, '']:
+def supervise_deeply(
+    weights: LossWeights, logits: tuple[Float[Array, 'batch _ _ classes'], ...], ids: Ids
+) -> Float[Array, '']:
     """The loss at each resolution, where each halving counts half, the weights adding up to 1.
 
-    Lower resolutions are compared with every second pixel of the masks, and so on (nnU-Net, deep supervision).
+    Lower resolutions are compared with the pixels of the masks in the middle of each of theirs (nnU-Net, deep
+    supervision).
 
     Args:
       weights: of the parts.
-      logits: the full resolution first.
+      logits: the full resolution first, then that of the padded image halved once, and so on.
       ids: the true classes at full resolution.
     """
     total, loss = 0.0, jnp.zeros(())
     for level, own in enumerate(logits):
         share = 0.5**level
-        loss += share * segmentation_loss(weights, own, _shrink(ids, own.shape[1], own.shape[2]))
+        loss += share * segmentation_loss(weights, own, _shrink(ids, 2**level, own.shape[1], own.shape[2]))
         total += share
     return loss / total
 
 
-def _shrink(ids: Ids, height: int, width: int) -> Int[Array, 'batch _ _']:
-    """Every n-th pixel, where n halves the padded size down to that of the logits."""
-    if ids.shape[1:] == (height, width):
-        return ids
-    step = 1
-    while ids.shape[1] > height * step or ids.shape[2] > width * step:
-        step *= 2
+def _shrink(ids: Ids, step: int, height: int, width: int) -> Int[Array, 'batch _ _']:
+    """The middle one of every `step` pixels, of masks padded like their images."""
     spare = (height * step - ids.shape[1], width * step - ids.shape[2])
     padded = jnp.pad(ids, [(0, 0), (0, spare[0]), (0, spare[1])])
-    return padded[:, ::step, ::step]
+    return padded[:, step // 2 :: step, step // 2 :: step]

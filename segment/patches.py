@@ -6,7 +6,6 @@ import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Int64, PRNGKeyArray
 
 _SIGMA = 1 / 8  # of the Gaussian weights, as a share of the patch's side (nnU-Net)
-_LEAST_WEIGHT = 1e-3
 
 
 def cut_patches(
@@ -66,7 +65,7 @@ def window_starts(size: int, patch: int) -> Int64[np.ndarray, ' windows']:
 def gaussian_weights(patch: int) -> Float32[np.ndarray, 'patch patch 1']:
     """Weights of a window's pixels: the middle of it sees most around itself."""
     line = np.exp(-0.5 * ((np.arange(patch) - (patch - 1) / 2) / (_SIGMA * patch)) ** 2)
-    return np.maximum(np.outer(line, line), _LEAST_WEIGHT).astype(np.float32)[..., None]
+    return np.outer(line, line).astype(np.float32)[..., None]
 
 
 def split_windows(

@@ -81,6 +81,11 @@ def resolve(config: ConfigDict, suggestions: Sequence[Suggestion]) -> None:
     by_field = {suggestion.field: suggestion for suggestion in suggestions}
     for name in ('resolution', 'data.fit', 'data.window', 'mask_classes', 'patch'):
         _take(config, by_field[name] if name != 'patch' else _suggest_patch(config, by_field[name]))
+    resolve_sizes(config)
+
+
+def resolve_sizes(config: ConfigDict) -> None:
+    """Puts into the fields that ask for a suggestion what follows from the size of patches."""
     for suggestion in suggest_sizes(config.resolution, config.patch)[1:]:
         _take(config, suggestion)
 

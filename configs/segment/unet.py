@@ -99,8 +99,8 @@ def _data() -> ConfigDict:
 
 def _network() -> ConfigDict:
     network = ConfigDict()
-    network.width = 32  # features at full resolution
-    network.max_width = 512
+    network.width = 16  # features at full resolution; nnU-Net has 32, for accelerators
+    network.max_width = 256
     network.depth = 0  # halvings; 0: as suggested
     network.residual = False
     network.normalization = 'instance'  # instance, group or batch

@@ -91,7 +91,7 @@ def test_a_shift_by_the_stride_shifts_the_logits(shallow):
     dots = [jnp.full((1, 41, 41, 1), -1.0).at[0, row, column, 0].set(1.0) for row, column in ((16, 18), (20, 20))]
     first, second = (np.asarray(apply(variables, dot))[0] for dot in dots)
     near, moved = np.s_[11:22, 13:24], np.s_[15:26, 15:26]
-    np.testing.assert_allclose(second[moved], first[near], atol=1e-5)
+    np.testing.assert_allclose(second[moved], first[near], atol=1e-4)
     assert np.abs(second[near] - first[near]).max() > 0.1
 
 
@@ -143,7 +143,7 @@ def _reference(params, image, residual):
     for row, column in np.ndindex(2, 2):
         high[row::2, column::2] = low @ kernel[:, row, column]
     last = block('decoder0', np.concatenate([skip, high], axis=-1))
-    return last @ np.asarray(params['head0']['kernel']) + np.asarray(params['head0']['bias'])
+    return last @ np.asarray(params['head0']['kernel'])[0, 0] + np.asarray(params['head0']['bias'])
 
 
 @pytest.mark.parametrize('residual', [False, True])
@@ -223,7 +223,7 @@ def test_what_the_encoder_sees_is_prepared_and_the_rest_is_not():
     encoder = RESNET(small_stem=False)
     network = _network(encoder=encoder, depth=5, prepare=lambda images: jnp.repeat(images, 3, axis=-1))
     _, variables = _shapes(network, _images(32, 32))
-    assert variables['params']['encoder']['stem']['kernel'].shape[2] == 3
+    assert variables['params']['encoder']['stem_conv']['kernel'].shape[2] == 3
     assert variables['params']['encoder0_conv1']['kernel'].shape[2] == 1
 
 
