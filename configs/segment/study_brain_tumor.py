@@ -66,7 +66,7 @@ def get_config(variant: str = 'small') -> ConfigDict:
 
     config.segmenter = ConfigDict()
     config.segmenter.config = 'configs/segment/unet.py:small'
-    config.segmenter.flags = ('--config.schedule.steps=800', '--config.watch.steps=200')
+    config.segmenter.flags = ('--config.schedule.steps=500', '--config.watch.steps=125')
     config.segmenter.augmentation = 1.0  # scale of its probabilities in arms that are augmented
     if variant == 'full':
         config.name = 'study_brain_full'
