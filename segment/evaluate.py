@@ -4,7 +4,6 @@ Dice, IoU, HD95, NSD, sensitivity and false-positive volume of each class, by pa
 over patients and the policy for empty masks by name. Writes DIR/evaluation: report.json, cases.csv, worst cases.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,15 +12,11 @@ from absl import flags
 
 import input_pipeline
 from segment import setup
-from segment.evaluation import draw_worst, measure_cases, print_summary, write_cases
+from segment.evaluation import Protocol, evaluate
 from segment.metrics.policies import POLICIES
-from segment.metrics.summary import summarise
-from segment.restoring import restore_segmenter
+from segment.restoring import Segmenter, restore_segmenter
 from training import launch
-from training import workdir as workdirs
 from training.errors import UserError
-
-REPORT_FILE, CASES_FILE, WORST_FILE = 'report.json', 'cases.csv', 'worst.png'
 
 _DATA = flags.DEFINE_string('data', '', "Data set to measure on, by name; the run's own by default.")
 _SPLIT = flags.DEFINE_enum('split', 'test', ('validation', 'test'), 'Whose patients are measured.')
@@ -47,34 +42,17 @@ def main(argv: Sequence[str]) -> None:
     segmenter = restore_segmenter(
         workdir, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
     )
+    protocol = Protocol(_SPLIT.value, _POLICY.value, _TOLERANCE.value, _MIRROR.value, _LEVEL.value, _SEED.value)
+    out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
+    evaluate(segmenter, _open_images(segmenter), protocol, out, draw=_DRAW.value)
+
+
+def _open_images(segmenter: Segmenter) -> input_pipeline.ImageData:
     config = segmenter.config.copy_and_resolve_references()
     if _DATA.value:
         with config.unlocked():
             config.data.name = _DATA.value
-    images = setup.open_images(config, _SPLIT.value, train=False)
-    rows, worst = measure_cases(segmenter, images, tolerance=_TOLERANCE.value, policy=_POLICY.value)
-    summary = summarise(rows, level=_LEVEL.value, seed=_SEED.value)
-    out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
-    out.mkdir(parents=True, exist_ok=True)
-    write_cases(rows, _POLICY.value, out / CASES_FILE)
-    if worst and _DRAW.value:
-        draw_worst(worst, out / WORST_FILE)
-    about = {
-        'data': images.name,
-        'data_fingerprint': images.fingerprint,
-        'split': _SPLIT.value,
-        'step': segmenter.position.step,
-        'weights': segmenter.checksum,
-        'policy': _POLICY.value,
-        'tolerance': _TOLERANCE.value,
-        'mirror': _MIRROR.value,
-    }
-    rows_by_case = [dataclasses.asdict(row) | {'dice': row.measured.score('dice', _POLICY.value)} for row in rows]
-    workdirs.write_json(out / REPORT_FILE, about | {'scores': summary, 'rows': rows_by_case})
-    print_summary(summary, _POLICY.value)
-    print(f'Table: {out / CASES_FILE}   numbers: {out / REPORT_FILE}')
-    if worst and _DRAW.value:
-        print(f'Worst cases, the truth on the left of each: {out / WORST_FILE}')
+    return setup.open_images(config, _SPLIT.value, train=False)
 
 
 if __name__ == '__main__':

@@ -14,15 +14,38 @@ from jaxtyping import UInt8
 import input_pipeline
 from backbones.pictures import save_picture
 from segment.metrics.measures import METRICS, measure
-from segment.metrics.summary import MeasuredCase
+from segment.metrics.summary import MeasuredCase, summarise
 from segment.restoring import Segmenter
 from segment.writing.overlays import choose_slices, draw_contours
+from training import workdir as workdirs
 from training.errors import UserError
 
+REPORT_FILE, CASES_FILE, WORST_FILE = 'report.json', 'cases.csv', 'worst.png'
 _SHOWN_CASES = 8
 _SIDE = 256
 _CASE_FIELDS = ('case', 'patient', 'class', 'kind')
 _COUNTS = ('true_positives', 'false_positives', 'false_negatives')
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How a segmenter is measured.
+
+    Attributes:
+      split: whose patients.
+      policy: for empty masks, in what is printed, in cases.csv and for the worst cases.
+      tolerance: of NSD: millimetres, or pixels where no spacing is known.
+      mirror: whether mirrored copies were averaged.
+      level: coverage of the intervals.
+      seed: of the bootstrap.
+    """
+
+    split: str
+    policy: str
+    tolerance: float
+    mirror: bool
+    level: float
+    seed: int
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -40,6 +63,41 @@ class Shown:
     number: int
     name: str = dataclasses.field(compare=False)
     picture: UInt8[np.ndarray, 'height width 3'] = dataclasses.field(compare=False)
+
+
+def evaluate(
+    segmenter: Segmenter, images: input_pipeline.ImageData, protocol: Protocol, out: Path, *, draw: bool
+) -> None:
+    """Measures a segmenter on a split; writes and prints what came out.
+
+    Args:
+      segmenter, images: the network and the split.
+      protocol: how.
+      out: folder for report.json, cases.csv and worst.png.
+      draw: whether to draw the worst cases.
+
+    Raises:
+      UserError, DataError: when a case has no mask, or cannot be segmented.
+    """
+    rows, worst = measure_cases(segmenter, images, tolerance=protocol.tolerance, policy=protocol.policy)
+    summary = summarise(rows, level=protocol.level, seed=protocol.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    write_cases(rows, protocol.policy, out / CASES_FILE)
+    if worst and draw:
+        draw_worst(worst, out / WORST_FILE)
+    about = {
+        'data': images.name,
+        'data_fingerprint': images.fingerprint,
+        'step': segmenter.position.step,
+        'weights': segmenter.checksum,
+        **dataclasses.asdict(protocol),
+    }
+    by_case = [dataclasses.asdict(row) | {'dice': row.measured.score('dice', protocol.policy)} for row in rows]
+    workdirs.write_json(out / REPORT_FILE, about | {'scores': summary, 'rows': by_case})
+    print_summary(summary, protocol.policy)
+    print(f'Table: {out / CASES_FILE}   numbers: {out / REPORT_FILE}')
+    if worst and draw:
+        print(f'Worst cases, the truth on the left of each: {out / WORST_FILE}')
 
 
 def measure_cases(

@@ -33,7 +33,7 @@ class Fingerprint:
       slices: smallest, median and largest number of slices of these.
       height, width: likewise, in pixels.
       spacing: median millimetres between slices, rows and columns; 0 where unknown.
-      modalities: images of each.
+      modalities: cases of each.
       intensities: percentiles 0.5, 50 and 99.5 in physical units, of all pixels.
       foreground_intensities: likewise, of the foreground; None where there is none.
       pixel_shares: of each class id, the background first.
@@ -80,7 +80,7 @@ def take_fingerprint(images: input_pipeline.ImageData) -> Fingerprint:
     """
     step = math.ceil(images.num_cases / _MOST_CASES)
     seen = [_look(case) for case in images.cases(step)]
-    counts = _add(seen_case.counts for seen_case in seen)
+    counts = _add([case.counts for case in seen], classes=len(images.class_images))
     if not counts[1:].any():
         raise UserError(f'{images.name}: no mask shows any foreground; are the masks those of these images?')
     foreground = np.concatenate([case.foreground for case in seen])
@@ -111,7 +111,7 @@ class _Seen:
     modalities: tuple[str, ...]
     counts: Float[np.ndarray, ' classes']
     sample: Float[np.ndarray, ' pixels']
-    foreground: Float[np.ndarray, ' pixels']
+    foreground: Float[np.ndarray, ' some']
 
 
 def _look(case: input_pipeline.Case) -> _Seen:
@@ -139,9 +139,8 @@ def _thin(values: np.ndarray) -> np.ndarray:
     return values[:: max(len(values) // _PIXELS_OF_A_CASE, 1)]
 
 
-def _add(rows) -> np.ndarray:
-    rows = list(rows)
-    total = np.zeros(max(2, *map(len, rows)))
+def _add(rows: Sequence[np.ndarray], classes: int) -> np.ndarray:
+    total = np.zeros(max(2, classes + 1, *map(len, rows)))
     for row in rows:
         total[: len(row)] += row
     return total
@@ -161,38 +160,46 @@ def _percentiles(values: np.ndarray) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
-def suggest(fingerprint: Fingerprint) -> list[Suggestion]:
-    """Settings that suit such images, each with its reason."""
-    largest = int(max(fingerprint.height[2], fingerprint.width[2]))
-    resolution = min(math.ceil(largest / 32) * 32, _LARGEST_RESOLUTION)
-    native = largest <= resolution
-    patch = resolution if resolution <= _LARGEST_PATCH else _PATCH_OF_LARGER
+def suggest_resolution(fingerprint: Fingerprint, fit: str) -> Suggestion:
+    """The side that images are made to have; images that are to stay as they are must fit."""
+    largest = largest_side(fingerprint)
+    resolution = math.ceil(largest / 32) * 32
+    if fit != 'native':
+        resolution = min(resolution, _LARGEST_RESOLUTION)
+    return Suggestion('resolution', resolution, f'the largest image has {largest} pixels a side')
+
+
+def suggest_reading(fingerprint: Fingerprint, resolution: int) -> list[Suggestion]:
+    """How such images are made alike at this resolution, and what their masks hold."""
+    native = largest_side(fingerprint) <= resolution
+    reason = 'all images fit as they are' if native else f'larger images are resized to {resolution} pixels'
     return [
-        Suggestion('resolution', resolution, f'the largest image has {largest} pixels a side'),
-        Suggestion(
-            'data.fit',
-            'native' if native else 'pad',
-            'all images fit as they are' if native else f'larger images are resized to {resolution} pixels',
-        ),
+        Suggestion('data.fit', 'native' if native else 'pad', reason),
         _suggest_window(fingerprint),
         Suggestion('mask_classes', len(fingerprint.case_shares), 'class ids in the masks'),
-        *suggest_sizes(resolution, patch),
     ]
 
 
-def suggest_sizes(resolution: int, patch: int) -> list[Suggestion]:
-    """What follows from the sizes of images and of patches."""
+def suggest_patch(resolution: int) -> Suggestion:
+    """What part of an image the network is trained on at a time."""
+    if resolution <= _LARGEST_PATCH:
+        return Suggestion('patch', resolution, 'the whole image')
+    return Suggestion('patch', _PATCH_OF_LARGER, 'a part of the image, which memory allows')
+
+
+def suggest_sizes(patch: int) -> list[Suggestion]:
+    """What follows from the size of patches."""
     depth = min(max(int(math.log2(patch / _SMALLEST_MAP)), 1), 6)
     batch = min(max(_PIXELS_OF_A_BATCH // patch**2, 2), 32)
     return [
-        Suggestion(
-            'patch',
-            patch,
-            'the whole image' if patch == resolution else 'a part of the image, which memory allows',
-        ),
         Suggestion('network.depth', depth, f'the lowest resolution has {patch >> depth} pixels a side'),
         Suggestion('schedule.batch_size', batch, f'about {_PIXELS_OF_A_BATCH:,} pixels a step'),
     ]
+
+
+def largest_side(fingerprint: Fingerprint) -> int:
+    """Height or width of the largest image, in pixels."""
+    return int(max(fingerprint.height[2], fingerprint.width[2]))
 
 
 def _suggest_window(fingerprint: Fingerprint) -> Suggestion:

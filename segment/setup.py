@@ -1,7 +1,7 @@
 """From a segmenter's config to the objects it describes."""
 
 import logging
-from collections.abc import Sequence
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,7 +13,15 @@ import input_pipeline
 from backbones.images import open_split
 from segment.augmentation import Augmentation
 from segment.encoders import Encoder
-from segment.fingerprint import Suggestion, suggest_sizes
+from segment.fingerprint import (
+    Fingerprint,
+    Suggestion,
+    largest_side,
+    suggest_patch,
+    suggest_reading,
+    suggest_resolution,
+    suggest_sizes,
+)
 from segment.losses import LossWeights
 from segment.networks import UNet
 from segment.networks.unet import NORMALIZATIONS
@@ -73,27 +81,22 @@ _HIGHEST = {
 }
 
 
-def resolve(config: ConfigDict, suggestions: Sequence[Suggestion]) -> None:
+def resolve(config: ConfigDict, fingerprint: Fingerprint) -> None:
     """Puts suggestions into the fields that ask for one, and shows all, with what the config has instead.
 
-    Sizes that depend on another field follow that field, not the suggestion for it.
+    What depends on another field follows that field, not the suggestion for it.
     """
-    by_field = {suggestion.field: suggestion for suggestion in suggestions}
-    for name in ('resolution', 'data.fit', 'data.window', 'mask_classes', 'patch'):
-        _take(config, by_field[name] if name != 'patch' else _suggest_patch(config, by_field[name]))
+    _take(config, suggest_resolution(fingerprint, config.data.fit))
+    for suggestion in suggest_reading(fingerprint, config.resolution):
+        _take(config, suggestion)
     resolve_sizes(config)
 
 
 def resolve_sizes(config: ConfigDict) -> None:
-    """Puts into the fields that ask for a suggestion what follows from the size of patches."""
-    for suggestion in suggest_sizes(config.resolution, config.patch)[1:]:
+    """Puts into the fields that ask for a suggestion what follows from the sizes of images and patches."""
+    _take(config, suggest_patch(config.resolution))
+    for suggestion in suggest_sizes(config.patch):
         _take(config, suggestion)
-
-
-def _suggest_patch(config: ConfigDict, suggestion: Suggestion) -> Suggestion:
-    if suggestion.value <= config.resolution:
-        return suggestion
-    return Suggestion('patch', config.resolution, 'the whole image')
 
 
 def _take(config: ConfigDict, suggestion: Suggestion) -> None:
@@ -127,9 +130,9 @@ def check_config(config: ConfigDict) -> None:
     if set(config.augment.mirror) - set(_AXES):
         raise UserError(f'config.augment.mirror is {config.augment.mirror}; choose among {_AXES}.')
     for name in _RANGES:
-        low, high = config.augment[name]
-        if not 0 < low <= high:
-            raise UserError(f'config.augment.{name} is {low, high}; give two positive numbers, the lower first.')
+        ends = tuple(config.augment[name])
+        if len(ends) != 2 or not 0 < ends[0] <= ends[1] < math.inf:
+            raise UserError(f'config.augment.{name} is {ends}; give two positive numbers, the lower first.')
     _check_classes(config)
     _check_depth(config)
 
@@ -140,6 +143,31 @@ def _check_classes(config: ConfigDict) -> None:
         raise UserError(
             f'config.data.class_names are {tuple(names)}; give each of the {config.mask_classes} classes a name.'
         )
+
+
+def check_fits(config: ConfigDict, fingerprint: Fingerprint) -> None:
+    """Raises UserError when images that are to stay as they are have no room."""
+    largest = largest_side(fingerprint)
+    if config.data.fit == 'native' and largest > config.resolution:
+        raise UserError(
+            f'The largest image has {largest} pixels a side, more than config.resolution, {config.resolution}; make '
+            'that larger, or use --config.data.fit=pad.'
+        )
+
+
+def check_shown(
+    config: ConfigDict, images: input_pipeline.ImageData, validation: input_pipeline.ImageData
+) -> None:
+    """Raises UserError when a class is in no training mask, or nothing is in those of the validation split."""
+    shown = images.class_images
+    for class_id in range(1, config.mask_classes + 1 if shown else 0):
+        if class_id > len(shown) or not shown[class_id - 1]:
+            raise UserError(
+                f'{images.name}: no training image shows class {class_id} of {config.mask_classes}, so it cannot '
+                'be learnt; split the patients otherwise, or number the classes in the masks without it.'
+            )
+    if shown and not any(validation.class_images):
+        raise UserError(f'{images.name}: no validation image shows any foreground; give that split some that do.')
 
 
 def _check_depth(config: ConfigDict) -> None:

@@ -20,7 +20,7 @@ from backbones.images import batch_shapes, facts_of, open_feed
 from backbones.pictures import draw_grid, save_picture
 from segment import setup
 from segment.encoders import Encoder, find_encoder, place_weights, read_encoder, write_encoder
-from segment.fingerprint import FINGERPRINT_FILE, suggest, take_fingerprint
+from segment.fingerprint import FINGERPRINT_FILE, Fingerprint, take_fingerprint
 from segment.inference import create_predictor
 from segment.restoring import name_classes
 from segment.step import make_train_step
@@ -31,7 +31,6 @@ from training.best import Watch
 from training.checkpoints import Checkpoints
 from training.errors import UserError
 from training.phases import Phase
-from training.state import Variables
 from training.supervised import SupervisedState
 
 _LOGGER = logging.getLogger(__name__)
@@ -57,47 +56,49 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
       UserError, DataError: for a config or data that cannot be used.
     """
     mesh, first = parallel.create_mesh(), parallel.is_first_process()
-    _resolve(config, workdir)
+    fingerprint = _resolve(config)
     setup.check_config(config)
     parallel.check_batch_size(mesh, config.schedule.batch_size, 'config.schedule.batch_size')
     images = setup.open_images(config, 'train', train=True)
     validation = setup.open_images(config, 'validation', train=False)
+    setup.check_shown(config, images, validation)
     facts = facts_of(images)
     facts.check_same(workdir)
-    encoder, weights = _find_encoder(config, workdir)
+    encoder = _find_encoder(config, workdir)
     workdirs.prepare_workdir(workdir, config, fixed=FIXED_FIELDS, write=first)
     if first:
         facts.write(workdir)
+        workdirs.write_json(workdir / FINGERPRINT_FILE, dataclasses.asdict(fingerprint))
         logs.log_to_file(workdir)
         if encoder is not None:
             write_encoder(workdir, encoder)
     _log_start(config, images, mesh, encoder)
-    run = _Run(config, workdir, images, validation, mesh, encoder, weights)
+    run = _Run(config, workdir, images, validation, mesh, encoder)
     outcome = run.train()
     if first:
         _say_goodbye(config, workdir, outcome)
 
 
-def _resolve(config: ConfigDict, workdir: Path) -> None:
+def _resolve(config: ConfigDict) -> Fingerprint:
     """Looks at the training images, and fills in what the config leaves open."""
     setup.check_before(config)
     fingerprint = take_fingerprint(setup.open_plain(config))
     with config.unlocked():
-        setup.resolve(config, suggest(fingerprint))
-    if parallel.is_first_process():
-        workdir.mkdir(parents=True, exist_ok=True)
-        workdirs.write_json(workdir / FINGERPRINT_FILE, dataclasses.asdict(fingerprint))
+        setup.resolve(config, fingerprint)
+    setup.check_fits(config, fingerprint)
+    return fingerprint
 
 
-def _find_encoder(config: ConfigDict, workdir: Path) -> tuple[Encoder | None, Variables | None]:
-    """The encoder of the config; its weights where training begins, for later they are in the checkpoints."""
+def _find_encoder(config: ConfigDict, workdir: Path) -> Encoder | None:
+    """The encoder of the config; that of the run where it has begun, for its source may be gone."""
     if not config.network.encoder:
-        return None, None
-    if workdirs.has_begun(workdir):
-        return read_encoder(workdir), None
-    encoder, weights = find_encoder(config.network.encoder, setup.all_channels(config))
+        return None
+    begun = read_encoder(workdir)
+    if begun is not None:
+        return begun
+    encoder, _ = find_encoder(config.network.encoder, setup.all_channels(config))
     setup.check_encoder(config, encoder)
-    return encoder, weights
+    return encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,6 @@ class _Run:
     validation: input_pipeline.ImageData
     mesh: Mesh
     encoder: Encoder | None
-    weights: Variables | None
 
     def train(self) -> loop.Outcome:
         """Runs the loop."""
@@ -167,10 +167,12 @@ class _Run:
         )
 
     def _adopt(self, state: SupervisedState) -> SupervisedState:
-        """Gives a fresh network the weights of its encoder."""
-        if self.weights is None:
+        """Gives a fresh network the weights of its encoder; later they are in the checkpoints."""
+        config = self.config
+        if not config.network.encoder:
             return state
-        variables = place_weights(state.network.variables, self.weights)
+        _, weights = find_encoder(config.network.encoder, setup.all_channels(config))
+        variables = place_weights(state.network.variables, weights)
         params = variables.pop('params')
         return dataclasses.replace(
             state, network=dataclasses.replace(state.network, params=params, model_state=variables)

@@ -134,7 +134,7 @@ def _claim(config: ConfigDict, compared: list[Compared]) -> list[str]:
     sentences = []
     for one in compared:
         first, second = ARMS[one.first.arm], ARMS[one.second.arm]
-        if not first.generator or first.added_only:
+        if not first.generator or first.added_only or first.shuffled:
             continue
         stated = 'is stated' if one.verdict.answer == 'better' else 'is refused'
         if one.second.arm == config.reference:

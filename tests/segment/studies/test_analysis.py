@@ -1,0 +1,171 @@
+"""From the reports of cells to claims: planted effects are found, absent ones are not claimed."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from configs.segment import study_brain_tumor
+from segment.studies.analysis import analyse
+from segment.studies.plan import plan_cells
+from segment.studies.presentation import present
+from segment.studies.results import Group, Results, read_results
+from training.errors import UserError
+
+REAL_IMAGES = {0.1: 200, 0.25: 500, 1.0: 2000}
+PATIENTS = 40
+
+
+@pytest.fixture
+def config():
+    config = study_brain_tumor.get_config()
+    config.seeds = (0, 1, 2, 3, 4)
+    config.resamples = 2000
+    return config
+
+
+def _simulate(config, effects, seed=0):
+    """Dice of every cell: patients differ much, seeds a little, arms by a planted effect."""
+    generator = np.random.default_rng(seed)
+    patients = generator.uniform(0.3, 0.9, PATIENTS)
+    level = {0.1: -0.1, 0.25: 0.0, 1.0: 0.1}
+    groups = {}
+    for cell in plan_cells(config):
+        group = Group(cell.arm, cell.fraction, cell.ratio)
+        shift = level[cell.fraction] + effects.get(cell.arm, 0.0) + generator.normal(0, 0.004)
+        noise = generator.normal(0, 0.02, PATIENTS)
+        groups.setdefault(group, []).append(np.clip(patients + shift + noise, 0, 1))
+    names = tuple(f'patient {number}' for number in range(PATIENTS))
+    return Results(names, {group: np.array(rows) for group, rows in groups.items()})
+
+
+def _answers(analysis):
+    return {(one.first.arm, one.second.arm): one.verdict.answer for one in analysis.compared}
+
+
+def test_a_planted_uplift_is_claimed(config):
+    analysis = analyse(config, _simulate(config, {'enhanced': 0.05}), REAL_IMAGES)
+    answers = _answers(analysis)
+    assert answers['enhanced', 'real_augmented'] == answers['enhanced', 'pggan'] == 'better'
+    assert answers['enhanced', 'shuffled'] == 'better'
+    assert answers['pggan', 'real_augmented'] in ('undecided', 'equivalent')
+    stated, refused = ([text for text in analysis.claims if word in text] for word in ('is stated', 'is refused'))
+    assert len(stated) == 2
+    assert all('images of enhanced' in text for text in stated)
+    assert len(refused) == 1
+    assert 'images of pggan help is refused' in refused[0]
+    compared = analysis.compared[0]
+    low, high = compared.difference.distribution.interval(0.95)
+    assert low < 0.05 < high
+
+
+def test_nothing_is_claimed_where_there_is_nothing(config):
+    """Over many studies without effects, a false claim is as rare as was promised."""
+    config.resamples, config.curve = 1000, ()
+    claims = [
+        any('is stated' in text for text in analyse(config, _simulate(config, {}, seed), REAL_IMAGES).claims)
+        for seed in range(30)
+    ]
+    assert sum(claims) <= 4  # 1.5 expected at most; more than 4 once in a hundred
+
+
+def test_harm_is_found(config):
+    analysis = analyse(config, _simulate(config, {'enhanced': -0.05}), REAL_IMAGES)
+    assert _answers(analysis)['enhanced', 'real_augmented'] == 'worse'
+    assert not any('is stated' in text for text in analysis.claims)
+
+
+def test_a_tiny_difference_is_called_equivalent(config):
+    config.margin = 0.02
+    analysis = analyse(config, _simulate(config, {}), REAL_IMAGES)
+    assert _answers(analysis)['duplicated', 'real_augmented'] == 'equivalent'
+
+
+def test_the_worth_of_a_generated_image(config):
+    """0.05 is half of what quadrupling the real images brings: 500 more real ones do as much as 500 generated."""
+    analysis = analyse(config, _simulate(config, {'enhanced': 0.05}), REAL_IMAGES)
+    worth = analysis.worths[Group('enhanced', 0.25, 1.0)]
+    assert worth.real_images == pytest.approx(1.0, abs=0.3)
+    assert worth.interval[0] < 1.0 < worth.interval[1]
+    assert set(analysis.worths) == {Group('enhanced', 0.25, 1.0), Group('pggan', 0.25, 1.0)}
+
+
+def test_all_comparisons_are_corrected_together(config):
+    analysis = analyse(config, _simulate(config, {'enhanced': 0.004}), REAL_IMAGES)
+    raw = [one.difference.distribution.p_value for one in analysis.compared]
+    assert len(raw) == len(config.comparisons)
+    smallest = int(np.argmin(raw))
+    assert analysis.compared[smallest].adjusted_p == pytest.approx(min(1, len(raw) * raw[smallest]))
+
+
+def _write_reports(folder, results, policy='nnunet'):
+    folders = []
+    for group, rows in results.groups.items():
+        for seed, row in enumerate(rows):
+            cell = folder / f'{group.arm}_{group.fraction}_{seed}'
+            (cell / 'evaluation').mkdir(parents=True)
+            report = [
+                {'patient': name, 'class_name': 'tumour', 'dice': None if np.isnan(value) else value}
+                for name, value in zip(results.patients, row, strict=True)
+            ]
+            (cell / 'evaluation' / 'report.json').write_text(json.dumps({'policy': policy, 'rows': report}))
+            folders.append((group, seed, cell))
+    return folders
+
+
+def _cells_and_folders(config, folders):
+    places = {(group, seed): folder for group, seed, folder in folders}
+    cells = plan_cells(config)
+    return cells, [places[Group(cell.arm, cell.fraction, cell.ratio), cell.seed] for cell in cells]
+
+
+def test_reports_are_read_presented_and_written(config, tmp_path, capsys):
+    results = _simulate(config, {'enhanced': 0.05})
+    results.groups[Group('pggan', 0.25, 1.0)][2, 5] = np.nan
+    read = read_results(*_cells_and_folders(config, _write_reports(tmp_path, results)), 'nnunet')
+    assert read.patients == results.patients
+    assert list(read.groups) == list(results.groups)
+    for group, cells in read.groups.items():
+        np.testing.assert_array_equal(cells, results.groups[group])
+    present(config, tmp_path, read, analyse(config, read, REAL_IMAGES))
+    printed = capsys.readouterr().out
+    assert 'The claim that images of enhanced help is stated.' in printed
+    assert 'one generated image is worth' in printed
+    content = json.loads((tmp_path / 'study.json').read_text())
+    assert content['differences'][0]['verdict'] == 'better'
+    assert content['patients'] == PATIENTS
+    with (tmp_path / 'cells.csv').open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == PATIENTS * len(plan_cells(config))
+    assert sum(row['dice'] == '' for row in rows) == 1
+    assert (tmp_path / 'study.png').stat().st_size > 10_000
+    page = (tmp_path / 'study.html').read_text()
+    assert 'is stated' in page
+    assert 'data:image/png' in page
+
+
+def test_means_are_taken_over_cases_then_classes(config, tmp_path):
+    rows = [('a', 1.0), ('a', 0.5), ('b', 0.25), ('b', None)]
+    folder = tmp_path / 'cell' / 'evaluation'
+    folder.mkdir(parents=True)
+    report = [{'patient': 'p', 'class_name': name, 'dice': value} for name, value in rows]
+    (folder / 'report.json').write_text(json.dumps({'policy': 'ones', 'rows': report}))
+    read = read_results(plan_cells(config)[:1], [folder.parent], 'ones')
+    assert next(iter(read.groups.values())).tolist() == [[0.5]]
+
+
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (lambda path: path.unlink(), 'holds no report.json'),
+        (lambda path: path.write_text('{}'), 'is damaged'),
+        (lambda path: path.write_text('{"policy": "ones", "rows": []}'), 'made with the policy ones, not nnunet'),
+        (lambda path: path.write_text('{"policy": "nnunet", "rows": []}'), 'judged on other patients'),
+    ],
+)
+def test_a_damaged_report_is_refused(config, tmp_path, damage, message):
+    cells, folders = _cells_and_folders(config, _write_reports(tmp_path, _simulate(config, {})))
+    damage(folders[7] / 'evaluation' / 'report.json')
+    with pytest.raises(UserError, match=message):
+        read_results(cells, folders, 'nnunet')
