@@ -150,8 +150,8 @@ def check_fits(config: ConfigDict, fingerprint: Fingerprint) -> None:
     largest = largest_side(fingerprint)
     if config.data.fit == 'native' and largest > config.resolution:
         raise UserError(
-            f'The largest image has {largest} pixels a side, more than config.resolution, {config.resolution}; make '
-            'that larger, or use --config.data.fit=pad.'
+            f'The largest image has {largest} pixels a side, more than config.resolution, {config.resolution}; '
+            'make that larger, or use --config.data.fit=pad.'
         )
 
 

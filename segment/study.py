@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from segment.studies.analysis import analyse
+from segment.studies.audits import read_audits
 from segment.studies.jobs import Journal, do_jobs
 from segment.studies.plan import Plan, check_config
 from segment.studies.presentation import present
@@ -38,7 +39,8 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
         name, reason = next(iter(failed.items()))
         raise UserError(f'{len(failed)} of {len(plan.jobs)} jobs were not done; the first, {name}: {reason}')
     results = read_results(plan.cells, [plan.cell_folder(cell) for cell in plan.cells], config.policy)
-    present(config, workdir, results, analyse(config, results, _count_images(plan, data_dir)))
+    analysis = analyse(config, results, _count_images(plan, data_dir))
+    present(config, workdir, results, analysis, read_audits(plan.generators))
 
 
 def _count_images(plan: Plan, data_dir: Path) -> dict[float, int]:

@@ -139,6 +139,7 @@ class Plan:
     Attributes:
       cells: all of them.
       real: the data set of each fraction of the real patients.
+      generators: their folders, by the name of the images that they draw.
 
     Args:
       config: of the study.
@@ -150,6 +151,7 @@ class Plan:
         self._config, self._workdir, self._data_dir = config, workdir, data_dir
         self._jobs: dict[str, Job] = {}
         self.real: dict[float, str] = {}
+        self.generators: dict[str, Path] = {}
         self.cells = plan_cells(config)
         for cell in self.cells:
             self._add_cell(cell)
@@ -212,7 +214,7 @@ class Plan:
     def _add_generator(self, generator: str, real: str, seed: int) -> str:
         """Trains a generator on the data set of real images, and draws from it; returns the images' name."""
         name, generators = f'{real}_{generator}{seed}', self._config.generators
-        folder = self._workdir / 'generators' / name
+        folder = self.generators[name] = self._workdir / 'generators' / name
         trained = self._add(
             f'generator-{name}',
             ('gan.main', f'--config={generators.configs[generator]}', f'--workdir={folder}', *generators.flags,

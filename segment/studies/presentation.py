@@ -1,6 +1,7 @@
 """The results of a study for people and for programs: tables, a figure, a page, and study.json."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ml_collections import ConfigDict
 from segment.statistics.differences import Difference
 from segment.statistics.worth import Worth
 from segment.studies.analysis import Analysis, Compared
+from segment.studies.audits import Audit
 from segment.studies.results import Group, Results
 from training import workdir as workdirs
 from training.page import Page
@@ -24,7 +26,9 @@ _LIMITS = (
 )
 
 
-def present(config: ConfigDict, workdir: Path, results: Results, analysis: Analysis) -> None:
+def present(
+    config: ConfigDict, workdir: Path, results: Results, analysis: Analysis, audits: Sequence[Audit]
+) -> None:
     """Writes and prints all.
 
     Args:
@@ -32,12 +36,13 @@ def present(config: ConfigDict, workdir: Path, results: Results, analysis: Analy
       workdir: where the files go.
       results: Dice of all cells.
       analysis: of these.
+      audits: of the generators.
     """
     _write_cells(results, workdir / CELLS_FILE)
-    workdirs.write_json(workdir / RESULT_FILE, _as_json(config, results, analysis))
+    workdirs.write_json(workdir / RESULT_FILE, _as_json(config, results, analysis, audits))
     draw_figure(config, analysis, workdir / FIGURE_FILE)
     means, differences = _mean_rows(config, results, analysis), _difference_rows(config, analysis)
-    _write_page(config, workdir, results, analysis)
+    _write_page(config, workdir, results, analysis, audits)
     for header, rows in ((_MEANS_HEADER, means), (_DIFFERENCES_HEADER, differences)):
         print(_align([header, *rows]))
         print()
@@ -133,7 +138,9 @@ def _draw_intervals(axis: Any, rows: dict[str, Difference], level: float) -> Non
     axis.grid(axis='x', alpha=0.3)
 
 
-def _write_page(config: ConfigDict, workdir: Path, results: Results, analysis: Analysis) -> None:
+def _write_page(
+    config: ConfigDict, workdir: Path, results: Results, analysis: Analysis, audits: Sequence[Audit]
+) -> None:
     page = Page(f'Study {config.name}')
     page.section('Claims')
     for sentence in analysis.claims:
@@ -150,6 +157,10 @@ def _write_page(config: ConfigDict, workdir: Path, results: Results, analysis: A
     page.section('What one generated image is worth')
     for sentence in _worth_sentences(config, analysis) or ['No arm adds generated images to real ones.']:
         page.paragraph(sentence)
+    if audits:
+        page.section('Generators')
+        header = ('generator', *audits[0].scores)
+        page.table(header, [(audit.name, *audit.scores.values()) for audit in audits], 'by gan.evaluate')
     page.section('Config')
     page.table(('field', 'value'), [(name, str(value)) for name, value in config.items()], 'of the study')
     page.write(workdir / PAGE_FILE)
@@ -167,7 +178,7 @@ def _write_cells(results: Results, path: Path) -> None:
                     table.writerow((group.arm, group.fraction, group.ratio, seed, patient, text))
 
 
-def _as_json(config: ConfigDict, results: Results, analysis: Analysis) -> dict[str, Any]:
+def _as_json(config: ConfigDict, results: Results, analysis: Analysis, audits: Sequence[Audit]) -> dict[str, Any]:
     level = 1 - config.alpha
     return {
         'level': level,
@@ -179,6 +190,7 @@ def _as_json(config: ConfigDict, results: Results, analysis: Analysis) -> dict[s
         ],
         'differences': [_compared_json(one, level) for one in analysis.compared],
         'worth': [{'group': vars(group), **vars(worth)} for group, worth in analysis.worths.items()],
+        'generators': [vars(audit) for audit in audits],
         'claims': analysis.claims,
     }
 

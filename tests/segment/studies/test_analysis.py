@@ -8,6 +8,7 @@ import pytest
 
 from configs.segment import study_brain_tumor
 from segment.studies.analysis import analyse
+from segment.studies.audits import Audit, read_audits
 from segment.studies.plan import plan_cells
 from segment.studies.presentation import present
 from segment.studies.results import Group, Results, read_results
@@ -128,7 +129,8 @@ def test_reports_are_read_presented_and_written(config, tmp_path, capsys):
     assert list(read.groups) == list(results.groups)
     for group, cells in read.groups.items():
         np.testing.assert_array_equal(cells, results.groups[group])
-    present(config, tmp_path, read, analyse(config, read, REAL_IMAGES))
+    audits = [Audit('a generator', {'AuthPct': '93.0 [92.0, 94.0]'})]
+    present(config, tmp_path, read, analyse(config, read, REAL_IMAGES), audits)
     printed = capsys.readouterr().out
     assert 'The claim that images of enhanced help is stated.' in printed
     assert 'one generated image is worth' in printed
@@ -142,6 +144,7 @@ def test_reports_are_read_presented_and_written(config, tmp_path, capsys):
     assert (tmp_path / 'study.png').stat().st_size > 10_000
     page = (tmp_path / 'study.html').read_text()
     assert 'is stated' in page
+    assert '93.0 [92.0, 94.0]' in page
     assert 'data:image/png' in page
 
 
@@ -169,3 +172,19 @@ def test_a_damaged_report_is_refused(config, tmp_path, damage, message):
     damage(folders[7] / 'evaluation' / 'report.json')
     with pytest.raises(UserError, match=message):
         read_results(cells, folders, 'nnunet')
+
+
+def test_audits_are_read_from_what_gan_evaluate_writes(tmp_path):
+    names = ('frechet_distance', 'recall', 'coverage', 'authentic_percentage', 'copying_score')
+    scores = {name: {'value': 0.5, 'interval': [0.25, 0.75], 'reason': None} for name in names}
+    scores['copying_score'] = {'value': None, 'interval': None, 'reason': 'too few images.'}
+    report = {'meanings': {name: {'title': name} for name in names}, 'runs': [{'scores': scores}]}
+    folder = tmp_path / 'evaluation'
+    folder.mkdir()
+    (folder / 'report.json').write_text(json.dumps(report))
+    (audit,) = read_audits({'one': tmp_path})
+    assert audit.scores['recall'] == '0.5 [0.25, 0.75]'
+    assert audit.scores['copying_score'] == 'none: too few images.'
+    (folder / 'report.json').write_text('{"runs": []}')
+    with pytest.raises(UserError, match='is damaged'):
+        read_audits({'one': tmp_path})
