@@ -10,7 +10,7 @@ from backbones.augmentation import Augmentation
 from backbones.networks.resnet import DEPTHS
 from training import compute
 from training.errors import UserError
-from training.fields import check_values, find_field
+from training.fields import RUN_LOWEST, check_values, find_field
 from training.supervised import SupervisedState, create_state
 
 ARCHITECTURES: dict[str, type[networks.Network]] = {'resnet': networks.ResNet, 'densenet': networks.DenseNet}
@@ -32,11 +32,7 @@ _LOWEST = {
     'schedule.epochs': 1,
     'schedule.batch_size': 1,
     'watch.epochs': 1,
-    'run.log_images': 1,
-    'run.checkpoint_images': 1,
-    'run.checkpoints_to_keep': 1,
-    'run.steps_per_call': 0,
-    'run.max_skipped_in_a_row': 1,
+    **RUN_LOWEST,
 }
 _HIGHEST = {
     'seed': 2**32 - 1,

@@ -8,7 +8,7 @@ from gan.networks.dcgan import ACTIVATIONS
 from gan.networks.heads import CONDITIONS
 from training.best import ON_COLLAPSE
 from training.errors import UserError
-from training.fields import check_values
+from training.fields import RUN_LOWEST, check_values
 
 _LOWEST = {
     'seed': 0,
@@ -33,12 +33,7 @@ _LOWEST = {
     'augment.probability': 0.0,
     'samples.rows': 1,
     'samples.columns': 1,
-    'run.log_images': 1,
-    'run.sample_images': 1,
-    'run.checkpoint_images': 1,
-    'run.checkpoints_to_keep': 1,
-    'run.steps_per_call': 0,
-    'run.max_skipped_in_a_row': 1,
+    **RUN_LOWEST,
     'watch.images': 0,
     'watch.samples': 16,
 }

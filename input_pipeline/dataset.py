@@ -35,6 +35,7 @@ class ImageData:
       patients: the number of each image's patient, in stored order; images of unknown patients have one each.
       num_patients: patients they come from.
       num_cases: volumes, or single images, that they make up.
+      class_images: of them, those that show each foreground class of the data set; () where that is not listed.
       patients_known: whether the source of the data told patients; else each image counts as one.
       classes: class names by label; empty where the set has none.
       labels: of each image, in stored order, -1 without one; None where only reading all images would tell.
@@ -61,6 +62,7 @@ class ImageData:
         foreground: Int64[np.ndarray, ' some'] | None,
         foreground_share: float,
         volumes: Int64[np.ndarray, ' examples'],
+        class_images: tuple[int, ...],
     ) -> None:
         preprocessing, split = decoder.preprocessing, decoder.split
         self.name = name
@@ -80,6 +82,7 @@ class ImageData:
         self._seed = seed
         self._volumes = volumes
         self.num_cases = len(np.unique(volumes))
+        self.class_images = class_images
         self._foreground, self._foreground_share = foreground, foreground_share
         self._budget = memory_budget_bytes
         self.labels = labels

@@ -87,15 +87,16 @@ def derive_dataset(derivation: Derivation, data_dir: Path, target: Target) -> di
     items = list(_items(source['train'], 'train', block, change))
     kept = _choose_patients(derivation, {item.patient for item in items})
     items = [item for item in items if item.patient in kept]
-    wanted = round(derivation.added_ratio * len(items))
+    wanted = _count_added(derivation, len(items))
     items = [] if derivation.added_only else [copy for item in items for copy in _repeat(item, derivation.repeat)]
     if wanted:
-        items += _added_items(derivation, data_dir, wanted, change)
+        items += _added_items(derivation, data_dir, wanted, change, 'mask' in source['train'].features)
     for name in ('validation', 'test'):
         items += _items(source[name], name, block, change) if name in source else ()
     recorded = {'source': 'derived', 'derivation': dataclasses.asdict(derivation), 'train_patients': sorted(kept)}
     licence = derivation.licence or source['train'].summary.get('licence', '')
-    options = WriteOptions(SplitFractions(0, 0), None, (0.5, 99.5), recorded, licence)
+    channels = source['train'].features['image'].shape[-1]
+    options = WriteOptions(SplitFractions(0, 0), channels, (0.5, 99.5), recorded, licence)
     return write_dataset(items, target, options, Refusals(skip=False))
 
 
@@ -113,6 +114,15 @@ def _check_block(derivation: Derivation, train: Split) -> int:
     if derivation.block and train.patients_known:
         raise DataError(f'{derivation.source} knows its patients; leave block out.')
     return derivation.block
+
+
+def _count_added(derivation: Derivation, images: int) -> int:
+    wanted = round(derivation.added_ratio * images)
+    if derivation.added and not wanted:
+        raise DataError(
+            f'added_ratio={derivation.added_ratio} of {images} images comes to no image; make it larger.'
+        )
+    return wanted
 
 
 def _choose_patients(derivation: Derivation, patients: set[str]) -> set[str]:
@@ -153,10 +163,15 @@ def _rename(item: Item, key: str, patient: str) -> Item:
     return dataclasses.replace(item, key=key, patient=patient, load=load)
 
 
-def _added_items(derivation: Derivation, data_dir: Path, wanted: int, change: _Change) -> list[Item]:
+def _added_items(
+    derivation: Derivation, data_dir: Path, wanted: int, change: _Change, has_masks: bool
+) -> list[Item]:
     """So many of the added set's training images, as patients of their own."""
     split = _open(derivation.added, data_dir, 'train')
     assert split is not None
+    if ('mask' in split.features) != has_masks:
+        one, other = (derivation.source, derivation.added)[:: 1 if has_masks else -1]
+        raise DataError(f'{one} has masks, but {other} has none; both must have them, or neither.')
     items = sorted(_items(split, 'train', 0, change), key=lambda item: item.key)
     if len(items) < wanted:
         raise DataError(f'{derivation.added} has {len(items)} training images, but {wanted} are to be added; '
@@ -175,6 +190,11 @@ def _added_items(derivation: Derivation, data_dir: Path, wanted: int, change: _C
 def _with_mask_of(item: Item, giver: Item) -> Item:
     def load() -> Iterator[Record]:
         for record, other in zip(item.load(), giver.load(), strict=True):
+            if record.image.shape[:2] != other.image.shape[:2]:
+                raise DataError(
+                    f'its size is not that of {giver.key}, whose mask it gets; give a resolution, which makes '
+                    'all images alike'
+                )
             yield dataclasses.replace(record, mask=other.mask)
 
     return dataclasses.replace(item, load=load)

@@ -1,9 +1,10 @@
 """Opening a prepared data set: does it fit what is asked of it, and which of its records are wanted."""
 
+import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int32, Int64
@@ -116,6 +117,14 @@ def _scan_labels(split: Split, with_labels: bool) -> RecordTable:
     return RecordTable(names, names, tuple(labels), ('unknown',) * count, (None,) * count)
 
 
+def _count_class_images(records: RecordTable, summary: Mapping[str, Any]) -> tuple[int, ...]:
+    """Images that show each foreground class of the whole set; () where that is not listed."""
+    if None in records.mask_ids:
+        return ()
+    counts = collections.Counter(class_id for ids in records.mask_ids for class_id in ids or ())
+    return tuple(counts[class_id] for class_id in range(1, max(summary.get('mask_ids') or [0]) + 1))
+
+
 def _find_foreground(records: RecordTable, name: str) -> Int64[np.ndarray, ' some']:
     """Places of the images whose masks hold more than background."""
     if None in records.mask_ids:
@@ -192,4 +201,5 @@ def open_dataset(
         foreground=_find_foreground(records, name) if foreground_share else None,
         foreground_share=foreground_share,
         volumes=volumes,
+        class_images=_count_class_images(records, opened.summary),
     )

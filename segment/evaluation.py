@@ -95,6 +95,8 @@ def evaluate(
     by_case = [dataclasses.asdict(row) | {'dice': row.measured.score('dice', protocol.policy)} for row in rows]
     workdirs.write_json(out / REPORT_FILE, about | {'scores': summary, 'rows': by_case})
     print_summary(summary, protocol.policy)
+    if protocol.split == 'validation':
+        print('These patients chose the checkpoint, so the scores flatter it.')
     print(f'Table: {out / CASES_FILE}   numbers: {out / REPORT_FILE}')
     if worst and draw:
         print(f'Worst cases, the truth on the left of each: {out / WORST_FILE}')

@@ -27,7 +27,7 @@ from segment.networks import UNet
 from segment.networks.unet import NORMALIZATIONS
 from training import compute
 from training.errors import UserError
-from training.fields import check_values, find_field
+from training.fields import RUN_LOWEST, check_values, find_field
 from training.supervised import SupervisedState, create_state
 
 _LOGGER = logging.getLogger(__name__)
@@ -62,12 +62,7 @@ _LOWEST = {
     'schedule.batch_size': 1,
     'schedule.foreground_share': 0.0,
     'watch.steps': 1,
-    'run.log_images': 1,
-    'run.sample_images': 1,
-    'run.checkpoint_images': 1,
-    'run.checkpoints_to_keep': 1,
-    'run.steps_per_call': 0,
-    'run.max_skipped_in_a_row': 1,
+    **RUN_LOWEST,
 }
 _HIGHEST = {
     'seed': 2**32 - 1,

@@ -248,6 +248,7 @@ def _log_start(config: ConfigDict, images: input_pipeline.ImageData, mesh: Mesh,
 
 def _say_goodbye(config: ConfigDict, workdir: Path, outcome: loop.Outcome) -> None:
     """The best by validation, and what to run next."""
+    logs.draw_curves(workdir, _CURVES, {})
     if outcome.best is not None and outcome.best.score is not None:
         dice, seen = 1 - outcome.best.score, outcome.best.images_seen
         print(f'Best: validation Dice {dice:.3f} at {seen // config.schedule.batch_size} steps.')

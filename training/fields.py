@@ -8,6 +8,16 @@ from ml_collections import ConfigDict
 
 from training.errors import UserError
 
+# Of the fields of `config.run`, which all tasks have.
+RUN_LOWEST = {
+    'run.log_images': 1,
+    'run.sample_images': 1,
+    'run.checkpoint_images': 1,
+    'run.checkpoints_to_keep': 1,
+    'run.steps_per_call': 0,
+    'run.max_skipped_in_a_row': 1,
+}
+
 
 def find_field(config: ConfigDict, name: str) -> Any:
     """A value by its dotted name; None where this architecture has no such field."""
