@@ -69,7 +69,7 @@ def _median(function: Callable[[], object]) -> float:
 def _print_prediction() -> None:
     print('| network | window | ms for a slice | slices/s, 8 at a time |\n| --- | ---: | ---: | ---: |')
     slices = np.random.default_rng(0).uniform(-1, 1, (8, _SIDE.value, _SIDE.value, 1)).astype(np.float32)
-    for variant, patch in (('default', _SIDE.value), ('default', 256), ('small', 64)):
+    for variant, patch in (('default', _SIDE.value), ('default', _SIDE.value // 2), ('small', 64)):
         config = _create_config(variant, patch)
         network, mesh = setup.create_network(config, None), parallel.create_mesh()
         variables = setup.create_state_of(config, None, jax.random.key(0)).network.variables

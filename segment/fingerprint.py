@@ -16,8 +16,7 @@ FINGERPRINT_FILE = 'fingerprint.json'
 _MOST_CASES = 500
 _PIXELS_OF_A_CASE = 2000
 _LARGEST_RESOLUTION = 512
-_LARGEST_PATCH = 320
-_PATCH_OF_LARGER = 256
+_LARGEST_PATCH = 512
 _PIXELS_OF_A_BATCH = 2**19
 _SMALLEST_MAP = 4  # pixels of the lowest resolution
 
@@ -184,7 +183,7 @@ def suggest_patch(resolution: int) -> Suggestion:
     """What part of an image the network is trained on at a time."""
     if resolution <= _LARGEST_PATCH:
         return Suggestion('patch', resolution, 'the whole image')
-    return Suggestion('patch', _PATCH_OF_LARGER, 'a part of the image, which memory allows')
+    return Suggestion('patch', _LARGEST_PATCH, 'a part of the image, which memory allows')
 
 
 def suggest_sizes(patch: int) -> list[Suggestion]:
