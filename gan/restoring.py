@@ -68,17 +68,28 @@ class Restored:
     position: Position
 
 
+def read_gan_config(workdir: Path) -> ConfigDict:
+    """The config of a run of gan.main.
+
+    Raises:
+      UserError: when there is none, or it is of another task or of an earlier version.
+    """
+    config = workdirs.read_config(workdir)
+    if 'architecture' not in config:
+        raise UserError(
+            f'{workdir} holds no generator that can be read: its run is of another task or of an earlier version; '
+            'give the --workdir of a run of gan.main.'
+        )
+    return config
+
+
 def restore_state(workdir: Path, step: int | None = None, *, best: bool = False) -> Restored:
     """The state of a run, from its newest readable checkpoint, from that of `step`, or from the best.
 
     Raises:
       UserError: when the workdir holds no run, or no checkpoint that can be read.
     """
-    config = workdirs.read_config(workdir)
-    if 'architecture' not in config:
-        raise UserError(
-            f'{workdir} holds a run of an earlier version, which cannot be read any more; train it anew.'
-        )
+    config = read_gan_config(workdir)
     facts = read_facts(workdir)
     image_format = training_data.image_format(config, facts.classes)
     stages = {stage.name: stage for stage in setup.create_stages_of(config, facts.num_examples)}

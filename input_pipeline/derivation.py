@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import math
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from input_pipeline.splits import SPLITS, SplitFractions
 from input_pipeline.summary import read_records
 
 _Change = Callable[[Record], Record]
+_LARGEST_RESOLUTION = 2**14  # of whose images one alone has a gigabyte on the way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +62,13 @@ class Derivation:
     def __post_init__(self) -> None:
         if not 0 < self.train_fraction <= 1:
             raise DataError(f'train_fraction={self.train_fraction} must be above 0 and at most 1.')
-        if min(self.resolution, self.block) < 0 or self.repeat < 1 or self.added_ratio < 0:
+        if min(self.resolution, self.block) < 0 or self.repeat < 1 or not 0 <= self.added_ratio < math.inf:
             raise DataError(
                 f'resolution={self.resolution}, block={self.block}, repeat={self.repeat}, '
-                f'added_ratio={self.added_ratio}: repeat must be at least 1, the others not negative.'
+                f'added_ratio={self.added_ratio}: repeat must be at least 1, the others finite and not negative.'
             )
+        if self.resolution > _LARGEST_RESOLUTION:
+            raise DataError(f'resolution={self.resolution} is more than {_LARGEST_RESOLUTION}; make it smaller.')
         if (self.added_only or self.shuffle_masks or self.added_ratio) and not self.added:
             raise DataError(
                 'added_only, shuffle_masks and added_ratio say what to do with added images: name a set.'
@@ -89,10 +93,16 @@ def derive_dataset(derivation: Derivation, data_dir: Path, target: Target) -> di
     items = [item for item in items if item.patient in kept]
     wanted = _count_added(derivation, len(items))
     items = [] if derivation.added_only else [copy for item in items for copy in _repeat(item, derivation.repeat)]
+    held_out = [
+        item
+        for name in ('validation', 'test')
+        if name in source
+        for item in _items(source[name], name, block, change)
+    ]
     if wanted:
-        items += _added_items(derivation, data_dir, wanted, change, 'mask' in source['train'].features)
-    for name in ('validation', 'test'):
-        items += _items(source[name], name, block, change) if name in source else ()
+        patients = {item.patient for item in held_out if source['train'].patients_known}
+        items += _added_items(derivation, data_dir, wanted, change, patients, 'mask' in source['train'].features)
+    items += held_out
     recorded = {'source': 'derived', 'derivation': dataclasses.asdict(derivation), 'train_patients': sorted(kept)}
     licence = derivation.licence or source['train'].summary.get('licence', '')
     channels = source['train'].features['image'].shape[-1]
@@ -164,15 +174,21 @@ def _rename(item: Item, key: str, patient: str) -> Item:
 
 
 def _added_items(
-    derivation: Derivation, data_dir: Path, wanted: int, change: _Change, has_masks: bool
+    derivation: Derivation, data_dir: Path, wanted: int, change: _Change, held_out: set[str], has_masks: bool
 ) -> list[Item]:
-    """So many of the added set's training images, as patients of their own."""
+    """So many of the added set's training images, as patients of their own; none of a held-out patient."""
     split = _open(derivation.added, data_dir, 'train')
     assert split is not None
     if ('mask' in split.features) != has_masks:
         one, other = (derivation.source, derivation.added)[:: 1 if has_masks else -1]
         raise DataError(f'{one} has masks, but {other} has none; both must have them, or neither.')
     items = sorted(_items(split, 'train', 0, change), key=lambda item: item.key)
+    leaked = held_out & {item.patient for item in items if split.patients_known}
+    if leaked:
+        raise DataError(
+            f'{derivation.added} trains on patient {min(leaked)!r}, whom {derivation.source} holds out; add '
+            'images of other patients.'
+        )
     if len(items) < wanted:
         raise DataError(f'{derivation.added} has {len(items)} training images, but {wanted} are to be added; '
                         'generate more, or lower added_ratio.')  # fmt: skip

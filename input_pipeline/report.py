@@ -8,9 +8,13 @@ _SHOWN_REFUSALS = 20
 
 
 def next_step(name: str) -> str:
-    """The command that trains on a data set."""
-    command = 'python -m gan.main --config=configs/gan/enhanced_gan.py'
-    return f'What to run next:\n  {command} --config.data.name={name} --workdir=runs/{name}'
+    """The commands that train on a data set."""
+    flags = f'--config.data.name={name} --workdir=runs'
+    return (
+        f'What to run next:\n  python -m gan.main --config=configs/gan/enhanced_gan.py {flags}/{name}\n'
+        f'or, where there are masks to learn from:\n'
+        f'  python -m segment.main --config=configs/segment/unet.py {flags}/{name}_unet'
+    )
 
 
 def describe(summary: Mapping[str, Any], folder: Path) -> str:

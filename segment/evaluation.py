@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import heapq
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from backbones.pictures import save_picture
 from segment.metrics.measures import METRICS, measure
 from segment.metrics.summary import MeasuredCase, summarise
 from segment.restoring import Segmenter
+from segment.writing.files import write_file
 from segment.writing.overlays import choose_slices, draw_contours
 from training import workdir as workdirs
 from training.errors import UserError
@@ -83,6 +85,7 @@ def evaluate(
     summary = summarise(rows, level=protocol.level, seed=protocol.seed)
     out.mkdir(parents=True, exist_ok=True)
     write_cases(rows, protocol.policy, out / CASES_FILE)
+    (out / WORST_FILE).unlink(missing_ok=True)  # of an evaluation before
     if worst and draw:
         draw_worst(worst, out / WORST_FILE)
     about = {
@@ -173,15 +176,16 @@ def draw_worst(worst: Sequence[Shown], path: Path) -> None:
 
 def write_cases(rows: Sequence[MeasuredCase], policy: str, path: Path) -> None:
     """A table of all cases and classes; a score that a policy skips is empty."""
-    with path.open('w', newline='', encoding='utf-8') as file:
-        table = csv.writer(file, lineterminator='\n')
-        table.writerow((*_CASE_FIELDS, *_COUNTS, *METRICS, 'unit'))
-        for row in rows:
-            measured = row.measured
-            scores = [measured.score(metric, policy) for metric in METRICS]
-            counts = [getattr(measured, name) for name in _COUNTS]
-            texts = ['' if score is None else f'{score:.6g}' for score in scores]
-            table.writerow((row.case, row.patient, row.class_name, measured.kind, *counts, *texts, measured.unit))
+    file = io.StringIO()
+    table = csv.writer(file, lineterminator='\n')
+    table.writerow((*_CASE_FIELDS, *_COUNTS, *METRICS, 'unit'))
+    for row in rows:
+        measured = row.measured
+        scores = [measured.score(metric, policy) for metric in METRICS]
+        counts = [getattr(measured, name) for name in _COUNTS]
+        texts = ['' if score is None else f'{score:.6g}' for score in scores]
+        table.writerow((row.case, row.patient, row.class_name, measured.kind, *counts, *texts, measured.unit))
+    write_file(path, file.getvalue().encode())
 
 
 def print_summary(summary: dict[str, Any], policy: str) -> None:
@@ -206,5 +210,6 @@ def _describe(score: dict[str, Any]) -> str:
     if score['value'] is None:
         return f'none ({score["reason"]})'
     interval = score['interval']
+    within = f' within {score["within"]}' if 'within' in score else ''
     between = '' if interval is None else f' [{interval[0]:.3f}, {interval[1]:.3f}]'
-    return f'{score["value"]:.3f}{between}{" " + score["unit"] if "unit" in score else ""}'
+    return f'{score["value"]:.3f}{between}{" " + score["unit"] if "unit" in score else ""}{within}'

@@ -32,6 +32,7 @@ class Fingerprint:
       slices: smallest, median and largest number of slices of these.
       height, width: likewise, in pixels.
       spacing: median millimetres between slices, rows and columns; 0 where unknown.
+      channels: of the stored images: 1 grey, 3 colour.
       modalities: cases of each.
       intensities: percentiles 0.5, 50 and 99.5 in physical units, of all pixels.
       foreground_intensities: likewise, of the foreground; None where there is none.
@@ -48,6 +49,7 @@ class Fingerprint:
     height: tuple[float, float, float]
     width: tuple[float, float, float]
     spacing: tuple[float, float, float]
+    channels: int
     modalities: dict[str, int]
     intensities: tuple[float, float, float]
     foreground_intensities: tuple[float, float, float] | None
@@ -95,6 +97,7 @@ def take_fingerprint(images: input_pipeline.ImageData) -> Fingerprint:
         height=_spread([case.shape[1] for case in seen]),
         width=_spread([case.shape[2] for case in seen]),
         spacing=_medians([case.spacing for case in seen]),
+        channels=max(case.channels for case in seen),
         modalities=dict(sorted(modalities.items())),
         intensities=_percentiles(np.concatenate([case.sample for case in seen])),
         foreground_intensities=_percentiles(foreground) if len(foreground) else None,
@@ -107,6 +110,7 @@ def take_fingerprint(images: input_pipeline.ImageData) -> Fingerprint:
 class _Seen:
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
+    channels: int
     modalities: tuple[str, ...]
     counts: Float[np.ndarray, ' classes']
     sample: Float[np.ndarray, ' pixels']
@@ -127,6 +131,7 @@ def _look(case: input_pipeline.Case) -> _Seen:
     return _Seen(
         shape=(len(case.records), *first.image.shape[:2]),
         spacing=case.spacing,
+        channels=channels,
         modalities=(first.modality,),
         counts=np.bincount(ids).astype(np.float64),
         sample=_thin(values),
@@ -175,6 +180,7 @@ def suggest_reading(fingerprint: Fingerprint, resolution: int) -> list[Suggestio
     return [
         Suggestion('data.fit', 'native' if native else 'pad', reason),
         _suggest_window(fingerprint),
+        Suggestion('channels', fingerprint.channels, 'as the images are stored'),
         Suggestion('mask_classes', len(fingerprint.case_shares), 'class ids in the masks'),
     ]
 

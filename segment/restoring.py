@@ -127,10 +127,10 @@ def restore_segmenter(workdir: Path, step: int | None, *, best: bool, mirror: bo
     Raises:
       UserError: when there is none, or it cannot be read.
     """
-    config, facts = workdirs.read_config(workdir), read_facts(workdir)
-    if 'mask_classes' not in config or 'augment' not in config:
+    config = workdirs.read_config(workdir)
+    if not {'patch', 'context', 'mask_classes', 'network'} <= set(config.keys()):
         raise UserError(f'{workdir} holds no segmenter; give the --workdir of a run of segment.main.')
-    encoder, mesh = read_encoder(workdir), parallel.create_mesh()
+    facts, encoder, mesh = read_facts(workdir), read_encoder(workdir), parallel.create_mesh()
     abstract = jax.eval_shape(functools.partial(setup.create_state_of, config, encoder), jax.random.key(0))
     state, position = _restore(workdir / (BEST if best else 'checkpoints'), abstract, mesh, step)
     predict = create_predictor(

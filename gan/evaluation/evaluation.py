@@ -15,9 +15,8 @@ from gan.evaluation import scoring
 from gan.evaluation.described import Described
 from gan.evaluation.scoring import Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
-from gan.restoring import TrainedGenerator, restore_generator
+from gan.restoring import TrainedGenerator, read_gan_config, restore_generator
 from gan.scores.estimates import Missing, Spread, count_groups
-from training import workdir as workdirs
 from training.errors import UserError
 
 _LOGGER = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ def evaluate(folders: list[Path], extractor: Extractor, protocol: Protocol) -> t
     Raises:
       UserError, DataError: when a run, its data or the extractor cannot be used, or runs do not compare.
     """
-    configs = [workdirs.read_config(folder) for folder in folders]
+    configs = [read_gan_config(folder) for folder in folders]
     for config in configs:
         _check_splits(config, protocol)
     runs = [

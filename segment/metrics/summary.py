@@ -38,7 +38,8 @@ def summarise(cases: Sequence[MeasuredCase], *, level: float, seed: int) -> dict
     `classes` and `overall` hold `kinds` (cases by kind) and, by metric, a score: `value`, `interval`, `patients`
     with a value, `touched` (cases in which a mask is empty, so that the policy decides), `skipped` (cases without
     a value), `left_out` (classes without a value) and `reason` where value or interval is None. Scores of
-    POLICY_METRICS come by the name of the policy. HD95 and volumes have a `unit`. A case counts once a class.
+    POLICY_METRICS come by the name of the policy. HD95 and volumes have a `unit`, NSD is `within` a tolerance. A
+    case counts once a class.
 
     Args:
       cases: a row a case and class.
@@ -84,6 +85,8 @@ def _score(rows: Sequence[MeasuredCase], metric: str, policy: str, level: float,
         'left_out': [name for name in dict.fromkeys(row.class_name for row in rows) if name not in valued],
         'reason': mean.reason,
     }
+    if metric == 'nsd':
+        return score | {'within': ' or '.join(units)}
     return score | {'unit': ' or '.join(units)} if metric in ('hd95', 'false_positive_volume') else score
 
 

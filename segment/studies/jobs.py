@@ -1,10 +1,12 @@
 """Doing a study's jobs, one by one, beside other processes that do jobs of the same study.
 
 A job is claimed by creating a file, which one process alone can do; while it runs, the file's time is renewed, so
-that others take over the jobs of a process that died. A finished job leaves its command and its seconds.
+that others take over the jobs of a process that died. Its command may live on: it keeps the log locked until it
+ends, and on this machine nobody begins the job again before. A finished job leaves its command and its seconds.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -15,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from tqdm import tqdm
 
@@ -39,12 +42,15 @@ class Journal:
         """Whether the job ended well before, under whatever place of Python.
 
         Raises:
-          UserError: when another command was done under this name, because the config was changed.
+          UserError: when another command was done under this name, because the config was changed, or the note
+            of the job is damaged.
         """
         path = self._path(job, 'json')
         if not path.exists():
             return False
-        command = workdirs.read_json(self.folder, path.name)['command']
+        command = workdirs.read_json(self.folder, path.name).get('command')
+        if not isinstance(command, list):
+            raise UserError(f'{path} is damaged (it holds no command); delete it, and the job is done anew.')
         if command != list(job.command):
             changed = sorted({*command} ^ {*job.command})
             raise UserError(
@@ -87,10 +93,8 @@ class Journal:
             path.unlink(missing_ok=True)
 
     def _remove_abandoned(self, path: Path) -> None:
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            claim = json.loads(path.read_text(encoding='utf-8'))
-            dead = claim.get('host') == socket.gethostname() and not _is_running(int(claim.get('process', 0)))
-            if dead or time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+        with contextlib.suppress(FileNotFoundError):
+            if _is_of_dead_process(path) or time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                 # Renamed first: of two processes that find it, one alone removes it.
                 mine = path.with_suffix(f'.abandoned-{os.getpid()}')
                 path.rename(mine)
@@ -104,6 +108,15 @@ def _renew(path: Path, stop: threading.Event) -> None:
     while not stop.wait(_RENEWAL_SECONDS):
         with contextlib.suppress(FileNotFoundError):
             os.utime(path)
+
+
+def _is_of_dead_process(path: Path) -> bool:
+    """Whether the process that made this claim ran here and ended; False where the file does not tell."""
+    try:
+        claim = json.loads(path.read_text(encoding='utf-8'))
+        return claim['host'] == socket.gethostname() and not _is_running(int(claim['process']))
+    except (ValueError, KeyError, TypeError):  # its process died before it wrote it, or the disk was full
+        return False
 
 
 def _is_running(process: int) -> bool:
@@ -163,25 +176,41 @@ def _do(job: Job, journal: Journal, bar: tqdm) -> str | None:
         if not mine:
             return None
         bar.set_description(job.name)
-        if job.makes is not None:
-            shutil.rmtree(job.makes, ignore_errors=True)
-        begin = time.monotonic()
-        if _run(job, journal.log_path(job)):
-            journal.finish(job, time.monotonic() - begin)
-            return ''
-        return _tail(journal.log_path(job))
+        log = journal.log_path(job)
+        if job.makes is not None and job.makes.exists() and not log.exists():
+            return f'{job.makes} is not of this study; delete it, or give the study another config.name.'
+        with log.open('ab') as output:
+            if not _lock(output):
+                return None
+            if job.makes is not None:
+                shutil.rmtree(job.makes, ignore_errors=True)
+            begin = time.monotonic()
+            if _run(job, output):
+                journal.finish(job, time.monotonic() - begin)
+                return ''
+        return _tail(log)
 
 
-def _run(job: Job, log: Path) -> bool:
+def _lock(log: BinaryIO) -> bool:
+    """Whether no command writes to this log any more; locks it for this process and the commands it starts."""
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _run(job: Job, output: BinaryIO) -> bool:
     """Whether the command ended well. A signal to this process ends the command first, which saves what it has."""
-    with log.open('ab') as output:
-        process = subprocess.Popen(job.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        try:
-            return process.wait() == 0
-        except BaseException:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
-            raise
+    process = subprocess.Popen(job.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        return process.wait() == 0
+    except BaseException:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        raise
 
 
 def _tail(log: Path) -> str:

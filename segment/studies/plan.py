@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from segment.metrics.policies import POLICIES
 from training.errors import UserError
-from training.fields import check_values
+from training.fields import check_values, find_field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,9 +111,12 @@ def check_config(config: ConfigDict) -> None:
     for fraction in (*config.fractions, *config.curve):
         if not 0 < fraction <= 1:
             raise UserError(f'config.fractions or config.curve holds {fraction}; give shares above 0, up to 1.')
-    for name, values in {'seeds': config.seeds, 'fractions': config.fractions, 'ratios': config.ratios}.items():
+    for name in ('seeds', 'fractions', 'ratios', 'generators.seeds'):
+        values = find_field(config, name)
         if not values or len(set(values)) != len(values):
             raise UserError(f'config.{name} is {tuple(values)}; give one or more, each once.')
+        if min(values) < 0:
+            raise UserError(f'config.{name} is {tuple(values)}; none of them is negative.')
     if min(config.ratios) <= 0:
         raise UserError(f'config.ratios is {tuple(config.ratios)}; a ratio is above 0.')
     if config.policy not in POLICIES:

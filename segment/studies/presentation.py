@@ -1,6 +1,7 @@
 """The results of a study for people and for programs: tables, a figure, a page, and study.json."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from segment.statistics.worth import Worth
 from segment.studies.analysis import Analysis, Compared
 from segment.studies.audits import Audit
 from segment.studies.results import Group, Results
+from segment.writing.files import write_file
 from training import workdir as workdirs
 from training.page import Page
 
@@ -38,7 +40,7 @@ def present(
       analysis: of these.
       audits: of the generators.
     """
-    _write_cells(results, workdir / CELLS_FILE)
+    _write_cells(config.seeds, results, workdir / CELLS_FILE)
     workdirs.write_json(workdir / RESULT_FILE, _as_json(config, results, analysis, audits))
     draw_figure(config, analysis, workdir / FIGURE_FILE)
     means, differences = _mean_rows(config, results, analysis), _difference_rows(config, analysis)
@@ -53,7 +55,7 @@ def present(
 
 def _mean_rows(config: ConfigDict, results: Results, analysis: Analysis) -> list[tuple[str, ...]]:
     return [
-        (group.meaning, _describe(analysis.means[group], 1 - config.alpha, '.3f'), _by_seed(cells))
+        (group.meaning, _describe(analysis.means[group], 1 - config.alpha, '.3f', lowest=0.0), _by_seed(cells))
         for group, cells in results.groups.items()
     ]
 
@@ -67,7 +69,7 @@ def _difference_rows(config: ConfigDict, analysis: Analysis) -> list[tuple[str, 
         (
             one.first.meaning,
             one.second.meaning,
-            _describe(one.difference, 1 - config.alpha, '+.3f'),
+            _describe(one.difference, 1 - config.alpha, '+.3f', lowest=-1.0),
             f'{one.adjusted_p:.2g}',
             one.verdict.answer,
         )
@@ -75,13 +77,21 @@ def _difference_rows(config: ConfigDict, analysis: Analysis) -> list[tuple[str, 
     ]
 
 
-def _describe(difference: Difference, level: float, form: str) -> str:
+def _describe(difference: Difference, level: float, form: str, *, lowest: float) -> str:
     if difference.estimate is None:
         return f'none: {difference.reason}'
-    if difference.distribution is None:
+    interval = _interval(difference, level, lowest)
+    if interval is None:
         return f'{difference.estimate:{form}} ({difference.reason})'
-    low, high = difference.distribution.interval(level)
+    low, high = interval
     return f'{difference.estimate:{form}} [{low:{form}}, {high:{form}}]'
+
+
+def _interval(difference: Difference, level: float, lowest: float) -> list[float] | None:
+    """Within what a Dice (from 0) or the difference of two (from -1) can be, which calibration may leave."""
+    if difference.distribution is None:
+        return None
+    return [float(np.clip(end, lowest, 1.0)) for end in difference.distribution.interval(level)]
 
 
 def _worth_sentences(config: ConfigDict, analysis: Analysis) -> list[str]:
@@ -116,23 +126,24 @@ def draw_figure(config: ConfigDict, analysis: Analysis, path: Path) -> None:
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.24, right=0.99, wspace=0.85, top=0.9, bottom=0.14)
     level = 1 - config.alpha
-    _draw_intervals(left, {group.meaning: mean for group, mean in analysis.means.items()}, level)
+    _draw_intervals(left, {group.meaning: mean for group, mean in analysis.means.items()}, level, 0.0)
     left.set_title('Dice', loc='left')
     names = {f'{one.first.meaning}\nagainst {one.second.meaning}': one.difference for one in analysis.compared}
-    _draw_intervals(right, names, level)
+    _draw_intervals(right, names, level, -1.0)
     right.axvline(0, color='black', linewidth=0.8)
     right.axvspan(-config.margin, config.margin, color='grey', alpha=0.2, linewidth=0)
     right.set_title('difference in Dice (grey: too small to matter)', loc='left')
     figure.savefig(path, dpi=100)
 
 
-def _draw_intervals(axis: Any, rows: dict[str, Difference], level: float) -> None:
+def _draw_intervals(axis: Any, rows: dict[str, Difference], level: float, lowest: float) -> None:
     for place, difference in enumerate(rows.values()):
         if difference.estimate is None:
             continue
         axis.plot(difference.estimate, -place, 'o', color='C0')
-        if difference.distribution is not None:
-            axis.plot(difference.distribution.interval(level), (-place, -place), color='C0')
+        interval = _interval(difference, level, lowest)
+        if interval is not None:
+            axis.plot(interval, (-place, -place), color='C0')
     axis.set_yticks(-np.arange(len(rows)), list(rows), fontsize=7)
     axis.set_ylim(-len(rows) + 0.5, 0.5)
     axis.grid(axis='x', alpha=0.3)
@@ -166,16 +177,17 @@ def _write_page(
     page.write(workdir / PAGE_FILE)
 
 
-def _write_cells(results: Results, path: Path) -> None:
+def _write_cells(seeds: Sequence[int], results: Results, path: Path) -> None:
     """One line for each patient and seed; empty where the policy skips the patient."""
-    with path.open('w', newline='', encoding='utf-8') as file:
-        table = csv.writer(file, lineterminator='\n')
-        table.writerow(('arm', 'fraction', 'ratio', 'seed', 'patient', 'dice'))
-        for group, cells in results.groups.items():
-            for seed, row in enumerate(cells):
-                for patient, value in zip(results.patients, row, strict=True):
-                    text = '' if np.isnan(value) else f'{value:.6f}'
-                    table.writerow((group.arm, group.fraction, group.ratio, seed, patient, text))
+    file = io.StringIO()
+    table = csv.writer(file, lineterminator='\n')
+    table.writerow(('arm', 'fraction', 'ratio', 'seed', 'patient', 'dice'))
+    for group, cells in results.groups.items():
+        for seed, row in zip(seeds, cells, strict=True):
+            for patient, value in zip(results.patients, row, strict=True):
+                text = '' if np.isnan(value) else f'{value:.6f}'
+                table.writerow((group.arm, group.fraction, group.ratio, seed, patient, text))
+    write_file(path, file.getvalue().encode())
 
 
 def _as_json(config: ConfigDict, results: Results, analysis: Analysis, audits: Sequence[Audit]) -> dict[str, Any]:
@@ -185,7 +197,7 @@ def _as_json(config: ConfigDict, results: Results, analysis: Analysis, audits: S
         'policy': config.policy,
         'patients': len(results.patients),
         'means': [
-            {'group': vars(group), 'meaning': group.meaning, **_difference_json(mean, level)}
+            {'group': vars(group), 'meaning': group.meaning, **_difference_json(mean, level, 0.0)}
             for group, mean in analysis.means.items()
         ],
         'differences': [_compared_json(one, level) for one in analysis.compared],
@@ -195,11 +207,10 @@ def _as_json(config: ConfigDict, results: Results, analysis: Analysis, audits: S
     }
 
 
-def _difference_json(difference: Difference, level: float) -> dict[str, Any]:
-    distribution = difference.distribution
+def _difference_json(difference: Difference, level: float, lowest: float) -> dict[str, Any]:
     return {
         'estimate': difference.estimate,
-        'interval': None if distribution is None else list(distribution.interval(level)),
+        'interval': _interval(difference, level, lowest),
         'seeds': difference.seeds,
         'patients': difference.patients,
         'missing_cells': difference.missing_cells,
@@ -211,7 +222,7 @@ def _compared_json(one: Compared, level: float) -> dict[str, Any]:
     return {
         'first': vars(one.first),
         'second': vars(one.second),
-        **_difference_json(one.difference, level),
+        **_difference_json(one.difference, level, -1.0),
         'adjusted_p': one.adjusted_p,
         'verdict': one.verdict.answer,
         'sentence': one.sentence,

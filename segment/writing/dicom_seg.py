@@ -86,6 +86,8 @@ def _create(
         software_versions=_version(),
         device_serial_number=prediction.checksum,
         content_label='SEGMENTATION',
+        # Frames without any class are left out, but an object needs one frame.
+        omit_empty_frames=bool(masks.any()),
         content_description='Masks predicted by a neural network; not for diagnosis',
         series_description='Predicted masks',
         specific_character_set='ISO_IR 192',

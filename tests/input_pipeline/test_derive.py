@@ -1,5 +1,6 @@
 """Data sets out of others: which patients, which images, which masks, and that the test split stays as it is."""
 
+import dataclasses
 import itertools
 import json
 
@@ -50,6 +51,8 @@ def data_dir(tmp_path_factory):
     write(_generated(4, with_masks=False), folder, 'unmarked')
     write(_generated(60, channels=3), folder, 'colour')
     write([*_generated(1), *_generated(3, size=(7, 30))[1:]], folder, 'sizes')
+    held_out = [item for item in _items() if item.split == 'test']
+    write([dataclasses.replace(item, split='train') for item in held_out], folder, 'held_out')
     return folder
 
 
@@ -221,12 +224,16 @@ REFUSALS = [
     ({'added_ratio': 1.0}, 'say what to do with added images: name a set.'),
     ({'shuffle_masks': True}, 'say what to do with added images: name a set.'),
     ({'added': 'generated'}, 'added=generated adds nothing with added_ratio=0'),
-    ({'added': 'generated', 'added_ratio': -1.0}, 'the others not negative'),
+    ({'added': 'generated', 'added_ratio': -1.0}, 'finite and not negative'),
+    ({'added': 'generated', 'added_ratio': float('nan')}, 'the others finite'),
+    ({'added': 'generated', 'added_ratio': float('inf')}, 'the others finite'),
     ({'resolution': -1}, 'resolution=-1'),
+    ({'resolution': 100_000}, 'resolution=100000 is more than 16384; make it smaller.'),
     ({'block': 2}, 'source knows its patients; leave block out.'),
     ({'added': 'generated', 'added_ratio': 2.0}, 'generated has 24 training images, but 40 are to be added'),
     ({'added': 'generated', 'added_ratio': 0.01}, 'comes to no image'),
     ({'added': 'generated', 'added_ratio': 0.01, 'added_only': True}, 'comes to no image'),
+    ({'added': 'held_out', 'added_ratio': 0.1}, 'held_out trains on patient'),
     ({'added': 'unmarked', 'added_ratio': 0.1}, 'source has masks, but unmarked has none'),
     ({'source': 'unmarked', 'added': 'source', 'added_ratio': 0.5}, 'source has masks, but unmarked has none'),
     ({'added': 'sizes', 'added_ratio': 0.15, 'shuffle_masks': True}, 'give a resolution'),

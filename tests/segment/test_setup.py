@@ -22,6 +22,7 @@ FINGERPRINT = Fingerprint(
     height=(200.0, 230.0, 240.0),
     width=(180.0, 190.0, 200.0),
     spacing=(3.0, 1.0, 1.0),
+    channels=1,
     modalities={'MR': 10},
     intensities=(0.0, 100.0, 900.0),
     foreground_intensities=(50.0, 200.0, 400.0),
@@ -63,6 +64,7 @@ def test_a_fingerprint_tells_what_the_training_images_are_like(create_config):
     assert (found.slices, found.height, found.width) == ((3, 3, 3), (14, 14, 14), (16, 16, 16))
     assert found.spacing == (2.0, 0.5, 0.5)
     assert found.modalities == {'MR': count}
+    assert found.channels == 1
     items = [item for item in volumes() if item.split == 'train']
     records = [record for item in items for record in item.load()]
     ids = np.concatenate([record.mask.ravel() for record in records])
@@ -131,6 +133,12 @@ def test_suggestions_follow_from_the_images(resolve, found, expected):
 )
 def test_what_is_given_stays_and_the_rest_follows_it(resolve, given, expected):
     assert expected.items() <= resolve(given).items()
+
+
+def test_colour_images_that_are_made_grey_are_told(resolve, caplog):
+    caplog.set_level('INFO')
+    resolve({}, {'channels': 3})
+    assert 'config.channels = 1 as configured; suggested is 3: as the images are stored.' in caplog.text
 
 
 def test_native_images_get_all_the_room_they_need(resolve):

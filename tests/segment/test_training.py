@@ -207,6 +207,7 @@ def test_another_run_in_the_workdir(create_config, trained, changes, expected):
             lambda text: text.replace('mask_classes', 'masks'),
             'holds no segmenter; give the --workdir',
         ),
+        ('config.json', lambda text: text.replace('"patch"', '"stage"'), 'holds no segmenter'),  # as a GAN's
         ('config.json', lambda text: text[:100], 'config.json is damaged'),
         ('encoder.json', lambda text: '{"architecture": "resnet"}', 'encoder.json is damaged'),
     ],
@@ -254,7 +255,7 @@ def test_the_command(data_dir, tmp_path):
         for score in dice.values()
         if score['interval']
     )
-    for text in ('Policy: monai', 'Dice under other policies: nnunet', 'worst.png'):
+    for text in ('Policy: monai', 'Dice under other policies: nnunet', 'worst.png', ' within 2 mm\n'):
         assert text in done.stdout
     with (run / 'evaluation' / 'cases.csv').open() as file:
         rows = list(csv.DictReader(file))

@@ -130,6 +130,7 @@ def test_reports_are_read_presented_and_written(config, tmp_path, capsys):
     for group, cells in read.groups.items():
         np.testing.assert_array_equal(cells, results.groups[group])
     audits = [Audit('a generator', {'AuthPct': '93.0 [92.0, 94.0]'})]
+    config.seeds = (0, 1, 2, 3, 7)
     present(config, tmp_path, read, analyse(config, read, REAL_IMAGES), audits)
     printed = capsys.readouterr().out
     assert 'The claim that images of enhanced help is stated.' in printed
@@ -141,11 +142,31 @@ def test_reports_are_read_presented_and_written(config, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert len(rows) == PATIENTS * len(plan_cells(config))
     assert sum(row['dice'] == '' for row in rows) == 1
+    assert {row['seed'] for row in rows} == set('01237')
     assert (tmp_path / 'study.png').stat().st_size > 10_000
     page = (tmp_path / 'study.html').read_text()
     assert 'is stated' in page
     assert '93.0 [92.0, 94.0]' in page
     assert 'data:image/png' in page
+
+
+def test_no_interval_of_a_dice_leaves_its_range(config, tmp_path):
+    config.arms, config.comparisons, config.seeds = (
+        ('real', 'real_augmented'),
+        (('real_augmented', 'real'),),
+        (0, 1),
+    )
+    cells = {'real': [[0.0, 0.4], [0.1, 0.0]], 'real_augmented': [[0.9, 1.0], [1.0, 0.8]]}
+    results = Results(('a', 'b'), {Group(arm, 0.25, 0.0): np.array(rows) for arm, rows in cells.items()})
+    analysis = analyse(config, results, REAL_IMAGES)
+    raw = [mean.distribution.interval(0.95) for mean in analysis.means.values()]
+    assert raw[0][0] < 0
+    assert raw[1][1] > 1
+    present(config, tmp_path, results, analysis, [])
+    content = json.loads((tmp_path / 'study.json').read_text())
+    assert [mean['interval'] for mean in content['means']] == np.clip(raw, 0, 1).tolist()
+    inside = np.clip(analysis.compared[0].difference.distribution.interval(0.95), -1, 1)
+    assert content['differences'][0]['interval'] == inside.tolist()
 
 
 def test_means_are_taken_over_cases_then_classes(config, tmp_path):

@@ -75,8 +75,51 @@ def test_what_an_interrupted_job_left_is_removed(create, tmp_path):
     half = tmp_path / 'half'
     half.mkdir()
     (half / 'part').touch()
-    assert do_jobs([create('one', makes=half)], Journal(tmp_path / 'jobs')) == {}
+    journal, job = Journal(tmp_path / 'jobs'), create('one', makes=half)
+    journal.log_path(job).touch()
+    assert do_jobs([job], journal) == {}
     assert not half.exists()
+
+
+def test_what_a_study_did_not_make_stays(create, log, tmp_path):
+    mine = tmp_path / 'mine'
+    mine.mkdir()
+    (mine / 'part').touch()
+    for _ in range(2):
+        failed = do_jobs([create('one', makes=mine)], Journal(tmp_path / 'jobs'))
+        assert 'mine is not of this study' in failed['one']
+    assert (mine / 'part').exists()
+    assert not log.exists()
+
+
+def test_a_command_that_outlives_its_study_is_not_started_twice(create, log, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs_module, '_WAIT_SECONDS', 0.1)
+    journal, job = Journal(tmp_path / 'jobs'), create('one', seconds=1.0)
+    with journal.log_path(job).open('ab') as output:
+        assert jobs_module._lock(output)
+        orphan = subprocess.Popen(job.arguments, stdout=output)
+    assert do_jobs([job], journal) == {}
+    assert orphan.wait(timeout=10) == 0
+    assert log.read_text().split('\n') == ['begin one', 'end one'] * 2 + ['']
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"host": 1}'])
+def test_a_claim_that_was_never_written_gets_old_too(create, tmp_path, text):
+    claim = tmp_path / 'jobs' / 'one.claim'
+    journal = Journal(tmp_path / 'jobs')
+    claim.write_text(text)
+    with journal.claim(create('one')) as mine:
+        assert not mine
+    os.utime(claim, (0, 0))
+    with journal.claim(create('one')) as mine:
+        assert mine
+
+
+def test_a_damaged_note_of_a_job_is_refused(create, tmp_path):
+    journal = Journal(tmp_path / 'jobs')
+    (tmp_path / 'jobs' / 'one.json').write_text('{}')
+    with pytest.raises(UserError, match=r'one.json is damaged .* delete it, and the job is done anew'):
+        do_jobs([create('one')], journal)
 
 
 def test_two_processes_share_the_jobs(create, log, tmp_path):
