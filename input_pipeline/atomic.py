@@ -24,11 +24,12 @@ def _remove_abandoned(parent: Path) -> None:
     mine = _process_name(0).removesuffix('0-')
     for folder in parent.glob(f'{glob.escape(mine)}*'):
         pid = folder.name.removeprefix(mine).split('-')[0]
-        if pid.isdigit() and not _is_running(int(pid)):
+        if pid.isdigit() and not is_running(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine has this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -36,6 +36,7 @@ class ImageData:
       num_patients: patients they come from.
       num_cases: volumes, or single images, that they make up.
       class_images: of them, those that show each foreground class of the data set; () where that is not listed.
+      largest_side: pixels of the longer side of the largest image as it is stored; 0 where that is not listed.
       patients_known: whether the source of the data told patients; else each image counts as one.
       classes: class names by label; empty where the set has none.
       labels: of each image, in stored order, -1 without one; None where only reading all images would tell.
@@ -63,6 +64,7 @@ class ImageData:
         foreground_share: float,
         volumes: Int64[np.ndarray, ' examples'],
         class_images: tuple[int, ...],
+        largest_side: int,
     ) -> None:
         preprocessing, split = decoder.preprocessing, decoder.split
         self.name = name
@@ -83,6 +85,7 @@ class ImageData:
         self._volumes = volumes
         self.num_cases = len(np.unique(volumes))
         self.class_images = class_images
+        self.largest_side = largest_side
         self._foreground, self._foreground_share = foreground, foreground_share
         self._budget = memory_budget_bytes
         self.labels = labels

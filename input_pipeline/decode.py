@@ -117,7 +117,9 @@ def open_split(folder: Path, split: str) -> Split:
     with reading(folder):
         builder = tfds.builder_from_directory(folder)
         if split not in builder.info.splits:
-            raise DataError(f'{folder.parent.name} has no split {split!r}, only {", ".join(builder.info.splits)}.')
+            known = ', '.join(builder.info.splits)
+            remedy = f'prepare it with a larger --{split}_fraction, or name the splits'
+            raise DataError(f'{folder.parent.name} has no split {split!r}, only {known}; {remedy}.')
         summary = _read_summary(folder)
         features = builder.info.features
         if 'image' not in features or len(features['image'].shape or ()) != 3:

@@ -173,7 +173,8 @@ def _descending(falls: set[bool]) -> str:
 class RecordTable:
     """The columns of `records.csv` that reading needs, for one split in stored order.
 
-    `mask_ids` are the class ids in the mask of each; None in sets that an earlier version wrote.
+    `mask_ids` are the class ids in the mask of each; None in sets that an earlier version wrote. `sides` are pixels
+    of the longer side; 0 where they are not known.
     """
 
     keys: tuple[str, ...]
@@ -181,6 +182,7 @@ class RecordTable:
     labels: tuple[str, ...]
     modalities: tuple[str, ...]
     mask_ids: tuple[tuple[int, ...] | None, ...]
+    sides: tuple[int, ...]
 
     def select(self, indices: Sequence[int]) -> 'RecordTable':
         """The rows of these records."""
@@ -190,6 +192,7 @@ class RecordTable:
             labels=tuple(self.labels[index] for index in indices),
             modalities=tuple(self.modalities[index] for index in indices),
             mask_ids=tuple(self.mask_ids[index] for index in indices),
+            sides=tuple(self.sides[index] for index in indices),
         )
 
 
@@ -207,6 +210,7 @@ def read_records(folder: Path, split: str) -> RecordTable:
         labels=tuple(row['label'] for row in rows),
         modalities=tuple(row['modality'] for row in rows),
         mask_ids=tuple(_numbers(row.get('mask_ids')) for row in rows),
+        sides=tuple(max(int(row['height']), int(row['width'])) for row in rows),
     )
 
 

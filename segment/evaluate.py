@@ -28,7 +28,7 @@ _TOLERANCE = flags.DEFINE_float('tolerance', 2.0, 'Of NSD: millimetres, or pixel
 _LEVEL = flags.DEFINE_float('level', 0.95, 'Coverage of the intervals.', 0.5, 0.999)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the bootstrap.', 0, 2**32 - 1)
 _DRAW = flags.DEFINE_bool('draw', True, 'Draw the worst cases.')
-_OUT = flags.DEFINE_string('out', None, 'Folder to write to; by default WORKDIR/evaluation.')
+_OUT = flags.DEFINE_string('out', None, 'Folder to write to; by default in WORKDIR.')
 flags.adopt_module_key_flags(launch)
 
 
@@ -43,8 +43,14 @@ def main(argv: Sequence[str]) -> None:
         workdir, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
     )
     protocol = Protocol(_SPLIT.value, _POLICY.value, _TOLERANCE.value, _MIRROR.value, _LEVEL.value, _SEED.value)
-    out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
+    out = Path(_OUT.value) if _OUT.value else workdir / _folder_name()
     evaluate(segmenter, _open_images(segmenter), protocol, out, draw=_DRAW.value)
+
+
+def _folder_name() -> str:
+    """The test patients of the run's own data have the plain name; nothing else takes their place."""
+    parts = ['evaluation', _DATA.value.replace('/', '_'), _SPLIT.value if _SPLIT.value != 'test' else '']
+    return '_'.join(filter(None, parts))
 
 
 def _open_images(segmenter: Segmenter) -> input_pipeline.ImageData:
@@ -52,7 +58,13 @@ def _open_images(segmenter: Segmenter) -> input_pipeline.ImageData:
     if _DATA.value:
         with config.unlocked():
             config.data.name = _DATA.value
-    return setup.open_images(config, _SPLIT.value, train=False)
+    images = setup.open_images(config, _SPLIT.value, train=False)
+    if str(images.dtype) != segmenter.facts.dtype:
+        raise UserError(
+            f'{images.name} has images of another depth than {segmenter.facts.name}, on which this run was trained: '
+            'intensities mean something else; prepare it from files of the same depth.'
+        )
+    return images
 
 
 if __name__ == '__main__':

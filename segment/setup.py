@@ -16,7 +16,6 @@ from segment.encoders import Encoder
 from segment.fingerprint import (
     Fingerprint,
     Suggestion,
-    largest_side,
     suggest_patch,
     suggest_reading,
     suggest_resolution,
@@ -140,9 +139,9 @@ def _check_classes(config: ConfigDict) -> None:
         )
 
 
-def check_fits(config: ConfigDict, fingerprint: Fingerprint) -> None:
+def check_fits(config: ConfigDict, *splits: input_pipeline.ImageData) -> None:
     """Raises UserError when images that are to stay as they are have no room."""
-    largest = largest_side(fingerprint)
+    largest = max(images.largest_side for images in splits)
     if config.data.fit == 'native' and largest > config.resolution:
         raise UserError(
             f'The largest image has {largest} pixels a side, more than config.resolution, {config.resolution}; '

@@ -61,6 +61,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     parallel.check_batch_size(mesh, config.schedule.batch_size, 'config.schedule.batch_size')
     images = setup.open_images(config, 'train', train=True)
     validation = setup.open_images(config, 'validation', train=False)
+    setup.check_fits(config, images, validation)
     setup.check_shown(config, images, validation)
     facts = facts_of(images)
     facts.check_same(workdir)
@@ -85,7 +86,6 @@ def _resolve(config: ConfigDict) -> Fingerprint:
     fingerprint = take_fingerprint(setup.open_plain(config))
     with config.unlocked():
         setup.resolve(config, fingerprint)
-    setup.check_fits(config, fingerprint)
     return fingerprint
 
 

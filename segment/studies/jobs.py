@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from input_pipeline.atomic import is_running
 from segment.studies.plan import Job
 from training import workdir as workdirs
 from training.errors import UserError
@@ -114,19 +115,9 @@ def _is_of_dead_process(path: Path) -> bool:
     """Whether the process that made this claim ran here and ended; False where the file does not tell."""
     try:
         claim = json.loads(path.read_text(encoding='utf-8'))
-        return claim['host'] == socket.gethostname() and not _is_running(int(claim['process']))
+        return claim['host'] == socket.gethostname() and not is_running(int(claim['process']))
     except (ValueError, KeyError, TypeError):  # its process died before it wrote it, or the disk was full
         return False
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def do_jobs(jobs: Sequence[Job], journal: Journal) -> dict[str, str]:

@@ -80,6 +80,8 @@ def _read(folder: Path, policy: str) -> dict[str, float]:
     try:
         if report['policy'] != policy:
             raise UserError(f'{folder / REPORT} was made with the policy {report["policy"]}, not {policy}.')
+        if report['split'] != 'test':
+            raise UserError(f'{folder / REPORT} is of the {report["split"]} split; evaluate the cell anew.')
         by_patient: dict[str, dict[str, list[float]]] = {}
         for row in report['rows']:
             own = by_patient.setdefault(row['patient'], {}).setdefault(row['class_name'], [])

@@ -110,7 +110,7 @@ def _write_reports(folder, results, policy='nnunet'):
                 {'patient': name, 'class_name': 'tumour', 'dice': None if np.isnan(value) else value}
                 for name, value in zip(results.patients, row, strict=True)
             ]
-            (cell / 'evaluation' / 'report.json').write_text(json.dumps({'policy': policy, 'rows': report}))
+            (cell / 'evaluation' / 'report.json').write_text(json.dumps({'policy': policy, 'split': 'test', 'rows': report}))
             folders.append((group, seed, cell))
     return folders
 
@@ -174,7 +174,7 @@ def test_means_are_taken_over_cases_then_classes(config, tmp_path):
     folder = tmp_path / 'cell' / 'evaluation'
     folder.mkdir(parents=True)
     report = [{'patient': 'p', 'class_name': name, 'dice': value} for name, value in rows]
-    (folder / 'report.json').write_text(json.dumps({'policy': 'ones', 'rows': report}))
+    (folder / 'report.json').write_text(json.dumps({'policy': 'ones', 'split': 'test', 'rows': report}))
     read = read_results(plan_cells(config)[:1], [folder.parent], 'ones')
     assert next(iter(read.groups.values())).tolist() == [[0.5]]
 
@@ -185,7 +185,8 @@ def test_means_are_taken_over_cases_then_classes(config, tmp_path):
         (lambda path: path.unlink(), 'holds no report.json'),
         (lambda path: path.write_text('{}'), 'is damaged'),
         (lambda path: path.write_text('{"policy": "ones", "rows": []}'), 'made with the policy ones, not nnunet'),
-        (lambda path: path.write_text('{"policy": "nnunet", "rows": []}'), 'judged on other patients'),
+        (lambda path: path.write_text('{"policy": "nnunet", "split": "validation"}'), 'of the validation split'),
+        (lambda path: path.write_text('{"policy": "nnunet", "split": "test", "rows": []}'), 'on other patients'),
     ],
 )
 def test_a_damaged_report_is_refused(config, tmp_path, damage, message):
