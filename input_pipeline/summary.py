@@ -173,8 +173,8 @@ def _descending(falls: set[bool]) -> str:
 class RecordTable:
     """The columns of `records.csv` that reading needs, for one split in stored order.
 
-    `mask_ids` are the class ids in the mask of each; None in sets that an earlier version wrote. `sides` are pixels
-    of the longer side; 0 where they are not known.
+    `mask_ids` are the class ids in the mask of each; None in sets that an earlier version wrote. `sides` are
+    pixels of the longer side; 0 where they are not known.
     """
 
     keys: tuple[str, ...]

@@ -61,8 +61,8 @@ def _open_images(segmenter: Segmenter) -> input_pipeline.ImageData:
     images = setup.open_images(config, _SPLIT.value, train=False)
     if str(images.dtype) != segmenter.facts.dtype:
         raise UserError(
-            f'{images.name} has images of another depth than {segmenter.facts.name}, on which this run was trained: '
-            'intensities mean something else; prepare it from files of the same depth.'
+            f'{images.name} has images of another depth than {segmenter.facts.name}, on which this run was '
+            'trained: intensities mean something else; prepare it from files of the same depth.'
         )
     return images
 

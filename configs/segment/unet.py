@@ -4,9 +4,9 @@
     python -m segment.main --config=configs/segment/unet.py:small --workdir=runs/small --config.data.name=NAME
     python -m segment.evaluate --workdir=runs/small
 
-The first works on images as they are, with the recipe of nnU-Net, and is meant for an accelerator. The second resizes
-images to 64x64 and is narrow, for two CPU cores: 2,000 steps take some minutes. Patients of the validation split choose
-the best checkpoint; those of the test split are seen by segment.evaluate alone.
+The first works on images as they are, with the recipe of nnU-Net, and is meant for an accelerator. The second
+resizes images to 64x64 and is narrow, for two CPU cores: 2,000 steps take some minutes. Patients of the validation
+split choose the best checkpoint; those of the test split are seen by segment.evaluate alone.
 """
 
 from ml_collections import ConfigDict
@@ -81,7 +81,7 @@ def _data() -> ConfigDict:
     data.modalities = ()  # only these; () all
     data.classes = ()  # only images of these classes; () all
     data.class_names = ()  # of the masks' ids from 1 on; () class 1, class 2, ...
-    data.window = 'suggested'  # what becomes [-1, 1]: stored, volume, dataset, physical, auto by depth, or suggested
+    data.window = 'suggested'  # what becomes [-1, 1]: stored, volume, dataset, physical, auto by depth, suggested
     data.window_range = (0.0, 0.0)  # low and high, for window = 'physical'
     data.fit = 'suggested'  # native: as they are; pad: resized, aspect kept; resize: aspect not kept; or suggested
     data.flip_horizontal = False  # here; augment.mirror flips too

@@ -121,14 +121,14 @@ def draw_figure(config: ConfigDict, analysis: Analysis, path: Path) -> None:
     from matplotlib.figure import Figure
 
     rows = max(len(analysis.means), len(analysis.compared))
-    figure = Figure(figsize=(15, 1.4 + 0.45 * rows))
+    figure = Figure(figsize=(13, 1.4 + 0.35 * rows))
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    figure.subplots_adjust(left=0.24, right=0.99, wspace=0.85, top=0.9, bottom=0.14)
+    figure.subplots_adjust(left=0.15, right=0.99, wspace=0.75, top=0.9, bottom=0.1)
     level = 1 - config.alpha
-    _draw_intervals(left, {group.meaning: mean for group, mean in analysis.means.items()}, level, 0.0)
+    _draw_intervals(left, {group.label: mean for group, mean in analysis.means.items()}, level, 0.0)
     left.set_title('Dice', loc='left')
-    names = {f'{one.first.meaning}\nagainst {one.second.meaning}': one.difference for one in analysis.compared}
+    names = {f'{one.first.label} - {one.second.label}': one.difference for one in analysis.compared}
     _draw_intervals(right, names, level, -1.0)
     right.axvline(0, color='black', linewidth=0.8)
     right.axvspan(-config.margin, config.margin, color='grey', alpha=0.2, linewidth=0)
@@ -144,7 +144,7 @@ def _draw_intervals(axis: Any, rows: dict[str, Difference], level: float, lowest
         interval = _interval(difference, level, lowest)
         if interval is not None:
             axis.plot(interval, (-place, -place), color='C0')
-    axis.set_yticks(-np.arange(len(rows)), list(rows), fontsize=7)
+    axis.set_yticks(-np.arange(len(rows)), list(rows), fontsize=9)
     axis.set_ylim(-len(rows) + 0.5, 0.5)
     axis.grid(axis='x', alpha=0.3)
 

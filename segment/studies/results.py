@@ -29,6 +29,11 @@ class Group:
     ratio: float
 
     @property
+    def label(self) -> str:
+        """For figures."""
+        return f'{self.arm} {self.fraction:.0%}' + (f' x {self.ratio:g}' if self.ratio else '')
+
+    @property
     def meaning(self) -> str:
         """For tables."""
         added = f', {self.ratio:g} generated for each real image' if self.ratio else ''

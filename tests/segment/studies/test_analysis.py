@@ -100,8 +100,8 @@ def test_all_comparisons_are_corrected_together(config):
     assert analysis.compared[smallest].adjusted_p == pytest.approx(min(1, len(raw) * raw[smallest]))
 
 
-def _write_reports(folder, results, policy='nnunet'):
-    folders = []
+def _write_reports(folder, results):
+    folders, about = [], {'policy': 'nnunet', 'split': 'test'}
     for group, rows in results.groups.items():
         for seed, row in enumerate(rows):
             cell = folder / f'{group.arm}_{group.fraction}_{seed}'
@@ -110,7 +110,7 @@ def _write_reports(folder, results, policy='nnunet'):
                 {'patient': name, 'class_name': 'tumour', 'dice': None if np.isnan(value) else value}
                 for name, value in zip(results.patients, row, strict=True)
             ]
-            (cell / 'evaluation' / 'report.json').write_text(json.dumps({'policy': policy, 'split': 'test', 'rows': report}))
+            (cell / 'evaluation' / 'report.json').write_text(json.dumps(about | {'rows': report}))
             folders.append((group, seed, cell))
     return folders
 
