@@ -178,14 +178,16 @@ class _Run:
             state, network=dataclasses.replace(state.network, params=params, model_state=variables)
         )
 
-    def _make_predict(self) -> Callable:
+    @functools.cached_property
+    def _predict(self) -> Callable:
+        """One for the watch and the pictures, so that it is compiled once."""
         config = self.config
         network, batch_size = setup.create_network(config, self.encoder), config.schedule.batch_size
         return create_predictor(network, self.mesh, patch=config.patch, batch_size=batch_size, mirror=())
 
     def _make_measure(self) -> Callable[..., dict[str, float]]:
         """Returns what the watch measures: Dice on the validation split, of each class and their mean."""
-        predict, config = self._make_predict(), self.config
+        predict, config = self._predict, self.config
         names = name_classes(config)
 
         def measure(state: SupervisedState, phase: Phase, images_seen: int) -> dict[str, float]:
@@ -204,7 +206,7 @@ class _Run:
 
     def _make_sample(self) -> Callable[..., np.ndarray]:
         """Returns what draws some validation images: above as they are marked, below as they are segmented."""
-        config, predict = self.config, self._make_predict()
+        config, predict = self.config, self._predict
         channels, classes = self.validation.channels, config.mask_classes
         joined = _choose_shown(self.validation, config.resolution)
         middle = config.context * config.channels

@@ -47,12 +47,24 @@ def get_config(variant: str = 'small') -> ConfigDict:
     config.alpha = 0.05  # chance of a false claim
     config.resamples = 10_000  # of patients and seeds
 
-    config.generators = ConfigDict()
-    config.generators.configs = {
+    config.generators = _generators()
+
+    config.segmenter = ConfigDict()
+    config.segmenter.config = 'configs/segment/unet.py:small'
+    config.segmenter.flags = ('--config.schedule.steps=500', '--config.watch.steps=125')
+    config.segmenter.augmentation = 1.0  # scale of its probabilities in arms that are augmented
+    if variant == 'full':
+        _make_full(config)
+    return config
+
+
+def _generators() -> ConfigDict:
+    generators = ConfigDict()
+    generators.configs = {
         'pggan': 'configs/gan/comparison.py:pggan',
         'enhanced': 'configs/gan/comparison.py:enhanced',
     }
-    config.generators.flags = (
+    generators.flags = (
         '--config.resolution=64',
         '--config.conditional=False',
         '--config.mask_classes=1',
@@ -60,29 +72,26 @@ def get_config(variant: str = 'small') -> ConfigDict:
         '--config.schedule.stable_images=5000',
         '--config.schedule.final_images=15000',
     )
-    config.generators.images = 600  # drawn from each
-    config.generators.seeds = (0,)  # of the generators; segmenters take them in turn
-    config.generators.audit = ('--extractor=random', '--num=600', '--held_out=validation')
+    generators.images = 600  # drawn from each
+    generators.seeds = (0,)  # of the generators; segmenters take them in turn
+    generators.audit = ('--extractor=random', '--num=600', '--held_out=validation')
+    return generators
 
-    config.segmenter = ConfigDict()
-    config.segmenter.config = 'configs/segment/unet.py:small'
-    config.segmenter.flags = ('--config.schedule.steps=500', '--config.watch.steps=125')
-    config.segmenter.augmentation = 1.0  # scale of its probabilities in arms that are augmented
-    if variant == 'full':
-        config.name = 'study_brain_full'
-        config.resolution = 256
-        config.fractions = (0.05, 0.1, 0.25, 0.5, 1.0)
-        config.ratios = (0.5, 1.0, 2.0, 4.0)
-        config.seeds = (0, 1, 2, 3, 4)
-        config.generators.configs = {
-            'pggan': 'configs/gan/pggan.py',
-            'enhanced': 'configs/gan/enhanced_gan.py',
-        }
-        config.generators.flags = ('--config.resolution=256', '--config.mask_classes=1')
-        config.generators.images = 8400
-        config.generators.seeds = (0, 1, 2, 3, 4)
-        config.generators.audit = ('--extractor=random', '--num=8400', '--held_out=validation')
-        config.segmenter.config = 'configs/segment/unet.py'
-        config.segmenter.flags = ()
-        config.curve = ()
-    return config
+
+def _make_full(config: ConfigDict) -> None:
+    config.name = 'study_brain_full'
+    config.resolution = 256
+    config.fractions = (0.05, 0.1, 0.25, 0.5, 1.0)
+    config.ratios = (0.5, 1.0, 2.0, 4.0)
+    config.seeds = (0, 1, 2, 3, 4)
+    config.generators.configs = {
+        'pggan': 'configs/gan/pggan.py',
+        'enhanced': 'configs/gan/enhanced_gan.py',
+    }
+    config.generators.flags = ('--config.resolution=256', '--config.mask_classes=1')
+    config.generators.images = 8400
+    config.generators.seeds = (0, 1, 2, 3, 4)
+    config.generators.audit = ('--extractor=random', '--num=8400', '--held_out=validation')
+    config.segmenter.config = 'configs/segment/unet.py'
+    config.segmenter.flags = ()
+    config.curve = ()
