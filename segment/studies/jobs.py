@@ -60,10 +60,6 @@ class Journal:
             )
         return True
 
-    def seconds(self, job: Job) -> float:
-        """What a finished job took."""
-        return float(workdirs.read_json(self.folder, self._path(job, 'json').name)['seconds'])
-
     def finish(self, job: Job, seconds: float) -> None:
         """Notes that a job ended well."""
         workdirs.write_json(self._path(job, 'json'), {'command': list(job.command), 'seconds': round(seconds, 1)})
