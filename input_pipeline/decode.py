@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Int64, UInt
 
-from input_pipeline.errors import DataError, first_line
+from input_pipeline.errors import DataError, MissingSplitError, first_line
 from input_pipeline.preprocessing import (
     Preprocessing,
     fit_mask,
@@ -119,7 +119,7 @@ def open_split(folder: Path, split: str) -> Split:
         if split not in builder.info.splits:
             known = ', '.join(builder.info.splits)
             remedy = f'prepare it with a larger --{split}_fraction, or name the splits'
-            raise DataError(f'{folder.parent.name} has no split {split!r}, only {known}; {remedy}.')
+            raise MissingSplitError(f'{folder.parent.name} has no split {split!r}, only {known}; {remedy}.')
         summary = _read_summary(folder)
         features = builder.info.features
         if 'image' not in features or len(features['image'].shape or ()) != 3:

@@ -14,7 +14,7 @@ import numpy as np
 from input_pipeline.builder import Target, WriteOptions, write_dataset
 from input_pipeline.catalogue import require_dataset
 from input_pipeline.decode import Split, open_split
-from input_pipeline.errors import DataError, Refusals
+from input_pipeline.errors import DataError, MissingSplitError, Refusals
 from input_pipeline.preprocessing import apply_window, fit_image, fit_mask, stored_maximum
 from input_pipeline.records import Dtype, Item, Record
 from input_pipeline.splits import SPLITS, SplitFractions
@@ -114,8 +114,8 @@ def _open(name: str, data_dir: Path, split: str) -> Split | None:
     folder = require_dataset(name, data_dir)
     try:
         return open_split(folder, split)
-    except DataError as error:
-        if split != 'train' and 'has no split' in str(error):
+    except MissingSplitError:
+        if split != 'train':
             return None
         raise
 

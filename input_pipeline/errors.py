@@ -8,6 +8,10 @@ class DataError(Exception):
     """Bad input data. The message is one sentence for the user: what, where, and what to do."""
 
 
+class MissingSplitError(DataError):
+    """A data set has no split of this name."""
+
+
 def first_line(error: Exception) -> str:
     """What a library's error says, fit for one sentence; its type where it says nothing."""
     return str(error).strip().split('\n')[0] or type(error).__name__

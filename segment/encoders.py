@@ -7,17 +7,16 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from backbones.networks import DenseNet, Network, ResNet
+from backbones.networks import DenseNet, Network
 from backbones.preprocessing import Preprocess
 from backbones.restoring import read_classifier, restore_network
-from backbones.setup import create_network
+from backbones.setup import ARCHITECTURES, create_network
 from backbones.weights import import_weights
 from training import workdir as workdirs
 from training.errors import UserError
 from training.state import Variables
 
 ENCODER_FILE = 'encoder.json'
-_ARCHITECTURES: dict[str, type[Network]] = {'resnet': ResNet, 'densenet': DenseNet}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Encoder:
     def create(self, dtype: Any) -> Network:
         """The network, without classes of its own."""
         fields = {name: tuple(value) if isinstance(value, list) else value for name, value in self.fields.items()}
-        return _ARCHITECTURES[self.architecture](**fields, num_classes=1, dtype=dtype)
+        return ARCHITECTURES[self.architecture](**fields, num_classes=1, dtype=dtype)
 
     def prepare(self, images: Float[Array, 'batch height width channel']) -> Float[Array, 'batch height width _']:
         """What it sees of images in [-1, 1]."""
@@ -87,7 +86,7 @@ def _restore(workdir: Path) -> tuple[Encoder, Variables]:
 
 
 def _describe(network: Network, source: str, channels: int, mean: Any, std: Any) -> Encoder:
-    architecture = next((name for name, kind in _ARCHITECTURES.items() if isinstance(network, kind)), None)
+    architecture = next((name for name, kind in ARCHITECTURES.items() if isinstance(network, kind)), None)
     if architecture is None:
         raise UserError(
             f'config.network.encoder={source} does not halve its images exactly; take a ResNet or a DenseNet.'

@@ -22,6 +22,7 @@ from backbones.training import train_and_evaluate
 from configs.backbones import classifier
 from input_pipeline import DataError
 from tests.gan.command import Commands
+from tests.training.in_process import train_here
 from training import loop
 from training import workdir as workdirs
 from training.errors import UserError
@@ -74,16 +75,7 @@ def trained(create_config, tmp_path_factory):
 
 
 def _train(config, workdir):
-    """Trains in this process, and takes the file of its log from the loggers again."""
-    loggers = [logging.getLogger(), logging.getLogger('absl')]
-    before = [list(logger.handlers) for logger in loggers]
-    try:
-        train_and_evaluate(config, workdir)
-    finally:
-        for logger, handlers in zip(loggers, before, strict=True):
-            for handler in set(logger.handlers) - set(handlers):
-                logger.removeHandler(handler)
-                handler.close()
+    train_here(train_and_evaluate, config, workdir)
 
 
 def _state(folder: Path, images: int) -> dict[str, np.ndarray]:

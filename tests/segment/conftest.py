@@ -1,13 +1,12 @@
 """Fixtures of the tests of training: drawn volumes with masks, and the config of a tiny network."""
 
-import logging
-
 import numpy as np
 import pytest
 
 from configs.segment import unet
 from segment.training import train_and_evaluate
 from tests.input_pipeline.items import make_item, write
+from tests.training.in_process import train_here
 
 SPLITS = {'train': 8, 'validation': 3, 'test': 4}
 FLAGS = {
@@ -55,16 +54,8 @@ def volumes(ids=None, counts=SPLITS, slices=3):
 
 
 def train(config, workdir):
-    """Trains in this process, and takes the file of its log from the loggers again."""
-    loggers = [logging.getLogger(), logging.getLogger('absl')]
-    before = [list(logger.handlers) for logger in loggers]
-    try:
-        train_and_evaluate(config, workdir)
-    finally:
-        for logger, handlers in zip(loggers, before, strict=True):
-            for handler in set(logger.handlers) - set(handlers):
-                logger.removeHandler(handler)
-                handler.close()
+    """See `train_here`."""
+    train_here(train_and_evaluate, config, workdir)
 
 
 @pytest.fixture(scope='package')
