@@ -1,6 +1,5 @@
 """A trained classifier, brought back from its workdir without its data."""
 
-import contextlib
 import dataclasses
 import hashlib
 import math
@@ -11,12 +10,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from backbones import setup
-from training import parallel
 from training import workdir as workdirs
 from training.best import FOLDER as BEST
-from training.checkpoints import Checkpoints, Position
+from training.checkpoints import Position, restore_state
 from training.errors import UserError
 from training.state import Variables
+from training.supervised import SupervisedState
 
 CLASSIFIER_FILE = 'classifier.json'
 
@@ -82,18 +81,12 @@ def restore_network(
       UserError: when there is none that can be read.
     """
 
-    def abstract(position: Position):
+    def abstract(position: Position) -> SupervisedState:
         # The optimiser's state has the same shape whatever the number of steps.
-        state = jax.eval_shape(lambda key: setup.create_state_of(config, num_classes, 1, key), jax.random.key(0))
-        return parallel.abstract(state, parallel.replicated(parallel.create_mesh()))
+        return jax.eval_shape(lambda key: setup.create_state_of(config, num_classes, 1, key), jax.random.key(0))
 
-    if not (workdir / BEST).is_dir():
-        raise UserError(f'{workdir} holds no checkpoint that was measured; train longer first.')
-    with contextlib.closing(Checkpoints(workdir / BEST, keep=None)) as checkpoints:
-        restored = checkpoints.restore(abstract, step)
-    if restored is None:
-        raise UserError(f'{workdir} holds no checkpoint that was measured; train longer first.')
-    state, position = restored
+    missing = f'{workdir} holds no checkpoint that was measured; train longer first.'
+    state, position = restore_state(workdir / BEST, abstract, step, missing=missing)
     return state.network.variables, position
 
 

@@ -14,10 +14,10 @@ from gan import setup
 from gan.networks import Generator
 from gan.schedule import Stage, fade_in
 from gan.state import GanState
-from training import parallel
+from training import checkpoints
 from training import workdir as workdirs
 from training.best import FOLDER as BEST
-from training.checkpoints import Checkpoints, Position
+from training.checkpoints import Position
 from training.errors import UserError
 from training.state import Variables
 
@@ -93,22 +93,17 @@ def restore_state(workdir: Path, step: int | None = None, *, best: bool = False)
     facts = read_facts(workdir)
     image_format = training_data.image_format(config, facts.classes)
     stages = {stage.name: stage for stage in setup.create_stages_of(config, facts.num_examples)}
-    mesh = parallel.create_mesh()
 
     def abstract(position: Position) -> GanState:
-        state = _abstract_state(config, stages[position.phase], image_format)
-        return parallel.abstract(state, parallel.replicated(mesh))
+        return _abstract_state(config, stages[position.phase], image_format)
 
-    folder = workdir / (BEST if best else 'checkpoints')
-    if not folder.is_dir():
-        advice = 'train longer, with config.watch.images above 0' if best else 'train longer first'
-        raise UserError(f'{workdir} holds no {"best " if best else ""}checkpoint yet; {advice}.')
-    checkpoints = Checkpoints(folder, keep=None)
-    restored = checkpoints.restore(abstract, step)
-    checkpoints.close()
-    if restored is None:
-        raise UserError(f'{workdir} holds no checkpoint yet; train longer first.')
-    state, position = restored
+    advice = 'train longer, with config.watch.images above 0' if best else 'train longer first'
+    state, position = checkpoints.restore_state(
+        workdir / (BEST if best else 'checkpoints'),
+        abstract,
+        step,
+        missing=f'{workdir} holds no {"best " if best else ""}checkpoint yet; {advice}.',
+    )
     return Restored(config, facts, image_format, stages[position.phase], state, position)
 
 

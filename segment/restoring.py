@@ -1,6 +1,5 @@
 """A trained segmenter, brought back from its workdir without its data."""
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
@@ -21,7 +19,7 @@ from segment.inference import Images, Probabilities, create_predictor
 from training import compute, parallel
 from training import workdir as workdirs
 from training.best import FOLDER as BEST
-from training.checkpoints import Checkpoints, Position
+from training.checkpoints import Position, restore_state
 from training.errors import UserError
 from training.state import Variables
 
@@ -132,7 +130,9 @@ def restore_segmenter(workdir: Path, step: int | None, *, best: bool, mirror: bo
         raise UserError(f'{workdir} holds no segmenter; give the --workdir of a run of segment.main.')
     facts, encoder, mesh = read_facts(workdir), read_encoder(workdir), parallel.create_mesh()
     abstract = jax.eval_shape(functools.partial(setup.create_state_of, config, encoder), jax.random.key(0))
-    state, position = _restore(workdir / (BEST if best else 'checkpoints'), abstract, mesh, step)
+    folder = workdir / (BEST if best else 'checkpoints')
+    missing = f'{workdir} holds no checkpoint in {folder.name}; train longer first.'
+    state, position = restore_state(folder, lambda position: abstract, step, missing=missing)
     predict = create_predictor(
         setup.create_network(config, encoder),
         mesh,
@@ -141,14 +141,3 @@ def restore_segmenter(workdir: Path, step: int | None, *, best: bool, mirror: bo
         mirror=tuple(config.augment.mirror) if mirror else (),
     )
     return Segmenter(config, facts, state.network.variables, position, predict)
-
-
-def _restore(folder: Path, abstract, mesh: Mesh, step: int | None):
-    if not folder.is_dir():
-        raise UserError(f'{folder.parent} holds no checkpoint in {folder.name}; train longer first.')
-    shapes = parallel.abstract(abstract, parallel.replicated(mesh))
-    with contextlib.closing(Checkpoints(folder, keep=None)) as checkpoints:
-        restored = checkpoints.restore(lambda position: shapes, step)
-    if restored is None:
-        raise UserError(f'{folder.parent} holds no checkpoint in {folder.name}; train longer first.')
-    return restored

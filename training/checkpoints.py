@@ -1,5 +1,6 @@
 """Orbax checkpoints: asynchronous, atomic, a configured number kept, the newest readable one restored."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -179,6 +180,29 @@ class Checkpoints:
             f'A checkpoint could not be written to {self._folder} ({_first_line(error)}); free some space '
             'and run the same command again: it goes on from the last whole checkpoint.'
         )
+
+
+def restore_state(
+    folder: Path, abstract: Callable[[Position], State], step: int | None, *, missing: str
+) -> tuple[State, Position]:
+    """A state for use after training, whole on every device, with its position.
+
+    Args:
+      folder: of the checkpoints.
+      abstract: shapes and types of the state at a position.
+      step: a single step to restore; None for the newest that can be read.
+      missing: what to say where the folder holds no checkpoint.
+
+    Raises:
+      UserError: when there is none, none can be read, or none of `step`.
+    """
+    sharding = parallel.replicated(parallel.create_mesh())
+    if folder.is_dir():
+        with contextlib.closing(Checkpoints(folder, keep=None)) as checkpoints:
+            restored = checkpoints.restore(lambda position: parallel.abstract(abstract(position), sharding), step)
+        if restored is not None:
+            return restored
+    raise UserError(missing)
 
 
 def checksum(state: State) -> int:
