@@ -13,7 +13,6 @@ from absl import flags
 import input_pipeline
 from gan.drawing import draw_images
 from gan.evaluation.extractors import RANDOM, create_extractor
-from gan.exporting.manifest import NOT_CHECKED, Release
 from gan.exporting.origin import find_origin
 from gan.exporting.writers import FORMATS
 from gan.generation import Order, check_out, write_images
@@ -23,6 +22,7 @@ from gan.reporting.runs import Run, read_runs
 from gan.restoring import TrainedGenerator, restore_generator
 from training import launch
 from training.errors import UserError
+from training.manifest import NOT_CHECKED, Release
 
 _NUM = flags.DEFINE_integer('num', None, 'Images to write.', 1, 10_000_000, required=True)
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)

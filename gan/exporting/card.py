@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from gan.evaluation.tables import describe_counts
-from gan.exporting.manifest import UNKNOWN_PATIENTS, Release
 from gan.exporting.origin import SOFTWARE, Origin
 from gan.reporting import tables
 from gan.reporting.runs import Run
+from training.manifest import UNKNOWN_PATIENTS, Release
 
 CARD_FILE = 'MODEL_CARD.md'
 EVALUATION_FILE = Path('evaluation') / 'report.json'

@@ -40,7 +40,8 @@ class Data:
 
     Attributes:
       name, fingerprint: of the data set.
-      images: in the split it was trained on.
+      split: of it, that it was trained on.
+      images: in that split.
       patients: in it; None where they are unknown.
       licence: of the data; '' where it is not stated or not known any more.
       patients_known: whether the source of the data told patients; else each image counts as one.
@@ -48,6 +49,7 @@ class Data:
 
     name: str
     fingerprint: str
+    split: str
     images: int
     patients: int | None
     licence: str
@@ -116,6 +118,7 @@ def find_origin(trained: TrainedGenerator, run: Run, seed: int) -> Origin:
         data=Data(
             name=facts.name,
             fingerprint=facts.fingerprint,
+            split=run.config.data.split,
             images=facts.num_examples,
             patients=facts.num_patients if provenance.patients_known else None,
             licence=provenance.licence,

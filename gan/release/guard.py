@@ -15,7 +15,6 @@ import input_pipeline
 from backbones.extractors import Extractor
 from gan import data as training_data
 from gan.drawing import Drawer, Drawn, labels_in_turn
-from gan.exporting.manifest import Release
 from gan.release.gate import Tally, find_thresholds
 from gan.release.likeness import Likeness, reduce
 from gan.release.membership import Attack, attack, choose
@@ -24,6 +23,7 @@ from gan.restoring import TrainedGenerator
 from gan.scores.estimates import Missing, Sample, count_groups, deal_groups
 from training import parallel
 from training.errors import UserError
+from training.manifest import Release
 from training.mapping import create_mapper
 
 VALIDATION, TEST = 'validation', 'test'

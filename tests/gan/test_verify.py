@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gan.exporting import manifest as manifests
 from gan.verify import main
+from training import manifest as manifests
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = {
@@ -21,6 +21,7 @@ CONTENT = {
     'data': {
         'name': 'chest',
         'fingerprint': 'ef',
+        'split': 'train',
         'images': 10,
         'patients': 5,
         'licence': '',
@@ -209,7 +210,7 @@ def test_other_refusals_are_one_sentence(folder, tmp_path, capsys):
     (tmp_path / 'empty').mkdir()
     assert 'holds no manifest.json' in _verify(capsys, tmp_path / 'empty')[1]
     assert 'is no folder' in _verify(capsys, tmp_path / 'nowhere')[1]
-    _forge(folder, lambda content: content.update(format_version=2))
+    _forge(folder, lambda content: content.update(format_version=3))
     status, output = _verify(capsys, folder)
     assert status == 1
     assert 'check it with a newer version' in output

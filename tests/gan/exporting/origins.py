@@ -21,7 +21,7 @@ def make_origin(**form) -> Origin:
     """CT in Hounsfield units, but for the given fields of its form."""
     return Origin(
         model=Model('ab' * 32, 'cd' * 32, step=10, images_seen=100, alpha=1.0, resolution=6),
-        data=Data('chest', 'ef' * 32, images=10, patients=5, licence='CC0', patients_known=True),
+        data=Data('chest', 'ef' * 32, split='train', images=10, patients=5, licence='CC0', patients_known=True),
         form=dataclasses.replace(_FORM, **form),
         seed=3,
         version='1.2.3',

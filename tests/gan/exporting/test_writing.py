@@ -16,7 +16,6 @@ from configs.gan import tiny
 from gan import setup
 from gan.drawing import Drawn
 from gan.exporting.card import EVALUATION_FILE, _describe_scores, escape
-from gan.exporting.manifest import NOT_CHECKED, Release
 from gan.exporting.origin import find_origin
 from gan.exporting.verification import check_folder
 from gan.generation import Order, write_images
@@ -27,6 +26,7 @@ from tests.gan.exporting.origins import make_masks, make_origin, make_stored
 from tests.input_pipeline.items import make_item, random_images, write
 from training.checkpoints import Position
 from training.errors import UserError
+from training.manifest import NOT_CHECKED, Release
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -92,7 +92,7 @@ def test_numbers_may_skip_and_the_gate_is_recorded(tmp_path, run):
     )
     assert manifest['model']['weights_sha256'] == 'ab' * 32
     assert manifest['data'] == {
-        'name': 'chest', 'fingerprint': 'ef' * 32, 'images': 10, 'patients': 5, 'licence': 'CC0',
+        'name': 'chest', 'fingerprint': 'ef' * 32, 'split': 'train', 'images': 10, 'patients': 5, 'licence': 'CC0',
         'patients_known': True,
     }  # fmt: skip
     assert {file['name'] for file in manifest['files']} == {

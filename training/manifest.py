@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from training.errors import UserError
 
 MANIFEST_FILE = 'manifest.json'
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: data.split
 UNKNOWN_PATIENTS = 'patients unknown: each image counts as one'
 _CHECKSUM = 'manifest_sha256'
 _CHUNK = 2**20
@@ -32,7 +32,7 @@ _FIELDS: dict[str, dict[str, type | UnionType]] = {
     'software': {'name': str, 'version': str},
     'model': {'weights_sha256': str, 'config_sha256': str, 'step': int, 'images_seen': int},
     'data': {
-        **dict.fromkeys(('name', 'fingerprint', 'licence'), str),
+        **dict.fromkeys(('name', 'fingerprint', 'split', 'licence'), str),
         'images': int,
         'patients': int | None,
         'patients_known': bool,
@@ -104,6 +104,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     version = manifest.get('format_version') if isinstance(manifest, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise UserError(f'{path} is of format version {version}; check it with a newer version of this software.')
+    if version == 1:
+        raise UserError(f'{path} is of format version 1; check it with the version that wrote it.')
     if version != FORMAT_VERSION or manifest.get(_CHECKSUM) != _checksum(manifest) or text != _encode(manifest):
         raise _altered(path, 'its own checksum does not match')
     _check_fields(path, manifest)
