@@ -5,22 +5,20 @@ import functools
 import hashlib
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from input_pipeline.builder import Target, WriteOptions, write_dataset
-from input_pipeline.catalogue import require_dataset
-from input_pipeline.decode import Split, open_split
-from input_pipeline.errors import DataError, MissingSplitError, Refusals
+from input_pipeline.decode import Split
+from input_pipeline.errors import DataError, Refusals
 from input_pipeline.preprocessing import apply_window, fit_image, fit_mask, stored_maximum
-from input_pipeline.records import Dtype, Item, Record
-from input_pipeline.splits import SPLITS, SplitFractions
-from input_pipeline.summary import read_records
+from input_pipeline.records import Item, Record
+from input_pipeline.splits import SplitFractions
+from input_pipeline.stored import Change, open_splits, rename_item, stored_items
 
-_Change = Callable[[Record], Record]
 _LARGEST_RESOLUTION = 2**14  # of whose images one alone has a gigabyte on the way
 
 
@@ -85,10 +83,10 @@ def derive_dataset(derivation: Derivation, data_dir: Path, target: Target) -> di
         together, or one patient would be in two splits.
     """
     target.check_free()
-    source = {name: split for name in SPLITS if (split := _open(derivation.source, data_dir, name)) is not None}
+    source = open_splits(derivation.source, data_dir)
     change = functools.partial(_fit, derivation.resolution) if derivation.resolution else _keep
     block = _check_block(derivation, source['train'])
-    items = list(_items(source['train'], 'train', block, change))
+    items = list(stored_items(source['train'], 'train', block, change))
     kept = _choose_patients(derivation, {item.patient for item in items})
     items = [item for item in items if item.patient in kept]
     wanted = _count_added(derivation, len(items))
@@ -97,7 +95,7 @@ def derive_dataset(derivation: Derivation, data_dir: Path, target: Target) -> di
         item
         for name in ('validation', 'test')
         if name in source
-        for item in _items(source[name], name, block, change)
+        for item in stored_items(source[name], name, block, change)
     ]
     if wanted:
         patients = {item.patient for item in held_out if source['train'].patients_known}
@@ -108,16 +106,6 @@ def derive_dataset(derivation: Derivation, data_dir: Path, target: Target) -> di
     channels = source['train'].features['image'].shape[-1]
     options = WriteOptions(SplitFractions(0, 0), channels, (0.5, 99.5), recorded, licence)
     return write_dataset(items, target, options, Refusals(skip=False))
-
-
-def _open(name: str, data_dir: Path, split: str) -> Split | None:
-    folder = require_dataset(name, data_dir)
-    try:
-        return open_split(folder, split)
-    except MissingSplitError:
-        if split != 'train':
-            return None
-        raise
 
 
 def _check_block(derivation: Derivation, train: Split) -> int:
@@ -144,45 +132,22 @@ def _choose_patients(derivation: Derivation, patients: set[str]) -> set[str]:
     return set(sorted(patients, key=rank)[: max(round(derivation.train_fraction * len(patients)), 1)])
 
 
-def _items(split: Split, name: str, block: int, change: _Change) -> Iterator[Item]:
-    """An item for each record; the stored type and channels are those of the set."""
-    table = read_records(split.folder, name)
-    for index, (key, patient, label) in enumerate(zip(table.keys, table.patients, table.labels, strict=True)):
-        load = functools.partial(_load, split, index, change)
-        dtype, channels = cast(Dtype, split.stored_dtype.name), split.features['image'].shape[-1]
-        patient = f'{name}_block_{index // block:05d}' if block else patient
-        yield Item(key, patient, name, label or None, dtype, channels, load)
-
-
-def _load(split: Split, index: int, change: _Change) -> Iterator[Record]:
-    yield change(split.read(index))
-
-
 def _repeat(item: Item, times: int) -> Iterator[Item]:
     """The item, and copies of the same patient under other keys."""
     yield item
     for number in range(1, times):
-        yield _rename(item, f'copy{number}/{item.key}', item.patient)
-
-
-def _rename(item: Item, key: str, patient: str) -> Item:
-    def load() -> Iterator[Record]:
-        for record in item.load():
-            yield dataclasses.replace(record, key=key, patient=patient)
-
-    return dataclasses.replace(item, key=key, patient=patient, load=load)
+        yield rename_item(item, f'copy{number}/{item.key}', item.patient)
 
 
 def _added_items(
-    derivation: Derivation, data_dir: Path, wanted: int, change: _Change, held_out: set[str], has_masks: bool
+    derivation: Derivation, data_dir: Path, wanted: int, change: Change, held_out: set[str], has_masks: bool
 ) -> list[Item]:
     """So many of the added set's training images, as patients of their own; none of a held-out patient."""
-    split = _open(derivation.added, data_dir, 'train')
-    assert split is not None
+    split = open_splits(derivation.added, data_dir)['train']
     if ('mask' in split.features) != has_masks:
         one, other = (derivation.source, derivation.added)[:: 1 if has_masks else -1]
         raise DataError(f'{one} has masks, but {other} has none; both must have them, or neither.')
-    items = sorted(_items(split, 'train', 0, change), key=lambda item: item.key)
+    items = sorted(stored_items(split, 'train', 0, change), key=lambda item: item.key)
     leaked = held_out & {item.patient for item in items if split.patients_known}
     if leaked:
         raise DataError(
@@ -199,7 +164,7 @@ def _added_items(
     for own, giver in zip(chosen, givers, strict=True):
         name = f'added/{items[own].key}'
         item = items[own] if own == giver else _with_mask_of(items[own], items[giver])
-        added.append(_rename(item, name, name))
+        added.append(rename_item(item, name, name))
     return added
 
 

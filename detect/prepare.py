@@ -1,0 +1,164 @@
+"""Real and synthetic images as a data set for detectors: `python -m detect.prepare --help`."""
+
+import argparse
+import collections
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detect.sources import Source, divide, find_items, read_source
+from input_pipeline.builder import Target
+from input_pipeline.catalogue import default_data_dir
+from input_pipeline.errors import DataError, Refusals
+from input_pipeline.flags import Parser, names
+from input_pipeline.mixture import Mixture, write_mixture
+from input_pipeline.preprocessing import Preprocessing
+from input_pipeline.records import Item, ReaderOptions
+from input_pipeline.report import describe
+from input_pipeline.splits import SPLITS
+from input_pipeline.stored import open_splits
+from training.errors import UserError
+
+_DESCRIPTION = """Real images of prepared data sets and synthetic ones of any folders, as one data set.
+
+Both pass through the same window, size, depth and encoding. Real patients stay in their splits; the images of a
+generator belong to the split of the patients it was trained on, which its manifest or @SPLIT tells.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns the exit status: 0, 1 for bad input, 130 when interrupted.
+
+    Args:
+      arguments: flags without the program's name; None for those of the process.
+    """
+    options = _parse(arguments)
+    try:
+        target = Target(options.name, options.data_dir or default_data_dir(), options.overwrite)
+        target.check_free()
+        refusals = Refusals(skip=options.on_error == 'skip')
+        summary = write_mixture(_create_mixture(options, target, refusals), target.data_dir, target, refusals)
+    except (DataError, UserError) as error:
+        print(f'detect.prepare: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('detect.prepare: interrupted; nothing was kept.', file=sys.stderr)
+        return 130
+    print(describe(summary, target.folder))
+    return 0
+
+
+def _create_mixture(options: argparse.Namespace, target: Target, refusals: Refusals) -> Mixture:
+    summaries = {name: open_splits(name, target.data_dir)['train'].summary for name in options.real}
+    counts = {split: sum(one['splits'].get(split, 0) for one in summaries.values()) for split in SPLITS}
+    fingerprints = {name: summary['fingerprint'] for name, summary in summaries.items()}
+    sources = [read_source(text, fingerprints) for text in options.fakes]
+    reading = ReaderOptions(
+        modality='',
+        percentiles=(0.5, 99.5),
+        pixel_limit=options.pixel_limit,
+        axis=options.axis,
+        patient_pattern='',
+    )
+    shared = {split: counts[split] for split in options.divide}
+    items: dict[str, list[Item]] = {}
+    skipping = Refusals(skip=True)  # finding goes on in any case; what was refused is told once, below
+    for source in sources:
+        items.setdefault(source.name, []).extend(divide(find_items(source, reading, skipping), shared))
+    for path, reason in skipping.reasons.items():
+        refusals.add(path, reason)
+    _check_sides(counts, items)
+    return Mixture(
+        reals=options.real,
+        synthetic=items,
+        preprocessing=Preprocessing(
+            resolution=options.resolution,
+            channels=options.channels,
+            window=options.window,
+            fit=options.fit,
+            mask_classes=0,
+            context=0,
+        ),
+        depth=options.depth,
+        modalities=dict(options.modality or ()),
+        licence=options.licence,
+        recorded=_describe_sources(options, sources),
+    )
+
+
+def _check_sides(counts: Mapping[str, int], items: Mapping[str, Sequence[Item]]) -> None:
+    """Raises UserError for a split with real images and no others, which could teach or test nothing."""
+    found = collections.Counter(item.split for own in items.values() for item in own)
+    for split, count in counts.items():
+        if count and not found[split]:
+            raise UserError(
+                f'there are {count} real images and no synthetic ones in the {split} split; add images of a '
+                f'generator that was trained on its patients (--fakes NAME=FOLDER@{split}), or let generators be '
+                f'shared with --divide=train,{split if split != "train" else "validation"}.'
+            )
+
+
+def _describe_sources(options: argparse.Namespace, sources: Sequence[Source]) -> dict[str, Any]:
+    """What the summary keeps of where the images come from."""
+    return {
+        'source': 'detection',
+        'real': list(options.real),
+        'divided': list(options.divide),
+        'sources': [
+            {'name': source.name, 'folder': str(source.folder), 'split': source.split, 'weights': source.weights}
+            for source in sources
+        ],
+    }
+
+
+def _modality(text: str) -> tuple[str, str]:
+    content, equals, modality = text.partition('=')
+    if not (content and equals and modality):
+        raise ValueError(text)
+    return content, modality
+
+
+_modality.__name__ = 'class and modality like ChestCT=CT'  # argparse puts it into its message
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        prog='detect.prepare',
+        description=_DESCRIPTION,
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add('--name', required=True, help='name of the new data set')
+    add('--real', required=True, nargs='+', help='names of prepared data sets')
+    add(
+        '--fakes',
+        required=True,
+        nargs='+',
+        metavar='NAME=FOLDER[@SPLIT]',
+        help='folders of images, each with the name of its generator (several may share it), and the split of '
+        'these patients that it was trained on where no manifest or index tells',
+    )
+    add('--divide', type=names, default=(), help='splits that share generators, like train,validation')
+    add('--resolution', type=int, required=True, help="side of all images; at most the smallest one's")
+    add('--channels', type=int, choices=(1, 3), default=1, help='of all images')
+    add('--depth', type=int, choices=(8, 16), default=8, help='bits of all images; 16 only where all have them')
+    add('--window', choices=('auto', 'stored', 'volume', 'dataset'), default='auto', help='of real images')
+    add('--fit', choices=('pad', 'crop', 'resize'), default='pad', help='how images are made square')
+    add('--modality', type=_modality, nargs='+', metavar='CLASS=MODALITY', help='what images of a class are')
+    add('--axis', type=int, choices=(0, 1, 2), default=2, help='NIfTI volumes are cut along it')
+    add('--pixel_limit', type=int, default=2**28, help='larger images are refused before decoding')
+    add('--on_error', choices=('fail', 'skip'), default='fail', help='at an unusable file: stop, or leave it out')
+    add('--licence', default='', help='of the new data set')
+    add('--data_dir', type=Path, help='folder of all data sets; $TFDS_DATA_DIR or ~/tensorflow_datasets')
+    add('--overwrite', action='store_true', help='replace a data set of this name')
+    options, unknown = parser.parse_known_args(arguments)
+    parser.refuse_unknown(unknown)
+    if set(options.divide) - set(SPLITS):
+        parser.error(f'--divide={",".join(options.divide)} must name some of {", ".join(SPLITS)}')
+    return options
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""Real and synthetic images in one data set, alike in all but where they come from: what detectors learn from.
+
+Everything passes through one function, whatever its class: window, square, resample, quantise, encode. What tells
+the classes apart afterwards is what a generator drew, not the files that it was kept in.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from input_pipeline.builder import Target, WriteOptions, write_dataset
+from input_pipeline.errors import DataError, Refusals
+from input_pipeline.preprocessing import Preprocessing, fit_mask, preprocess_image, resolve_window, stored_maximum
+from input_pipeline.records import Dtype, Item, Record
+from input_pipeline.splits import SplitFractions
+from input_pipeline.stored import open_splits, stored_items
+
+REAL = 'real'  # the class of real images; the others are named after their source
+_DTYPES: dict[int, Dtype] = {8: 'uint8', 16: 'uint16'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """What a mixed data set is made of.
+
+    Attributes:
+      reals: names of prepared data sets, whose splits stay.
+      synthetic: items of each source, by its name; their label is what they show, and their split is set. A mask
+        marks the pixels that were altered, where not all of them were made.
+      preprocessing: how all images are made alike; `window` is that of real images and of synthetic ones in DICOM
+        or NIfTI files, while pictures of a generator show its whole range.
+      depth: bits of a stored pixel, 8 or 16.
+      modalities: what an image of a class is, for images whose files do not tell.
+      licence: of the mixed set.
+      recorded: kept in its summary.
+
+    Raises:
+      DataError: when a source bears the name of the real ones, or the depth is another.
+    """
+
+    reals: Sequence[str]
+    synthetic: Mapping[str, Sequence[Item]]
+    preprocessing: Preprocessing
+    depth: Literal[8, 16]
+    modalities: Mapping[str, str]
+    licence: str
+    recorded: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if REAL in self.synthetic:
+            raise DataError(f'{REAL!r} is the class of real images; give the source another name.')
+        if self.depth not in _DTYPES:
+            raise DataError(f'depth={self.depth} must be 8 or 16.')
+
+    @property
+    def dtype(self) -> Dtype:
+        """Of the stored images."""
+        return _DTYPES[self.depth]
+
+
+def write_mixture(mixture: Mixture, data_dir: Path, target: Target, refusals: Refusals) -> dict[str, Any]:
+    """Writes the set, whole or not at all; returns its summary.
+
+    Its classes are `real` and the names of the sources; its masks are 1 where a pixel is synthetic.
+
+    Raises:
+      DataError: when a set is missing or damaged, an image cannot be made like the others without enlarging it or
+        inventing grey levels, or a patient would be in two splits.
+    """
+    target.check_free()
+    items = [item for name in mixture.reals for item in _real_items(mixture, name, data_dir)]
+    for source, own in mixture.synthetic.items():
+        items += [_unify_item(mixture, source, source, item, None) for item in own]
+    options = WriteOptions(
+        SplitFractions(0, 0), mixture.preprocessing.channels, (0.5, 99.5), mixture.recorded, mixture.licence
+    )
+    return write_dataset(items, target, options, refusals)
+
+
+def _real_items(mixture: Mixture, name: str, data_dir: Path) -> Iterator[Item]:
+    """The images of a prepared set; its patients get its name, for others may have patients of the same names."""
+    for split_name, split in open_splits(name, data_dir).items():
+        for item in stored_items(split, split_name, 0, lambda record: record):
+            own = dataclasses.replace(item, patient=f'{REAL}/{name}/{item.patient}')
+            yield _unify_item(mixture, REAL, f'{REAL}/{name}', own, split.dataset_window)
+
+
+def _unify_item(
+    mixture: Mixture, source: str, prefix: str, item: Item, dataset_window: tuple[float, float] | None
+) -> Item:
+    load = functools.partial(_load, mixture, source, prefix, item, dataset_window)
+    return Item(
+        key=f'{prefix}/{item.key}',
+        patient=item.patient,
+        split=item.split,
+        label=source,
+        dtype=mixture.dtype,
+        channels=mixture.preprocessing.channels,
+        load=load,
+    )
+
+
+def _load(
+    mixture: Mixture, source: str, prefix: str, item: Item, dataset_window: tuple[float, float] | None
+) -> Iterator[Record]:
+    for record in item.load():
+        own = mixture.modalities.get(item.label or '', record.modality)
+        named = dataclasses.replace(record, key=f'{prefix}/{record.key}', patient=item.patient, modality=own)
+        yield unify_record(named, mixture, is_real=source == REAL, dataset_window=dataset_window)
+
+
+def unify_record(
+    record: Record, mixture: Mixture, *, is_real: bool, dataset_window: tuple[float, float] | None
+) -> Record:
+    """One image, real or not, as all of a mixed set are.
+
+    Raises:
+      DataError: when it is smaller than all shall be, or has fewer grey levels, which would tell it from others.
+    """
+    preprocessing, sides = mixture.preprocessing, record.image.shape[:2]
+    if max(sides) < preprocessing.resolution:
+        raise DataError(
+            f'is {sides[0]} x {sides[1]}, and enlarging it to {preprocessing.resolution} would tell it from the '
+            'others; make the resolution smaller'
+        )
+    if record.image.dtype == np.uint8 and mixture.depth > 8:
+        raise DataError('has 8 bits, which would tell it from images of 16; make the depth 8')
+    shown = dataclasses.replace(preprocessing, window=_window_of(record, preprocessing.window, is_real))
+    window = resolve_window(shown, record.intensity, record.window, dataset_window)
+    scale = max(sides) / preprocessing.resolution
+    rows, columns, slices = record.spacing
+    image = _quantise(preprocess_image(record.image, record.intensity, window, shown), mixture.dtype)
+    return dataclasses.replace(
+        record,
+        image=image,
+        mask=fit_mask(_find_mask(record, is_real), preprocessing.resolution, preprocessing.fit),
+        intensity=window,
+        window=window,
+        spacing=(rows * scale, columns * scale, slices),
+    )
+
+
+def _window_of(record: Record, window: str | tuple[float, float], is_real: bool) -> str | tuple[float, float]:
+    """What 'auto' means of this image; a generator's picture shows its whole range, whatever the window."""
+    is_picture = record.intensity == (0.0, stored_maximum(record.image.dtype))
+    if not is_real and is_picture:
+        return 'stored'
+    if window == 'auto':
+        return 'stored' if record.image.dtype == np.uint8 else 'volume'
+    return window
+
+
+def _find_mask(record: Record, is_real: bool) -> UInt8[np.ndarray, 'height width 1']:
+    """1 where a pixel is synthetic: nowhere in a real image, everywhere in a generated one."""
+    if is_real:
+        return np.zeros((*record.image.shape[:2], 1), np.uint8)
+    if record.mask is None:
+        return np.ones((*record.image.shape[:2], 1), np.uint8)
+    return (record.mask > 0).astype(np.uint8)
+
+
+def _quantise(image: np.ndarray, dtype: Dtype) -> np.ndarray:
+    """The common depth: 16 bits are rounded to 8 for all, or for none."""
+    if image.dtype == dtype:
+        return image
+    return np.rint(image / 257).astype(np.uint8) if dtype == 'uint8' else image.astype(dtype)
