@@ -1,1 +1,1 @@
-"""Detectors of synthetic and altered medical images: calibrated, explained, and tested against those who would fool them."""
+"""Detectors of synthetic and altered medical images: calibrated, explained, and tested against attack."""

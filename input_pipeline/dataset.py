@@ -1,6 +1,7 @@
 """Reading a prepared data set: random access to a shuffled sequence, decoded arrays, and batches."""
 
 import contextlib
+import copy
 import itertools
 import logging
 import threading
@@ -19,6 +20,7 @@ from input_pipeline.errors import DataError
 from input_pipeline.order import favour, random_flips, shuffled_indices
 from input_pipeline.parallel import available_cores
 from input_pipeline.preprocessing import output_dtype
+from input_pipeline.summary import RecordTable
 from input_pipeline.values import unpack
 
 _LOGGER = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class ImageData:
       fingerprint: SHA-256 of all keys and pixels; for sets of the catalogue, of name and version.
       intensity: physical values that -1 and 1 mean, or None where volumes differ.
       has_masks: whether decoded examples have masks.
+      records: what the data set lists of each image, in stored order.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class ImageData:
         volumes: Int64[np.ndarray, ' examples'],
         class_images: tuple[int, ...],
         largest_side: int,
+        records: RecordTable,
     ) -> None:
         preprocessing, split = decoder.preprocessing, decoder.split
         self.name = name
@@ -89,8 +93,16 @@ class ImageData:
         self._foreground, self._foreground_share = foreground, foreground_share
         self._budget = memory_budget_bytes
         self.labels = labels
+        self.records = records
         self._levels: dict[int, dict[str, np.ndarray]] = {}
         self._lock = threading.Lock()
+
+    def relabelled(self, labels: Int32[np.ndarray, ' examples'], classes: tuple[str, ...]) -> 'ImageData':
+        """The same images with other labels, in stored order, and names for these."""
+        other = copy.copy(self)
+        other.labels, other.classes = labels, classes
+        other._levels, other._lock = {}, threading.Lock()
+        return other
 
     def selection(self, position: int, count: int) -> dict[str, np.ndarray]:
         """Which examples come at `position` to `position + count - 1` of the endless shuffled sequence.

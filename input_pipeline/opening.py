@@ -202,5 +202,6 @@ def open_dataset(
         foreground_share=foreground_share,
         volumes=volumes,
         largest_side=max(records.sides),
+        records=records,
         class_images=_count_class_images(records, opened.summary),
     )

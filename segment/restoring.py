@@ -14,7 +14,7 @@ import input_pipeline
 from backbones.images import DataFacts, read_facts
 from backbones.restoring import variables_checksum
 from segment import setup
-from segment.encoders import read_encoder
+from backbones.encoders import read_encoder
 from segment.inference import Images, Probabilities, create_predictor
 from training import compute, parallel
 from training import workdir as workdirs

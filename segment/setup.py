@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.images import open_split
 from segment.augmentation import Augmentation
-from segment.encoders import Encoder
+from backbones.encoders import Encoder
 from segment.fingerprint import (
     Fingerprint,
     Suggestion,

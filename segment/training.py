@@ -19,7 +19,7 @@ import input_pipeline
 from backbones.images import batch_shapes, facts_of, open_feed
 from backbones.pictures import draw_grid, save_picture
 from segment import setup
-from segment.encoders import Encoder, find_encoder, place_weights, read_encoder, write_encoder
+from backbones.encoders import Encoder, find_encoder, place_weights, read_encoder, write_encoder
 from segment.fingerprint import FINGERPRINT_FILE, Fingerprint, take_fingerprint
 from segment.inference import create_predictor
 from segment.restoring import name_classes
@@ -172,7 +172,7 @@ class _Run:
         if not config.network.encoder:
             return state
         _, weights = find_encoder(config.network.encoder, setup.all_channels(config))
-        variables = place_weights(state.network.variables, weights)
+        variables = place_weights(state.network.variables, weights, 'encoder')
         params = variables.pop('params')
         return dataclasses.replace(
             state, network=dataclasses.replace(state.network, params=params, model_state=variables)

@@ -13,7 +13,7 @@ DEPTHS = tuple(_BLOCKS)
 
 
 class ResNet(nn.Module):
-    """Images to classes in four stages, each of twice the features and half the resolution of the one before.
+    """Images to classes in up to four stages, each of twice the features and half the size of the one before.
 
     Blocks of the network of 50 layers halve in their 3x3 convolution, not in the first one (version 1.5, as
     torchvision).
@@ -24,6 +24,7 @@ class ResNet(nn.Module):
       small_stem: begin with a 3x3 convolution at full resolution, for images under 128 pixels, and not with a 7x7
         one and a pool, which quarter it.
       num_classes: logits.
+      num_stages: the first so many of the four stages, for networks that look at fine detail only.
       dtype: type of the computation; weights, logits and pooled features are float32.
     """
 
@@ -32,6 +33,7 @@ class ResNet(nn.Module):
     small_stem: bool
     num_classes: int
     dtype: DTypeLike
+    num_stages: int = 4
 
     @nn.compact
     def __call__(self, images: Float[Array, 'batch height width channel'], train: bool = False) -> Features:
@@ -45,7 +47,7 @@ class ResNet(nn.Module):
         x = norm_relu('stem_norm', stem(images, self.width, self.small_stem, self.dtype), train, self.dtype)
         stages = [] if self.small_stem else [x]
         x = x if self.small_stem else max_pool(x)
-        for stage, blocks in enumerate(_BLOCKS[self.depth], start=1):
+        for stage, blocks in enumerate(_BLOCKS[self.depth][: self.num_stages], start=1):
             for block in range(blocks):
                 stride = 2 if stage > 1 and block == 0 else 1
                 x = self._block(f'stage{stage}_block{block}', x, self.width << (stage - 1), stride, train)

@@ -13,7 +13,7 @@ from flax import traverse_util
 from backbones import setup as classifiers
 from backbones.restoring import Classifier, write_classifier
 from configs.backbones import classifier
-from segment.encoders import Encoder, find_encoder, read_encoder, write_encoder
+from backbones.encoders import Encoder, find_encoder, read_encoder, write_encoder
 from segment.restoring import restore_segmenter
 from tests.segment.conftest import train
 from training.best import FOLDER as BEST

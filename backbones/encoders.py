@@ -95,7 +95,7 @@ def _describe(network: Network, source: str, channels: int, mean: Any, std: Any)
     fields = {
         name: getattr(network, name) for name in names if name not in ('num_classes', 'dtype', 'parent', 'name')
     }
-    stages = len(network.blocks) if isinstance(network, DenseNet) else 4
+    stages = len(network.blocks) if isinstance(network, DenseNet) else network.num_stages
     return Encoder(architecture, fields, channels, mean, std, stages + (-1 if network.small_stem else 1))
 
 
@@ -119,10 +119,13 @@ def read_encoder(workdir: Path) -> Encoder | None:
         raise UserError(f'{workdir / ENCODER_FILE} is damaged ({error}); restore it from a copy.') from error
 
 
-def place_weights(variables: Variables, encoder: Variables) -> Variables:
-    """A segmenter's variables with an encoder's in their place."""
+def place_weights(variables: Variables, encoder: Variables, name: str) -> Variables:
+    """A network's variables with an encoder's in the place of its module of this name.
+
+    Layers that only the network has, such as the last one of a classifier, keep their own.
+    """
     return {
-        collection: {**values, 'encoder': {**values.get('encoder', {}), **encoder[collection]}}
+        collection: {**values, name: {**values.get(name, {}), **encoder[collection]}}
         if collection in encoder
         else values
         for collection, values in variables.items()

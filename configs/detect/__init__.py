@@ -1,0 +1,1 @@
+"""Configs of `segment.main` and `segment.study`."""

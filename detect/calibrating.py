@@ -1,0 +1,182 @@
+"""What a detector's scores mean: all that is fitted once the network is trained, on validation alone."""
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int
+
+import input_pipeline
+from detect.conformal import Conformal, fit_conformal
+from detect.data import binary_labels, is_real
+from detect.fusion import Stacking, fit_logit_temperature, fit_stacking
+from detect.metrics.thresholds import Thresholds, fit_thresholds
+from detect.restoring import Images, Trained, restore_trained
+from detect.scoring import ANOMALIES_FILE, FUSED, LOCATING, NETWORK, Anomalies, Scored, fit_anomalies
+from training import parallel
+from training import workdir as workdirs
+from training.errors import UserError
+
+DETECTOR_FILE = 'detector.json'
+_PENALTY = 1e-3  # of the weights of stacking
+_BATCH_SIZE = 64
+_VALIDATION = 'validation'
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What was fitted on validation.
+
+    Attributes:
+      temperature: of the network's logit alone.
+      stacking: of all scores, to calibrated log odds: the fused score.
+      thresholds: by the name of a score.
+      conformal: of the fused score.
+      strangeness: sorted scores of real validation images, from which the anomaly's p value follows.
+      map_scale: distances of features that a map shows as fully strange: the 99.9th percentile of real ones.
+      modalities: of the training images; of others nothing is known.
+      prevalence: share of synthetic images in validation.
+      checksum: of the weights that this belongs to.
+      step: of their checkpoint.
+    """
+
+    temperature: float
+    stacking: Stacking
+    thresholds: Mapping[str, Thresholds]
+    conformal: Conformal
+    strangeness: tuple[float, ...]
+    map_scale: float
+    modalities: tuple[str, ...]
+    prevalence: float
+    checksum: str
+    step: int
+
+    def fuse(self, scores: Mapping[str, Float64[np.ndarray, ' image']]) -> Float64[np.ndarray, ' image']:
+        """Calibrated log odds of synthetic, at the share of synthetic images in validation."""
+        return self.stacking.log_odds({name: scores[name] for name in self.stacking.names})
+
+
+def write_calibration(workdir: Path, calibration: Calibration) -> None:
+    """Keeps it."""
+    workdirs.write_json(workdir / DETECTOR_FILE, dataclasses.asdict(calibration))
+
+
+def read_calibration(workdir: Path) -> Calibration:
+    """What `write_calibration` wrote.
+
+    Raises:
+      UserError: when the run is not finished, or the file is damaged.
+    """
+    if not (workdir / DETECTOR_FILE).is_file():
+        raise UserError(f'{workdir} holds no finished detector; run its training command to the end.')
+    content = workdirs.read_json(workdir, DETECTOR_FILE)
+    try:
+        return Calibration(
+            **content | {
+                'stacking': Stacking.from_dict(content['stacking']),
+                'thresholds': {name: Thresholds(**own) for name, own in content['thresholds'].items()},
+                'conformal': Conformal.from_dict(content['conformal']),
+                'strangeness': tuple(map(float, content['strangeness'])),
+                'modalities': tuple(map(str, content['modalities'])),
+            }
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f'{workdir / DETECTOR_FILE} is damaged ({error}); remove it and run the training command again.'
+        ) from error
+
+
+def calibrate(workdir: Path, train: input_pipeline.ImageData, validation: input_pipeline.ImageData) -> None:
+    """Fits anomalies on real training images, all else on validation, and writes both; nothing where it is done.
+
+    Raises:
+      UserError: when there are too few images.
+    """
+    trained = restore_trained(workdir, None, batch_size=_BATCH_SIZE)
+    if (workdir / DETECTOR_FILE).is_file() and read_calibration(workdir).checksum == trained.checksum:
+        return
+    _LOGGER.info('Fitting anomaly scores on real training images.')
+    anomalies, modalities = _fit_anomalies(trained, train)
+    scored = score_split(trained, anomalies, validation)
+    calibration = _fit(trained, scored, validation, modalities)
+    if parallel.is_first_process():
+        anomalies.save(workdir / ANOMALIES_FILE)
+        write_calibration(workdir, calibration)
+
+
+def _fit_anomalies(trained: Trained, train: input_pipeline.ImageData) -> tuple[Anomalies, tuple[str, ...]]:
+    real = np.flatnonzero(is_real(train))
+    count = min(trained.config.anomaly.images, len(real))
+    chosen = np.zeros(train.num_examples, bool)
+    chosen[real[np.linspace(0, len(real) - 1, count).astype(int)]] = True
+    names = np.array(train.records.modalities)
+    modalities = tuple(sorted(set(names[real].tolist())))
+    numbers = np.searchsorted(modalities, names[chosen]).astype(np.int64)
+    read = functools.partial(_read, trained, train, chosen)
+    return fit_anomalies(trained, read, numbers), modalities
+
+
+def _read(
+    trained: Trained, images: input_pipeline.ImageData, chosen: Bool[np.ndarray, ' image']
+) -> Iterator[Images]:
+    """Batches of the chosen images, in stored order."""
+    start, batches = 0, images.in_order(trained.config.resolution, _BATCH_SIZE)
+    try:
+        for batch in batches:
+            own = chosen[start : start + len(batch['image'])]
+            start += len(own)
+            if own.any():
+                yield batch['image'][own]
+    finally:
+        batches.close()
+
+
+def score_split(
+    trained: Trained,
+    anomalies: Anomalies,
+    images: input_pipeline.ImageData,
+    change: Callable[[Images, Int[np.ndarray, ' image']], Images] | None = None,
+) -> Scored:
+    """All scores of a split, in stored order, without maps.
+
+    Args:
+      trained, anomalies: the detector.
+      images: of the split.
+      change: what is done to a batch of images before, given their places in the split.
+    """
+    every, start = [], 0
+    side = trained.config.resolution
+    for batch in _read(trained, images, np.ones(images.num_examples, bool)):
+        places = np.arange(start, start + len(batch))
+        start += len(batch)
+        shown = batch if change is None else change(batch, places)
+        every.append(anomalies.score(trained.describe(shown), side, side))
+    scores = {name: np.concatenate([own.scores[name] for own in every]) for name in every[0].scores}
+    tops = np.concatenate([own.maps.max(axis=(1, 2), keepdims=True) for own in every])
+    return Scored(scores, np.concatenate([own.pooled for own in every]), tops)
+
+
+def _fit(
+    trained: Trained, scored: Scored, validation: input_pipeline.ImageData, modalities: tuple[str, ...]
+) -> Calibration:
+    labels = binary_labels(validation)
+    stacking = fit_stacking(scored.scores, labels, split=_VALIDATION, penalty=_PENALTY)
+    fused = stacking.log_odds(scored.scores)
+    every = scored.scores | {FUSED: fused}
+    reals = is_real(validation)
+    return Calibration(
+        temperature=fit_logit_temperature(scored.scores[NETWORK], labels, split=_VALIDATION),
+        stacking=stacking,
+        thresholds={name: fit_thresholds(own, labels, split=_VALIDATION) for name, own in every.items()},
+        conformal=fit_conformal(fused, labels, split=_VALIDATION),
+        strangeness=tuple(np.sort(scored.scores[LOCATING][reals]).tolist()),
+        map_scale=float(np.quantile(scored.maps[reals], 0.999)),
+        modalities=modalities,
+        prevalence=float(labels.mean()),
+        checksum=trained.checksum,
+        step=trained.position.step,
+    )

@@ -1,0 +1,111 @@
+"""The images of a detector: real ones, those of chosen sources, and what is known of each beside its pixels."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float32, Int32
+from ml_collections import ConfigDict
+
+import input_pipeline
+from input_pipeline.mixture import REAL
+from training.errors import UserError
+
+_GIB = 2**30
+
+
+def open_images(config: ConfigDict, split: str, *, train: bool, mask_classes: int = 0) -> input_pipeline.ImageData:
+    """Opens a split of the configured data; label 0 is real, the others are the sources in their order.
+
+    Args:
+      config: of the run.
+      split: train, validation or test.
+      train: whether images are kept in memory and mirrored as configured.
+      mask_classes: 1 to see which pixels are synthetic, else 0.
+
+    Raises:
+      DataError: when the data set is missing, damaged, or not what the config expects.
+      UserError: when it was not written by `detect.prepare`, or has no image of one of the two classes.
+    """
+    data = config.data
+    every = _open(config, split, (), train, mask_classes)
+    if REAL not in every.classes:
+        raise UserError(f'{data.name} has no class {REAL!r}; prepare it with python -m detect.prepare.')
+    sources = tuple(data.sources) or tuple(name for name in every.classes if name != REAL)
+    images = _open(config, split, (REAL, *sources), train, mask_classes)
+    counts = np.bincount(binary_labels(images), minlength=2)
+    if not counts.all():
+        raise UserError(
+            f'{data.name} has {counts[0]} real and {counts[1]} synthetic images in its {split} split, where a '
+            'detector needs both.'
+        )
+    return images if data.labels == 'true' else _randomise(images, config.seed)
+
+
+def _open(
+    config: ConfigDict, split: str, classes: tuple[str, ...], train: bool, mask_classes: int
+) -> input_pipeline.ImageData:
+    data = config.data
+    preprocessing = input_pipeline.Preprocessing(
+        resolution=config.resolution,
+        channels=config.channels,
+        window='stored',
+        fit='pad',
+        mask_classes=mask_classes,
+        context=0,
+    )
+    return input_pipeline.open_dataset(
+        data.name,
+        data.data_dir,
+        split,
+        preprocessing,
+        flip_horizontal=train and data.flip_horizontal,
+        flip_vertical=train and data.flip_vertical,
+        seed=config.seed,
+        memory_budget_bytes=int(data.host_memory_gib * _GIB) if train else 0,
+        modalities=tuple(data.modalities),
+        classes=classes,
+        target='class',
+        foreground_share=0.0,
+    )
+
+
+def binary_labels(images: input_pipeline.ImageData) -> Int32[np.ndarray, ' images']:
+    """1 for synthetic images, in stored order."""
+    assert images.labels is not None
+    return (images.labels > 0).astype(np.int32)
+
+
+def _randomise(images: input_pipeline.ImageData, seed: int) -> input_pipeline.ImageData:
+    """Labels by a coin for each patient: what a detector still seems to know of them comes from a leak."""
+
+    def draw(patient: str) -> int:
+        return hashlib.sha256(f'{seed} {patient}'.encode()).digest()[0] & 1
+
+    return images.relabelled(
+        np.array([draw(name) for name in images.records.patients], np.int32), (REAL, 'random')
+    )
+
+
+def describe_split(
+    describe: Callable[[Float32[np.ndarray, 'batch height width channel']], Any],
+    images: input_pipeline.ImageData,
+    resolution: int,
+    batch_size: int,
+) -> Any:
+    """What `describe` says of all images of a split, in stored order: its arrays, joined."""
+    parts = []
+    batches = images.in_order(resolution, batch_size)
+    try:
+        for batch in batches:
+            parts.append(jax.tree.map(np.asarray, describe(batch['image'][..., : images.channels])))
+    finally:
+        batches.close()
+    return jax.tree.map(lambda *own: np.concatenate(own), *parts)
+
+
+def is_real(images: input_pipeline.ImageData) -> Bool[np.ndarray, ' images']:
+    """Which images are real, whatever their labels say."""
+    return np.array([label == REAL for label in images.records.labels])

@@ -1,0 +1,1 @@
+"""How well a detector tells fake from real: ranking, decisions, calibration, thresholds, and scores by cell."""

@@ -1,0 +1,101 @@
+"""All scores of a detector on one set of images, with intervals."""
+
+import numpy as np
+
+from detect.metrics import calibration, decisions, ranking
+from detect.metrics.bootstrap import (
+    Score,
+    basic_interval,
+    can_resample,
+    count_pairs,
+    count_patients,
+    draw_weights,
+    faultless_share,
+    percentile_interval,
+)
+from detect.metrics.samples import RATES, Judged, Values, Weights, weigh_once
+from detect.metrics.thresholds import Thresholds
+
+LOWER_IS_BETTER = ('equal_error_rate', 'brier', 'calibration_error_width', 'calibration_error_mass')
+_THRESHOLDS = ('youden', 'equal_error', *RATES)
+
+
+def score_table(
+    judged: Judged, thresholds: Thresholds, *, prevalence: float, resamples: int, seed: int
+) -> dict[str, Score]:
+    """Scores by name, each with its 95% interval.
+
+    `auroc`, `average_precision`, `equal_error_rate`, `tpr_at_<rate>`: see `ranking`.
+    `<threshold>/<score>`: see `decisions`; `predictive_value` at the stated prevalence, others as they come.
+    `brier`, `calibration_error_width`, `calibration_error_mass`: see `calibration`; not without probabilities.
+    `share_of_fakes`: of these images; average precision, accuracy, precision, F1, the Matthews correlation and
+    calibration depend on it.
+
+    Args:
+      judged: images of one split.
+      thresholds: from validation.
+      prevalence: of fakes where the detector is used, between 0 and 1.
+      resamples: of the bootstrap over patients, 2,000 or more for a report.
+      seed: of the bootstrap.
+
+    Raises:
+      ValueError: for a prevalence that is not between 0 and 1.
+    """
+    if not 0 < prevalence < 1:
+        raise ValueError(f'A prevalence lies between 0 and 1, not at {prevalence}.')
+    values = _evaluate(judged, thresholds, prevalence, weigh_once(len(judged.labels)))
+    points = {name: float(value[0]) for name, value in values.items()}
+    if not can_resample(judged.patients, judged.fake):
+        return {name: Score(None if np.isnan(value) else value, None, None) for name, value in points.items()}
+    drawn = draw_weights(judged.patients, judged.fake, resamples=resamples, seed=seed)
+    blocks = [_evaluate(judged, thresholds, prevalence, weights) for weights in drawn]
+    replicates = {name: np.concatenate([block[name] for block in blocks]) for name in points}
+    return {name: _create_score(name, points[name], replicates[name], judged, prevalence) for name in points}
+
+
+def _evaluate(judged: Judged, thresholds: Thresholds, prevalence: float, weights: Weights) -> dict[str, Values]:
+    roc = ranking.trace_roc(judged.scores, judged.labels, weights)
+    values = {
+        'share_of_fakes': roc.fakes[:, -1] / weights.sum(axis=1),
+        'auroc': ranking.auroc(roc),
+        'average_precision': ranking.average_precision(roc),
+        'equal_error_rate': ranking.equal_error_rate(roc),
+    }
+    values |= {f'tpr_at_{name}': ranking.true_rate_at(roc, rate) for name, rate in RATES.items()}
+    for name in _THRESHOLDS:
+        values |= _evaluate_threshold(name, judged, getattr(thresholds, name), prevalence, weights)
+    if judged.probabilities is not None:
+        shown = judged.probabilities, judged.labels
+        by_width = calibration.bins_of_equal_width(judged.probabilities)
+        by_mass = calibration.bins_of_equal_mass(judged.probabilities)
+        values['brier'] = calibration.brier(*shown, weights)
+        values['calibration_error_width'] = calibration.calibration_error(*shown, by_width, weights)
+        values['calibration_error_mass'] = calibration.calibration_error(*shown, by_mass, weights)
+    return values
+
+
+def _evaluate_threshold(
+    name: str, judged: Judged, threshold: float | None, prevalence: float, weights: Weights
+) -> dict[str, Values]:
+    """NaN for a threshold that validation could not tell."""
+    keys = [f'{name}/{score}' for score in (*decisions.DECISION_SCORES, 'predictive_value')]
+    if threshold is None:
+        return {key: np.full(len(weights), np.nan) for key in keys}
+    made = decisions.decide(judged.scores, judged.labels, weights, threshold=threshold)
+    scores = [score(made) for score in decisions.DECISION_SCORES.values()]
+    return dict(zip(keys, [*scores, decisions.predictive_value(made, prevalence)], strict=True))
+
+
+def _create_score(name: str, value: float, replicates: Values, judged: Judged, prevalence: float) -> Score:
+    """An interval of the kind that suits a score."""
+    if name.startswith('calibration_error'):
+        return basic_interval(value, replicates)
+    kind = name.rpartition('/')[2]
+    real_patients, fake_patients = count_patients(judged.patients, judged.fake)
+    concerned = {'real_accuracy': real_patients, 'fake_accuracy': fake_patients, 'recall': fake_patients}
+    pairs = count_pairs(judged.patients, judged.fake)
+    score = percentile_interval(value, replicates, concerned.get(kind, pairs))
+    if kind == 'predictive_value' and value == 1 and score.low is not None:
+        alarms = 1 - faultless_share(real_patients)  # that many may have been lucky not to be called fake
+        return Score(value, prevalence / (prevalence + (1 - prevalence) * alarms), 1.0)
+    return score

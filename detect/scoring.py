@@ -1,0 +1,135 @@
+"""All scores of an image: the network's logit, and how strange its features are to those of real images."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from detect.anomaly.fitted import Fitted
+from detect.anomaly.mahalanobis import Mahalanobis, fit_mahalanobis
+from detect.anomaly.padim import Padim, fit_padim
+from detect.anomaly.patchcore import Patchcore, fit_patchcore
+from detect.networks import Detection
+from detect.restoring import Images, Trained
+from training.errors import UserError
+
+ANOMALIES_FILE = 'anomalies.npz'
+NETWORK, FUSED = 'network', 'fused'  # names of scores, beside those of _KINDS
+LOCATING = 'patchcore'  # the one whose map and p value are shown
+_KINDS: dict[str, type[Fitted]] = {'mahalanobis': Mahalanobis, 'padim': Padim, 'patchcore': Patchcore}
+_CANDIDATES = 10  # patches to choose from, for each that PatchCore keeps
+_LARGEST = 2**32  # bytes of the file
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """What is said of images.
+
+    Attributes:
+      scores: by name, the higher, the more like a fake or the stranger; `network` is the logit.
+      pooled: features that classical baselines learn from.
+      maps: where PatchCore finds an image strange, in distances of features.
+    """
+
+    scores: dict[str, Float[np.ndarray, ' image']]
+    pooled: Float[np.ndarray, 'image feature']
+    maps: Float[np.ndarray, 'image height width']
+
+
+@dataclasses.dataclass(frozen=True)
+class Anomalies:
+    """Scores that were fitted on real training images alone.
+
+    Attributes:
+      mahalanobis: of pooled features, to the nearest modality.
+      padim, patchcore: of the maps behind the first one.
+    """
+
+    mahalanobis: Mahalanobis
+    padim: Padim
+    patchcore: Patchcore
+
+    def score(self, detection: Detection, height: int, width: int) -> Scored:
+        """All scores of what the network said of images of this size."""
+        stages = located_stages(detection)
+        padim, patchcore = (fitted.score(stages, height, width) for fitted in (self.padim, self.patchcore))
+        scores = {
+            NETWORK: np.asarray(detection.logits, np.float64),
+            'mahalanobis': self.mahalanobis.score(np.asarray(detection.pooled)),
+            'padim': np.asarray(padim.scores, np.float64),
+            'patchcore': np.asarray(patchcore.scores, np.float64),
+        }
+        return Scored(scores, np.asarray(detection.pooled), np.asarray(patchcore.maps))
+
+    def save(self, path: Path) -> None:
+        """Writes one file of arrays."""
+        arrays = {
+            f'{kind}.{name}': array for kind in _KINDS for name, array in getattr(self, kind).to_arrays().items()
+        }
+        temporary = path.with_suffix('.tmp.npz')
+        np.savez(temporary, allow_pickle=False, **arrays)
+        temporary.replace(path)
+
+
+def read_anomalies(workdir: Path) -> Anomalies:
+    """What `Anomalies.save` wrote.
+
+    Raises:
+      UserError: when it is missing or damaged.
+    """
+    path = workdir / ANOMALIES_FILE
+    if not path.is_file() or path.stat().st_size > _LARGEST:
+        raise UserError(f'{workdir} holds no finished detector; run its training command to the end.')
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and numpy share no base class
+        raise UserError(f'{path} is damaged ({error}); run the training command again.') from error
+    parts: dict[str, Any] = {
+        kind: fitted.from_arrays({
+            name.partition('.')[2]: array for name, array in arrays.items() if name.startswith(f'{kind}.')
+        })
+        for kind, fitted in _KINDS.items()
+    }  # fmt: skip
+    return Anomalies(**parts)
+
+
+def located_stages(detection: Detection) -> Sequence[Any]:
+    """The maps that tell where: all behind the first, which is large and shows little but edges; two at most."""
+    return detection.stages[1:3] or detection.stages
+
+
+def fit_anomalies(
+    trained: Trained,
+    read: Callable[[], Iterator[Images]],
+    modalities: Int[np.ndarray, ' image'],
+    config: ConfigDict,
+) -> Anomalies:
+    """Fits all on real training images, in two passes.
+
+    Args:
+      trained: whose features they are.
+      read: gives batches of real images, the same each time.
+      modalities: the number of each one's modality.
+
+    Raises:
+      UserError: when there are too few images.
+    """
+    pooled: list[np.ndarray] = []
+
+    def stages(keep: list[np.ndarray]) -> Iterator[Sequence[Any]]:
+        for batch in read():
+            detection = trained.describe(batch)
+            keep.append(np.asarray(detection.pooled))
+            yield located_stages(detection)
+
+    wanted, seed = trained.config.anomaly, trained.config.seed
+    padim = fit_padim(stages(pooled), channels=wanted.padim_features, seed=seed)
+    candidates = _CANDIDATES * wanted.coreset
+    patchcore = fit_patchcore(
+        stages([]), candidates=candidates, ratio=1 / _CANDIDATES, most=wanted.coreset, seed=seed
+    )
+    return Anomalies(fit_mahalanobis(np.concatenate(pooled), modalities), padim, patchcore)

@@ -1,0 +1,61 @@
+"""Certificates against the closed form for a linear detector, whose radius is |w x + b| / |w|_2."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from detect.attacks.smoothing import Certificate, certify, lower_bound
+from tests.detect.attacks.models import BIAS, KEY, LINEAR, SHAPE, WEIGHTS
+
+SIGMA, ALPHA = 0.5, 0.001
+
+
+def _image(distance):
+    """An image at a distance from the border, on the side of fakes where it is positive."""
+    norm = np.linalg.norm(WEIGHTS)
+    return jnp.asarray(WEIGHTS * (distance / norm - BIAS / norm**2))
+
+
+def _certify(logits_of, image, *, key=KEY, threshold=0.0, draws=4000, alpha=ALPHA):
+    settings = {'sigma': SIGMA, 'selection': 100, 'batch': 300}
+    return certify(logits_of, image, key, threshold=threshold, draws=draws, alpha=alpha, **settings)
+
+
+@pytest.mark.parametrize('distance', [0.7, 0.3, -0.3, -0.7])
+def test_the_radius_of_a_linear_detector(distance):
+    certificate = _certify(LINEAR, _image(distance))
+    assert certificate.fake == (distance > 0)
+    assert 0.85 * abs(distance) < certificate.radius < abs(distance)
+
+
+def test_the_threshold_moves_the_border():
+    threshold = float(0.4 * np.linalg.norm(WEIGHTS))
+    certificate = _certify(LINEAR, _image(0.1), threshold=threshold)
+    assert not certificate.fake
+    assert 0.8 * 0.3 < certificate.radius < 0.3
+
+
+def test_it_abstains_at_the_border():
+    assert _certify(LINEAR, _image(0.0)) == Certificate(None, 0.0)
+
+
+@pytest.mark.parametrize('draws', [1, 299, 300, 1001])
+def test_all_draws_count_once(draws):
+    """With one answer throughout, the bound is alpha^(1/draws)."""
+    certificate = _certify(lambda images: images.sum(axis=(1, 2, 3)) * 0 + 1, jnp.zeros(SHAPE), draws=draws)
+    bound = ALPHA ** (1 / draws)
+    assert certificate.radius == pytest.approx(SIGMA * stats.norm.ppf(bound) if bound > 0.5 else 0)
+    assert certificate.fake is (True if bound > 0.5 else None)
+
+
+@pytest.mark.parametrize('successes', [0, 1, 57, 99, 100])
+def test_the_bound_of_clopper_and_pearson(successes):
+    interval = stats.binomtest(successes, 100).proportion_ci(1 - 2 * ALPHA, method='exact')
+    assert lower_bound(successes, 100, ALPHA) == pytest.approx(interval.low)
+
+
+def test_the_key_decides():
+    first, again, other = (_certify(LINEAR, _image(0.3), key=jax.random.key(seed)) for seed in (0, 0, 1))
+    assert first == again != other
