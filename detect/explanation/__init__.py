@@ -1,0 +1,1 @@
+"""Where in an image a decision comes from, and whether that can be believed."""
