@@ -16,6 +16,7 @@ from detect.fusion import Stacking, fit_logit_temperature, fit_stacking
 from detect.metrics.thresholds import Thresholds, fit_thresholds
 from detect.restoring import Images, Trained, restore_trained
 from detect.scoring import ANOMALIES_FILE, FUSED, LOCATING, NETWORK, Anomalies, Scored, fit_anomalies
+from input_pipeline.mixture import Form
 from training import parallel
 from training import workdir as workdirs
 from training.errors import UserError
@@ -40,6 +41,7 @@ class Calibration:
       map_scale: distances of features that a map shows as fully strange: the 99.9th percentile of real ones.
       modalities: of the training images; of others nothing is known.
       prevalence: share of synthetic images in validation.
+      form: how images are made to be like those of training, see `input_pipeline.mixture.Form`.
       checksum: of the weights that this belongs to.
       step: of their checkpoint.
     """
@@ -52,6 +54,7 @@ class Calibration:
     map_scale: float
     modalities: tuple[str, ...]
     prevalence: float
+    form: Form
     checksum: str
     step: int
 
@@ -62,7 +65,8 @@ class Calibration:
 
 def write_calibration(workdir: Path, calibration: Calibration) -> None:
     """Keeps it."""
-    workdirs.write_json(workdir / DETECTOR_FILE, dataclasses.asdict(calibration))
+    content = dataclasses.asdict(calibration) | {'form': calibration.form.to_dict()}
+    workdirs.write_json(workdir / DETECTOR_FILE, content)
 
 
 def read_calibration(workdir: Path) -> Calibration:
@@ -79,12 +83,13 @@ def read_calibration(workdir: Path) -> Calibration:
             **content | {
                 'stacking': Stacking.from_dict(content['stacking']),
                 'thresholds': {name: Thresholds(**own) for name, own in content['thresholds'].items()},
+                'form': Form.from_dict(content['form']),
                 'conformal': Conformal.from_dict(content['conformal']),
                 'strangeness': tuple(map(float, content['strangeness'])),
                 'modalities': tuple(map(str, content['modalities'])),
             }
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, input_pipeline.DataError) as error:
         raise UserError(
             f'{workdir / DETECTOR_FILE} is damaged ({error}); remove it and run the training command again.'
         ) from error
@@ -130,7 +135,7 @@ def _read(
             own = chosen[start : start + len(batch['image'])]
             start += len(own)
             if own.any():
-                yield batch['image'][own]
+                yield batch['image'][own][..., : images.channels]
     finally:
         batches.close()
 
@@ -177,6 +182,7 @@ def _fit(
         map_scale=float(np.quantile(scored.maps[reals], 0.999)),
         modalities=modalities,
         prevalence=float(labels.mean()),
+        form=Form.from_dict(validation.options['form']),
         checksum=trained.checksum,
         step=trained.position.step,
     )

@@ -80,15 +80,19 @@ class Conformal:
         Raises:
           UserError: for an error level that is not between 0 and 1, or that calibration has too few images for.
         """
+        self.check_level(error_level)
+        real_p = conformal_p_values(np.array(self.reals), scores)
+        fake_p = conformal_p_values(-np.array(self.fakes), -scores)
+        return [decide(float(real), float(fake), error_level) for real, fake in zip(real_p, fake_p, strict=True)]
+
+    def check_level(self, error_level: float) -> None:
+        """Raises UserError for an error level that cannot be kept, see `judge`."""
         fewest = min(len(self.reals), len(self.fakes))
         if not 1 / (fewest + 1) <= error_level < 1:
             raise UserError(
                 f'An error level of {error_level} cannot be kept: {len(self.reals)} real and {len(self.fakes)} '
                 f'fake images of validation allow {1 / (fewest + 1):.2g} to below 1.'
             )
-        real_p = conformal_p_values(np.array(self.reals), scores)
-        fake_p = conformal_p_values(-np.array(self.fakes), -scores)
-        return [_decide(float(real), float(fake), error_level) for real, fake in zip(real_p, fake_p, strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -119,7 +123,8 @@ def fit_conformal(scores: Scores, labels: Labels, *, split: str) -> Conformal:
     return Conformal(tuple(np.sort(scores[~fake]).tolist()), tuple(np.sort(scores[fake]).tolist()))
 
 
-def _decide(real_p: float, fake_p: float, error_level: float) -> Verdict:
+def decide(real_p: float, fake_p: float, error_level: float) -> Verdict:
+    """The class that is conformal at the error level, where the other is not."""
     fits_real, fits_fake = real_p > error_level, fake_p > error_level
     if fits_real and fits_fake:
         return Verdict("don't know", real_p, fake_p, 'The image fits both real and synthetic images.')

@@ -31,8 +31,10 @@ def open_images(config: ConfigDict, split: str, *, train: bool, mask_classes: in
     """
     data = config.data
     every = _open(config, split, (), train, mask_classes)
-    if REAL not in every.classes:
-        raise UserError(f'{data.name} has no class {REAL!r}; prepare it with python -m detect.prepare.')
+    if REAL not in every.classes or 'form' not in every.options:
+        raise UserError(
+            f'{data.name} was not written by detect.prepare; prepare it with python -m detect.prepare.'
+        )
     sources = tuple(data.sources) or tuple(name for name in every.classes if name != REAL)
     images = _open(config, split, (REAL, *sources), train, mask_classes)
     counts = np.bincount(binary_labels(images), minlength=2)

@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +13,7 @@ from input_pipeline.builder import Target
 from input_pipeline.catalogue import default_data_dir
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.flags import Parser, names
-from input_pipeline.mixture import Mixture, write_mixture
-from input_pipeline.preprocessing import Preprocessing
+from input_pipeline.mixture import Form, Mixture, write_mixture
 from input_pipeline.records import Item, ReaderOptions
 from input_pipeline.report import describe
 from input_pipeline.splits import SPLITS
@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _create_mixture(options: argparse.Namespace, target: Target, refusals: Refusals) -> Mixture:
     summaries = {name: open_splits(name, target.data_dir)['train'].summary for name in options.real}
+    for name, summary in summaries.items():
+        if not summary:
+            raise DataError(f'{name} was not written by input_pipeline.prepare: its patients are not known.')
     counts = {split: sum(one['splits'].get(split, 0) for one in summaries.values()) for split in SPLITS}
     fingerprints = {name: summary['fingerprint'] for name, summary in summaries.items()}
     sources = [read_source(text, fingerprints) for text in options.fakes]
@@ -72,15 +75,7 @@ def _create_mixture(options: argparse.Namespace, target: Target, refusals: Refus
     return Mixture(
         reals=options.real,
         synthetic=items,
-        preprocessing=Preprocessing(
-            resolution=options.resolution,
-            channels=options.channels,
-            window=options.window,
-            fit=options.fit,
-            mask_classes=0,
-            context=0,
-        ),
-        depth=options.depth,
+        form=Form.from_dict(vars(options)),
         modalities=dict(options.modality or ()),
         licence=options.licence,
         recorded=_describe_sources(options, sources),
@@ -105,10 +100,7 @@ def _describe_sources(options: argparse.Namespace, sources: Sequence[Source]) ->
         'source': 'detection',
         'real': list(options.real),
         'divided': list(options.divide),
-        'sources': [
-            {'name': source.name, 'folder': str(source.folder), 'split': source.split, 'weights': source.weights}
-            for source in sources
-        ],
+        'sources': [dataclasses.asdict(source) | {'folder': str(source.folder)} for source in sources],
     }
 
 
@@ -120,6 +112,16 @@ def _modality(text: str) -> tuple[str, str]:
 
 
 _modality.__name__ = 'class and modality like ChestCT=CT'  # argparse puts it into its message
+
+
+def _window(text: str) -> str | tuple[float, float]:
+    if text in ('auto', 'stored', 'volume'):
+        return text
+    low, high = map(float, text.split(','))
+    return low, high
+
+
+_window.__name__ = 'window: auto, stored, volume, or two numbers like -1000,400'
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -144,7 +146,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--resolution', type=int, required=True, help="side of all images; at most the smallest one's")
     add('--channels', type=int, choices=(1, 3), default=1, help='of all images')
     add('--depth', type=int, choices=(8, 16), default=8, help='bits of all images; 16 only where all have them')
-    add('--window', choices=('auto', 'stored', 'volume', 'dataset'), default='auto', help='of real images')
+    add('--window', type=_window, default='auto', help='of real images: auto, stored, volume, or two numbers')
     add('--fit', choices=('pad', 'crop', 'resize'), default='pad', help='how images are made square')
     add('--modality', type=_modality, nargs='+', metavar='CLASS=MODALITY', help='what images of a class are')
     add('--axis', type=int, choices=(0, 1, 2), default=2, help='NIfTI volumes are cut along it')

@@ -20,6 +20,7 @@ from training import parallel
 from training import workdir as workdirs
 from training.best import FOLDER as BEST
 from training.checkpoints import Position, restore_state
+from training.errors import UserError
 from training.mapping import create_mapper
 from training.state import Variables
 from training.supervised import SupervisedState
@@ -64,8 +65,11 @@ def restore_trained(workdir: Path, step: int | None, *, batch_size: int) -> Trai
     Raises:
       UserError: when there is no run, or no checkpoint that can be read.
     """
-    config, facts, encoder = workdirs.read_config(workdir), read_facts(workdir), read_encoder(workdir)
+    config = workdirs.read_config(workdir)
+    if not {'inputs', 'degrade', 'anomaly', 'network'} <= set(config.keys()):
+        raise UserError(f'{workdir} holds no detector; give the --workdir of a run of detect.main.')
     setup.check_config(config)
+    facts, encoder = read_facts(workdir), read_encoder(workdir)
     folder = workdir / ('checkpoints' if step is not None else BEST)
     missing = f'{workdir} holds no checkpoint that was measured; train longer first.'
     state, position = restore_state(folder, _make_abstract(config, encoder), step, missing=missing)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -99,14 +100,13 @@ def read_anomalies(workdir: Path) -> Anomalies:
 
 def located_stages(detection: Detection) -> Sequence[Any]:
     """The maps that tell where: all behind the first, which is large and shows little but edges; two at most."""
-    return detection.stages[1:3] or detection.stages
+    return tuple(map(jnp.asarray, detection.stages[1:3] or detection.stages))
 
 
 def fit_anomalies(
     trained: Trained,
     read: Callable[[], Iterator[Images]],
     modalities: Int[np.ndarray, ' image'],
-    config: ConfigDict,
 ) -> Anomalies:
     """Fits all on real training images, in two passes.
 

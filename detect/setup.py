@@ -1,5 +1,7 @@
 """From a detector's config to the objects it describes."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 from ml_collections import ConfigDict
@@ -78,11 +80,9 @@ def check_config(config: ConfigDict) -> None:
     if unknown or not config.inputs or len(set(config.inputs)) < len(config.inputs):
         raise UserError(f'config.inputs is {tuple(config.inputs)}; name some of {", ".join(INPUTS)}, each once.')
     for name, (lowest, highest) in _RANGES.items():
-        low, high = config.degrade[name]
-        if not lowest <= low <= high <= highest:
-            raise UserError(
-                f'config.degrade.{name} is {(low, high)}; give two ends, rising, from {lowest} to {highest}.'
-            )
+        ends = tuple(config.degrade[name])
+        if len(ends) != 2 or not lowest <= ends[0] <= ends[1] <= highest:
+            raise UserError(f'config.degrade.{name} is {ends}; give two ends, rising, from {lowest} to {highest}.')
     if (config.adversarial.eps > 0) != (config.adversarial.steps > 0):
         raise UserError('config.adversarial needs eps and steps, or neither.')
 
@@ -119,7 +119,9 @@ def create_augmentation(config: ConfigDict) -> Augmentation:
 
 def create_degradation(config: ConfigDict) -> Degradation:
     """How training images are degraded."""
-    fields = {name: tuple(value) if name in _RANGES else value for name, value in config.degrade.items()}
+    fields: dict[str, Any] = {
+        name: tuple(value) if name in _RANGES else value for name, value in config.degrade.items()
+    }
     return Degradation(**fields)
 
 

@@ -32,12 +32,14 @@ class Source:
       folder: of its images.
       split: of the patients that the generator was trained on; '' where the index tells each image's split.
       weights: SHA-256 of the generator's weights; '' where nothing tells them.
+      altered: whether its images are real ones that were altered, with masks of where.
     """
 
     name: str
     folder: Path
     split: str
     weights: str
+    altered: bool
 
 
 def read_source(text: str, fingerprints: Mapping[str, str]) -> Source:
@@ -62,7 +64,9 @@ def read_source(text: str, fingerprints: Mapping[str, str]) -> Source:
         raise UserError(f'--fakes={text}: {folder} is no folder.')
     manifest = read_manifest(folder) if (folder / MANIFEST_FILE).exists() else None
     weights = '' if manifest is None else manifest['model']['weights_sha256']
-    return Source(name, folder, _find_split(text, folder, said, manifest, fingerprints), weights)
+    rows = _read_index(folder).values()
+    altered = manifest is None and any(row.get('mask') for row in rows)
+    return Source(name, folder, _find_split(text, folder, said, manifest, fingerprints), weights, altered)
 
 
 def _find_split(
@@ -77,7 +81,10 @@ def _find_split(
                 f'{manifest["data"]["name"]!r}; its images cannot be on the {said} side.'
             )
         return known
-    if said or 'split' in _columns(folder):
+    told = 'split' in _columns(folder)
+    if said and told:
+        raise UserError(f'--fakes={text}: {folder / INDEX} tells the split of each image; leave out @{said}.')
+    if said or told:
         return said
     raise UserError(
         f'--fakes={text}: nothing tells on which of these patients the generator was trained; add @train, '
@@ -104,7 +111,7 @@ def find_items(source: Source, options: ReaderOptions, refusals: Refusals) -> li
     """Its images and volumes, each of the split of its source, or of its row in the index.
 
     Raises:
-      UserError: when there is none, or the index is no table.
+      UserError: when there is none, the index is no table, or one has no split.
     """
     rows = _read_index(source.folder)
     below = source.folder / IMAGES if (source.folder / IMAGES).is_dir() else source.folder
@@ -117,11 +124,15 @@ def find_items(source: Source, options: ReaderOptions, refusals: Refusals) -> li
 
 def _create_item(source: Source, incoming: Incoming, row: Mapping[str, str], options: ReaderOptions) -> Item:
     key = f'{source.folder.name}/{incoming.name}'
-    mask = inside(source.folder, row['mask']) if row.get('mask') else None
+    # Masks of whole generated images show what they show, not where.
+    mask = inside(source.folder, row['mask']) if source.altered and row.get('mask') else None
+    split = source.split or row.get('split')
+    if not split:
+        raise UserError(f'{source.folder / INDEX} tells no split of {incoming.source}; give each image one.')
     return Item(
         key=key,
         patient=f'{REAL}/{row["patient"]}' if row.get('patient') else f'{source.name}/{key}',
-        split=source.split or row['split'],
+        split=split,
         label=row.get('label') or None,
         dtype='uint8',  # what it is stored as is decided for all sources alike
         channels=1,
@@ -141,7 +152,8 @@ def divide(items: Sequence[Item], among: Mapping[str, int]) -> list[Item]:
     """Deals out the images of the sides that share their generators, by a hash of their patients.
 
     Args:
-      items: of any split; those of a split in `among` are dealt out again.
+      items: of any split; those of a split in `among` are dealt out again, but for altered images of real patients,
+        which stay where these are.
       among: the splits that share generators, with their numbers of real images.
     """
     total = sum(among.values())
@@ -149,6 +161,8 @@ def divide(items: Sequence[Item], among: Mapping[str, int]) -> list[Item]:
         return list(items)
     fractions = SplitFractions(among.get('validation', 0) / total, among.get('test', 0) / total)
     return [
-        dataclasses.replace(item, split=hashed_split(item.patient, fractions)) if item.split in among else item
+        dataclasses.replace(item, split=hashed_split(item.patient, fractions))
+        if item.split in among and not item.patient.startswith(f'{REAL}/')
+        else item
         for item in items
     ]

@@ -19,6 +19,7 @@ import input_pipeline
 from backbones.encoders import Encoder, find_encoder, place_weights, read_encoder, write_encoder
 from backbones.images import batch_shapes, facts_of, open_feed
 from backbones.setup import create_optimizer, steps_in
+from backbones.splits import count_labels
 from detect import setup
 from detect.calibrating import calibrate
 from detect.data import binary_labels, describe_split, open_images
@@ -202,7 +203,7 @@ class _Run:
         state = jax.eval_shape(create, jax.random.key(0))
         table = parameter_overview.get_parameter_overview(state.network.params, include_stats=False)
         _LOGGER.info('Network:\n%s', table)
-        counts = np.bincount(self.images.labels, minlength=len(self.images.classes))
+        counts = count_labels(self.images)
         told = ', '.join(f'{name} ({count})' for name, count in zip(self.images.classes, counts, strict=True))
         _LOGGER.info('Data: %s, %d images: %s.', self.images.name, self.images.num_examples, told)
 

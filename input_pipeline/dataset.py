@@ -48,6 +48,7 @@ class ImageData:
       intensity: physical values that -1 and 1 mean, or None where volumes differ.
       has_masks: whether decoded examples have masks.
       records: what the data set lists of each image, in stored order.
+      options: what the data set was prepared with; empty for sets of the catalogue.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class ImageData:
         self._budget = memory_budget_bytes
         self.labels = labels
         self.records = records
+        self.options: Mapping[str, Any] = split.summary.get('options', {})
         self._levels: dict[int, dict[str, np.ndarray]] = {}
         self._lock = threading.Lock()
 

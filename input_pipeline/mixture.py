@@ -8,7 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -25,6 +25,61 @@ _DTYPES: dict[int, Dtype] = {8: 'uint8', 16: 'uint16'}
 
 
 @dataclasses.dataclass(frozen=True)
+class Form:
+    """What all images are made to be.
+
+    Attributes:
+      preprocessing: size, channels, window and fit. `window` is that of real images and of synthetic ones in DICOM
+        or NIfTI files; pictures of a generator, and all of 8 bits, show their whole range.
+      depth: bits of a stored pixel, 8 or 16.
+
+    Raises:
+      DataError: for another depth, and for fit='native', which leaves sizes as they are.
+    """
+
+    preprocessing: Preprocessing
+    depth: int
+
+    def __post_init__(self) -> None:
+        if self.depth not in _DTYPES:
+            raise DataError(f'depth={self.depth} must be 8 or 16.')
+        if self.preprocessing.fit == 'native':
+            raise DataError("fit='native' leaves sizes as they are; use pad, crop or resize.")
+
+    @property
+    def dtype(self) -> Dtype:
+        """Of the stored images."""
+        return _DTYPES[self.depth]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        own = self.preprocessing
+        return {
+            'resolution': own.resolution,
+            'channels': own.channels,
+            'window': own.window,
+            'fit': own.fit,
+            'depth': self.depth,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> 'Form':
+        """What `to_dict` gave.
+
+        Raises:
+          DataError: for anything else.
+        """
+        try:
+            window = stored['window'] if isinstance(stored['window'], str) else tuple(stored['window'])
+            resolution, channels, fit = stored['resolution'], stored['channels'], stored['fit']
+            return cls(
+                Preprocessing(resolution, channels, window, fit, mask_classes=0, context=0), stored['depth']
+            )
+        except (KeyError, TypeError) as error:
+            raise DataError(f'this is not how images were prepared: {error}.') from error
+
+
+@dataclasses.dataclass(frozen=True)
 class Mixture:
     """What a mixed data set is made of.
 
@@ -32,21 +87,18 @@ class Mixture:
       reals: names of prepared data sets, whose splits stay.
       synthetic: items of each source, by its name; their label is what they show, and their split is set. A mask
         marks the pixels that were altered, where not all of them were made.
-      preprocessing: how all images are made alike; `window` is that of real images and of synthetic ones in DICOM
-        or NIfTI files, while pictures of a generator show its whole range.
-      depth: bits of a stored pixel, 8 or 16.
+      form: how all images are made alike.
       modalities: what an image of a class is, for images whose files do not tell.
       licence: of the mixed set.
-      recorded: kept in its summary.
+      recorded: kept in its summary, beside the form.
 
     Raises:
-      DataError: when a source bears the name of the real ones, or the depth is another.
+      DataError: when a source bears the name of the real ones.
     """
 
     reals: Sequence[str]
     synthetic: Mapping[str, Sequence[Item]]
-    preprocessing: Preprocessing
-    depth: Literal[8, 16]
+    form: Form
     modalities: Mapping[str, str]
     licence: str
     recorded: Mapping[str, Any]
@@ -54,13 +106,6 @@ class Mixture:
     def __post_init__(self) -> None:
         if REAL in self.synthetic:
             raise DataError(f'{REAL!r} is the class of real images; give the source another name.')
-        if self.depth not in _DTYPES:
-            raise DataError(f'depth={self.depth} must be 8 or 16.')
-
-    @property
-    def dtype(self) -> Dtype:
-        """Of the stored images."""
-        return _DTYPES[self.depth]
 
 
 def write_mixture(mixture: Mixture, data_dir: Path, target: Target, refusals: Refusals) -> dict[str, Any]:
@@ -75,9 +120,10 @@ def write_mixture(mixture: Mixture, data_dir: Path, target: Target, refusals: Re
     target.check_free()
     items = [item for name in mixture.reals for item in _real_items(mixture, name, data_dir)]
     for source, own in mixture.synthetic.items():
-        items += [_unify_item(mixture, source, source, item, None) for item in own]
+        items += [_unify_item(mixture, source, source, item) for item in own]
+    recorded = {**mixture.recorded, 'form': mixture.form.to_dict()}
     options = WriteOptions(
-        SplitFractions(0, 0), mixture.preprocessing.channels, (0.5, 99.5), mixture.recorded, mixture.licence
+        SplitFractions(0, 0), mixture.form.preprocessing.channels, (0.5, 99.5), recorded, mixture.licence
     )
     return write_dataset(items, target, options, refusals)
 
@@ -87,71 +133,78 @@ def _real_items(mixture: Mixture, name: str, data_dir: Path) -> Iterator[Item]:
     for split_name, split in open_splits(name, data_dir).items():
         for item in stored_items(split, split_name, 0, lambda record: record):
             own = dataclasses.replace(item, patient=f'{REAL}/{name}/{item.patient}')
-            yield _unify_item(mixture, REAL, f'{REAL}/{name}', own, split.dataset_window)
+            yield _unify_item(mixture, REAL, f'{REAL}/{name}', own)
 
 
-def _unify_item(
-    mixture: Mixture, source: str, prefix: str, item: Item, dataset_window: tuple[float, float] | None
-) -> Item:
-    load = functools.partial(_load, mixture, source, prefix, item, dataset_window)
+def _unify_item(mixture: Mixture, source: str, prefix: str, item: Item) -> Item:
     return Item(
         key=f'{prefix}/{item.key}',
         patient=item.patient,
         split=item.split,
         label=source,
-        dtype=mixture.dtype,
-        channels=mixture.preprocessing.channels,
-        load=load,
+        dtype=mixture.form.dtype,
+        channels=mixture.form.preprocessing.channels,
+        load=functools.partial(_load, mixture, source, prefix, item),
     )
 
 
-def _load(
-    mixture: Mixture, source: str, prefix: str, item: Item, dataset_window: tuple[float, float] | None
-) -> Iterator[Record]:
+def _load(mixture: Mixture, source: str, prefix: str, item: Item) -> Iterator[Record]:
     for record in item.load():
         own = mixture.modalities.get(item.label or '', record.modality)
         named = dataclasses.replace(record, key=f'{prefix}/{record.key}', patient=item.patient, modality=own)
-        yield unify_record(named, mixture, is_real=source == REAL, dataset_window=dataset_window)
+        yield unify_record(named, mixture.form, is_real=source == REAL)
 
 
-def unify_record(
-    record: Record, mixture: Mixture, *, is_real: bool, dataset_window: tuple[float, float] | None
-) -> Record:
-    """One image, real or not, as all of a mixed set are.
+def unify_record(record: Record, form: Form, *, is_real: bool) -> Record:
+    """One image, real or not, as all others are.
 
     Raises:
       DataError: when it is smaller than all shall be, or has fewer grey levels, which would tell it from others.
     """
-    preprocessing, sides = mixture.preprocessing, record.image.shape[:2]
-    if max(sides) < preprocessing.resolution:
+    preprocessing, (height, width) = form.preprocessing, record.image.shape[:2]
+    if deciding_side(height, width, preprocessing.fit) < preprocessing.resolution:
         raise DataError(
-            f'is {sides[0]} x {sides[1]}, and enlarging it to {preprocessing.resolution} would tell it from the '
-            'others; make the resolution smaller'
+            f'is {height} x {width}, and enlarging it to {preprocessing.resolution} would tell it from the others'
         )
-    if record.image.dtype == np.uint8 and mixture.depth > 8:
-        raise DataError('has 8 bits, which would tell it from images of 16; make the depth 8')
+    if record.image.dtype == np.uint8 and form.depth > 8:
+        raise DataError('has 8 bits, which would tell it from images of 16')
     shown = dataclasses.replace(preprocessing, window=_window_of(record, preprocessing.window, is_real))
-    window = resolve_window(shown, record.intensity, record.window, dataset_window)
-    scale = max(sides) / preprocessing.resolution
+    window = resolve_window(shown, record.intensity, record.window, None)
+    used = {'pad': [max(height, width)] * 2, 'crop': [min(height, width)] * 2}
+    scales = [side / preprocessing.resolution for side in used.get(preprocessing.fit, [height, width])]
     rows, columns, slices = record.spacing
-    image = _quantise(preprocess_image(record.image, record.intensity, window, shown), mixture.dtype)
     return dataclasses.replace(
         record,
-        image=image,
+        image=_quantise(preprocess_image(record.image, record.intensity, window, shown), form.dtype),
         mask=fit_mask(_find_mask(record, is_real), preprocessing.resolution, preprocessing.fit),
         intensity=window,
         window=window,
-        spacing=(rows * scale, columns * scale, slices),
+        spacing=(rows * scales[0], columns * scales[1], slices),
     )
 
 
+def deciding_side(height: int, width: int, fit: str) -> int:
+    """Pixels of the side that may not be enlarged: of padded images the longer one, of others the shorter one."""
+    return max(height, width) if fit == 'pad' else min(height, width)
+
+
 def _window_of(record: Record, window: str | tuple[float, float], is_real: bool) -> str | tuple[float, float]:
-    """What 'auto' means of this image; a generator's picture shows its whole range, whatever the window."""
-    is_picture = record.intensity == (0.0, stored_maximum(record.image.dtype))
-    if not is_real and is_picture:
+    """The window of this image.
+
+    A generator's picture shows its whole range, whatever the window. So do all pictures of 8 bits: spread over the
+    levels of a narrower window, they would have gaps that those of the other class have not.
+
+    Raises:
+      DataError: for floats whose whole range is wanted.
+    """
+    dtype = record.image.dtype
+    is_picture = dtype.kind == 'u' and record.intensity == (0.0, stored_maximum(dtype))
+    if is_picture and (dtype == np.uint8 or not is_real):
         return 'stored'
+    if window == 'stored' and dtype.kind == 'f':
+        raise DataError('holds floats, which have no stored range; give --window two numbers, or auto')
     if window == 'auto':
-        return 'stored' if record.image.dtype == np.uint8 else 'volume'
+        return 'stored' if dtype == np.uint8 else 'volume'
     return window
 
 

@@ -1,0 +1,213 @@
+"""The shortcut card: what a detector would score if it had learned something else than traces of generators.
+
+Beside every headline (see Wang et al. 2020, Corvi et al. 2023): labels by chance, another codec, headers alone,
+histograms alone, and a tampering that puts back what was there.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from sklearn.ensemble import RandomForestClassifier
+
+import input_pipeline
+from detect.data import binary_labels, open_images
+from detect.degradations import jpeg
+from detect.evaluation.measured import Detector, Measured, logits_of_split, open_every_source
+from detect.evaluation.transfer import auroc_of
+from detect.metrics import decisions
+from detect.metrics.samples import weigh_once
+from detect.restoring import Images
+from detect.scoring import NETWORK
+from detect.tampering.tampering import tamper_identically
+
+LARGEST_CHANGE = 0.02  # of the AUROC when a codec is swapped
+_QUALITY = 95
+_BINS = 16
+_TREES = 200
+_TAMPERED_MM = 51.2  # what a whole image is taken to measure, so that a cube's grid is not that of the image
+_BATCH_SIZE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One line of the card.
+
+    Attributes:
+      name: of the test.
+      value: an AUROC, or for `swap` its change; None where it was not run.
+      wanted: what it should be, in words.
+      passed: whether it is; None where that cannot be said.
+      remark: what was done.
+    """
+
+    name: str
+    value: float | None
+    wanted: str
+    passed: bool | None
+    remark: str
+
+
+def draw_card(detector: Detector, measured: Measured, control: Detector | None, seed: int) -> list[Entry]:
+    """All lines.
+
+    Args:
+      detector: whose card it is.
+      measured: its test split.
+      control: a run of the same config on random labels; None where there is none.
+      seed: of forests and places.
+    """
+    return [
+        _random_labels(control),
+        *_codec_swaps(detector, measured),
+        *_floors(detector, measured, seed),
+        _identity_tampering(detector, measured, seed),
+    ]
+
+
+def _random_labels(control: Detector | None) -> Entry:
+    wanted = 'about 0.5: patients of the test split cannot be known'
+    if control is None:
+        remark = 'train with --config.data.labels=random, and name that run with --control'
+        return Entry('random labels', None, wanted, None, remark)
+    images = open_images(control.trained.config, 'test', train=False)
+    labels = binary_labels(images)
+    value = auroc_of(logits_of_split(control.trained, images), labels)
+    # Three standard errors of the AUROC of scores that know nothing (Hanley and McNeil 1982), patients as units.
+    units = [len({images.patients[place] for place in np.flatnonzero(labels == own)}) for own in (0, 1)]
+    error = np.sqrt((sum(units) + 1) / (12 * units[0] * units[1]))
+    remark = f'labels by a coin for each patient, {images.num_examples} test images'
+    return Entry('random labels', value, wanted, bool(abs(value - 0.5) < 3 * error), remark)
+
+
+def _codec_swaps(detector: Detector, measured: Measured) -> list[Entry]:
+    """JPEG on one class alone, and on both."""
+    clean, labels = measured.scored.scores[NETWORK], measured.labels
+    before, entries = auroc_of(clean, labels), []
+    compressed = change_split(detector, measured, lambda images: jpeg(images, jnp.full(len(images), _QUALITY)))
+    threshold = detector.calibration.thresholds[NETWORK].youden
+    for name, chosen in (('synthetic', labels == 1), ('real', labels == 0), ('all', labels >= 0)):
+        swapped = np.where(chosen, compressed, clean)
+        change = auroc_of(swapped, labels) - before
+        made = decisions.decide(swapped, labels, weigh_once(len(labels)), threshold=threshold)
+        entries.append(
+            Entry(
+                f'codec swap: {name} images as JPEG',
+                change,
+                f'change of the AUROC within {LARGEST_CHANGE}',
+                bool(abs(change) <= LARGEST_CHANGE),
+                f'quality {_QUALITY}; then {decisions.recall(made).item():.3f} of the synthetic and '
+                f'{decisions.real_accuracy(made).item():.3f} of the real images are called rightly',
+            )
+        )
+    return entries
+
+
+def change_split(
+    detector: Detector, measured: Measured, change: Callable[[jax.Array], jax.Array]
+) -> Float[np.ndarray, ' image']:
+    """The network's logits of a split whose images were changed."""
+    compiled, logits = jax.jit(change), []
+    for batch in read_batches(detector, measured.images):
+        count = len(batch)
+        full = np.concatenate([batch, np.repeat(batch[-1:], _BATCH_SIZE - count, axis=0)])
+        changed = np.asarray(compiled(jnp.asarray(full)))[:count]
+        logits.append(np.asarray(detector.trained.describe(changed).logits, np.float64))
+    return np.concatenate(logits)
+
+
+def read_batches(detector: Detector, images: input_pipeline.ImageData) -> Iterator[Images]:
+    """The images of a split in stored order, in batches."""
+    batches = images.in_order(detector.trained.config.resolution, _BATCH_SIZE)
+    try:
+        for batch in batches:
+            yield batch['image'][..., : images.channels]
+    finally:
+        batches.close()
+
+
+def _floors(detector: Detector, measured: Measured, seed: int) -> list[Entry]:
+    """What can be told without looking at the picture."""
+    train = open_every_source(detector.trained.config, 'train')
+    entries = []
+    for name, describe in (('header', _headers), ('histogram', _make_histograms(detector))):
+        forest = RandomForestClassifier(_TREES, min_samples_leaf=5, random_state=seed)
+        forest.fit(describe(train), binary_labels(train))
+        scores = forest.predict_proba(describe(measured.images))[:, 1]
+        value = auroc_of(np.asarray(scores, np.float64), measured.labels)
+        remark = {
+            'header': 'a random forest on size, modality, spacing and intensity range of each record',
+            'histogram': f'a random forest on the {_BINS} bins of each image',
+        }[name]
+        passed = None if name == 'histogram' else bool(value < 0.6)
+        wanted = 'about 0.5' if name == 'header' else 'the lower, the less do grey levels alone give away'
+        entries.append(Entry(f'{name} alone', value, wanted, passed, remark))
+    return entries
+
+
+def _headers(images: input_pipeline.ImageData) -> Float[np.ndarray, 'image field']:
+    names = sorted(set(images.records.modalities))
+    rows = []
+    for case in images.cases(1):
+        for record in case.records:
+            number = names.index(record.modality) if record.modality in names else -1
+            rows.append([*record.image.shape[:2], number, *record.spacing, *record.intensity, *record.window])
+    return np.array(rows, np.float64)
+
+
+def _make_histograms(detector: Detector) -> Callable[[input_pipeline.ImageData], Float[np.ndarray, 'image bin']]:
+    def describe(images: input_pipeline.ImageData) -> Float[np.ndarray, 'image bin']:
+        edges = np.linspace(-1, 1, _BINS + 1)
+        return np.array(
+            [np.histogram(image, edges)[0] for batch in read_batches(detector, images) for image in batch],
+            np.float64,
+        )
+
+    return describe
+
+
+def _identity_tampering(detector: Detector, measured: Measured, seed: int) -> Entry:
+    """Real images whose middle was cut out, resampled and put back: nothing in them is synthetic."""
+    real = measured.labels == 0
+    random = np.random.default_rng(seed)
+
+    def change(images: Images) -> Images:
+        return np.stack([_put_back(image, random) for image in images])
+
+    tampered = np.concatenate(
+        [
+            np.asarray(detector.trained.describe(change(batch)).logits, np.float64)
+            for batch in read_batches(detector, measured.images)
+        ]
+    )
+    clean = measured.scored.scores[NETWORK][real]
+    labels = np.repeat([0, 1], len(clean)).astype(np.int32)
+    value = auroc_of(np.concatenate([clean, tampered[real]]), labels)
+    return Entry(
+        'identity tampering',
+        value,
+        'about 0.5: nothing was made anew',
+        bool(abs(value - 0.5) < 0.1),
+        'real images, a part of each cut out, resampled, and pasted back, against the untouched ones',
+    )
+
+
+def _put_back(
+    image: Float[np.ndarray, 'height width channels'], random: np.random.Generator
+) -> Float[np.ndarray, 'height width channels']:
+    """The image after its middle half, about, went to a grid of other pixels and back."""
+    spacing = _TAMPERED_MM / max(image.shape[:2])
+    row, column = (float(random.uniform(0.4, 0.6) * (size - 1)) for size in image.shape[:2])
+    planes = [
+        tamper_identically(image[None, ..., channel], (spacing,) * 3, (0.0, row, column), random)[0][0]
+        for channel in range(image.shape[-1])
+    ]
+    return np.stack(planes, axis=-1).astype(np.float32)
+
+
+def failures(card: Sequence[Entry]) -> list[str]:
+    """Names of the lines that did not pass."""
+    return [entry.name for entry in card if entry.passed is False]

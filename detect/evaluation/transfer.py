@@ -1,0 +1,90 @@
+"""Generators that a detector has never seen: runs that left some out, tested on each."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int32
+
+from detect.evaluation.measured import Detector, Measured, logits_of_split
+from detect.metrics import decisions, ranking
+from detect.metrics.cells import cells_by_fakes
+from detect.metrics.samples import weigh_once
+from detect.scoring import NETWORK
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A run tested on one source, against the real images of its modalities.
+
+    Attributes:
+      run: its workdir.
+      source: of the synthetic images.
+      seen: whether the run was trained on that source.
+      auroc: of the network's logit.
+      balanced_accuracy, fake_accuracy: at the threshold that validation, on sources it has seen, chose (Youden).
+    """
+
+    run: str
+    source: str
+    seen: bool
+    auroc: float
+    balanced_accuracy: float
+    fake_accuracy: float
+
+
+def transfer(detectors: Sequence[Detector], measured: Measured) -> dict[str, Any]:
+    """The matrix of runs by sources, with means over seen and unseen ones, and the worst cell.
+
+    Args:
+      detectors: the first is the one that was measured.
+      measured: the test split with all its sources.
+    """
+    cells: list[Cell] = []
+    for number, detector in enumerate(detectors):
+        logits = (
+            measured.scored.scores[NETWORK] if not number else logits_of_split(detector.trained, measured.images)
+        )
+        cells += _test(detector, measured, logits)
+    return {
+        'cells': [dataclasses.asdict(cell) for cell in cells],
+        'seen': _summarise([cell for cell in cells if cell.seen]),
+        'unseen': _summarise([cell for cell in cells if not cell.seen]),
+    }
+
+
+def _test(detector: Detector, measured: Measured, logits: Float64[np.ndarray, ' image']) -> list[Cell]:
+    wanted = tuple(detector.trained.config.data.sources)
+    threshold = detector.calibration.thresholds[NETWORK].youden
+    cells = []
+    for source, chosen in cells_by_fakes(measured.labels, measured.sources, measured.modalities).items():
+        own, labels = logits[chosen], measured.labels[chosen]
+        made = decisions.decide(own, labels, weigh_once(len(own)), threshold=threshold)
+        cells.append(
+            Cell(
+                run=str(detector.workdir),
+                source=source,
+                seen=not wanted or source in wanted,
+                auroc=auroc_of(own, labels),
+                balanced_accuracy=decisions.balanced_accuracy(made).item(),
+                fake_accuracy=decisions.recall(made).item(),
+            )
+        )
+    return cells
+
+
+def auroc_of(scores: Float64[np.ndarray, ' image'], labels: Int32[np.ndarray, ' image']) -> float:
+    """The area under the ROC curve as one number."""
+    return ranking.auroc(ranking.trace_roc(scores, labels, weigh_once(len(labels)))).item()
+
+
+def _summarise(cells: Sequence[Cell]) -> dict[str, Any] | None:
+    if not cells:
+        return None
+    worst = min(cells, key=lambda cell: cell.auroc)
+    return {
+        'mean_auroc': float(np.mean([cell.auroc for cell in cells])),
+        'mean_balanced_accuracy': float(np.mean([cell.balanced_accuracy for cell in cells])),
+        'worst': dataclasses.asdict(worst),
+    }
