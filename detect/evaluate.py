@@ -24,6 +24,7 @@ from detect.evaluation.transfer import transfer
 from training import launch
 from training.errors import UserError
 
+_DATA = flags.DEFINE_string('data', '', "Data set to measure on, by name; the run's own by default.")
 _AGAINST = flags.DEFINE_multi_string('against', [], 'Runs that left sources out of training, for the matrix.')
 _CONTROL = flags.DEFINE_string('control', '', 'A run on random labels, for the shortcut card.')
 _PREVALENCE = flags.DEFINE_float('prevalence', 0.01, 'Share of synthetic images, for predictive values.', 0.0, 1.0)
@@ -48,12 +49,12 @@ def main(argv: Sequence[str]) -> None:
         raise UserError('detect.evaluate runs on one process; leave --distributed and --coordinator out.')
     if not 0 < _PREVALENCE.value < 1:
         raise UserError(f'--prevalence={_PREVALENCE.value} must lie between 0 and 1.')
-    detector = read_detector(workdir)
-    others = [read_detector(Path(other)) for other in _AGAINST.value]
-    control = read_detector(Path(_CONTROL.value)) if _CONTROL.value else None
+    detector = read_detector(workdir, _DATA.value)
+    others = [read_detector(Path(other), _DATA.value) for other in _AGAINST.value]
+    control = read_detector(Path(_CONTROL.value), _DATA.value) if _CONTROL.value else None
     if control is not None and control.trained.config.data.labels != 'random':
         raise UserError(f'--control={_CONTROL.value} has true labels; train it with config.data.labels=random.')
-    out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
+    out = Path(_OUT.value) if _OUT.value else workdir / '_'.join(filter(None, ['evaluation', _DATA.value]))
     out.mkdir(parents=True, exist_ok=True)
     measured = measure(detector, open_every_source(detector.trained.config, 'test'))
     report = _measure_all(detector, others, control, measured, out)

@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print('detect.prepare: interrupted; nothing was kept.', file=sys.stderr)
         return 130
     print(describe(summary, target.folder))
+    flags = f'--config.data.name={options.name} --workdir=runs/{options.name}'
+    print(f'Next: python -m detect.main --config=configs/detect/detector.py {flags}')
     return 0
 
 
@@ -77,7 +79,8 @@ def _create_mixture(options: argparse.Namespace, target: Target, refusals: Refus
         synthetic=items,
         form=Form.from_dict(vars(options)),
         modalities=dict(options.modality or ()),
-        licence=options.licence,
+        licence=options.licence
+        or ' AND '.join(sorted({one.get('licence', '') for one in summaries.values()} - {''})),
         recorded=_describe_sources(options, sources),
     )
 
@@ -152,7 +155,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--axis', type=int, choices=(0, 1, 2), default=2, help='NIfTI volumes are cut along it')
     add('--pixel_limit', type=int, default=2**28, help='larger images are refused before decoding')
     add('--on_error', choices=('fail', 'skip'), default='fail', help='at an unusable file: stop, or leave it out')
-    add('--licence', default='', help='of the new data set')
+    add('--licence', default='', help='of the new data set; those of the real ones where it is not given')
     add('--data_dir', type=Path, help='folder of all data sets; $TFDS_DATA_DIR or ~/tensorflow_datasets')
     add('--overwrite', action='store_true', help='replace a data set of this name')
     options, unknown = parser.parse_known_args(arguments)

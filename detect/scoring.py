@@ -55,7 +55,7 @@ class Anomalies:
 
     def score(self, detection: Detection, height: int, width: int) -> Scored:
         """All scores of what the network said of images of this size."""
-        stages = located_stages(detection)
+        stages = tuple(map(jnp.asarray, detection.stages))
         padim, patchcore = (fitted.score(stages, height, width) for fitted in (self.padim, self.patchcore))
         scores = {
             NETWORK: np.asarray(detection.logits, np.float64),
@@ -98,11 +98,6 @@ def read_anomalies(workdir: Path) -> Anomalies:
     return Anomalies(**parts)
 
 
-def located_stages(detection: Detection) -> Sequence[Any]:
-    """The maps that tell where: all behind the first, which is large and shows little but edges; two at most."""
-    return tuple(map(jnp.asarray, detection.stages[1:3] or detection.stages))
-
-
 def fit_anomalies(
     trained: Trained,
     read: Callable[[], Iterator[Images]],
@@ -124,7 +119,7 @@ def fit_anomalies(
         for batch in read():
             detection = trained.describe(batch)
             keep.append(np.asarray(detection.pooled))
-            yield located_stages(detection)
+            yield tuple(map(jnp.asarray, detection.stages))
 
     wanted, seed = trained.config.anomaly, trained.config.seed
     padim = fit_padim(stages(pooled), channels=wanted.padim_features, seed=seed)

@@ -10,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from backbones.augmentation import Augmentation, vary
 from detect.attacks.training import adversarial_images
 from detect.degradations import Degradation, degrade
-from detect.networks import Detection, Detector
+from detect.networks import Detection, Detector, choose_stages
 from training.state import Variables
 from training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
 
@@ -57,9 +57,13 @@ def make_train_step(
 
 
 def make_describe(network: Detector) -> Callable[[Variables, Array], Detection]:
-    """Returns `describe(variables, images)`: what the trained network says of images, traced."""
+    """Returns `describe(variables, images)`: what the trained network says of images, traced.
+
+    Of its maps only those are kept that anomaly scores look at, see `choose_stages`.
+    """
 
     def describe(variables: Variables, images: Array) -> Detection:
-        return network.apply(variables, images, train=False)
+        detection: Detection = network.apply(variables, images, train=False)
+        return detection._replace(maps=(), stages=choose_stages(detection.stages))
 
     return describe

@@ -90,7 +90,7 @@ def get_config(variant: str = 'default') -> ConfigDict:
     if variant in ('small', 'adversarial'):
         config.resolution = 64
         config.network.width = 32
-        config.schedule.epochs = 6
+        config.schedule.epochs = 4
         config.schedule.batch_size = 64
     if variant == 'adversarial':
         config.adversarial.eps = 2.0

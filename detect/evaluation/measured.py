@@ -56,8 +56,12 @@ class Measured:
         return Judged(self.scored.scores[name], probabilities, self.labels, self.images.patients)
 
 
-def read_detector(workdir: Path) -> Detector:
+def read_detector(workdir: Path, data: str) -> Detector:
     """The finished detector of a workdir.
+
+    Args:
+      workdir: of its run.
+      data: name of the data set that it is measured on; '' for that of its training.
 
     Raises:
       UserError: when it is not finished, or was trained on since.
@@ -66,6 +70,9 @@ def read_detector(workdir: Path) -> Detector:
     trained = restore_trained(workdir, None, batch_size=_BATCH_SIZE)
     if trained.checksum != calibration.checksum:
         raise UserError(f'{workdir} was trained on after it was calibrated; run its training command to the end.')
+    if data:
+        with trained.config.unlocked():
+            trained.config.data.name = data
     return Detector(workdir, trained, read_anomalies(workdir), calibration)
 
 
@@ -79,7 +86,16 @@ def open_every_source(config: ConfigDict, split: str, *, mask_classes: int = 0) 
 
 
 def measure(detector: Detector, images: input_pipeline.ImageData) -> Measured:
-    """All scores of a split."""
+    """All scores of a split.
+
+    Raises:
+      UserError: when its images were not prepared as those of training.
+    """
+    if images.options.get('form') != detector.calibration.form.to_dict():
+        raise UserError(
+            f'{images.name} was prepared otherwise than the data of {detector.workdir} (size, depth, window), '
+            'which a detector would see; prepare it in the same way.'
+        )
     scored = score_split(detector.trained, detector.anomalies, images)
     fused = detector.calibration.fuse(scored.scores)
     records = images.records

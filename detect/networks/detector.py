@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from backbones.networks import Network
 from detect.networks.inputs import INPUTS
 
+_PLACES = 16  # along a side of the maps of anomaly scores
 Maps = tuple[Float[Array, 'batch _ _ _'], ...]
 
 
@@ -92,6 +94,22 @@ class Detector(nn.Module):
     def decide(self, maps: Maps) -> Float[Array, ' batch']:
         """The logits that follow from the last maps; what Grad-CAM asks for."""
         return self.head(_pool(maps))[:, 0]
+
+
+def choose_stages(stages: Maps) -> Maps:
+    """The maps that tell where an image is strange: two behind the first, which shows little but edges.
+
+    They are averaged to 16x16 places at most, for the time to compare them with a bank grows with the places.
+    """
+    chosen = stages[1:3] or stages
+    return tuple(
+        jax.image.resize(
+            own.astype(jnp.float32),
+            (len(own), min(own.shape[1], _PLACES), min(own.shape[2], _PLACES), own.shape[3]),
+            'linear',
+        )
+        for own in chosen
+    )
 
 
 def _pool(maps: Maps) -> Float[Array, 'batch feature']:

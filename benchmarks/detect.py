@@ -1,0 +1,197 @@
+"""Times the detector: a slice, a start, a CT from file to answer, and training.
+
+    python -m benchmarks.detect
+
+Slices have 512x512 pixels of 16 bits. A detector is made first, of the default network, with random weights but
+for a few steps on drawn images; times do not depend on what it learned. A slice is timed within one process, all
+of it: window, resampling, network, anomaly scores, verdict. Starts and the CT are timed as commands, first with an
+empty cache of compiled programs, then again.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import jax
+import nibabel as nib
+import numpy as np
+from absl import app, flags, logging
+
+import input_pipeline
+from backbones.setup import create_optimizer
+from benchmarks import machine
+from configs.detect import detector
+from detect import prepare, setup
+from detect.judging import open_judge
+from detect.step import make_train_step
+from detect.training import train_and_evaluate
+from input_pipeline import prepare as prepare_real
+from training import compute
+
+_REPEATS = flags.DEFINE_integer('repeats', 30, 'Timed runs of a slice.', 3)
+_SLICES = flags.DEFINE_integer('slices', 300, 'Of the CT; 0 leaves it out.', 0)
+_SIDE = 512
+_BATCH = 32
+_IMAGES = 96
+
+
+def main(_: Sequence[str]) -> None:
+    """Prints three tables."""
+    logging.set_verbosity(logging.WARNING)
+    print(machine.describe('detect'))
+    best = machine.matrix_product_flops(compute.compute_dtype('auto'))
+    print(f'Matrix product {best / 1e9:.0f} GFLOP/s.\n', flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        workdir = _make_detector(Path(folder))
+        _print_slices(workdir)
+        _print_commands(workdir, Path(folder))
+    _print_training(best)
+
+
+def _make_detector(folder: Path) -> Path:
+    """A finished detector of the default config."""
+    _silently(prepare_real.main, [
+        '--source=phantom', '--name=phantom_bench', f'--count={_IMAGES}', '--size=256',
+        '--validation_fraction=0.2', '--test_fraction=0.2', f'--data_dir={folder}',
+    ])  # fmt: skip
+    fakes = folder / 'fakes'
+    fakes.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(_IMAGES):
+        noise = random.integers(0, 256, (128, 128), np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+        cv2.imwrite(str(fakes / f'{number:04d}.png'), noise)
+    _silently(prepare.main, [
+        '--name=bench', '--real', 'phantom_bench', '--fakes', f'noise={fakes}@train', '--resolution=256',
+        '--divide=train,validation,test', f'--data_dir={folder}',
+    ])  # fmt: skip
+    config = detector.get_config()
+    config.data.name, config.data.data_dir = 'bench', str(folder)
+    config.schedule.epochs, config.schedule.batch_size, config.anomaly.images = 1, 16, 64
+    workdir = folder / 'detector'
+    _silently(train_and_evaluate, config.lock(), workdir)
+    return workdir
+
+
+def _silently(function: Callable, *arguments: object) -> None:
+    """Runs with what is printed going nowhere."""
+    kept = [os.dup(1), os.dup(2)]
+    with open(os.devnull, 'w') as nowhere:
+        for number in (1, 2):
+            os.dup2(nowhere.fileno(), number)
+        try:
+            function(*arguments)
+        finally:
+            sys.stdout.flush()
+            for number, own in enumerate(kept, start=1):
+                os.dup2(own, number)
+                os.close(own)
+
+
+def _slice(seed: int) -> np.ndarray:
+    """A smooth CT-like slice in Hounsfield units."""
+    rough = np.random.default_rng(seed).normal(size=(_SIDE // 8, _SIDE // 8)).astype(np.float32)
+    return cv2.resize(rough, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC) * 300
+
+
+def _case(count: int) -> input_pipeline.Case:
+    records = tuple(
+        input_pipeline.Record(
+            key=f'case/{number:05d}',
+            image=np.clip((_slice(number) + 1024) * 20, 0, 65535).astype(np.uint16)[..., None],
+            patient='case',
+            modality='CT',
+            label=None,
+            mask=None,
+            intensity=(-1024.0, 2252.75),
+            window=(-1000.0, 1000.0),
+            spacing=(0.7, 0.7, 1.0),
+            source='case',
+        )
+        for number in range(count)
+    )
+    return input_pipeline.Case('case', 'case', records)
+
+
+def _print_slices(workdir: Path) -> None:
+    print('| slices at once | p50 ms a slice | p95 ms a slice |\n| ---: | ---: | ---: |')
+    for count in (1, _BATCH):
+        size = 1 if compute.on_cpu() else count
+        judge = open_judge(workdir, error_level=0.2, prevalence=None, batch_size=size)
+        case = _case(count)
+        judge.judge(case)
+        repeats = _REPEATS.value if count == 1 else max(_REPEATS.value // 5, 3)
+        seconds = [_seconds(lambda: judge.judge(case)) / count for _ in range(repeats)]  # noqa: B023
+        worst = float(np.quantile(seconds, 0.95))
+        print(f'| {count} | {statistics.median(seconds) * 1e3:.0f} | {worst * 1e3:.0f} |', flush=True)
+    print()
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
+
+
+def _print_commands(workdir: Path, folder: Path) -> None:
+    picture = folder / 'slice.png'
+    cv2.imwrite(str(picture), np.clip((_slice(0) + 1024) / 8, 0, 255).astype(np.uint8))
+    print('| command | s |\n| --- | ---: |')
+    cache = folder / 'cache'
+    for name in ('first start, one picture', 'second start, one picture'):
+        print(f'| {name} | {_predict(workdir, picture, cache):.1f} |', flush=True)
+    if _SLICES.value:
+        volume = np.stack([_slice(number) for number in range(_SLICES.value)], axis=-1).astype(np.int16)
+        nib.save(nib.Nifti1Image(volume, np.diag([0.7, 0.7, 1.0, 1.0])), folder / 'ct.nii.gz')
+        seconds = _predict(workdir, folder / 'ct.nii.gz', cache)
+        print(f'| CT of {_SLICES.value} slices, from file to answer | {seconds:.1f} |', flush=True)
+    print()
+
+
+def _predict(workdir: Path, path: Path, cache: Path) -> float:
+    """Seconds of the whole command."""
+    command = [sys.executable, '-m', 'detect.predict', f'--workdir={workdir}', '--error_level=0.2', str(path)]
+    environment = os.environ | {'XDG_CACHE_HOME': str(cache)}
+    return _seconds(lambda: subprocess.run(command, check=True, capture_output=True, env=environment))
+
+
+def _print_training(best: float) -> None:
+    print('| network | side | batch | step ms | images/s | model GFLOP/s | share |')
+    print('| --- | ---: | ---: | ---: | ---: | ---: | ---: |')
+    for variant in ('small', 'default'):
+        config = detector.get_config(variant)
+        side, size = config.resolution, config.schedule.batch_size
+        step = jax.jit(
+            make_train_step(
+                setup.create_network(config, None),
+                create_optimizer(config, 1000),
+                setup.create_augmentation(config),
+                setup.create_degradation(config),
+                eps=0.0,
+                attack_steps=0,
+            )
+        )
+        state = setup.create_state_of(config, None, 1000, jax.random.key(0))
+        images = np.random.default_rng(0).uniform(-1, 1, (size, side, side, 1)).astype(np.float32)
+        batch = {'image': jax.numpy.asarray(images), 'label': jax.numpy.arange(size) % 2}
+        compiled = step.lower(state, batch, jax.random.key(1), {}).compile()
+        compiled(state, batch, jax.random.key(1), {})
+        seconds = statistics.median(
+            _seconds(lambda: compiled(state, batch, jax.random.key(1), {}))  # noqa: B023
+            for _ in range(5)
+        )
+        rate = compiled.cost_analysis()['flops'] / seconds
+        print(
+            f'| {variant} | {side} | {size} | {seconds * 1e3:.0f} | {size / seconds:.0f} | {rate / 1e9:.0f} | '
+            f'{rate / best:.0%} |',
+            flush=True,
+        )
+
+
+if __name__ == '__main__':
+    app.run(main)

@@ -1,0 +1,171 @@
+"""Evaluation of a tiny detector: what it writes, and that its controls can fail."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from detect.evaluation import shortcuts, tables, transfer
+from detect.evaluation.measured import measure, open_every_source, read_detector
+from detect.evaluation.robustness import attack_grid, certify_some, degradation_grid
+from detect.training import train_and_evaluate
+from tests.training.in_process import train_here
+from training.errors import UserError
+
+
+@pytest.fixture(scope='module')
+def detector(detector_workdir):
+    return read_detector(detector_workdir, '')
+
+
+@pytest.fixture(scope='module')
+def measured(detector):
+    return measure(detector, open_every_source(detector.trained.config, 'test'))
+
+
+@pytest.fixture(scope='module')
+def blind(create_config, tmp_path_factory):
+    """A detector that was trained on one of the two sources."""
+    workdir = tmp_path_factory.mktemp('blind')
+    train_here(train_and_evaluate, create_config({'data.sources': ('blocks',), 'schedule.epochs': 2}), workdir)
+    return read_detector(workdir, '')
+
+
+def test_what_is_measured_is_in_stored_order(measured):
+    labels = [label != 'real' for label in measured.images.records.labels]
+    np.testing.assert_array_equal(measured.labels, labels)
+    assert set(measured.scored.scores) == {'network', 'mahalanobis', 'padim', 'patchcore', 'fused'}
+    assert transfer.auroc_of(measured.scored.scores['network'], measured.labels) > 0.9
+
+
+def test_the_matrix_marks_what_a_run_has_not_seen(detector, blind, measured):
+    matrix = transfer.transfer([detector, blind], measured)
+    seen = {(cell['run'], cell['source']): cell['seen'] for cell in matrix['cells']}
+    assert seen == {
+        (str(detector.workdir), 'blocks'): True,
+        (str(detector.workdir), 'noise'): True,
+        (str(blind.workdir), 'blocks'): True,
+        (str(blind.workdir), 'noise'): False,
+    }
+    assert matrix['unseen']['worst']['source'] == 'noise'
+    header, rows, _ = tables.transfer_table({'transfer': matrix})
+    assert header == ['run', 'blocks', 'noise']
+    assert rows[1][2].endswith('*')
+
+
+def test_the_card_names_what_fails(detector, measured):
+    card = shortcuts.draw_card(detector, measured, None, seed=0)
+    by_name = {entry.name: entry for entry in card}
+    assert by_name['random labels'].passed is None
+    assert by_name['header alone'].passed
+    assert by_name['codec swap: all images as JPEG'].value == pytest.approx(
+        by_name['codec swap: synthetic images as JPEG'].value, abs=1
+    )
+    failed = dataclasses.replace(by_name['header alone'], passed=False)
+    assert shortcuts.failures([failed]) == ['header alone']
+
+
+def test_random_labels_are_at_chance_and_a_leak_is_told(detector, measured, create_config, tmp_path):
+    config = create_config({'data.labels': 'random', 'schedule.epochs': 2})
+    train_here(train_and_evaluate, config, tmp_path)
+    control = read_detector(tmp_path, '')
+    entry = shortcuts._random_labels(control)
+    assert entry.passed
+    # A detector that knows the labels of the test patients is caught.
+    leaking = dataclasses.replace(detector, trained=dataclasses.replace(detector.trained, config=config))
+    images = shortcuts.open_images(config, 'test', train=False)
+    labels = shortcuts.binary_labels(images)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shortcuts, 'logits_of_split', lambda trained, images: labels.astype(np.float64))
+        assert shortcuts._random_labels(leaking).passed is False
+
+
+def test_headers_that_differ_are_told(detector, measured):
+    class Leaking:
+        """Test images whose records tell the class by their spacing."""
+
+        def __init__(self, images):
+            self.records, self._images = images.records, images
+
+        def cases(self, step):
+            for case in self._images.cases(step):
+                spacing = (1.0 if case.records[0].label == 'real' else 0.0,) * 3
+                yield dataclasses.replace(
+                    case, records=tuple(dataclasses.replace(record, spacing=spacing) for record in case.records)
+                )
+
+    rows = shortcuts._headers(Leaking(measured.images))
+    real = np.array([label == 'real' for label in measured.images.records.labels])
+    assert (rows[real][:, 3] == 1).all()
+    assert (rows[~real][:, 3] == 0).all()
+
+
+def test_attacks_are_no_weaker_with_larger_eps(detector, measured):
+    grid = attack_grid(detector, measured, images=8, steps=3, seed=0)
+    accuracies = [row['accuracy'] for row in grid['rows']]
+    assert [row['eps'] for row in grid['rows']] == [0, 1, 2, 4, 8]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert grid['rows'][-1]['hounsfield'] == pytest.approx(8 / 255 * 1500)
+    table = tables.attack_table({'attacks': grid})
+    assert [len(row) for row in table[1]] == [len(table[0])] * 5
+
+
+def test_degradations_begin_with_the_images_as_they_are(detector, measured):
+    rows = degradation_grid(detector, measured)
+    assert rows[0]['auroc'] == transfer.auroc_of(measured.scored.scores['network'], measured.labels)
+    assert len(rows) == 13
+
+
+def test_certificates(detector, measured):
+    assert certify_some(detector, measured, images=0, draws=100, seed=0) is None
+    certificates = certify_some(detector, measured, images=2, draws=100, seed=0)
+    assert certificates['images'] == 2
+    assert 0 <= certificates['certified_right'] <= 2
+
+
+def test_other_forms_of_data_are_refused(detector, measured):
+    class Other:
+        name, options = 'other', {'form': {**measured.images.options['form'], 'depth': 16}}
+
+    with pytest.raises(UserError, match='prepared otherwise'):
+        measure(detector, Other())
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_page_and_numbers(detector_workdir, tmp_path):
+    flags = [
+        '--attacked=4',
+        '--attack_steps=1',
+        '--certified=1',
+        '--draws=100',
+        '--explained=4',
+        '--resamples=100',
+    ]
+    command = [
+        sys.executable,
+        '-m',
+        'detect.evaluate',
+        f'--workdir={detector_workdir}',
+        f'--out={tmp_path}',
+        *flags,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / 'report.json').read_text())
+    assert set(report['baselines']) == {'support_vector_machine', 'random_forest', 'decision_tree'}
+    assert report['parts']['source']['cells'].keys() == {'blocks', 'noise'}
+    page = (tmp_path / 'report.html').read_text()
+    assert 'Shortcut card' in page
+    assert 'Next: ' in done.stdout
+    for wrong, reason in {
+        '--prevalence=1': 'must lie between 0 and 1',
+        f'--control={detector_workdir}': 'has true labels',
+        '--against=nowhere': 'nowhere',
+    }.items():
+        refused = subprocess.run([*command, wrong], capture_output=True, text=True)
+        assert refused.returncode == 1
+        assert reason in refused.stdout + refused.stderr
+        assert 'Traceback' not in refused.stderr
