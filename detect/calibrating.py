@@ -38,7 +38,8 @@ class Calibration:
       thresholds: by the name of a score.
       conformal: of the fused score.
       strangeness: sorted scores of real validation images, from which the anomaly's p value follows.
-      map_scale: distances of features that a map shows as fully strange: the 99.9th percentile of real ones.
+      map_ends: distances of features that a map shows as not strange at all, and as fully strange: the median and
+        the 99.9th percentile of the strangest places of real validation images.
       modalities: of the training images; of others nothing is known.
       prevalence: share of synthetic images in validation.
       form: how images are made to be like those of training, see `input_pipeline.mixture.Form`.
@@ -51,7 +52,7 @@ class Calibration:
     thresholds: Mapping[str, Thresholds]
     conformal: Conformal
     strangeness: tuple[float, ...]
-    map_scale: float
+    map_ends: tuple[float, float]
     modalities: tuple[str, ...]
     prevalence: float
     form: Form
@@ -61,6 +62,11 @@ class Calibration:
     def fuse(self, scores: Mapping[str, Float64[np.ndarray, ' image']]) -> Float64[np.ndarray, ' image']:
         """Calibrated log odds of synthetic, at the share of synthetic images in validation."""
         return self.stacking.log_odds({name: scores[name] for name in self.stacking.names})
+
+    def heat(self, maps: Float[np.ndarray, 'image height width']) -> Float[np.ndarray, 'image height width']:
+        """Maps of distances from 0, as in most real images, to 1, on one scale for all."""
+        low, high = self.map_ends
+        return np.clip((maps - low) / (high - low), 0, 1)
 
 
 def write_calibration(workdir: Path, calibration: Calibration) -> None:
@@ -86,6 +92,7 @@ def read_calibration(workdir: Path) -> Calibration:
                 'form': Form.from_dict(content['form']),
                 'conformal': Conformal.from_dict(content['conformal']),
                 'strangeness': tuple(map(float, content['strangeness'])),
+                'map_ends': tuple(map(float, content['map_ends'])),
                 'modalities': tuple(map(str, content['modalities'])),
             }
         )  # fmt: skip
@@ -179,10 +186,15 @@ def _fit(
         thresholds={name: fit_thresholds(own, labels, split=_VALIDATION) for name, own in every.items()},
         conformal=fit_conformal(fused, labels, split=_VALIDATION),
         strangeness=tuple(np.sort(scored.scores[LOCATING][reals]).tolist()),
-        map_scale=float(np.quantile(scored.maps[reals], 0.999)),
+        map_ends=_find_ends(scored.maps[reals]),
         modalities=modalities,
         prevalence=float(labels.mean()),
         form=Form.from_dict(validation.options['form']),
         checksum=trained.checksum,
         step=trained.position.step,
     )
+
+
+def _find_ends(tops: Float[np.ndarray, 'image 1 1']) -> tuple[float, float]:
+    low, high = (float(np.quantile(tops, quantile)) for quantile in (0.5, 0.999))
+    return low, max(high, low + 1e-6)

@@ -168,7 +168,7 @@ class Judge:
                     zip(scipy.special.expit(log_odds), anomaly_p, places, strict=True)
                 )
             ),
-            heat=np.clip(maps / calibration.map_scale, 0, 1),
+            heat=calibration.heat(maps),
             shown=shown,
         )
 

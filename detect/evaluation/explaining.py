@@ -28,6 +28,7 @@ _SCALE_QUANTILE = 0.999
 _STEPS = 16
 _BLANK = -1.0
 _BATCH = 32
+_SMALLEST = 128  # pixels of a side of an image in the picture, at least
 Maps = Float32[np.ndarray, 'image height width']
 PICTURE = 'maps.png'
 
@@ -145,13 +146,18 @@ def _draw(
 ) -> None:
     """Rows: real images, their Grad-CAM and anomaly maps; below the same of synthetic ones, on the same scales."""
     columns = min(8, len(fakes), len(reals))
-    training = np.concatenate([maps['grad_cam'], real_maps['grad_cam']])
-    scales = {'grad_cam': fit_scale(training, _SCALE_QUANTILE), 'anomaly': detector.calibration.map_scale}
+    scale = _find_scale(np.concatenate([maps['grad_cam'], real_maps['grad_cam']]))
     rows = []
     for images, own in ((reals, real_maps), (fakes, maps)):
         grey = images[:columns].mean(axis=-1)
         rows.append([draw_heat(image, np.zeros_like(image)) for image in grey])
-        for name, scale in scales.items():
-            heats = scale_maps(own[name][:columns], scale)
-            rows.append([draw_heat(image, heat) for image, heat in zip(grey, heats, strict=True)])
-    save_picture(np.concatenate([np.concatenate(row, axis=1) for row in rows]), path)
+        heated = (scale_maps(own['grad_cam'], scale), detector.calibration.heat(own['anomaly']))
+        rows += [[draw_heat(image, heat) for image, heat in zip(grey, heats, strict=False)] for heats in heated]
+    picture = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    times = max(_SMALLEST // images.shape[1], 1)
+    save_picture(picture.repeat(times, axis=0).repeat(times, axis=1), path)
+
+
+def _find_scale(maps: Maps) -> float:
+    """That of all maps shown; any where none of them shows evidence."""
+    return fit_scale(maps, _SCALE_QUANTILE) if np.quantile(maps, _SCALE_QUANTILE) > 0 else 1.0
