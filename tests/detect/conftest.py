@@ -1,0 +1,73 @@
+"""A tiny detector, trained once for all tests, and the drawn images that it was trained on."""
+
+from pathlib import Path
+
+import pytest
+
+from configs.detect import detector
+from detect import prepare
+from detect.judging import Judge, open_judge
+from detect.training import train_and_evaluate
+from tests.detect import drawn
+from tests.training.in_process import train_here
+
+FLAGS = {
+    'resolution': 32,  # half of what is stored
+    'network.depth': 18,
+    'network.width': 4,
+    'augment.shift': 0.0,
+    'degrade.resampling': 0.0,
+    'degrade.blur': 0.0,
+    'degrade.compression': 0.0,
+    'optimizer.learning_rate': 1e-2,
+    'schedule.epochs': 12,
+    'schedule.batch_size': 16,
+    'anomaly.padim_features': 8,
+    'anomaly.coreset': 20,
+    'anomaly.images': 30,
+    'watch.epochs': 6,
+    'run.log_images': 96,
+    'run.checkpoint_images': 288,
+    'run.checkpoints_to_keep': 100,
+}
+
+
+@pytest.fixture(scope='session')
+def detector_data(tmp_path_factory) -> Path:
+    """Folder of data sets: `reals`, and `mixed` of these and two kinds of fakes, blocks and noise."""
+    folder = tmp_path_factory.mktemp('detect')
+    drawn.write_reals(folder / 'data', 'reals')
+    fakes = []
+    for seed, (name, change) in enumerate({'blocks': drawn.add_blocks, 'noise': drawn.add_noise}.items(), start=1):
+        drawn.write_fakes(folder / name, change, seed)
+        fakes += [f'{name}={folder / name / split}@{split}' for split in drawn.SPLITS]
+    arguments = ['--name=mixed', '--real', 'reals', '--resolution', str(drawn.SIZE), '--fakes', *fakes]
+    assert prepare.main([*arguments, f'--data_dir={folder / "data"}']) == 0
+    return folder / 'data'
+
+
+@pytest.fixture(scope='session')
+def create_config(detector_data):
+    """Returns `create(changes)`: the config of a tiny detector."""
+
+    def create(changes=None):
+        config = detector.get_config('small').lock()
+        own = {'data.name': 'mixed', 'data.data_dir': str(detector_data)}
+        config.update_from_flattened_dict(FLAGS | own | (changes or {}))
+        return config
+
+    return create
+
+
+@pytest.fixture(scope='session')
+def detector_workdir(create_config, tmp_path_factory) -> Path:
+    """The workdir of a finished detector."""
+    workdir = tmp_path_factory.mktemp('detector')
+    train_here(train_and_evaluate, create_config(), workdir)
+    return workdir
+
+
+@pytest.fixture(scope='session')
+def judge(detector_workdir) -> Judge:
+    """The detector at work, at an error level of 10% and a prevalence of 1%."""
+    return open_judge(detector_workdir, error_level=0.1, prevalence=0.01, batch_size=8)
