@@ -1,6 +1,7 @@
 """Encoders that were trained on another task: a classifier of ours, or a standard network from a file."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from backbones.weights import import_weights
 from training import workdir as workdirs
 from training.errors import UserError
 from training.state import Variables
+from training.supervised import SupervisedState
 
 ENCODER_FILE = 'encoder.json'
 
@@ -117,6 +119,35 @@ def read_encoder(workdir: Path) -> Encoder | None:
         return Encoder(**content | {name: content[name] and tuple(content[name]) for name in ('mean', 'std')})
     except (KeyError, TypeError) as error:
         raise UserError(f'{workdir / ENCODER_FILE} is damaged ({error}); restore it from a copy.') from error
+
+
+def find_begun_encoder(workdir: Path, source: str, channels: int) -> Encoder | None:
+    """The encoder that a config names; that of the run where it has begun, for its source may be gone.
+
+    Args:
+      workdir: of the run.
+      source, channels: see `find_encoder`; None for the source ''.
+
+    Raises:
+      UserError: see `find_encoder`.
+    """
+    if not source:
+        return None
+    return read_encoder(workdir) or find_encoder(source, channels)[0]
+
+
+def begin_with(state: SupervisedState, source: str, channels: int, names: Sequence[str]) -> SupervisedState:
+    """A fresh state whose modules of these names have the weights of an encoder; the same for the source ''."""
+    if not source:
+        return state
+    _, weights = find_encoder(source, channels)
+    variables = state.network.variables
+    for name in names:
+        variables = place_weights(variables, weights, name)
+    params = variables.pop('params')
+    return dataclasses.replace(
+        state, network=dataclasses.replace(state.network, params=params, model_state=variables)
+    )
 
 
 def place_weights(variables: Variables, encoder: Variables, name: str) -> Variables:

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import logging
-import math
 from pathlib import Path
 
 import jax
@@ -24,8 +23,6 @@ from backbones.splits import Splits, count_labels, open_splits
 from backbones.step import make_describe, make_train_step
 from training import launch, logs, loop, parallel
 from training import workdir as workdirs
-from training.best import Watch
-from training.checkpoints import Checkpoints
 from training.mapping import create_mapper
 from training.phases import Phase
 from training.state import Variables
@@ -73,25 +70,17 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
 
 def _train(config: ConfigDict, workdir: Path, splits: Splits, mesh: Mesh) -> loop.Outcome:
     steps, epoch = setup.steps_in(config, splits.train.num_examples)
-    watch = Watch(
-        every=config.watch.epochs * epoch * config.schedule.batch_size,
+    return loop.run_phase(
+        _create_phase(config, splits.train, mesh, steps),
+        workdir,
+        config,
+        mesh,
         measure=_make_measure(config, workdir, splits.validation, mesh),
         score='log_loss',
-        on_collapse='go_on',
-        collapse_ratio=math.inf,
+        every=config.watch.epochs * epoch * config.schedule.batch_size,
+        sample=None,
+        sample_images=config.run.checkpoint_images,
     )
-    phase = _create_phase(config, splits.train, mesh, steps)
-    with contextlib.closing(Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)) as checkpoints:
-        return loop.run(
-            [phase],
-            workdir,
-            checkpoints,
-            mesh,
-            loop.periods_of(config.run, cycle=1, sample=config.run.checkpoint_images),
-            seed=config.seed,
-            sample=None,
-            watch=watch,
-        )
 
 
 def _create_phase(config: ConfigDict, images: input_pipeline.ImageData, mesh: Mesh, steps: int) -> Phase:

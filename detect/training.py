@@ -1,10 +1,8 @@
 """Training a detector: one phase of the loop, the best by validation; then what its answers mean is fitted."""
 
-import contextlib
 import dataclasses
 import functools
 import logging
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones.encoders import Encoder, find_encoder, place_weights, read_encoder, write_encoder
+from backbones.encoders import Encoder, begin_with, find_begun_encoder, write_encoder
 from backbones.images import batch_shapes, facts_of, open_feed
 from backbones.setup import create_optimizer, steps_in
 from backbones.splits import count_labels
@@ -28,8 +26,6 @@ from detect.metrics.samples import weigh_once
 from detect.step import make_describe, make_train_step
 from training import launch, logs, loop, parallel
 from training import workdir as workdirs
-from training.best import Watch
-from training.checkpoints import Checkpoints
 from training.mapping import create_mapper
 from training.phases import Phase
 from training.state import Variables
@@ -62,16 +58,17 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     images, validation = (open_images(config, split, train=split == 'train') for split in ('train', 'validation'))
     facts = facts_of(images)
     facts.check_same(workdir)
-    encoder = _find_encoder(config, workdir)
+    encoder = find_begun_encoder(workdir, config.start_from, config.channels)
     steps_in(config, images.num_examples)
+    run = _Run(config, workdir, images, validation, mesh, encoder)
+    table = run.tabulate_network()
     workdirs.prepare_workdir(workdir, config, fixed=FIXED_FIELDS, write=first)
     if first:
         facts.write(workdir)
         logs.log_to_file(workdir)
         if encoder is not None:
             write_encoder(workdir, encoder)
-    run = _Run(config, workdir, images, validation, mesh, encoder)
-    run.log_start()
+    run.log_start(table)
     outcome = run.train()
     if outcome.stopped_by and first:
         print(f'Stopped by {outcome.stopped_by}; all is saved in {workdir}.')
@@ -80,13 +77,6 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
         logs.draw_curves(workdir, _CURVES, {})
         calibrate(workdir, images, validation)
         _say_goodbye(workdir)
-
-
-def _find_encoder(config: ConfigDict, workdir: Path) -> Encoder | None:
-    """The encoder of the config; that of the run where it has begun, for its source may be gone."""
-    if not config.start_from:
-        return None
-    return read_encoder(workdir) or find_encoder(config.start_from, config.channels)[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,26 +94,17 @@ class _Run:
         """Runs the loop."""
         config = self.config
         _, epoch = steps_in(config, self.images.num_examples)
-        watch = Watch(
-            every=config.watch.epochs * epoch * config.schedule.batch_size,
+        return loop.run_phase(
+            self._create_phase(),
+            self.workdir,
+            config,
+            self.mesh,
             measure=self._make_measure(),
             score='log_loss',
-            on_collapse='go_on',
-            collapse_ratio=math.inf,
+            every=config.watch.epochs * epoch * config.schedule.batch_size,
+            sample=None,
+            sample_images=config.run.checkpoint_images,
         )
-        periods = loop.periods_of(config.run, cycle=1, sample=config.run.checkpoint_images)
-        folder = self.workdir / 'checkpoints'
-        with contextlib.closing(Checkpoints(folder, config.run.checkpoints_to_keep)) as checkpoints:
-            return loop.run(
-                [self._create_phase()],
-                self.workdir,
-                checkpoints,
-                self.mesh,
-                periods,
-                seed=config.seed,
-                sample=None,
-                watch=watch,
-            )
 
     def _create_phase(self) -> Phase:
         config, batch_size = self.config, self.config.schedule.batch_size
@@ -158,16 +139,8 @@ class _Run:
     def _adopt(self, state: SupervisedState) -> SupervisedState:
         """Gives the branches of a fresh network the weights they begin with; later they are in the checkpoints."""
         config = self.config
-        if not config.start_from:
-            return state
-        _, weights = find_encoder(config.start_from, config.channels)
-        variables = state.network.variables
-        for number in range(len(config.inputs)):
-            variables = place_weights(variables, weights, f'encoders_{number}')
-        params = variables.pop('params')
-        return dataclasses.replace(
-            state, network=dataclasses.replace(state.network, params=params, model_state=variables)
-        )
+        branches = [f'encoders_{number}' for number in range(len(config.inputs))]
+        return begin_with(state, config.start_from, config.channels, branches)
 
     def _make_measure(self) -> Callable[..., dict[str, float]]:
         """Returns what the watch measures on the validation split: log loss in nats, accuracy and AUROC."""
@@ -194,14 +167,16 @@ class _Run:
 
         return measure
 
-    def log_start(self) -> None:
-        """Says what is trained on what."""
-        config = self.config
-        _LOGGER.info('%s', logs.describe_run(self.mesh.size))
-        _LOGGER.info('Config:\n%s', config)
-        create = functools.partial(setup.create_state_of, config, self.encoder, 1)
+    def tabulate_network(self) -> str:
+        """All parameters; raises UserError where the network cannot be made."""
+        create = functools.partial(setup.create_state_of, self.config, self.encoder, 1)
         state = jax.eval_shape(create, jax.random.key(0))
-        table = parameter_overview.get_parameter_overview(state.network.params, include_stats=False)
+        return parameter_overview.get_parameter_overview(state.network.params, include_stats=False)
+
+    def log_start(self, table: str) -> None:
+        """Says what is trained on what."""
+        _LOGGER.info('%s', logs.describe_run(self.mesh.size))
+        _LOGGER.info('Config:\n%s', self.config)
         _LOGGER.info('Network:\n%s', table)
         counts = count_labels(self.images)
         told = ', '.join(f'{name} ({count})' for name, count in zip(self.images.classes, counts, strict=True))

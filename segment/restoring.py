@@ -11,10 +11,10 @@ from jaxtyping import UInt8
 from ml_collections import ConfigDict
 
 import input_pipeline
+from backbones.encoders import read_encoder
 from backbones.images import DataFacts, read_facts
 from backbones.restoring import variables_checksum
 from segment import setup
-from backbones.encoders import read_encoder
 from segment.inference import Images, Probabilities, create_predictor
 from training import compute, parallel
 from training import workdir as workdirs

@@ -10,9 +10,9 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 import input_pipeline
+from backbones.encoders import Encoder
 from backbones.images import open_split
 from segment.augmentation import Augmentation
-from backbones.encoders import Encoder
 from segment.fingerprint import (
     Fingerprint,
     Suggestion,

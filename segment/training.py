@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 import input_pipeline
+from backbones.encoders import Encoder, begin_with, find_begun_encoder, write_encoder
 from backbones.images import batch_shapes, facts_of, open_feed
 from backbones.pictures import draw_grid, save_picture
 from segment import setup
-from backbones.encoders import Encoder, find_encoder, place_weights, read_encoder, write_encoder
 from segment.fingerprint import FINGERPRINT_FILE, Fingerprint, take_fingerprint
 from segment.inference import create_predictor
 from segment.restoring import name_classes
@@ -27,8 +26,6 @@ from segment.step import make_train_step
 from segment.validation import measure_dice
 from training import launch, logs, loop, parallel
 from training import workdir as workdirs
-from training.best import Watch
-from training.checkpoints import Checkpoints
 from training.errors import UserError
 from training.phases import Phase
 from training.supervised import SupervisedState
@@ -90,14 +87,10 @@ def _resolve(config: ConfigDict) -> Fingerprint:
 
 
 def _find_encoder(config: ConfigDict, workdir: Path) -> Encoder | None:
-    """The encoder of the config; that of the run where it has begun, for its source may be gone."""
-    if not config.network.encoder:
-        return None
-    begun = read_encoder(workdir)
-    if begun is not None:
-        return begun
-    encoder, _ = find_encoder(config.network.encoder, setup.all_channels(config))
-    setup.check_encoder(config, encoder)
+    """The encoder of the config, once it is known to fit."""
+    encoder = find_begun_encoder(workdir, config.network.encoder, setup.all_channels(config))
+    if encoder is not None:
+        setup.check_encoder(config, encoder)
     return encoder
 
 
@@ -115,26 +108,17 @@ class _Run:
     def train(self) -> loop.Outcome:
         """Runs the loop."""
         config = self.config
-        watch = Watch(
-            every=config.watch.steps * config.schedule.batch_size,
+        return loop.run_phase(
+            self._create_phase(),
+            self.workdir,
+            config,
+            self.mesh,
             measure=self._make_measure(),
             score=_SCORE,
-            on_collapse='go_on',
-            collapse_ratio=math.inf,
+            every=config.watch.steps * config.schedule.batch_size,
+            sample=self._make_sample(),
+            sample_images=config.run.sample_images,
         )
-        periods = loop.periods_of(config.run, cycle=1, sample=config.run.sample_images)
-        folder = self.workdir / 'checkpoints'
-        with contextlib.closing(Checkpoints(folder, config.run.checkpoints_to_keep)) as checkpoints:
-            return loop.run(
-                [self._create_phase()],
-                self.workdir,
-                checkpoints,
-                self.mesh,
-                periods,
-                seed=config.seed,
-                sample=self._make_sample(),
-                watch=watch,
-            )
 
     def _create_phase(self) -> Phase:
         config = self.config
@@ -169,14 +153,7 @@ class _Run:
     def _adopt(self, state: SupervisedState) -> SupervisedState:
         """Gives a fresh network the weights of its encoder; later they are in the checkpoints."""
         config = self.config
-        if not config.network.encoder:
-            return state
-        _, weights = find_encoder(config.network.encoder, setup.all_channels(config))
-        variables = place_weights(state.network.variables, weights, 'encoder')
-        params = variables.pop('params')
-        return dataclasses.replace(
-            state, network=dataclasses.replace(state.network, params=params, model_state=variables)
-        )
+        return begin_with(state, config.network.encoder, setup.all_channels(config), ['encoder'])
 
     @functools.cached_property
     def _predict(self) -> Callable:

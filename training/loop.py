@@ -1,7 +1,9 @@
 """The training loop: phases, calls, checkpoints and periodic work. Knows no task."""
 
+import contextlib
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -106,6 +108,36 @@ def run(
             return runner.run(stop)
     finally:
         runner.close()
+
+
+def run_phase(
+    phase: Phase,
+    workdir: Path,
+    config: ConfigDict,
+    mesh: Mesh,
+    *,
+    measure: Callable[[State, Phase, int], dict[str, float]],
+    score: str,
+    every: int,
+    sample: Callable[[State, Phase, int], np.ndarray] | None,
+    sample_images: int,
+) -> Outcome:
+    """Trains one network in one phase; the best state by validation is kept, whatever comes after it.
+
+    Args:
+      phase: all of the training.
+      workdir, mesh, sample: see `run`.
+      config: of the run; `run` and `seed` are read.
+      measure, score, every: of the watch, see there.
+      sample_images: images between two samples.
+
+    Raises:
+      UserError: see `run`.
+    """
+    watch = Watch(every, measure, score, on_collapse='go_on', collapse_ratio=math.inf)
+    periods = periods_of(config.run, cycle=1, sample=sample_images)
+    with contextlib.closing(Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)) as checkpoints:
+        return run([phase], workdir, checkpoints, mesh, periods, seed=config.seed, sample=sample, watch=watch)
 
 
 class _Runner:
