@@ -36,7 +36,7 @@ def open_images(config: ConfigDict, split: str, *, train: bool, mask_classes: in
             f'{data.name} was not written by detect.prepare; prepare it with python -m detect.prepare.'
         )
     sources = tuple(data.sources) or tuple(name for name in every.classes if name != REAL)
-    images = _open(config, split, (REAL, *sources), train, mask_classes)
+    images = _spare_unaltered(_open(config, split, (REAL, *sources), train, mask_classes))
     counts = np.bincount(binary_labels(images), minlength=2)
     if not counts.all():
         raise UserError(
@@ -72,6 +72,13 @@ def _open(
         target='class',
         foreground_share=0.0,
     )
+
+
+def _spare_unaltered(images: input_pipeline.ImageData) -> input_pipeline.ImageData:
+    """Labels as real the slices of altered volumes that were left as they are: their masks show nothing."""
+    assert images.labels is not None
+    altered = np.array([ids is None or any(ids) for ids in images.records.mask_ids])
+    return images.relabelled(np.where(altered, images.labels, 0).astype(np.int32), images.classes)
 
 
 def binary_labels(images: input_pipeline.ImageData) -> Int32[np.ndarray, ' images']:

@@ -85,7 +85,7 @@ def read_anomalies(workdir: Path) -> Anomalies:
     if not path.is_file() or path.stat().st_size > _LARGEST:
         raise UserError(f'{workdir} holds no finished detector; run its training command to the end.')
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open('rb') as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, zlib and numpy share no base class
         raise UserError(f'{path} is damaged ({error}); run the training command again.') from error

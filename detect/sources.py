@@ -21,6 +21,7 @@ from training.manifest import MANIFEST_FILE, read_manifest
 
 INDEX = 'index.csv'
 IMAGES = 'images'
+_NUMBERS = {'spacing': 3, 'intensity': 2, 'window': 2}  # columns of the index, and how many each holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,24 +137,42 @@ def _create_item(source: Source, incoming: Incoming, row: Mapping[str, str], opt
         label=row.get('label') or None,
         dtype='uint8',  # what it is stored as is decided for all sources alike
         channels=1,
-        load=functools.partial(_load, key, incoming, mask, options.pixel_limit),
+        load=functools.partial(_load, key, incoming, mask, _told(source, row), options.pixel_limit),
     )
 
 
-def _load(key: str, incoming: Incoming, mask: Path | None, pixel_limit: int) -> Iterator[Record]:
+def _told(source: Source, row: Mapping[str, str]) -> dict[str, Any]:
+    """What the index knows of an image and its file does not: of altered ones, what their values mean."""
+    told: dict[str, Any] = {'modality': row['modality']} if row.get('modality') else {}
+    for name, count in (_NUMBERS if source.altered else {'spacing': _NUMBERS['spacing']}).items():
+        if row.get(name):
+            try:
+                told[name] = tuple(map(float, row[name].split()))
+            except ValueError:
+                told[name] = ()
+            if len(told[name]) != count or not np.isfinite(told[name]).all():
+                raise UserError(
+                    f'{source.folder / INDEX}: {name} of {row["image"]} is {row[name]!r}; give {count} numbers.'
+                )
+    return told
+
+
+def _load(
+    key: str, incoming: Incoming, mask: Path | None, told: Mapping[str, Any], pixel_limit: int
+) -> Iterator[Record]:
     ids = None if mask is None else (read_picture(mask, pixel_limit)[..., :1] > 0).astype(np.uint8)
     records = incoming.load().records
     for number, record in enumerate(records):
         own = f'{key}/{number:05d}' if incoming.grid is not None else key
-        yield dataclasses.replace(record, key=own, mask=ids)
+        yield dataclasses.replace(record, key=own, mask=ids, **told)
 
 
 def divide(items: Sequence[Item], among: Mapping[str, int]) -> list[Item]:
     """Deals out the images of the sides that share their generators, by a hash of their patients.
 
     Args:
-      items: of any split; those of a split in `among` are dealt out again, but for altered images of real patients,
-        which stay where these are.
+      items: of any split; those of a split in `among` are dealt out again, but altered images of real patients
+        stay where these are.
       among: the splits that share generators, with their numbers of real images.
     """
     total = sum(among.values())

@@ -29,8 +29,8 @@ class Form:
     """What all images are made to be.
 
     Attributes:
-      preprocessing: size, channels, window and fit. `window` is that of real images and of synthetic ones in DICOM
-        or NIfTI files; pictures of a generator, and all of 8 bits, show their whole range.
+      preprocessing: size, channels, window and fit. `window` is that of DICOM and NIfTI files; pictures of 8 bits
+        show their whole range, those of 16 that of their percentiles.
       depth: bits of a stored pixel, 8 or 16.
 
     Raises:
@@ -168,7 +168,7 @@ def unify_record(record: Record, form: Form, *, is_real: bool) -> Record:
         )
     if record.image.dtype == np.uint8 and form.depth > 8:
         raise DataError('has 8 bits, which would tell it from images of 16')
-    shown = dataclasses.replace(preprocessing, window=_window_of(record, preprocessing.window, is_real))
+    shown = dataclasses.replace(preprocessing, window=_window_of(record, preprocessing.window))
     window = resolve_window(shown, record.intensity, record.window, None)
     used = {'pad': [max(height, width)] * 2, 'crop': [min(height, width)] * 2}
     scales = [side / preprocessing.resolution for side in used.get(preprocessing.fit, [height, width])]
@@ -188,19 +188,19 @@ def deciding_side(height: int, width: int, fit: str) -> int:
     return max(height, width) if fit == 'pad' else min(height, width)
 
 
-def _window_of(record: Record, window: str | tuple[float, float], is_real: bool) -> str | tuple[float, float]:
-    """The window of this image.
+def _window_of(record: Record, window: str | tuple[float, float]) -> str | tuple[float, float]:
+    """The window of this image, the same rule for every class.
 
-    A generator's picture shows its whole range, whatever the window. So do all pictures of 8 bits: spread over the
-    levels of a narrower window, they would have gaps that those of the other class have not.
+    Pictures have no units, so that no window in units is theirs. Those of 8 bits show their whole range, for a
+    narrower one, spread over all levels, leaves gaps; those of 16 bits that of their percentiles.
 
     Raises:
       DataError: for floats whose whole range is wanted.
     """
     dtype = record.image.dtype
     is_picture = dtype.kind == 'u' and record.intensity == (0.0, stored_maximum(dtype))
-    if is_picture and (dtype == np.uint8 or not is_real):
-        return 'stored'
+    if is_picture:
+        return 'stored' if dtype == np.uint8 or window == 'stored' else 'volume'
     if window == 'stored' and dtype.kind == 'f':
         raise DataError('holds floats, which have no stored range; give --window two numbers, or auto')
     if window == 'auto':

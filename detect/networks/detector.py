@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from backbones.networks import Network
 from detect.networks.inputs import INPUTS
+from training.errors import UserError
 
 _PLACES = 16  # along a side of the maps of anomaly scores
 Maps = tuple[Float[Array, 'batch _ _ _'], ...]
@@ -44,6 +45,8 @@ class SelfAttention(nn.Module):
     def __call__(
         self, x: Float[Array, 'batch height width feature']
     ) -> Float[Array, 'batch height width feature']:
+        if x.shape[-1] % self.heads:
+            raise UserError(f'attention_heads is {self.heads}, but must divide {x.shape[-1]} features of a map.')
         places = x.reshape(len(x), -1, x.shape[-1])
         looked = nn.MultiHeadDotProductAttention(self.heads, name='attention')(nn.LayerNorm(name='norm')(places))
         weight = self.param('weight', nn.initializers.zeros, ())

@@ -161,12 +161,14 @@ def describe_files(
         with refusing(relative, refusals):
             if not dicom_file.is_dicom(root / relative):
                 raise DataError('is not DICOM')
-            with warnings.catch_warnings():  # of breaches of the standard that pydicom copes with
-                warnings.simplefilter('ignore', UserWarning)
-                header = dicom_file.read_header(root / relative, options.pixel_limit)
             known_patient = find_patient(str(relative), '')
             try:
+                with warnings.catch_warnings():  # of breaches of the standard that pydicom copes with
+                    warnings.simplefilter('ignore', UserWarning)
+                    header = dicom_file.read_header(root / relative, options.pixel_limit)
                 slices.append(_describe(relative, header, known_patient, options.modality))
+            except (DataError, OSError):
+                raise
             except Exception as error:  # pydicom converts values, and fails, when they are looked at
                 raise DataError(f'has a damaged header ({type(error).__name__}: {error})') from error
     return slices

@@ -80,7 +80,10 @@ def open_volume(path: Path, pixel_limit: int) -> Volume:
     if not np.isfinite(orientation).all():
         raise DataError('has no usable orientation: its affine has an axis of length zero')
     order = np.argsort(orientation[:, 0])
-    millimetres = _MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    try:
+        millimetres = _MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    except KeyError as error:
+        raise DataError(f'has a unit of length or time that NIfTI does not know ({error})') from error
     zooms = (*image.header.get_zooms(), 1.0, 1.0)[:3]
     return Volume(
         shape=tuple(shape[axis] for axis in order),

@@ -1,13 +1,18 @@
 """A tiny detector, trained once for all tests, and the drawn images that it was trained on."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from configs.detect import detector
 from detect import prepare
+from detect.answering import Order, answer_all
 from detect.judging import Judge, open_judge
+from detect.predict import reader_options
 from detect.training import train_and_evaluate
+from input_pipeline.errors import Refusals
+from input_pipeline.incoming import find_incoming
 from tests.detect import drawn
 from tests.training.in_process import train_here
 
@@ -71,3 +76,31 @@ def detector_workdir(create_config, tmp_path_factory) -> Path:
 def judge(detector_workdir) -> Judge:
     """The detector at work, at an error level of 10% and a prevalence of 1%."""
     return open_judge(detector_workdir, error_level=0.1, prevalence=0.01, batch_size=8)
+
+
+@pytest.fixture(scope='session')
+def pictures():
+    """Test images: real ones of 8 bits, and fakes."""
+    shown = drawn.draw_pictures(1, 'test')
+    return shown, [drawn.add_blocks(picture, number) for number, picture in enumerate(shown)]
+
+
+@pytest.fixture
+def answer(judge, tmp_path):
+    """Returns `answer(*paths)`: the lines by name; all of them are answers or errors."""
+
+    def run(*paths, audit=None, overlays=None, axis=2):
+        out = tmp_path / f'lines{len(list(tmp_path.glob("lines*")))}.jsonl'
+        order = Order(out, overlays, audit)
+        order.check()
+        refusals = Refusals(skip=True)
+        found = find_incoming(paths, reader_options(axis, 2**20), refusals)
+        answered = answer_all(found, judge, order, refusals)
+        lines = [json.loads(line) for line in out.read_text().splitlines()]
+        by_name = {line['name']: line for line in lines}
+        assert len(by_name) == len(lines) == answered + len(refusals.reasons)
+        assert sum('error' in line for line in lines) == len(refusals.reasons)
+        assert all({'verdict', 'error'} & line.keys() for line in lines)
+        return by_name
+
+    return run
