@@ -16,6 +16,7 @@ from detect.conformal import Answer, conformal_p_values, decide
 from detect.fusion import log_odds_at_prevalence
 from detect.restoring import Images, Trained, restore_trained
 from detect.scoring import LOCATING, Anomalies, read_anomalies
+from detect.stacks.restoring import StackReader, open_stack
 from input_pipeline.cases import create_case
 from input_pipeline.mixture import deciding_side, unify_record
 from input_pipeline.preprocessing import placement
@@ -34,6 +35,7 @@ class Slice:
       probability: of being synthetic, calibrated, at the share of synthetic images in validation.
       anomaly_p: how often real validation images are as strange.
       row, column: pixel of the file's own grid that is the strangest.
+      weight: share of the slice in what the stack detector says of the volume; None where it did not look.
     """
 
     index: int
@@ -41,6 +43,7 @@ class Slice:
     anomaly_p: float
     row: int
     column: int
+    weight: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Judgement:
       slices: each of them.
       heat: where each slice is strange, 0 to 1 on the scale of the data, on the grid the network sees.
       shown: the slices as the network sees them, in [-1, 1].
+      stack_probability: of a volume having been altered, calibrated, at the share of altered ones in validation;
+        None for pictures, and without a stack detector.
     """
 
     answer: Answer
@@ -69,6 +74,7 @@ class Judgement:
     slices: tuple[Slice, ...]
     heat: Float[np.ndarray, 'slice height width']
     shown: Images
+    stack_probability: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +87,7 @@ class Judge:
       calibration: what the scores mean.
       error_level: share of real images that may be called synthetic, and of synthetic ones called real.
       prevalence: share of synthetic images where it is used; None where nobody says.
+      stack: what reads volumes as a whole; None without.
     """
 
     trained: Trained
@@ -88,6 +95,7 @@ class Judge:
     calibration: Calibration
     error_level: float
     prevalence: float | None
+    stack: StackReader | None = None
 
     def judge(self, case: input_pipeline.Case) -> Judgement:
         """Judges a picture or a volume.
@@ -105,7 +113,10 @@ class Judge:
         if not np.isfinite(log_odds).all():
             return _unknown('The network gives no finite score for it.')
         maps = np.concatenate([part.maps for part in parts])
-        return self._conclude(case, log_odds, scores[LOCATING], maps, np.concatenate(shown))
+        judgement = self._conclude(case, log_odds, scores[LOCATING], maps, np.concatenate(shown))
+        if self.stack is None or len(case.records) == 1:
+            return judgement
+        return _add_stack(judgement, self.stack, np.concatenate([part.pooled for part in parts]))
 
     def _find_doubt(self, case: input_pipeline.Case) -> str:
         """Why nothing can be said of it; '' where something can."""
@@ -113,7 +124,8 @@ class Judge:
         if modality not in (*known, 'unknown') and known:
             return f'It is {modality}, and the detector was trained on {", ".join(sorted(known))} alone.'
         form = self.calibration.form.preprocessing
-        side = min(deciding_side(*record.image.shape[:2], form.fit) for record in case.records)
+        sizes = {record.image.shape[:2] for record in case.records}
+        side = min(deciding_side(height, width, form.fit) for height, width in sizes)
         if side < form.resolution:
             kind = 'longer' if form.fit == 'pad' else 'shorter'
             return f'It has {side} pixels along its {kind} side, and the detector needs {form.resolution}.'
@@ -122,8 +134,12 @@ class Judge:
         return ''
 
     def _batches(self, case: input_pipeline.Case) -> Iterator[Images]:
-        for start in range(0, len(case.records), _SLICES_AT_A_TIME):
+        """So many slices at a time, and the rest one by one: two shapes in all, so that little is compiled."""
+        whole = len(case.records) // _SLICES_AT_A_TIME * _SLICES_AT_A_TIME
+        for start in range(0, whole, _SLICES_AT_A_TIME):
             yield self._prepare(case.records[start : start + _SLICES_AT_A_TIME])
+        for record in case.records[whole:]:
+            yield self._prepare([record])
 
     def _prepare(self, records: Sequence[input_pipeline.Record]) -> Images:
         """As the records of training were stored, and then read; what is judged passes for real on its way."""
@@ -192,8 +208,9 @@ def combine_p_values(p_values: Float64[np.ndarray, ' slice'], deciding: int) -> 
 
 def _place(heat: Float[np.ndarray, 'side side'], record: input_pipeline.Record, fit: str) -> tuple[int, int]:
     """The hottest pixel, on the grid of the file."""
-    sizes = record.image.shape[:2]
-    inside = heat[placement(*sizes, len(heat), fit)]
+    sizes = height, width = record.image.shape[:2]
+    rows, columns = placement(height, width, len(heat), fit)
+    inside = heat[rows, columns]
     hottest = np.unravel_index(inside.argmax(), inside.shape)
     used = [min(sizes)] * 2 if fit == 'crop' else sizes
     row, column = (
@@ -203,16 +220,35 @@ def _place(heat: Float[np.ndarray, 'side side'], record: input_pipeline.Record, 
     return row, column
 
 
+def _add_stack(
+    judgement: Judgement, stack: StackReader, features: Float[np.ndarray, 'slice feature']
+) -> Judgement:
+    probability, weights = stack.read(features)
+    slices = tuple(
+        dataclasses.replace(one, weight=None if np.isnan(weight) else float(weight))
+        for one, weight in zip(judgement.slices, weights, strict=True)
+    )
+    return dataclasses.replace(judgement, stack_probability=probability, slices=slices)
+
+
 def _unknown(reason: str) -> Judgement:
     nothing = np.zeros((0, 1, 1), np.float32)
     return Judgement("don't know", reason, None, None, None, None, None, (), nothing, nothing[..., None])
 
 
-def open_judge(workdir: Path, *, error_level: float, prevalence: float | None, batch_size: int) -> Judge:
+def open_judge(
+    workdir: Path, *, error_level: float, prevalence: float | None, batch_size: int, stack: Path | None = None
+) -> Judge:
     """The finished detector of a workdir.
 
+    Args:
+      workdir: of the detector of images.
+      error_level, prevalence: see `Judge`.
+      batch_size: images that it looks at together.
+      stack: workdir of a finished stack detector, trained on slices as this detector describes them.
+
     Raises:
-      UserError: when it is not finished or damaged, or cannot keep the error level; for an impossible prevalence.
+      UserError: when one is not finished or damaged, or cannot keep the error level; for an impossible prevalence.
     """
     calibration = read_calibration(workdir)
     trained = restore_trained(workdir, None, batch_size=batch_size)
@@ -221,7 +257,8 @@ def open_judge(workdir: Path, *, error_level: float, prevalence: float | None, b
     calibration.conformal.check_level(error_level)
     if prevalence is not None:
         log_odds_at_prevalence(np.zeros(1), prevalence=prevalence, fitted_prevalence=calibration.prevalence)
-    return Judge(trained, read_anomalies(workdir), calibration, error_level, prevalence)
+    reader = None if stack is None else open_stack(stack, trained.checksum)
+    return Judge(trained, read_anomalies(workdir), calibration, error_level, prevalence, reader)
 
 
 def describe_judgement(judgement: Judgement) -> dict[str, Any]:

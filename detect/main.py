@@ -1,8 +1,20 @@
 """`python -m detect.main --config=configs/detect/X.py --workdir=DIR [--config.field=value]` trains a detector."""
 
-from detect.training import train_and_evaluate
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from detect import training
+from detect.stacks import training as stack_training
 from input_pipeline import DataError
 from training import launch
+
+
+def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
+    """Trains the detector of images, or of volumes, that is configured."""
+    task = stack_training if 'stack' in config else training
+    task.train_and_evaluate(config, workdir)
+
 
 if __name__ == '__main__':
     launch.run(train_and_evaluate, packages=('backbones', 'detect', 'input_pipeline'), user_errors=(DataError,))

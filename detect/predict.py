@@ -21,6 +21,7 @@ from training import compute, launch
 from training.errors import UserError
 
 _OUT = flags.DEFINE_string('out', '', 'File for the lines; the standard output without it.')
+_STACK = flags.DEFINE_string('stack', '', 'Workdir of a stack detector, which judges volumes as a whole.')
 _OVERLAYS = flags.DEFINE_string('overlays', '', 'New folder for pictures of where images are strange.')
 _AUDIT = flags.DEFINE_string('audit', '', 'File that gets a line for every answer: when, what, which model.')
 _PREVALENCE = flags.DEFINE_float('prevalence', None, 'Share of synthetic images that you expect, like 0.001.')
@@ -53,6 +54,7 @@ def main(argv: Sequence[str]) -> None:
         error_level=_ERROR_LEVEL.value,
         prevalence=_PREVALENCE.value,
         batch_size=1 if compute.on_cpu() else 32,  # CPUs gain nothing by more
+        stack=Path(_STACK.value) if _STACK.value else None,
     )
     refusals = Refusals(skip=True)
     found = find_incoming(paths, reader_options(_AXIS.value, _PIXEL_LIMIT.value), refusals)

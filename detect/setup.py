@@ -87,6 +87,15 @@ def check_config(config: ConfigDict) -> None:
         raise UserError('config.adversarial needs eps and steps, or neither.')
 
 
+def check_channels(config: ConfigDict, channels: int) -> None:
+    """Raises UserError where anomaly scores would use more channels than the network's maps have."""
+    wanted = config.anomaly.padim_features
+    if wanted > channels:
+        raise UserError(
+            f'config.anomaly.padim_features is {wanted}, but the maps have {channels} channels; make it smaller.'
+        )
+
+
 def create_network(config: ConfigDict, encoder: Encoder | None) -> Detector:
     """The configured network; all branches have the encoder, or networks as configured where it is None."""
     dtype = compute.compute_dtype(config.compute_dtype)

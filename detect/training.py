@@ -168,9 +168,13 @@ class _Run:
         return measure
 
     def tabulate_network(self) -> str:
-        """All parameters; raises UserError where the network cannot be made."""
-        create = functools.partial(setup.create_state_of, self.config, self.encoder, 1)
+        """All parameters; raises UserError where the network cannot be made, or is too narrow for anomaly scores."""
+        config, describe = self.config, make_describe(setup.create_network(self.config, self.encoder))
+        create = functools.partial(setup.create_state_of, config, self.encoder, 1)
         state = jax.eval_shape(create, jax.random.key(0))
+        images = batch_shapes(config.resolution, 1, config.channels)['image']
+        stages = jax.eval_shape(describe, state.network.variables, images).stages
+        setup.check_channels(config, sum(stage.shape[-1] for stage in stages))
         return parameter_overview.get_parameter_overview(state.network.params, include_stats=False)
 
     def log_start(self, table: str) -> None:

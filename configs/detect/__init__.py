@@ -1,1 +1,1 @@
-"""Configs of `segment.main` and `segment.study`."""
+"""Configs of `detect.main`."""

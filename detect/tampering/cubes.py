@@ -117,6 +117,26 @@ def restore_cube(cut: Cut, cube: Cube, places: tuple[slice, slice, slice]) -> Fl
     return _interpolate(physical, axes)
 
 
+def middle_of(
+    shape: tuple[int, ...], spacing: Triple, centre: Triple, region: Region
+) -> tuple[slice, slice, slice]:
+    """The voxels of a volume within the middle of a cube; all the depth of a volume of one slice.
+
+    Args:
+      shape: of the volume.
+      spacing: between slices, rows and columns, in mm.
+      centre: slice, row and column of the cube.
+      region: what is cut.
+    """
+    slices = []
+    for place, step, size in zip(centre, spacing, shape, strict=True):
+        reach = region.blank / 2 / step
+        slices.append(slice(max(int(np.ceil(place - reach)), 0), min(int(np.floor(place + reach)) + 1, size)))
+    if shape[0] == 1:
+        slices[0] = slice(0, 1)
+    return slices[0], slices[1], slices[2]
+
+
 def distances_of(
     places: tuple[slice, slice, slice], centre: Triple, spacing: Triple
 ) -> list[Float64[np.ndarray, ' _']]:

@@ -2,10 +2,12 @@
 
 import numpy as np
 import skimage.filters
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, Shaped
 
-from detect.tampering.cubes import Region, Triple, Volume
+from detect.tampering.cubes import Region, Triple, Volume, middle_of
 from training.errors import UserError
+
+Foreground = Bool[np.ndarray, 'slices height width']
 
 
 def choose_centres(
@@ -36,7 +38,49 @@ def choose_centres(
         allowed = np.zeros(size, bool)
         allowed[margin : size - margin] = True
         bright &= np.expand_dims(allowed, tuple({0, 1, 2} - {axis}))
-    places = np.argwhere(bright)
+    places = np.flatnonzero(bright)
     if not len(places):
         raise UserError(f'A volume of {volume.shape} voxels has no tissue where a cube has room; leave it out.')
-    return places[random.integers(len(places), size=count)].astype(np.float64)
+    chosen = places[random.integers(len(places), size=count)]
+    return np.stack(np.unravel_index(chosen, volume.shape), axis=1).astype(np.float64)
+
+
+def choose_foreground_centres(
+    foreground: Foreground, spacing: Triple, region: Region, count: int, random: np.random.Generator
+) -> Float64[np.ndarray, '{count} 3']:
+    """Places of lesions: random foreground voxels, moved to the mean of the foreground that is in their middle.
+
+    What is smaller than the middle of a cube comes to lie in it whole; of what is larger, any part may be chosen.
+
+    Args:
+      foreground: where lesions are.
+      spacing, region, count, random: see `choose_centres`.
+
+    Raises:
+      UserError: when there is no foreground.
+    """
+    places = np.flatnonzero(foreground)
+    if not len(places):
+        raise UserError('The mask of a volume shows nothing; leave it out.')
+    chosen = np.stack(np.unravel_index(places[random.integers(len(places), size=count)], foreground.shape), axis=1)
+    centres = []
+    for place in chosen:
+        middle = middle_of(foreground.shape, spacing, as_triple(place), region)
+        centres.append(np.argwhere(foreground[middle]).mean(axis=0) + [part.start for part in middle])
+    return np.stack(centres)
+
+
+def as_triple(place: Shaped[np.ndarray, '3']) -> Triple:
+    """A row of places, as cubes want it."""
+    slices, row, column = map(float, place)
+    return slices, row, column
+
+
+def keep_free_centres(
+    centres: Float64[np.ndarray, 'some 3'], foreground: Foreground, spacing: Triple, region: Region
+) -> Float64[np.ndarray, 'fewer 3']:
+    """Those in whose middle there is no foreground."""
+    free = [
+        not foreground[middle_of(foreground.shape, spacing, as_triple(place), region)].any() for place in centres
+    ]
+    return centres[np.array(free, bool)]

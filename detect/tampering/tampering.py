@@ -6,7 +6,18 @@ import numpy as np
 import scipy.ndimage
 from jaxtyping import Bool, Float, Float64
 
-from detect.tampering.cubes import CT_GAN, Cube, Cut, Region, Triple, Volume, cut_cube, distances_of, restore_cube
+from detect.tampering.cubes import (
+    CT_GAN,
+    Cube,
+    Cut,
+    Region,
+    Triple,
+    Volume,
+    cut_cube,
+    distances_of,
+    middle_of,
+    restore_cube,
+)
 from training.errors import UserError
 
 # From a cube in [-1, 1] whose middle is blank to the whole cube. What is injected or removed is what the maker of
@@ -63,7 +74,7 @@ def paste_cube(volume: Volume, cut: Cut, cube: Cube, random: np.random.Generator
     Raises:
       UserError: when no voxel lies in the middle.
     """
-    places = _middle(volume, cut)
+    places = middle_of(volume.shape, cut.spacing, cut.centre, cut.region)
     share = _share(cut, places, whole_depth=len(volume) == 1)
     if not share.any():
         raise UserError(
@@ -92,17 +103,6 @@ def noise_of(values: Float[np.ndarray, 'slices height width']) -> float:
         return 0.0
     rough = scipy.ndimage.convolve(values.astype(np.float64), _LAPLACIAN[None])[:, 1:-1, 1:-1]
     return float(np.median(np.abs(rough)) / _GAIN)
-
-
-def _middle(volume: Volume, cut: Cut) -> tuple[slice, slice, slice]:
-    """The voxels within the blanked middle."""
-    slices = []
-    for place, step, size in zip(cut.centre, cut.spacing, volume.shape, strict=True):
-        reach = cut.region.blank / 2 / step
-        slices.append(slice(max(int(np.ceil(place - reach)), 0), min(int(np.floor(place + reach)) + 1, size)))
-    if len(volume) == 1:
-        slices[0] = slice(0, 1)
-    return slices[0], slices[1], slices[2]
 
 
 def _share(cut: Cut, places: tuple[slice, slice, slice], *, whole_depth: bool) -> Float64[np.ndarray, '_ _ _']:

@@ -116,6 +116,7 @@ def test_a_finished_run_is_left_as_it_is(create_config, detector_workdir, capsys
         ({'attention_heads': 3}, r'attention_heads is 3, but must divide 8 features'),
         ({'compute_dtype': 'float16'}, r"config\.compute_dtype is 'float16'"),
         ({'start_from': 'nowhere'}, r'nowhere holds no finished classifier'),
+        ({'anomaly.padim_features': 500}, r'padim_features is 500, but the maps have'),
     ],
 )
 def test_what_cannot_be_trained_leaves_nothing_behind(create_config, tmp_path, changes, expected):

@@ -11,9 +11,9 @@ import pytest
 from flax import traverse_util
 
 from backbones import setup as classifiers
+from backbones.encoders import Encoder, find_encoder, read_encoder, write_encoder
 from backbones.restoring import Classifier, write_classifier
 from configs.backbones import classifier
-from backbones.encoders import Encoder, find_encoder, read_encoder, write_encoder
 from segment.restoring import restore_segmenter
 from tests.segment.conftest import train
 from training.best import FOLDER as BEST

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detect.tampering.cubes import Region
-from detect.tampering.places import choose_centres
+from detect.tampering.places import choose_centres, choose_foreground_centres, keep_free_centres
 from training.errors import UserError
 
 REGION = Region(side=8, blank=4, seam=1.0)
@@ -32,3 +32,32 @@ def test_a_volume_without_tissue_is_refused(volume):
     volume[0, 4, 4] = 0
     with pytest.raises(UserError, match='no tissue'):
         choose_centres(volume, (1, 1, 1), REGION, 1, np.random.default_rng(0))
+
+
+def test_a_small_lesion_comes_to_lie_in_the_middle():
+    lesion = np.zeros((6, 20, 20), bool)
+    lesion[2:4, 5:7, 8:10] = True
+    centres = choose_foreground_centres(lesion, (2, 1, 1), REGION, 20, np.random.default_rng(0))
+    np.testing.assert_allclose(centres, [[2.5, 5.5, 8.5]] * 20)
+
+
+def test_any_part_of_a_large_lesion_may_be_chosen():
+    lesion = np.zeros((1, 40, 40), bool)
+    lesion[0, 4:36, 10] = True
+    rows = choose_foreground_centres(lesion, (1, 1, 1), REGION, 500, np.random.default_rng(0))[:, 1]
+    # The mean of what is in reach: the middle of 3 rows at the very end, the row itself elsewhere.
+    assert set(rows) == {5.0, 5.5, *np.arange(6.0, 34), 33.5, 34.0}
+
+
+def test_a_mask_that_shows_nothing_is_refused():
+    with pytest.raises(UserError, match='shows nothing'):
+        choose_foreground_centres(np.zeros((2, 9, 9), bool), (1, 1, 1), REGION, 1, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(('spacing', 'free'), [((1, 1, 1), [0, 6, 7]), ((1, 1, 4), [0, 1, 2, 4, 5, 6, 7])])
+def test_places_near_a_lesion_are_left_out(spacing, free):
+    lesion = np.zeros((3, 8, 8), bool)
+    lesion[1, 4, 3] = True
+    centres = np.array([[1.0, 4.0, column] for column in range(8)])
+    kept = keep_free_centres(centres, lesion, spacing, REGION)[:, 2].astype(int).tolist()
+    assert kept == free
