@@ -168,7 +168,7 @@ class _Run:
         return measure
 
     def tabulate_network(self) -> str:
-        """All parameters; raises UserError where the network cannot be made, or is too narrow for anomaly scores."""
+        """All parameters; raises UserError for a network that cannot be made, or too narrow for anomaly scores."""
         config, describe = self.config, make_describe(setup.create_network(self.config, self.encoder))
         create = functools.partial(setup.create_state_of, config, self.encoder, 1)
         state = jax.eval_shape(create, jax.random.key(0))

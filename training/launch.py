@@ -174,7 +174,7 @@ def start_jax() -> None:
         _collectives_on_cpu()
         _join_cluster()
     jax.config.update('jax_compilation_cache_dir', str(_CACHE))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
     if not is_first_process():
         silence()
 

@@ -1,10 +1,8 @@
 """Training a detector of altered volumes on what a finished detector of images says of their slices."""
 
-import contextlib
 import dataclasses
 import functools
 import logging
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,8 +38,6 @@ from detect.stacks.restoring import (
 from input_pipeline.order import shuffled_indices
 from training import launch, logs, loop, parallel
 from training import workdir as workdirs
-from training.best import Watch
-from training.checkpoints import Checkpoints
 from training.errors import UserError
 from training.feed import Batches, device_feed, place_on_devices
 from training.mapping import create_mapper
@@ -145,26 +141,17 @@ class _Run:
         """Runs the loop."""
         config = self.config
         _, epoch = steps_in(config, len(self.stacks.labels))
-        watch = Watch(
-            every=config.watch.epochs * epoch * config.schedule.batch_size,
+        return loop.run_phase(
+            self._create_phase(),
+            self.workdir,
+            config,
+            self.mesh,
             measure=self._make_measure(),
             score='log_loss',
-            on_collapse='go_on',
-            collapse_ratio=math.inf,
+            every=config.watch.epochs * epoch * config.schedule.batch_size,
+            sample=None,
+            sample_images=config.run.checkpoint_images,
         )
-        periods = loop.periods_of(config.run, cycle=1, sample=config.run.checkpoint_images)
-        folder = self.workdir / 'checkpoints'
-        with contextlib.closing(Checkpoints(folder, config.run.checkpoints_to_keep)) as checkpoints:
-            return loop.run(
-                [self._create_phase()],
-                self.workdir,
-                checkpoints,
-                self.mesh,
-                periods,
-                seed=config.seed,
-                sample=None,
-                watch=watch,
-            )
 
     def _create_phase(self) -> Phase:
         config, stacks, batch_size = self.config, self.stacks, self.config.schedule.batch_size

@@ -174,7 +174,7 @@ def _load(
                 if record.image.min() == record.image.max():
                     continue  # empty space around the patient
                 is_empty = False
-                mask = None if ids is None else upright(ids.take(place, options.axis))[..., np.newaxis]
+                mask = None if ids is None else upright(np.moveaxis(ids, options.axis, 0)[place])[..., np.newaxis]
                 yield dataclasses.replace(record, label=label, mask=mask)
     if is_empty:
         raise DataError(f'{image}: every slice along axis {options.axis} is constant; choose another --axis.')
@@ -199,8 +199,10 @@ def cut(
     check_usable(values)
     units = volume.slope * sample(values).astype(np.float64) + volume.intercept
     window = percentile_window([units], options.percentiles)
-    for place in range(values.shape[options.axis]):
-        stored, intensity = encode(upright(values.take(place, options.axis)), volume.slope, volume.intercept)
+    # A view: `take` would copy a whole volume that is not in C order for every slice of it.
+    planes = np.moveaxis(values, options.axis, 0)
+    for place in range(len(planes)):
+        stored, intensity = encode(upright(planes[place]), volume.slope, volume.intercept)
         yield Record(
             key=f'{key}/{place:04d}',
             image=stored[..., np.newaxis],
