@@ -1,5 +1,6 @@
 """Evaluation of a tiny detector: what it writes, and that its controls can fail."""
 
+import copy
 import dataclasses
 import json
 import subprocess
@@ -60,12 +61,13 @@ def test_the_card_names_what_fails(detector, measured):
     card = shortcuts.draw_card(detector, measured, None, seed=0)
     by_name = {entry.name: entry for entry in card}
     assert by_name['random labels'].passed is None
-    assert by_name['header alone'].passed
-    assert by_name['codec swap: all images as JPEG'].value == pytest.approx(
-        by_name['codec swap: synthetic images as JPEG'].value, abs=1
-    )
-    failed = dataclasses.replace(by_name['header alone'], passed=False)
-    assert shortcuts.failures([failed]) == ['header alone']
+    # Drawn patients tell their spacing, and pictures have none: what a header gives away is found.
+    assert by_name['header alone'].value == 1
+    assert 'header alone' in shortcuts.failures(card)
+    assert 'random labels' not in shortcuts.failures(card)
+    assert {entry.name for entry in card if 'JPEG' in entry.name} == {
+        f'codec swap: {kind} images as JPEG' for kind in ('synthetic', 'real', 'all')
+    }
 
 
 def test_random_labels_are_at_chance_and_a_leak_is_told(detector, measured, create_config, tmp_path):
@@ -81,26 +83,6 @@ def test_random_labels_are_at_chance_and_a_leak_is_told(detector, measured, crea
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shortcuts, 'logits_of_split', lambda trained, images: labels.astype(np.float64))
         assert shortcuts._random_labels(leaking).passed is False
-
-
-def test_headers_that_differ_are_told(detector, measured):
-    class Leaking:
-        """Test images whose records tell the class by their spacing."""
-
-        def __init__(self, images):
-            self.records, self._images = images.records, images
-
-        def cases(self, step):
-            for case in self._images.cases(step):
-                spacing = (1.0 if case.records[0].label == 'real' else 0.0,) * 3
-                yield dataclasses.replace(
-                    case, records=tuple(dataclasses.replace(record, spacing=spacing) for record in case.records)
-                )
-
-    rows = shortcuts._headers(Leaking(measured.images))
-    real = np.array([label == 'real' for label in measured.images.records.labels])
-    assert (rows[real][:, 3] == 1).all()
-    assert (rows[~real][:, 3] == 0).all()
 
 
 def test_attacks_are_no_weaker_with_larger_eps(detector, measured):
@@ -127,11 +109,10 @@ def test_certificates(detector, measured):
 
 
 def test_other_forms_of_data_are_refused(detector, measured):
-    class Other:
-        name, options = 'other', {'form': {**measured.images.options['form'], 'depth': 16}}
-
+    other = copy.copy(measured.images)
+    other.options = {**other.options, 'form': {**other.options['form'], 'depth': 16}}
     with pytest.raises(UserError, match='prepared otherwise'):
-        measure(detector, Other())
+        measure(detector, other)
 
 
 @pytest.mark.slow
@@ -160,12 +141,7 @@ def test_the_command_writes_a_page_and_numbers(detector_workdir, tmp_path):
     page = (tmp_path / 'report.html').read_text()
     assert 'Shortcut card' in page
     assert 'Next: ' in done.stdout
-    for wrong, reason in {
-        '--prevalence=1': 'must lie between 0 and 1',
-        f'--control={detector_workdir}': 'has true labels',
-        '--against=nowhere': 'nowhere',
-    }.items():
-        refused = subprocess.run([*command, wrong], capture_output=True, text=True)
-        assert refused.returncode == 1
-        assert reason in refused.stdout + refused.stderr
-        assert 'Traceback' not in refused.stderr
+    refused = subprocess.run([*command, f'--control={detector_workdir}'], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert 'has true labels' in refused.stdout + refused.stderr
+    assert 'Traceback' not in refused.stderr
