@@ -22,14 +22,18 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000TransferSyntaxes,
+    JPEGLossless,
+    JPEGLosslessSV1,
 )
 
 from input_pipeline.errors import DataError
+from input_pipeline.readers.isolated import decode_apart
 from input_pipeline.readers.pixels import check_size
 from input_pipeline.records import Dtype
 
 logging.getLogger('pydicom').setLevel(logging.CRITICAL)  # its tracebacks; refusals say what was wrong
-# GDCM ends the whole process on some damaged files: it decodes only what nothing else can, lossless JPEG.
+# GDCM ends the whole process on some damaged files: it decodes only what nothing else can, lossless JPEG, and that
+# in a process of its own.
 for _decoder in (
     decoders.JPEGBaseline8BitDecoder,
     decoders.JPEGExtended12BitDecoder,
@@ -242,6 +246,8 @@ def read_frames(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray,
 
 def _iterate(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray, 'height width *channel']]:
     syntax = _transfer_syntax(header)
+    if syntax in (JPEGLossless, JPEGLosslessSV1):
+        return iter(decode_apart(path, syntax))
     if frame_count(header) > 1 and syntax != DeflatedExplicitVRLittleEndian:
         return iter_pixels(path, transfer_syntax_uid=syntax)
     # Whole, as pydicom copes with more flaws then: headers of another encoding than declared, and JPEG 2000
