@@ -9,17 +9,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-import cv2
 import numpy as np
 import tqdm
 
-from detect.declared import checksum_file, find_declaration
+from backbones.pictures import save_picture
+from detect.declared import find_declaration
 from detect.explanation.overlays import draw_heat
 from detect.judging import Judge, Judgement, describe_judgement
+from input_pipeline import Case
 from input_pipeline.errors import DataError, Refusals, first_line
 from input_pipeline.incoming import Incoming
 from input_pipeline.records import ReaderOptions
 from training.errors import UserError
+from training.manifest import file_checksum
 
 _SHOWN = 8  # slices of an overlay: the most suspicious ones
 
@@ -91,7 +93,7 @@ def answer_one(incoming: Incoming, judge: Judge, overlays: Path | None) -> dict[
       DataError: when it cannot be read, in one sentence.
     """
     case, files = read_case(incoming)
-    checksums = {file: checksum_file(file) for file in files}
+    checksums = _find_checksums(files)
     judgement = judge.judge(case)
     answer = {
         'name': incoming.name,
@@ -107,13 +109,12 @@ def answer_one(incoming: Incoming, judge: Judge, overlays: Path | None) -> dict[
     }
     if overlays is not None and len(judgement.slices):
         path = overlays / f'{incoming.name}.png'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_overlay(judgement, path)
+        save_picture(draw_judgement(judgement), path)
         answer['overlay'] = str(path)
     return answer
 
 
-def read_case(incoming: Incoming) -> tuple[Any, list[Path]]:
+def read_case(incoming: Incoming) -> tuple[Case, list[Path]]:
     """The pixels, and the files they came from.
 
     Raises:
@@ -130,6 +131,13 @@ def read_case(incoming: Incoming) -> tuple[Any, list[Path]]:
         raise DataError(f'cannot be read ({first_line(error)})') from error
 
 
+def _find_checksums(files: Sequence[Path]) -> dict[Path, str]:
+    try:
+        return {file: file_checksum(file) for file in files}
+    except OSError as error:
+        raise DataError(f'cannot be read ({error.strerror or error})') from error
+
+
 def draw_judgement(judgement: Judgement) -> np.ndarray:
     """The most suspicious slices in their order, each as it is and with its heat, uint8 (height, width, 3)."""
     suspicious = sorted(judgement.slices, key=lambda one: -one.probability)[:_SHOWN]
@@ -139,13 +147,6 @@ def draw_judgement(judgement: Judgement) -> np.ndarray:
         plain = draw_heat(grey, np.zeros_like(judgement.heat[index]))
         columns.append(np.concatenate([plain, draw_heat(grey, judgement.heat[index])], axis=0))
     return np.concatenate(columns, axis=1)
-
-
-def save_overlay(judgement: Judgement, path: Path) -> None:
-    """Writes `draw_judgement` as a PNG file."""
-    picture = draw_judgement(judgement)
-    _, data = cv2.imencode('.png', np.ascontiguousarray(picture[..., ::-1]))
-    path.write_bytes(data.tobytes())
 
 
 @contextlib.contextmanager

@@ -3,15 +3,15 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Float, Float64, Int
 
 import input_pipeline
 from detect.conformal import Conformal, fit_conformal
-from detect.data import binary_labels, is_real
+from detect.data import binary_labels, is_real, read_batches
 from detect.fusion import Stacking, fit_logit_temperature, fit_stacking
 from detect.metrics.thresholds import Thresholds, fit_thresholds
 from detect.restoring import Images, Trained, restore_trained
@@ -102,6 +102,23 @@ def read_calibration(workdir: Path) -> Calibration:
         ) from error
 
 
+def restore_calibrated(workdir: Path, *, batch_size: int) -> tuple[Trained, Calibration]:
+    """The best network of a finished run, and what its scores mean.
+
+    Args:
+      workdir: of the run.
+      batch_size: images that the network looks at together.
+
+    Raises:
+      UserError: when the run is not finished, damaged, or was trained on since.
+    """
+    calibration = read_calibration(workdir)
+    trained = restore_trained(workdir, None, batch_size=batch_size)
+    if trained.checksum != calibration.checksum:
+        raise UserError(f'{workdir} was trained on after it was calibrated; run its training command to the end.')
+    return trained, calibration
+
+
 def calibrate(workdir: Path, train: input_pipeline.ImageData, validation: input_pipeline.ImageData) -> None:
     """Fits anomalies on real training images, all else on validation, and writes both; nothing where it is done.
 
@@ -128,23 +145,8 @@ def _fit_anomalies(trained: Trained, train: input_pipeline.ImageData) -> tuple[A
     names = np.array(train.records.modalities)
     modalities = tuple(sorted(set(names[real].tolist())))
     numbers = np.searchsorted(modalities, names[chosen]).astype(np.int64)
-    read = functools.partial(_read, trained, train, chosen)
+    read = functools.partial(read_batches, train, trained.config.resolution, _BATCH_SIZE, chosen)
     return fit_anomalies(trained, read, numbers), modalities
-
-
-def _read(
-    trained: Trained, images: input_pipeline.ImageData, chosen: Bool[np.ndarray, ' image']
-) -> Iterator[Images]:
-    """Batches of the chosen images, in stored order."""
-    start, batches = 0, images.in_order(trained.config.resolution, _BATCH_SIZE)
-    try:
-        for batch in batches:
-            own = chosen[start : start + len(batch['image'])]
-            start += len(own)
-            if own.any():
-                yield batch['image'][own][..., : images.channels]
-    finally:
-        batches.close()
 
 
 def score_split(
@@ -162,7 +164,7 @@ def score_split(
     """
     every, start = [], 0
     side = trained.config.resolution
-    for batch in _read(trained, images, np.ones(images.num_examples, bool)):
+    for batch in read_batches(images, side, _BATCH_SIZE, None):
         places = np.arange(start, start + len(batch))
         start += len(batch)
         shown = batch if change is None else change(batch, places)

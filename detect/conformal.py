@@ -81,9 +81,13 @@ class Conformal:
           UserError: for an error level that is not between 0 and 1, or that calibration has too few images for.
         """
         self.check_level(error_level)
-        real_p = conformal_p_values(np.array(self.reals), scores)
-        fake_p = conformal_p_values(-np.array(self.fakes), -scores)
+        real_p, fake_p = self.p_values(scores)
         return [decide(float(real), float(fake), error_level) for real, fake in zip(real_p, fake_p, strict=True)]
+
+    def p_values(self, scores: Scores) -> tuple[Float64[np.ndarray, ' image'], Float64[np.ndarray, ' image']]:
+        """Of being real and of being fake, for each score."""
+        fake_p = conformal_p_values(-np.array(self.fakes), -scores)
+        return conformal_p_values(np.array(self.reals), scores), fake_p
 
     def check_level(self, error_level: float) -> None:
         """Raises UserError for an error level that cannot be kept, see `judge`."""

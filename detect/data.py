@@ -1,7 +1,8 @@
 """The images of a detector: real ones, those of chosen sources, and what is known of each beside its pixels."""
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -98,6 +99,30 @@ def _randomise(images: input_pipeline.ImageData, seed: int) -> input_pipeline.Im
     )
 
 
+def read_batches(
+    images: input_pipeline.ImageData,
+    resolution: int,
+    batch_size: int,
+    chosen: Bool[np.ndarray, ' images'] | None,
+) -> Iterator[Float32[np.ndarray, 'batch height width channel']]:
+    """The images of a split in stored order, without masks, in batches.
+
+    Args:
+      images: the split.
+      resolution: of what is read.
+      batch_size: images that are read at a time; fewer are given where not all are chosen.
+      chosen: those that are wanted; None for all.
+    """
+    start = 0
+    with contextlib.closing(images.in_order(resolution, batch_size)) as batches:
+        for batch in batches:
+            shown = batch['image'][..., : images.channels]
+            own = shown if chosen is None else shown[chosen[start : start + len(shown)]]
+            start += len(shown)
+            if len(own):
+                yield own
+
+
 def describe_split(
     describe: Callable[[Float32[np.ndarray, 'batch height width channel']], Any],
     images: input_pipeline.ImageData,
@@ -105,13 +130,8 @@ def describe_split(
     batch_size: int,
 ) -> Any:
     """What `describe` says of all images of a split, in stored order: its arrays, joined."""
-    parts = []
-    batches = images.in_order(resolution, batch_size)
-    try:
-        for batch in batches:
-            parts.append(jax.tree.map(np.asarray, describe(batch['image'][..., : images.channels])))
-    finally:
-        batches.close()
+    batches = read_batches(images, resolution, batch_size, None)
+    parts = [jax.tree.map(np.asarray, describe(batch)) for batch in batches]
     return jax.tree.map(lambda *own: np.concatenate(own), *parts)
 
 

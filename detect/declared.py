@@ -1,11 +1,9 @@
 """What a file says of itself: that it is synthetic. Apart from what a network thinks of its pixels."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from input_pipeline.errors import DataError
 from input_pipeline.incoming import Incoming, read_header
 from training.errors import UserError
 from training.manifest import MANIFEST_FILE, read_manifest
@@ -45,16 +43,3 @@ def _find_in_manifest(file: Path, checksum: str) -> dict[str, Any] | None:
             model = manifest['model']['weights_sha256']
             return {'by': 'manifest', 'file': str(folder / MANIFEST_FILE), 'generator_sha256': model}
     return None
-
-
-def checksum_file(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Raises:
-      DataError: when it cannot be read.
-    """
-    try:
-        with path.open('rb') as file:
-            return hashlib.file_digest(file, 'sha256').hexdigest()
-    except OSError as error:
-        raise DataError(f'cannot be read ({error.strerror or error})') from error

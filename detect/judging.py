@@ -11,16 +11,15 @@ import scipy.special
 from jaxtyping import Float, Float64
 
 import input_pipeline
-from detect.calibrating import Calibration, read_calibration
+from detect.calibrating import Calibration, restore_calibrated
 from detect.conformal import Answer, conformal_p_values, decide
 from detect.fusion import log_odds_at_prevalence
-from detect.restoring import Images, Trained, restore_trained
+from detect.restoring import Images, Trained
 from detect.scoring import LOCATING, Anomalies, read_anomalies
 from detect.stacks.restoring import StackReader, open_stack
 from input_pipeline.cases import create_case
 from input_pipeline.mixture import deciding_side, unify_record
 from input_pipeline.preprocessing import placement
-from training.errors import UserError
 
 _STACK_SHARE = 0.05  # of the slices of a stack that decide about it: the most suspicious ones
 _SLICES_AT_A_TIME = 32
@@ -159,10 +158,8 @@ class Judge:
         shown: Images,
     ) -> Judgement:
         calibration = self.calibration
-        conformal = calibration.conformal
         anomaly_p = conformal_p_values(np.array(calibration.strangeness), strangeness)
-        real_p = conformal_p_values(np.array(conformal.reals), log_odds)
-        fake_p = conformal_p_values(-np.array(conformal.fakes), -log_odds)
+        real_p, fake_p = calibration.conformal.p_values(log_odds)
         deciding = max(1, math.ceil(_STACK_SHARE * len(log_odds)))
         whole_real, whole_anomaly = (combine_p_values(p, deciding) for p in (real_p, anomaly_p))
         whole_fake = float(np.sort(fake_p)[::-1][deciding - 1])
@@ -250,10 +247,7 @@ def open_judge(
     Raises:
       UserError: when one is not finished or damaged, or cannot keep the error level; for an impossible prevalence.
     """
-    calibration = read_calibration(workdir)
-    trained = restore_trained(workdir, None, batch_size=batch_size)
-    if trained.checksum != calibration.checksum:
-        raise UserError(f'{workdir} was trained on after it was calibrated; run its training command to the end.')
+    trained, calibration = restore_calibrated(workdir, batch_size=batch_size)
     calibration.conformal.check_level(error_level)
     if prevalence is not None:
         log_odds_at_prevalence(np.zeros(1), prevalence=prevalence, fitted_prevalence=calibration.prevalence)

@@ -21,8 +21,7 @@ from backbones.splits import count_labels
 from detect import setup
 from detect.calibrating import calibrate
 from detect.data import binary_labels, describe_split, open_images
-from detect.metrics.ranking import auroc, trace_roc
-from detect.metrics.samples import weigh_once
+from detect.metrics.ranking import auroc_of
 from detect.step import make_describe, make_train_step
 from training import launch, logs, loop, parallel
 from training import workdir as workdirs
@@ -162,7 +161,7 @@ class _Run:
             return {
                 'log_loss': float(np.logaddexp(0, np.where(labels == 1, -logits, logits)).mean()),
                 'validation_accuracy': float(((logits > 0) == (labels == 1)).mean()),
-                'auroc': float(auroc(trace_roc(logits, labels, weigh_once(len(labels))))[0]),
+                'auroc': auroc_of(logits, labels),
             }
 
         return measure

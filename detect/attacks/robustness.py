@@ -10,7 +10,8 @@ from jaxtyping import Float, PRNGKeyArray
 
 from detect.attacks.threat import Images, LogitsOf, find_logits
 from detect.attacks.threat import Labels as DeviceLabels
-from detect.metrics import decisions, ranking
+from detect.metrics import decisions
+from detect.metrics.ranking import auroc_of
 from detect.metrics.samples import Labels, weigh_once
 
 Attack = Callable[[Images, DeviceLabels, PRNGKeyArray], Images]
@@ -90,11 +91,7 @@ def measure_robustness(clean: Logits, worst: Logits, labels: Labels, *, threshol
         accuracy=decisions.accuracy(made).item(),
         fake_accuracy=decisions.recall(made).item(),
         real_accuracy=decisions.real_accuracy(made).item(),
-        auroc=_auroc(worst, labels),
-        auroc_fake_to_real=_auroc(fakes, labels),
-        auroc_real_to_fake=_auroc(reals, labels),
+        auroc=auroc_of(worst, labels),
+        auroc_fake_to_real=auroc_of(fakes, labels),
+        auroc_real_to_fake=auroc_of(reals, labels),
     )
-
-
-def _auroc(logits: Logits, labels: Labels) -> float:
-    return ranking.auroc(ranking.trace_roc(logits, labels, weigh_once(len(labels)))).item()

@@ -1,5 +1,6 @@
 """Maps of where a detector looks, drawn, and put to the test."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,16 +78,13 @@ def _choose(
     fakes.sort(key=lambda place: measured.sources[place] not in altered)
     wanted = set(fakes[:count]) | set([place for place in order if not measured.labels[place]][:count])
     images, masks, places, start = [], [], [], 0
-    batches = split.in_order(detector.trained.config.resolution, _BATCH)
-    try:
+    with contextlib.closing(split.in_order(detector.trained.config.resolution, _BATCH)) as batches:
         for batch in batches:
             own = [row for row in range(len(batch['image'])) if start + row in wanted]
             images += [batch['image'][row][..., : split.channels] for row in own]
             masks += [batch['image'][row][..., -1] > 0 for row in own]
             places += [start + row for row in own]
             start += len(batch['image'])
-    finally:
-        batches.close()
     labels = measured.labels[places].astype(bool)
     pixels, marked = np.stack(images), np.stack(masks)
     return pixels[labels], marked[labels], pixels[~labels]

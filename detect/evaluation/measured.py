@@ -8,11 +8,11 @@ from jaxtyping import Float64, Int32
 from ml_collections import ConfigDict
 
 import input_pipeline
-from detect.calibrating import Calibration, read_calibration, score_split
+from detect.calibrating import Calibration, restore_calibrated, score_split
 from detect.data import binary_labels, describe_split, open_images
 from detect.fusion import probability_of_fake
 from detect.metrics.samples import Judged
-from detect.restoring import Trained, restore_trained
+from detect.restoring import Trained
 from detect.scoring import FUSED, NETWORK, Anomalies, Scored, read_anomalies
 from training.errors import UserError
 
@@ -66,10 +66,7 @@ def read_detector(workdir: Path, data: str) -> Detector:
     Raises:
       UserError: when it is not finished, or was trained on since.
     """
-    calibration = read_calibration(workdir)
-    trained = restore_trained(workdir, None, batch_size=_BATCH_SIZE)
-    if trained.checksum != calibration.checksum:
-        raise UserError(f'{workdir} was trained on after it was calibrated; run its training command to the end.')
+    trained, calibration = restore_calibrated(workdir, batch_size=_BATCH_SIZE)
     if data:
         with trained.config.unlocked():
             trained.config.data.name = data

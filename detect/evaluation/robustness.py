@@ -15,11 +15,12 @@ from detect.attacks.robustness import Attack, attacked_logits, measure_robustnes
 from detect.attacks.smoothing import certify
 from detect.attacks.square import square
 from detect.attacks.threat import Threat, eps_of_grey_steps
+from detect.data import read_batches
 from detect.degradations import gaussian_blur, gaussian_noise, jpeg, resample
 from detect.evaluation.measured import Detector, Measured
-from detect.evaluation.shortcuts import change_split, read_batches
-from detect.evaluation.transfer import auroc_of
+from detect.evaluation.shortcuts import change_split
 from detect.metrics import decisions
+from detect.metrics.ranking import auroc_of
 from detect.metrics.samples import weigh_once
 from detect.scoring import NETWORK
 
@@ -98,15 +99,12 @@ def _minus(judge: Partial, threshold: Array, images: Array) -> Array:
 def _choose(
     detector: Detector, measured: Measured, count: int, seed: int
 ) -> tuple[Float32[np.ndarray, 'image height width channel'], Int32[np.ndarray, ' image']]:
-    """As many real as synthetic images, at random."""
+    """As many real as synthetic images, at random; one of each at least."""
     random, chosen = np.random.default_rng(seed), np.zeros(len(measured.labels), bool)
     for label in (0, 1):
         places = np.flatnonzero(measured.labels == label)
-        chosen[random.choice(places, min(count // 2, len(places)), replace=False)] = True
-    start, kept = 0, []
-    for batch in read_batches(detector, measured.images):
-        kept.append(batch[chosen[start : start + len(batch)]])
-        start += len(batch)
+        chosen[random.choice(places, min(max(count // 2, 1), len(places)), replace=False)] = True
+    kept = list(read_batches(measured.images, detector.trained.config.resolution, _BATCH, chosen))
     return np.concatenate(kept), measured.labels[chosen]
 
 

@@ -14,11 +14,11 @@ from jaxtyping import Float
 from sklearn.ensemble import RandomForestClassifier
 
 import input_pipeline
-from detect.data import binary_labels, open_images
+from detect.data import binary_labels, open_images, read_batches
 from detect.degradations import jpeg
 from detect.evaluation.measured import Detector, Measured, logits_of_split, open_every_source
-from detect.evaluation.transfer import auroc_of
 from detect.metrics import decisions
+from detect.metrics.ranking import auroc_of
 from detect.metrics.samples import weigh_once
 from detect.restoring import Images
 from detect.scoring import NETWORK
@@ -112,7 +112,7 @@ def change_split(
 ) -> Float[np.ndarray, ' image']:
     """The network's logits of a split whose images were changed."""
     compiled, logits = jax.jit(change), []
-    for batch in read_batches(detector, measured.images):
+    for batch in read_split(detector, measured.images):
         count = len(batch)
         full = np.concatenate([batch, np.repeat(batch[-1:], _BATCH_SIZE - count, axis=0)])
         changed = np.asarray(compiled(jnp.asarray(full)))[:count]
@@ -120,14 +120,9 @@ def change_split(
     return np.concatenate(logits)
 
 
-def read_batches(detector: Detector, images: input_pipeline.ImageData) -> Iterator[Images]:
-    """The images of a split in stored order, in batches."""
-    batches = images.in_order(detector.trained.config.resolution, _BATCH_SIZE)
-    try:
-        for batch in batches:
-            yield batch['image'][..., : images.channels]
-    finally:
-        batches.close()
+def read_split(detector: Detector, images: input_pipeline.ImageData) -> Iterator[Images]:
+    """All images of a split as the detector sees them, in batches."""
+    return read_batches(images, detector.trained.config.resolution, _BATCH_SIZE, None)
 
 
 def _floors(detector: Detector, measured: Measured, seed: int) -> list[Entry]:
@@ -164,7 +159,7 @@ def _make_histograms(detector: Detector) -> Callable[[input_pipeline.ImageData],
     def describe(images: input_pipeline.ImageData) -> Float[np.ndarray, 'image bin']:
         edges = np.linspace(-1, 1, _BINS + 1)
         return np.array(
-            [np.histogram(image, edges)[0] for batch in read_batches(detector, images) for image in batch],
+            [np.histogram(image, edges)[0] for batch in read_split(detector, images) for image in batch],
             np.float64,
         )
 
@@ -182,7 +177,7 @@ def _identity_tampering(detector: Detector, measured: Measured, seed: int) -> En
     tampered = np.concatenate(
         [
             np.asarray(detector.trained.describe(change(batch)).logits, np.float64)
-            for batch in read_batches(detector, measured.images)
+            for batch in read_split(detector, measured.images)
         ]
     )
     clean = measured.scored.scores[NETWORK][real]

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int32
+from jaxtyping import Float64
 
 from detect.evaluation.measured import Detector, Measured, logits_of_split
-from detect.metrics import decisions, ranking
+from detect.metrics import decisions
 from detect.metrics.cells import cells_by_fakes
+from detect.metrics.ranking import auroc_of
 from detect.metrics.samples import weigh_once
 from detect.scoring import NETWORK
 
@@ -72,11 +73,6 @@ def _test(detector: Detector, measured: Measured, logits: Float64[np.ndarray, ' 
             )
         )
     return cells
-
-
-def auroc_of(scores: Float64[np.ndarray, ' image'], labels: Int32[np.ndarray, ' image']) -> float:
-    """The area under the ROC curve as one number."""
-    return ranking.auroc(ranking.trace_roc(scores, labels, weigh_once(len(labels)))).item()
 
 
 def _summarise(cells: Sequence[Cell]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
-from detect.metrics.samples import Labels, Scores, Values, Weights, ratio
+from detect.metrics.samples import Labels, Scores, Values, Weights, ratio, weigh_once
 
 _ROUNDING = 1e-9  # of a rate times a count, which may be meant to be an integer
 
@@ -76,6 +76,11 @@ def auroc(roc: Roc) -> Values:
     heights = roc.fakes[:, 1:] + roc.fakes[:, :-1]
     area = (np.diff(roc.reals, axis=1) * heights).sum(axis=1) / 2
     return ratio(area, roc.fakes[:, -1] * roc.reals[:, -1])
+
+
+def auroc_of(scores: Scores, labels: Labels) -> float:
+    """`auroc` of images that count once each, as one number."""
+    return auroc(trace_roc(scores, labels, weigh_once(len(labels)))).item()
 
 
 def average_precision(roc: Roc) -> Values:

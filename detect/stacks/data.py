@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from ml_collections import ConfigDict
 
 import input_pipeline
-from detect.calibrating import Calibration, read_calibration
-from detect.data import binary_labels, open_images
+from detect.calibrating import Calibration, restore_calibrated
+from detect.data import binary_labels, open_images, read_batches
 from detect.networks.stack import sample_slices
-from detect.restoring import Trained, restore_trained
+from detect.restoring import Trained
 from input_pipeline.cases import number_volumes
 from training.errors import UserError
 
@@ -62,11 +62,7 @@ def read_slice_detector(workdir: Path) -> SliceDetector:
     Raises:
       UserError: when it is not finished, or was trained on since.
     """
-    calibration = read_calibration(workdir)
-    trained = restore_trained(workdir, None, batch_size=_BATCH_SIZE)
-    if trained.checksum != calibration.checksum:
-        raise UserError(f'{workdir} was trained on after it was calibrated; run its training command to the end.')
-    return SliceDetector(trained, calibration)
+    return SliceDetector(*restore_calibrated(workdir, batch_size=_BATCH_SIZE))
 
 
 def open_slices(config: ConfigDict, detector: SliceDetector, split: str) -> input_pipeline.ImageData:
@@ -152,16 +148,11 @@ def _describe(
 ) -> tuple[Float32[np.ndarray, 'slice feature'], Float32[np.ndarray, ' slice']]:
     """Pooled features and logits of these images, which rise in stored order."""
     _LOGGER.info('%s: describing %d slices.', images.name, len(rows))
-    wanted, start, pooled, logits = np.isin(np.arange(images.num_examples), rows), 0, [], []
-    batches = images.in_order(trained.config.resolution, _BATCH_SIZE)
-    try:
-        for batch in batches:
-            own = wanted[start : start + len(batch['image'])]
-            start += len(own)
-            if own.any():
-                detection = trained.describe(batch['image'][own][..., : images.channels])
-                pooled.append(np.asarray(detection.pooled, np.float32))
-                logits.append(np.asarray(detection.logits, np.float32))
-    finally:
-        batches.close()
+    wanted = np.isin(np.arange(images.num_examples), rows)
+    batches = read_batches(images, trained.config.resolution, _BATCH_SIZE, wanted)
+    pooled, logits = [], []
+    for batch in batches:  # keeping no more than is asked for: maps are large
+        detection = trained.describe(batch)
+        pooled.append(np.asarray(detection.pooled, np.float32))
+        logits.append(np.asarray(detection.logits, np.float32))
     return np.concatenate(pooled), np.concatenate(logits)

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
 from detect.fusion import fit_logit_temperature, probability_of_fake
-from detect.metrics.ranking import auroc, trace_roc
-from detect.metrics.samples import Judged, weigh_once
+from detect.metrics.ranking import auroc_of
+from detect.metrics.samples import Judged
 from detect.metrics.table import score_table
 from detect.metrics.thresholds import fit_thresholds
 from detect.stacks.data import Stacks
@@ -88,7 +88,7 @@ def score_slices(stacks: Stacks) -> dict[str, Any]:
 def _rank(scores: Float32[np.ndarray, ' slice'], altered: Bool[np.ndarray, ' slice']) -> float | None:
     if not 0 < altered.sum() < len(altered):
         return None
-    return float(auroc(trace_roc(scores, altered, weigh_once(len(scores))))[0])
+    return auroc_of(scores, altered)
 
 
 def _hint(stacks: Stacks, weights: Float64[np.ndarray, 'stack slice']) -> dict[str, Any]:

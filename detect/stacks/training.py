@@ -15,8 +15,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.images import facts_of
 from backbones.setup import create_optimizer, steps_in
-from detect.metrics.ranking import auroc, trace_roc
-from detect.metrics.samples import weigh_once
+from detect.metrics.ranking import auroc_of
 from detect.stacks import setup
 from detect.stacks.data import (
     SliceDetector,
@@ -196,7 +195,6 @@ class _Run:
             logits, _ = mapped(state.network.variables, stacks.features, stacks.valid)
             logits = np.asarray(logits, np.float64)
             losses = np.logaddexp(0, np.where(stacks.labels == 1, -logits, logits))
-            roc = trace_roc(logits, stacks.labels, weigh_once(len(logits)))
-            return {'log_loss': float(losses.mean()), 'auroc': float(auroc(roc)[0])}
+            return {'log_loss': float(losses.mean()), 'auroc': auroc_of(logits, stacks.labels)}
 
         return measure_state
