@@ -2,12 +2,11 @@
 
 import contextlib
 import dataclasses
-import gc
 import logging
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from training import parallel
+from training.dropped_errors import first_error_alone
 from training.errors import UserError
 from training.phases import State
 
@@ -99,12 +99,12 @@ class Checkpoints:
         failures = []
         for candidate in steps if step is None else [step]:
             restored, reason = None, ''
-            with _first_error_alone():
-                try:
+            try:
+                with first_error_alone():
                     restored = self._restore(abstract, candidate)
-                # Whatever a damaged file makes the reader raise, an older checkpoint may still be whole.
-                except Exception as error:
-                    reason = _first_line(error)
+            # Whatever a damaged file makes the reader raise, an older checkpoint may still be whole.
+            except Exception as error:
+                reason = _first_line(error)
             # Processes that went on from different steps would wait for each other for ever.
             if not parallel.any_process(restored is None):
                 return restored
@@ -205,22 +205,6 @@ def restore_state(
         if restored is not None:
             return restored
     raise UserError(missing)
-
-
-@contextlib.contextmanager
-def _first_error_alone() -> Iterator[None]:
-    """Keeps asyncio from logging what other tasks of the reader raised: only the first one was waited for."""
-
-    def is_news(record: logging.LogRecord) -> bool:
-        return 'exception was never retrieved' not in record.getMessage()
-
-    logger = logging.getLogger('asyncio')
-    logger.addFilter(is_news)
-    try:
-        yield
-        gc.collect()  # what is collected after the filter is gone would be logged
-    finally:
-        logger.removeFilter(is_news)
 
 
 def checksum(state: State) -> int:

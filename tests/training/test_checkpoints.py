@@ -1,8 +1,5 @@
 """Checkpoints: what was saved is what comes back, or it is refused."""
 
-import asyncio
-import gc
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -79,21 +76,3 @@ def test_a_folder_without_checkpoints_gives_none(tmp_path):
 def test_a_step_that_was_not_saved_is_named_with_those_that_were(folder):
     with pytest.raises(UserError, match=r'no checkpoint of step 3, only of \[1, 2\]'):
         _restore(folder, 3)
-
-
-def test_one_error_is_told_of_a_checkpoint_of_many_arrays(folder, caplog, monkeypatch):
-    def fail(checkpoints, abstract, step):
-        loop = asyncio.new_event_loop()
-        loop.create_future().set_exception(OSError('another array'))
-        loop.close()
-        raise OSError('first array')
-
-    monkeypatch.setattr(Checkpoints, '_restore', fail)
-    with pytest.raises(UserError, match='first array'):
-        _restore(folder)
-    assert 'another array' not in caplog.text
-    fail_alone = asyncio.new_event_loop()
-    fail_alone.create_future().set_exception(OSError('later, elsewhere'))
-    fail_alone.close()
-    gc.collect()
-    assert 'never retrieved' in caplog.text
