@@ -3,18 +3,18 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64
 
 import input_pipeline
 from detect.conformal import Conformal, fit_conformal
 from detect.data import binary_labels, is_real, read_batches
 from detect.fusion import Stacking, fit_logit_temperature, fit_stacking
 from detect.metrics.thresholds import Thresholds, fit_thresholds
-from detect.restoring import Images, Trained, restore_trained
+from detect.restoring import Trained, restore_trained
 from detect.scoring import ANOMALIES_FILE, FUSED, LOCATING, NETWORK, Anomalies, Scored, fit_anomalies
 from input_pipeline.mixture import Form
 from training import parallel
@@ -153,22 +153,18 @@ def score_split(
     trained: Trained,
     anomalies: Anomalies,
     images: input_pipeline.ImageData,
-    change: Callable[[Images, Int[np.ndarray, ' image']], Images] | None = None,
 ) -> Scored:
-    """All scores of a split, in stored order, without maps.
+    """All scores of a split, in stored order, without maps but for their highest places.
 
     Args:
       trained, anomalies: the detector.
       images: of the split.
-      change: what is done to a batch of images before, given their places in the split.
     """
-    every, start = [], 0
     side = trained.config.resolution
-    for batch in read_batches(images, side, _BATCH_SIZE, None):
-        places = np.arange(start, start + len(batch))
-        start += len(batch)
-        shown = batch if change is None else change(batch, places)
-        every.append(anomalies.score(trained.describe(shown), side, side))
+    every = [
+        anomalies.score(trained.describe(batch), side, side)
+        for batch in read_batches(images, side, _BATCH_SIZE, None)
+    ]
     scores = {name: np.concatenate([own.scores[name] for own in every]) for name in every[0].scores}
     tops = np.concatenate([own.maps.max(axis=(1, 2), keepdims=True) for own in every])
     return Scored(scores, np.concatenate([own.pooled for own in every]), tops)

@@ -33,7 +33,9 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     data_dir = Path(config.data_dir).expanduser() if config.data_dir else input_pipeline.default_data_dir()
     plan = Plan(config, workdir.absolute(), data_dir.absolute())
     workdirs.prepare_workdir(workdir, config, fixed=tuple(config.keys()), write=True)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # of kill, and of a terminal that is closed
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as after nohup
+            signal.signal(number, _interrupt)
     failed = do_jobs(plan.jobs, Journal(workdir / 'jobs'))
     if failed:
         name, reason = next(iter(failed.items()))

@@ -17,8 +17,8 @@ from detect.attacks.square import square
 from detect.attacks.threat import Threat, eps_of_grey_steps
 from detect.data import read_batches
 from detect.degradations import gaussian_blur, gaussian_noise, jpeg, resample
+from detect.evaluation.changed import logits_after, on_device
 from detect.evaluation.measured import Detector, Measured
-from detect.evaluation.shortcuts import change_split
 from detect.metrics import decisions
 from detect.metrics.ranking import auroc_of
 from detect.metrics.samples import weigh_once
@@ -112,15 +112,12 @@ def degradation_grid(detector: Detector, measured: Measured) -> list[dict[str, A
     """AUROC and accuracies of the network's logit after what happens to all images alike."""
     labels, threshold = measured.labels, detector.calibration.thresholds[NETWORK].youden
     rows = [_row('as they are', None, measured.scored.scores[NETWORK], labels, threshold)]
-    for name, (change, strengths) in _DEGRADATIONS.items():
-        for strength in strengths:
-            logits = change_split(detector, measured, functools.partial(_degrade, change, strength))
-            rows.append(_row(name, strength, logits, labels, threshold))
+    grid = [(name, change, strength) for name, (change, own) in _DEGRADATIONS.items() for strength in own]
+    changes = {f'{name} {strength}': on_device(change, strength) for name, change, strength in grid}
+    after = logits_after(detector, measured.images, changes)
+    for name, _, strength in grid:
+        rows.append(_row(name, strength, after[f'{name} {strength}'], labels, threshold))
     return rows
-
-
-def _degrade(change: Callable[..., Array], strength: float, images: Array) -> Array:
-    return change(images, jnp.full(len(images), strength))
 
 
 def _row(

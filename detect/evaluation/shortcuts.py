@@ -1,13 +1,12 @@
 """The shortcut card: what a detector would score if it had learned something else than traces of generators.
 
 Beside every headline (see Wang et al. 2020, Corvi et al. 2023): labels by chance, another codec, headers alone,
-histograms alone, and a tampering that puts back what was there.
+histograms alone, the histograms of other images, and a tampering that puts back what was there.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -16,20 +15,19 @@ from sklearn.ensemble import RandomForestClassifier
 import input_pipeline
 from detect.data import binary_labels, open_images, read_batches
 from detect.degradations import jpeg
+from detect.evaluation import controls
+from detect.evaluation.changed import logits_after, on_device
 from detect.evaluation.measured import Detector, Measured, logits_of_split, open_every_source
 from detect.metrics import decisions
 from detect.metrics.ranking import auroc_of
 from detect.metrics.samples import weigh_once
-from detect.restoring import Images
 from detect.scoring import NETWORK
-from detect.tampering.tampering import tamper_identically
 
 LARGEST_CHANGE = 0.02  # of the AUROC when a codec is swapped
 _QUALITY = 95
-_MARGIN = 0.05  # by which a detector should exceed what grey levels alone tell
+_MARGIN = 0.05  # of the AUROC, between a detector and what grey levels alone tell
 _BINS = 16
 _TREES = 200
-_TAMPERED_MM = 51.2  # what a whole image is taken to measure, so that a cube's grid is not that of the image
 _BATCH_SIZE = 64
 
 
@@ -61,11 +59,18 @@ def draw_card(detector: Detector, measured: Measured, control: Detector | None, 
       control: a run of the same config on random labels; None where there is none.
       seed: of forests and places.
     """
+    changes = {
+        'jpeg': on_device(lambda images: jpeg(images, jnp.full(len(images), _QUALITY))),
+        'matched': controls.match_grey_levels(detector, measured, seed),
+        'put back': controls.put_back(seed),
+    }
+    after = logits_after(detector, measured.images, changes)
     return [
         _random_labels(control),
-        *_codec_swaps(detector, measured),
+        *_codec_swaps(detector, measured, after['jpeg']),
         *_floors(detector, measured, seed),
-        _identity_tampering(detector, measured, seed),
+        _matched_grey_levels(measured, after['matched']),
+        _identity_tampering(measured, after['put back']),
     ]
 
 
@@ -84,11 +89,10 @@ def _random_labels(control: Detector | None) -> Entry:
     return Entry('random labels', value, wanted, bool(abs(value - 0.5) < 3 * error), remark)
 
 
-def _codec_swaps(detector: Detector, measured: Measured) -> list[Entry]:
+def _codec_swaps(detector: Detector, measured: Measured, compressed: Float[np.ndarray, ' image']) -> list[Entry]:
     """JPEG on one class alone, and on both."""
     clean, labels = measured.scored.scores[NETWORK], measured.labels
     before, entries = auroc_of(clean, labels), []
-    compressed = change_split(detector, measured, lambda images: jpeg(images, jnp.full(len(images), _QUALITY)))
     threshold = detector.calibration.thresholds[NETWORK].youden
     for name, chosen in (('synthetic', labels == 1), ('real', labels == 0), ('all', labels >= 0)):
         swapped = np.where(chosen, compressed, clean)
@@ -105,24 +109,6 @@ def _codec_swaps(detector: Detector, measured: Measured) -> list[Entry]:
             )
         )
     return entries
-
-
-def change_split(
-    detector: Detector, measured: Measured, change: Callable[[jax.Array], jax.Array]
-) -> Float[np.ndarray, ' image']:
-    """The network's logits of a split whose images were changed."""
-    compiled, logits = jax.jit(change), []
-    for batch in read_split(detector, measured.images):
-        count = len(batch)
-        full = np.concatenate([batch, np.repeat(batch[-1:], _BATCH_SIZE - count, axis=0)])
-        changed = np.asarray(compiled(jnp.asarray(full)))[:count]
-        logits.append(np.asarray(detector.trained.describe(changed).logits, np.float64))
-    return np.concatenate(logits)
-
-
-def read_split(detector: Detector, images: input_pipeline.ImageData) -> Iterator[Images]:
-    """All images of a split as the detector sees them, in batches."""
-    return read_batches(images, detector.trained.config.resolution, _BATCH_SIZE, None)
 
 
 def _floors(detector: Detector, measured: Measured, seed: int) -> list[Entry]:
@@ -156,30 +142,36 @@ def _headers(images: input_pipeline.ImageData) -> Float[np.ndarray, 'image field
 
 
 def _make_histograms(detector: Detector) -> Callable[[input_pipeline.ImageData], Float[np.ndarray, 'image bin']]:
+    side = detector.trained.config.resolution
+
     def describe(images: input_pipeline.ImageData) -> Float[np.ndarray, 'image bin']:
         edges = np.linspace(-1, 1, _BINS + 1)
         return np.array(
-            [np.histogram(image, edges)[0] for batch in read_split(detector, images) for image in batch],
+            [
+                np.histogram(image, edges)[0]
+                for batch in read_batches(images, side, _BATCH_SIZE, None)
+                for image in batch
+            ],
             np.float64,
         )
 
     return describe
 
 
-def _identity_tampering(detector: Detector, measured: Measured, seed: int) -> Entry:
-    """Real images whose middle was cut out, resampled and put back: nothing in them is synthetic."""
-    real = measured.labels == 0
-    random = np.random.default_rng(seed)
-
-    def change(images: Images) -> Images:
-        return np.stack([_put_back(image, random) for image in images])
-
-    tampered = np.concatenate(
-        [
-            np.asarray(detector.trained.describe(change(batch)).logits, np.float64)
-            for batch in read_split(detector, measured.images)
-        ]
+def _matched_grey_levels(measured: Measured, matched: Float[np.ndarray, ' image']) -> Entry:
+    own, value = (auroc_of(logits, measured.labels) for logits in (measured.scored.scores[NETWORK], matched))
+    return Entry(
+        'grey levels of other images',
+        value,
+        f'within {_MARGIN} of the {own:.3f} as they are: it does not go by histograms',
+        bool(own - value <= _MARGIN),
+        'every image, of both kinds, with exactly the histogram of a real image of its modality',
     )
+
+
+def _identity_tampering(measured: Measured, tampered: Float[np.ndarray, ' image']) -> Entry:
+    """Real images with a part put back after resampling: nothing in them is synthetic."""
+    real = measured.labels == 0
     clean = measured.scored.scores[NETWORK][real]
     labels = np.repeat([0, 1], len(clean)).astype(np.int32)
     value = auroc_of(np.concatenate([clean, tampered[real]]), labels)
@@ -190,19 +182,6 @@ def _identity_tampering(detector: Detector, measured: Measured, seed: int) -> En
         bool(abs(value - 0.5) < 0.1),
         'real images, a part of each cut out, resampled, and pasted back, against the untouched ones',
     )
-
-
-def _put_back(
-    image: Float[np.ndarray, 'height width channels'], random: np.random.Generator
-) -> Float[np.ndarray, 'height width channels']:
-    """The image after its middle half, about, went to a grid of other pixels and back."""
-    spacing = _TAMPERED_MM / max(image.shape[:2])
-    row, column = (float(random.uniform(0.4, 0.6) * (size - 1)) for size in image.shape[:2])
-    planes = [
-        tamper_identically(image[None, ..., channel], (spacing,) * 3, (0.0, row, column), random)[0][0]
-        for channel in range(image.shape[-1])
-    ]
-    return np.stack(planes, axis=-1).astype(np.float32)
 
 
 def failures(card: Sequence[Entry]) -> list[str]:

@@ -172,10 +172,11 @@ def _do(job: Job, journal: Journal, bar: tqdm) -> str | None:
             if job.makes is not None:
                 shutil.rmtree(job.makes, ignore_errors=True)
             begin = time.monotonic()
-            if _run(job, output):
+            fault = _run(job, output)
+            if not fault:
                 journal.finish(job, time.monotonic() - begin)
                 return ''
-        return _tail(log)
+        return f'{fault}: {_tail(log)}'
 
 
 def _lock(log: BinaryIO) -> bool:
@@ -189,15 +190,24 @@ def _lock(log: BinaryIO) -> bool:
     return True
 
 
-def _run(job: Job, output: BinaryIO) -> bool:
-    """Whether the command ended well. A signal to this process ends the command first, which saves what it has."""
-    process = subprocess.Popen(job.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+def _run(job: Job, output: BinaryIO) -> str:
+    """Runs the command; returns '' when it ended well, else how it ended.
+
+    A signal to this process ends the command first, which saves what it has. The command is in a process group of
+    its own: the Ctrl-C of a terminal would reach it as well, and a second signal stops it before all is saved.
+    """
+    process = subprocess.Popen(
+        job.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
+    )
     try:
-        return process.wait() == 0
+        code = process.wait()
     except BaseException:
         process.send_signal(signal.SIGTERM)
         process.wait()
         raise
+    if code < 0:
+        return f'killed by {signal.Signals(-code).name} (was there enough memory?)'
+    return f'it ended with exit code {code}' if code else ''
 
 
 def _tail(log: Path) -> str:

@@ -75,21 +75,6 @@ def test_conformal_p_values_of_validation_are_even(judge):
     np.testing.assert_allclose(np.sort(p_values), np.arange(2, len(reals) + 2) / (len(reals) + 1))
 
 
-def test_scores_of_changed_images(judge, validation, scored):
-    """The places tell which images a batch holds."""
-    seen = []
-
-    def change(batch, places):
-        seen.extend(places.tolist())
-        return np.where((places % 2 == 0)[:, None, None, None], batch, -batch)
-
-    changed = score_split(judge.trained, judge.anomalies, validation, change)
-    assert seen == list(range(validation.num_examples))
-    same = np.isclose(changed.scores['network'], scored.scores['network'], atol=1e-4)
-    assert same[::2].all()
-    assert not same[1::2].all()
-
-
 def test_masks_are_not_shown_to_the_network(judge, create_config, scored):
     images = open_images(create_config(), 'validation', train=False, mask_classes=1)
     again = score_split(judge.trained, judge.anomalies, images)

@@ -10,21 +10,11 @@ import numpy as np
 import pytest
 
 from detect.evaluation import shortcuts, tables, transfer
-from detect.evaluation.measured import measure, open_every_source, read_detector
+from detect.evaluation.measured import measure, read_detector
 from detect.evaluation.robustness import attack_grid, certify_some, degradation_grid
 from detect.training import train_and_evaluate
 from tests.training.in_process import train_here
 from training.errors import UserError
-
-
-@pytest.fixture(scope='module')
-def detector(detector_workdir):
-    return read_detector(detector_workdir, '')
-
-
-@pytest.fixture(scope='module')
-def measured(detector):
-    return measure(detector, open_every_source(detector.trained.config, 'test'))
 
 
 @pytest.fixture(scope='module')
@@ -68,6 +58,12 @@ def test_the_card_names_what_fails(detector, measured):
     assert {entry.name for entry in card if 'JPEG' in entry.name} == {
         f'codec swap: {kind} images as JPEG' for kind in ('synthetic', 'real', 'all')
     }
+
+
+def test_a_detector_that_goes_by_histograms_is_told(measured):
+    own = measured.scored.scores['network']
+    assert shortcuts._matched_grey_levels(measured, own).passed
+    assert not shortcuts._matched_grey_levels(measured, np.random.default_rng(0).permuted(own)).passed
 
 
 def test_random_labels_are_at_chance_and_a_leak_is_told(detector, measured, create_config, tmp_path):
