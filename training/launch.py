@@ -1,6 +1,7 @@
 """From the command line to a task's `train_and_evaluate`: flags, configs, several hosts, one-sentence errors."""
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -67,6 +68,8 @@ def run_command(
 
     def guarded(argv: Sequence[str]) -> None:
         sys.unraisablehook = _report_unraisable
+        if isinstance(sys.stdout, io.TextIOWrapper):  # in a file, too, what is printed stays in order with the log
+            sys.stdout.reconfigure(line_buffering=True)
         log_to_screen(('training', *packages))
         try:
             main(argv)

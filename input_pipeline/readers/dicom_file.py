@@ -2,7 +2,6 @@
 
 import logging
 import math
-import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from jaxtyping import Num
-from pydicom.encaps import generate_fragments
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.pixels import apply_color_lut, apply_modality_lut, decoders, iter_pixels, pixel_array
 from pydicom.pixels.utils import get_expected_length
@@ -21,12 +19,12 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEG2000TransferSyntaxes,
     JPEGLossless,
     JPEGLosslessSV1,
 )
 
 from input_pipeline.errors import DataError
+from input_pipeline.readers.codestreams import check_claims
 from input_pipeline.readers.isolated import decode_apart
 from input_pipeline.readers.pixels import check_size
 from input_pipeline.records import Dtype
@@ -47,10 +45,6 @@ decoders.RLELosslessDecoder.remove_plugin('pylibjpeg')  # panics past `except Ex
 
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # Float Pixel Data, Double Float Pixel Data, Pixel Data
 _ENCAPSULATED = 0xFFFFFFFF  # the length that compressed pixel data declare
-_SIZE_MARKER, _LONGEST_PREFIX = (
-    b'\xff\x4f\xff\x51',
-    1024,
-)  # how JPEG 2000 begins, at most so far in
 _NOT_IMAGES = {'SEG': 'a segmentation'}
 
 
@@ -79,7 +73,9 @@ def read_header(path: Path, pixel_limit: int) -> pydicom.Dataset:
         with path.open('rb') as file:
             _check_inflated_size(path, file, pixel_limit)
             header = read_partial(file, at_pixels, force=True)
-            start = file.tell() + (8 if header.original_encoding[0] else 12)  # past tag, type and length
+            place = file.tell()
+            # Past tag, type and length; some headers are in another encoding than they declare.
+            start = place + (12 if file.read(6)[4:].isalpha() else 8)
     except DataError:
         raise
     except Exception as error:  # pydicom raises many kinds on damaged bytes
@@ -93,8 +89,8 @@ def read_header(path: Path, pixel_limit: int) -> pydicom.Dataset:
     length = found['length']
     if length != _ENCAPSULATED:
         _check_length(header, length, path.stat().st_size - start)
-    elif _transfer_syntax(header) in JPEG2000TransferSyntaxes:
-        _check_codestreams(path, start, header)
+    else:
+        check_claims(path, start, header, _transfer_syntax(header))
     return header
 
 
@@ -123,27 +119,6 @@ def _check_length(header: pydicom.Dataset, declared: int, available: int) -> Non
     length = declared if is_deflated else min(declared, available)
     if length < needed:
         raise DataError(f'is truncated: its pixels need {needed} bytes, the file has {length}')
-
-
-def _check_codestreams(path: Path, start: int, header: pydicom.Dataset) -> None:
-    """Refuses JPEG 2000 that claims another size than the header: decoders reserve memory for what it claims.
-
-    Image and tile sizes follow its first two markers (ISO/IEC 15444-1, A.5.1).
-    """
-    with path.open('rb') as file:
-        file.seek(start)
-        try:
-            for fragment in generate_fragments(file):
-                place = fragment.find(_SIZE_MARKER, 0, _LONGEST_PREFIX)
-                if place < 0:  # the index of the frames, or a frame that goes on
-                    continue
-                right, lower, left, upper = struct.unpack('>4I', fragment[place + 8 : place + 24])
-                (components,) = struct.unpack('>H', fragment[place + 40 : place + 42])
-                claimed = lower - upper, right - left, components
-                if claimed != (header.Rows, header.Columns, header.SamplesPerPixel):
-                    raise DataError(f'its compressed pixels claim to be {claimed}, other than its header says')
-        except (ValueError, AttributeError, struct.error) as error:
-            raise DataError(f'is truncated or damaged ({_first_reason(error)})') from error
 
 
 def _transfer_syntax(header: pydicom.Dataset) -> UID:

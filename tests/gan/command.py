@@ -38,6 +38,7 @@ class Commands:
             'XDG_CACHE_HOME': str(folder / 'cache'),
             'PYTHONPATH': str(ROOT),
             'JAX_PLATFORMS': 'cpu',
+            'PYTHONUNBUFFERED': '',  # as in a user's shell
         }
 
     def start(self, module: str, *arguments: str, devices: int = 1, **options) -> subprocess.Popen:
