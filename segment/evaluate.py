@@ -59,12 +59,34 @@ def _open_images(segmenter: Segmenter) -> input_pipeline.ImageData:
         with config.unlocked():
             config.data.name = _DATA.value
     images = setup.open_images(config, _SPLIT.value, train=False)
+    if _DATA.value:
+        _warn_of_known(segmenter, images)
+    if not _DATA.value and images.fingerprint != segmenter.facts.fingerprint:
+        raise UserError(
+            f'{images.name} holds other images, or other splits, than when the run was trained on it, so that its '
+            f'{_SPLIT.value} patients may be known to the network; prepare the data as they were.'
+        )
     if str(images.dtype) != segmenter.facts.dtype:
         raise UserError(
             f'{images.name} has images of another depth than {segmenter.facts.name}, on which this run was '
             'trained: intensities mean something else; prepare it from files of the same depth.'
         )
     return images
+
+
+def _warn_of_known(segmenter: Segmenter, images: input_pipeline.ImageData) -> None:
+    """Tells of patients of another data set whom the network may have been trained on."""
+    try:
+        trained = setup.open_plain(segmenter.config)
+    except input_pipeline.DataError:  # not on this machine
+        return
+    if trained.patients_known and images.patients_known:
+        known = set(trained.records.patients) & set(images.records.patients)
+        if known:
+            print(
+                f'{len(known)} patients are named like training patients of {trained.name}, as {min(known)!r}; if '
+                'they are the same, the scores flatter the network.'
+            )
 
 
 if __name__ == '__main__':

@@ -212,4 +212,5 @@ def _describe(score: dict[str, Any]) -> str:
     interval = score['interval']
     within = f' within {score["within"]}' if 'within' in score else ''
     between = '' if interval is None else f' [{interval[0]:.3f}, {interval[1]:.3f}]'
-    return f'{score["value"]:.3f}{between}{" " + score["unit"] if "unit" in score else ""}{within}'
+    reason = f' ({score["reason"]})' if score['reason'] else ''
+    return f'{score["value"]:.3f}{between}{" " + score["unit"] if "unit" in score else ""}{within}{reason}'

@@ -57,7 +57,9 @@ def cross_entropy(logits: Logits, ids: Ids, focal_gamma: float, boundary: float)
     """Mean over the pixels of each image, in nats; see `LossWeights`."""
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, ids)
     if focal_gamma:
-        losses = losses * (-jnp.expm1(-losses)) ** focal_gamma
+        # Not 0, where the slope of a power below 1 is infinite.
+        wrong = jnp.maximum(-jnp.expm1(-losses), jnp.finfo(losses.dtype).tiny)
+        losses = losses * wrong**focal_gamma
     if boundary:
         counts = 1 + boundary * beside_boundary(ids)
         return (counts * losses).sum(axis=(1, 2)) / counts.sum(axis=(1, 2))

@@ -58,7 +58,9 @@ def main(argv: Sequence[str]) -> None:
     found = find_incoming(paths, _reader_options(), refusals)
     if not found:
         _print_refusals(refusals)
-        raise UserError('nothing that is named can be segmented.')
+        raise UserError(
+            'nothing that is named can be segmented; name pictures, DICOM or NIfTI files, or folders of them.'
+        )
     order = Order(
         out=out,
         mask_format=_FORMAT.value,

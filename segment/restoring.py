@@ -64,8 +64,10 @@ class Segmenter:
         """Class ids of every pixel of a volume or image, on its own grid.
 
         Raises:
-          DataError: when the images cannot be made what the network sees.
+          DataError: when the images cannot be made what the network sees, or their stored range means something
+            else than that of the training images.
         """
+        self._check_depth(case)
         preprocessing = self._preprocessing(case)
         images = input_pipeline.preprocess_case(case, preprocessing, None)
         ids = []
@@ -91,6 +93,14 @@ class Segmenter:
             mask_classes=0,
             context=config.context,
         )
+
+    def _check_depth(self, case: input_pipeline.Case) -> None:
+        dtype = case.records[0].image.dtype
+        if self._window() == 'stored' and str(dtype) != self.facts.dtype:
+            raise input_pipeline.DataError(
+                f'holds {dtype}, but the network was trained on the whole range of {self.facts.dtype}; save it as '
+                'the training images were, or train with --config.data.window=volume'
+            )
 
     def _window(self) -> str | tuple[float, float]:
         window = self.config.data.window

@@ -6,6 +6,7 @@ goes on; started several times, on one machine or on several that share the fold
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -14,8 +15,9 @@ from ml_collections import ConfigDict
 import input_pipeline
 from segment.studies.analysis import analyse
 from segment.studies.audits import read_audits
+from segment.studies.checks import check_config, check_generated
 from segment.studies.jobs import Journal, do_jobs
-from segment.studies.plan import Plan, check_config
+from segment.studies.plan import Job, Plan
 from segment.studies.presentation import present
 from segment.studies.results import read_results
 from training import launch
@@ -32,17 +34,34 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     check_config(config)
     data_dir = Path(config.data_dir).expanduser() if config.data_dir else input_pipeline.default_data_dir()
     plan = Plan(config, workdir.absolute(), data_dir.absolute())
-    workdirs.prepare_workdir(workdir, config, fixed=tuple(config.keys()), write=True)
+    workdirs.prepare_workdir(workdir, config, fixed=_fixed_fields(config), write=True)
     for number in (signal.SIGTERM, signal.SIGHUP):  # of kill, and of a terminal that is closed
         if signal.getsignal(number) is not signal.SIG_IGN:  # as after nohup
             signal.signal(number, _interrupt)
-    failed = do_jobs(plan.jobs, Journal(workdir / 'jobs'))
+    journal = Journal(workdir / 'jobs')
+    _do_all(plan.real_jobs, journal)
+    real_images = _count_images(plan, data_dir)
+    check_generated(config, real_images)
+    _do_all(plan.jobs, journal)
+    results = read_results(plan.cells, [plan.cell_folder(cell) for cell in plan.cells], config.policy)
+    analysis = analyse(config, results, real_images)
+    present(config, workdir, results, analysis, read_audits(plan.generators))
+
+
+def _fixed_fields(config: ConfigDict) -> tuple[str, ...]:
+    """All but how many images are drawn and audited, which can be put right until it was done (see `Journal`)."""
+    of_generators = (f'generators.{name}' for name in config.generators if name not in ('images', 'audit'))
+    return (*(name for name in config if name != 'generators'), *of_generators)
+
+
+def _do_all(jobs: Sequence[Job], journal: Journal) -> None:
+    failed = do_jobs(jobs, journal)
     if failed:
         name, reason = next(iter(failed.items()))
-        raise UserError(f'{len(failed)} of {len(plan.jobs)} jobs were not done; the first, {name}: {reason}')
-    results = read_results(plan.cells, [plan.cell_folder(cell) for cell in plan.cells], config.policy)
-    analysis = analyse(config, results, _count_images(plan, data_dir))
-    present(config, workdir, results, analysis, read_audits(plan.generators))
+        raise UserError(
+            f'{len(failed)} of {len(jobs)} jobs were not done; the same command tries them again. The first, '
+            f'{name}: {reason}'
+        )
 
 
 def _count_images(plan: Plan, data_dir: Path) -> dict[float, int]:

@@ -42,7 +42,7 @@ def get_config(variant: str = 'small') -> ConfigDict:
     config.fractions = (0.25,)  # of the real training patients
     config.ratios = (1.0,)  # generated images for each real one
     config.seeds = (0, 1, 2)  # of the segmenters
-    config.policy = 'nnunet'  # for empty masks: nnunet, monai or ones
+    config.policy = 'nnunet'  # for empty masks: nnunet, monai or ones (which of them: docs/segmenting.md)
     config.margin = 0.01  # a smaller difference in Dice counts as none
     config.alpha = 0.05  # chance of a false claim
     config.resamples = 10_000  # of patients and seeds
@@ -73,7 +73,7 @@ def _generators() -> ConfigDict:
         '--config.schedule.final_images=15000',
     )
     generators.images = 600  # drawn from each
-    generators.seeds = (0,)  # of the generators; segmenters take them in turn
+    generators.seeds = (0,)  # of the generators: one for all segmenters, or one for each of their seeds
     generators.audit = ('--extractor=random', '--num=600', '--held_out=validation')
     return generators
 

@@ -11,7 +11,7 @@ from segment.statistics.differences import Difference, hierarchical_bootstrap
 from segment.statistics.verdicts import Verdict, adjust_holm, judge, say
 from segment.statistics.worth import Worth, worth_of_synthetic
 from segment.studies.plan import ARMS
-from segment.studies.results import Group, Results
+from segment.studies.results import Cells, Group, Results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Compared:
       difference: of the first minus the second.
       adjusted_p: after Holm's correction over all comparisons of the study.
       verdict: on the first.
-      sentence: the same in words.
+      one_sided: pairs of patient and seed that are left out because the policy for empty masks gives one of the
+        two alone a value: where there is nothing, the other rightly found nothing.
+      sentence: the verdict in words.
     """
 
     first: Group
@@ -31,6 +33,7 @@ class Compared:
     difference: Difference
     adjusted_p: float
     verdict: Verdict
+    one_sided: int
     sentence: str
 
 
@@ -92,8 +95,23 @@ def _compare(config: ConfigDict, results: Results) -> list[Compared]:
     ):
         verdict = judge(difference, adjusted, **options)
         sentence = say(verdict, difference, adjusted, arms=(first.meaning, second.meaning), **options)
-        compared.append(Compared(first, second, difference, float(adjusted), verdict, sentence))
+        one_sided = _count_one_sided(results.groups[first], results.groups[second])
+        sentence += _say_one_sided(one_sided, config.policy)
+        compared.append(Compared(first, second, difference, float(adjusted), verdict, one_sided, sentence))
     return compared
+
+
+def _count_one_sided(first: Cells, second: Cells) -> int:
+    return int((np.isnan(first) != np.isnan(second)).sum())
+
+
+def _say_one_sided(count: int, policy: str) -> str:
+    if not count:
+        return ''
+    return (
+        f' Left out are {count} pairs of patient and seed in which one of the two alone found something where '
+        f'there is nothing: the policy {policy} gives the other no value, ones would.'
+    )
 
 
 def _belong_together(first: Group, second: Group) -> bool:

@@ -34,16 +34,19 @@ def read_audits(folders: Mapping[str, Path]) -> list[Audit]:
     Raises:
       UserError: when a report is missing or damaged.
     """
-    return [Audit(name, _read(folder)) for name, folder in folders.items()]
+    return [Audit(name, _read(name, folder)) for name, folder in folders.items()]
 
 
-def _read(folder: Path) -> dict[str, str]:
-    report = workdirs.read_json(folder / _REPORT.parent, _REPORT.name)
+def _read(name: str, folder: Path) -> dict[str, str]:
+    path, anew = folder / _REPORT, f'delete jobs/audit-{name}.json of the study and start it again'
+    if not path.is_file():
+        raise UserError(f'{path} is missing; {anew}.')
+    report = workdirs.read_json(path.parent, path.name)
     try:
         scores = report['runs'][0]['scores']
-        return {report['meanings'][name]['title']: _describe(scores[name]) for name in SHOWN}
+        return {report['meanings'][score]['title']: _describe(scores[score]) for score in SHOWN}
     except (KeyError, IndexError, TypeError) as error:
-        raise UserError(f'{folder / _REPORT} is damaged ({error!r}); evaluate the generator anew.') from error
+        raise UserError(f'{path} is damaged ({error!r}); {anew}.') from error
 
 
 def _describe(score: Mapping[str, Any]) -> str:

@@ -11,10 +11,6 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from segment.metrics.policies import POLICIES
-from training.errors import UserError
-from training.fields import check_values, find_field
-
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
@@ -93,38 +89,6 @@ class Job:
         return [sys.executable, '-m', *self.command]
 
 
-def check_config(config: ConfigDict) -> None:
-    """Checks all that can be checked before anything is done.
-
-    Raises:
-      UserError: for an unknown arm, one whose generator has no config, or a number that has no meaning.
-    """
-    for name in config.arms:
-        if name not in ARMS:
-            raise UserError(f'config.arms names {name!r}; choose among {", ".join(ARMS)}.')
-        generator = ARMS[name].generator
-        if generator and generator not in config.generators.configs:
-            raise UserError(f'config.generators.configs has no {generator!r}, which the arm {name!r} needs.')
-    for name in (config.reference, *itertools.chain(*config.comparisons)):
-        if name not in config.arms:
-            raise UserError(f'config.arms has no {name!r}, which is to be compared; add it.')
-    for fraction in (*config.fractions, *config.curve):
-        if not 0 < fraction <= 1:
-            raise UserError(f'config.fractions or config.curve holds {fraction}; give shares above 0, up to 1.')
-    for name in ('seeds', 'fractions', 'ratios', 'generators.seeds'):
-        values = find_field(config, name)
-        if not values or len(set(values)) != len(values):
-            raise UserError(f'config.{name} is {tuple(values)}; give one or more, each once.')
-        if min(values) < 0:
-            raise UserError(f'config.{name} is {tuple(values)}; none of them is negative.')
-    if min(config.ratios) <= 0:
-        raise UserError(f'config.ratios is {tuple(config.ratios)}; a ratio is above 0.')
-    if config.policy not in POLICIES:
-        raise UserError(f'config.policy is {config.policy!r}; choose one of {", ".join(POLICIES)}.')
-    lowest, highest = {'margin': 1e-6, 'alpha': 1e-4, 'resamples': 1000}, {'alpha': 0.5, 'resamples': 10**6}
-    check_values(config, choices={}, lowest=lowest, highest=highest)
-
-
 def plan_cells(config: ConfigDict) -> list[Cell]:
     """All cells of a study, seed by seed, so that early results cover all arms."""
     cells = []
@@ -165,6 +129,13 @@ class Plan:
         kinds = ('data', 'generator', 'images', 'audit')
         rank = {name: number for number, name in enumerate(kinds)}
         return sorted(self._jobs.values(), key=lambda job: rank.get(job.name.split('-')[0], len(kinds)))
+
+    @property
+    def real_jobs(self) -> list[Job]:
+        """Those that derive the data sets of real images, which need nothing else."""
+        names = {f'data-{name}' for name in self.real.values()}
+        needed = {before for name in names for before in self._jobs[name].needs}
+        return [job for job in self.jobs if job.name in names | needed]
 
     def cell_folder(self, cell: Cell) -> Path:
         """Where a cell's segmenter and its evaluation are."""

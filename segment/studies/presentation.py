@@ -48,7 +48,7 @@ def present(
     for header, rows in ((_MEANS_HEADER, means), (_DIFFERENCES_HEADER, differences)):
         print(_align([header, *rows]))
         print()
-    for text in (*_worth_sentences(config, analysis), *analysis.claims):
+    for text in (*_worth_sentences(config, analysis), *analysis.claims, _LIMITS):
         print(text)
     print(f'Page: {workdir / PAGE_FILE}   figure: {workdir / FIGURE_FILE}   numbers: {workdir / RESULT_FILE}')
 
@@ -225,5 +225,6 @@ def _compared_json(one: Compared, level: float) -> dict[str, Any]:
         **_difference_json(one.difference, level, -1.0),
         'adjusted_p': one.adjusted_p,
         'verdict': one.verdict.answer,
+        'one_sided': one.one_sided,
         'sentence': one.sentence,
     }

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from segment.studies.plan import ARMS, Cell
+from training import launch
 from training import workdir as workdirs
 from training.errors import UserError
 
@@ -31,13 +32,13 @@ class Group:
     @property
     def label(self) -> str:
         """For figures."""
-        return f'{self.arm} {self.fraction:.0%}' + (f' x {self.ratio:g}' if self.ratio else '')
+        return f'{self.arm} {100 * self.fraction:g}%' + (f' x {self.ratio:g}' if self.ratio else '')
 
     @property
     def meaning(self) -> str:
         """For tables."""
         added = f', {self.ratio:g} generated for each real image' if self.ratio else ''
-        return f'{ARMS[self.arm].meaning}, {self.fraction:.0%} of the patients{added}'
+        return f'{ARMS[self.arm].meaning}, {100 * self.fraction:g}% of the patients{added}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,37 +64,53 @@ def read_results(cells: Sequence[Cell], folders: Sequence[Path], policy: str) ->
 
     Raises:
       UserError: when a report is missing or damaged, is of another policy, or the cells were judged on different
-        patients.
+        patients or classes.
     """
     values: dict[Group, list[dict[str, float]]] = {}
+    classes: set[str] = set()
     for cell, folder in zip(cells, folders, strict=True):
         group = Group(cell.arm, cell.fraction, cell.ratio)
-        values.setdefault(group, []).append(_read(folder, policy))
+        own, named = _read(folder, policy)
+        values.setdefault(group, []).append(own)
+        classes = classes or named
+        if named != classes:
+            raise UserError(
+                f'{folder / REPORT} knows other classes than the cells before it: {", ".join(sorted(named))}; set '
+                '--config.mask_classes in config.segmenter.flags, for all cells alike.'
+            )
     patients = tuple(next(iter(values.values()))[0])
     for group, rows in values.items():
         if any(set(row) != set(patients) for row in rows):
-            raise UserError(f'The cells of {group.meaning} were judged on other patients; evaluate all anew.')
+            raise UserError(
+                f'The cells of {group.meaning} were judged on other patients than the first cell: their data sets '
+                'were changed; start the study in another --workdir with another config.name.'
+            )
     table = {
         group: np.array([[row[patient] for patient in patients] for row in rows]) for group, rows in values.items()
     }
     return Results(patients, table)
 
 
-def _read(folder: Path, policy: str) -> dict[str, float]:
-    """Dice of each patient: the mean over the patient's cases, then over classes."""
-    report = workdirs.read_json(folder / REPORT.parent, REPORT.name)
+def _read(folder: Path, policy: str) -> tuple[dict[str, float], set[str]]:
+    """Dice of each patient, the mean over the patient's cases, then over classes; and the names of these."""
+    path, command = folder / REPORT, f'{launch.python()} -m segment.evaluate --workdir={folder} --policy={policy}'
+    anew = f'make it anew: {command}'
+    if not path.is_file():
+        raise UserError(f'{path} is missing; {anew}')
+    report = workdirs.read_json(path.parent, path.name)
     try:
         if report['policy'] != policy:
-            raise UserError(f'{folder / REPORT} was made with the policy {report["policy"]}, not {policy}.')
+            raise UserError(f'{path} was made with the policy {report["policy"]}, not {policy}; {anew}')
         if report['split'] != 'test':
-            raise UserError(f'{folder / REPORT} is of the {report["split"]} split; evaluate the cell anew.')
+            raise UserError(f'{path} is of the {report["split"]} split; {anew}')
         by_patient: dict[str, dict[str, list[float]]] = {}
         for row in report['rows']:
             own = by_patient.setdefault(row['patient'], {}).setdefault(row['class_name'], [])
             own += [] if row['dice'] is None else [float(row['dice'])]
     except (KeyError, TypeError) as error:
-        raise UserError(f'{folder / REPORT} is damaged ({error}); delete it and start the study again.') from error
-    return {patient: _mean(classes) for patient, classes in by_patient.items()}
+        raise UserError(f'{path} is damaged ({error!r}); {anew}') from error
+    classes = {name for own in by_patient.values() for name in own}
+    return {patient: _mean(own) for patient, own in by_patient.items()}, classes
 
 
 def _mean(classes: dict[str, list[float]]) -> float:

@@ -45,10 +45,13 @@ def write_masks(prediction: Prediction, format_name: str, out: Path) -> str:
     """Writes masks/NAME and what the format appends; returns the file, or the folder of slices, relative to `out`.
 
     Raises:
-      UserError: when the format cannot hold them.
+      UserError: when the format cannot hold them, or a file of this name was written.
     """
     name = f'masks/{prediction.incoming.name}'
     contents = ENCODERS[format_name](prediction)
+    for ending in contents:  # a volume's folder of slices may be that of pictures
+        if (out / f'{name}{ending}').exists():
+            raise UserError(f'{name}{ending} holds the mask of another file already; segment this one by itself.')
     for ending, content in contents.items():
         write_file(out / f'{name}{ending}', content)
     return name if len(contents) > 1 else name + next(iter(contents))
@@ -68,6 +71,6 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise

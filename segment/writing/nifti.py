@@ -14,7 +14,7 @@ from training.errors import UserError
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 _LABEL = 1002  # NIFTI_INTENT_LABEL
 # Of an image's header, what does not hold for its mask: the display range, and texts that may name a patient.
-_TEXTS = ('descrip', 'aux_file', 'intent_name')
+_TEXTS = ('descrip', 'aux_file', 'intent_name', 'db_name')
 
 
 def encode_nifti(prediction: Prediction) -> dict[str, bytes]:
@@ -38,7 +38,8 @@ def _on_file(prediction: Prediction, grid: NiftiGrid) -> nib.Nifti1Image:
     header = kind.header_class.from_header(source.header)
     header.extensions.clear()
     for field in _TEXTS:
-        header[field] = b''
+        if field in header:  # NIfTI-2 has fewer
+            header[field] = b''
     header['cal_min'] = header['cal_max'] = 0
     header.set_slope_inter(1, 0)
     header.set_data_dtype(np.uint8)

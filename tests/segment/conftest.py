@@ -1,5 +1,7 @@
 """Fixtures of the tests of training: drawn volumes with masks, and the config of a tiny network."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,8 @@ def data_dir(tmp_path_factory):
     write(volumes(dict.fromkeys(SPLITS, (1, 3))), folder, 'gap')
     write(volumes({'validation': ()}), folder, 'unwatched')
     write(volumes(counts={'train': 8, 'validation': 3}), folder, 'no_test')
+    first, *others = volumes()
+    write([dataclasses.replace(first, split='test'), *others], folder, 'relabelled')
     unmarked = [make_item(f'i{n}', [draw(n)[0]], split=('train', 'validation', 'test')[n % 3]) for n in range(9)]
     write(unmarked, folder, 'no_masks')
     return folder

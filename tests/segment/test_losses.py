@@ -119,7 +119,7 @@ MASKS = {
 }
 
 
-@pytest.mark.parametrize('weights', [BOTH, EVERYTHING])
+@pytest.mark.parametrize('weights', [BOTH, EVERYTHING, LossWeights(0.0, 1.0, 0.5, 0.0)])
 @pytest.mark.parametrize('mask', MASKS)
 @pytest.mark.parametrize('scale', [0.0, 1.0, 1e3, 1e6])
 def test_gradients_are_finite(gradient, weights, mask, scale):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from segment.evaluation import print_summary
 from segment.metrics.measures import Measured
 from segment.metrics.policies import POLICIES
 from segment.metrics.summary import MeasuredCase, summarise
@@ -87,6 +88,12 @@ def test_no_case_at_all():
     summary = _summarise([])
     assert summary['classes'] == {}
     assert summary['overall']['dice']['ones']['value'] is None
+
+
+def test_what_is_printed_says_why_there_is_no_interval(capsys):
+    print_summary(_summarise([('a', 'liver', _measured(8, 2, 2))]), 'nnunet')
+    printed = capsys.readouterr().out
+    assert 'dice                  0.800 (an interval needs two patients or more of each class.)' in printed
 
 
 def test_one_patient_has_no_interval():

@@ -47,6 +47,14 @@ def test_every_file_is_answered_and_the_exit_code_tells_of_bad_ones(commands, im
     assert all((out / row['mask']).is_file() and (out / row['overlay']).is_file() for row in table['answered'])
 
 
+def test_a_folder_without_any_image_is_told_what_to_name(commands, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    done = commands.run(COMMAND, f'--workdir={tmp_path}/run', f'--out={tmp_path}/out', str(tmp_path / 'empty'))
+    assert done.returncode == 1
+    assert 'can be segmented; name pictures, DICOM or NIfTI files, or folders of them.' in done.stdout
+    assert not (tmp_path / 'out').exists()
+
+
 def test_without_bad_files_the_exit_code_is_0_and_the_next_step_is_told(commands, images, tmp_path):
     folder = shutil.copytree(images, tmp_path / 'images')
     out = tmp_path / 'out'

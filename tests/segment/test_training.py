@@ -1,6 +1,7 @@
 """The trainer of segmenters: from volumes to scores, whatever stops it, and what it refuses."""
 
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -226,6 +227,56 @@ def test_masks_with_unknown_ids_are_not_measured(segmenter):
         config.data.name = 'gap'
     with pytest.raises(DataError, match='gap has mask classes up to 3, mask_classes is 2'):
         setup.open_images(config, 'test', train=False)
+
+
+def _deepen(image):
+    return image.astype(np.uint16) * 16
+
+
+@pytest.mark.parametrize(
+    ('window', 'change', 'error'),
+    [
+        (
+            'auto',
+            _deepen,
+            'holds uint16, but .* trained on the whole range of uint8',
+        ),
+        ('stored', _deepen, 'or train with --config.data.window=volume'),
+        ('volume', _deepen, None),
+        ('auto', np.copy, None),
+    ],
+)
+def test_images_whose_stored_range_means_something_else_are_refused(segmenter, window, change, error):
+    """12 bits in a file of 16 would be nearly black."""
+    config = segmenter.config.copy_and_resolve_references()
+    with config.unlocked():
+        config.data.window = window
+    case = next(setup.open_images(segmenter.config, 'test', train=False).cases(1))
+    records = [dataclasses.replace(record, image=change(record.image)) for record in case.records]
+    other = dataclasses.replace(case, records=tuple(records))
+    asked = dataclasses.replace(segmenter, config=config)
+    if error is None:
+        assert asked.segment(other).shape == (3, 14, 16)
+        return
+    with pytest.raises(DataError, match=error):
+        asked.segment(other)
+
+
+def test_other_data_of_the_same_name_are_not_measured(trained, create_config, data_dir, tmp_path):
+    """Their test patients may be those that the network was trained on."""
+    run = shutil.copytree(trained, tmp_path / 'run', ignore=shutil.ignore_patterns('checkpoints'))
+    facts = json.loads((run / 'data.json').read_text())
+    (run / 'data.json').write_text(json.dumps(facts | {'fingerprint': 'another'}))
+    done = Commands(data_dir.parent).run('segment.evaluate', f'--workdir={run}')
+    assert done.returncode == 1
+    assert 'Error: volumes holds other images, or other splits, than when the run was trained' in done.stdout
+    assert not (run / 'evaluation').exists()
+
+
+def test_patients_of_other_data_who_may_be_known_are_told(trained, data_dir):
+    done = Commands(data_dir.parent).run('segment.evaluate', f'--workdir={trained}', '--data=relabelled')
+    assert done.returncode == 0, done.stdout
+    assert "1 patients are named like training patients of volumes, as 'train00'; if they are the" in done.stdout
 
 
 def test_the_command(data_dir, tmp_path):

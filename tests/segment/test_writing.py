@@ -19,7 +19,7 @@ from input_pipeline.incoming import find_incoming
 from input_pipeline.records import ReaderOptions
 from segment.writing.answers import TABLE_FILE, Order, answer_all
 from segment.writing.dicom_seg import encode_dicom_seg
-from segment.writing.files import choose_format, write_masks
+from segment.writing.files import choose_format, write_file, write_masks
 from segment.writing.nifti import encode_nifti
 from segment.writing.overlays import COLOURS, choose_slices, draw_contours, draw_overlay
 from segment.writing.png import encode_png
@@ -69,6 +69,8 @@ def _save_nifti(path, kind=nib.Nifti1Image, codes='PIL', order='<'):
     image.set_qform(moved, 2)
     image.header.set_xyzt_units('mm', 'sec')
     image.header['descrip'] = b'Mueller Jane'
+    if 'db_name' in image.header:
+        image.header['db_name'] = b'Mueller Jane'
     image.header['cal_max'] = 99
     image.header.extensions.append(nib.nifti1.Nifti1Extension('comment', b'Mueller Jane'))
     nib.save(image, path)
@@ -404,6 +406,29 @@ def test_what_the_network_refuses_costs_only_its_own_case(mixed, tmp_path):
 
     assert len(answer_all(found, choosy, _order(tmp_path / 'out'), refusals)) == 1
     assert refusals.reasons == {'p/a.png': 'has the wrong channels'}
+
+
+def test_no_mask_is_written_over_that_of_another_file(tmp_path):
+    """The slices of a volume become a folder of pictures, which may be that of real ones."""
+    _save_picture(tmp_path / 'in' / 'v' / '0001.png')
+    _save_nifti(tmp_path / 'in' / 'v.nii.gz')
+    refusals, out = Refusals(skip=True), tmp_path / 'out'
+    rows = answer_all(find_incoming([tmp_path / 'in'], OPTIONS, refusals), segment, _order(out, 'png'), refusals)
+    assert [row['name'] for row in rows] == ['v']
+    assert refusals.reasons == {
+        'v/0001.png': 'masks/v/0001.png holds the mask of another file already; segment this one by itself.'
+    }
+    assert len(list((out / 'masks' / 'v').iterdir())) == rows[0]['slices']
+
+
+def test_an_interrupted_file_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(source, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('segment.writing.files.os.replace', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_file(tmp_path / 'a.png', b'content')
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_with_something_in_it_is_refused(mixed, tmp_path):

@@ -100,6 +100,28 @@ def test_all_comparisons_are_corrected_together(config):
     assert analysis.compared[smallest].adjusted_p == pytest.approx(min(1, len(raw) * raw[smallest]))
 
 
+def test_pairs_that_a_policy_leaves_out_on_one_side_are_told(config):
+    """Where there is nothing, an arm that finds something has 0, and one that rightly does not has no value."""
+    results = _simulate(config, {})
+    for place in range(3):
+        results.groups[Group('enhanced', 0.25, 1.0)][:, place] = 0.0
+        results.groups[Group('real_augmented', 0.25, 0.0)][:, place] = np.nan
+    results.groups[Group('pggan', 0.25, 1.0)][0, 9] = results.groups[Group('enhanced', 0.25, 1.0)][0, 9] = np.nan
+    compared = {(one.first.arm, one.second.arm): one for one in analyse(config, results, REAL_IMAGES).compared}
+    told = compared['enhanced', 'real_augmented']
+    assert told.one_sided == 3 * 5 + 1
+    assert 'Left out are 16 pairs of patient and seed' in told.sentence
+    assert 'the policy nnunet gives the other no value, ones would.' in told.sentence
+    assert compared['enhanced', 'pggan'].one_sided == 0
+    assert 'Left out' not in compared['enhanced', 'pggan'].sentence
+
+
+def test_shares_that_differ_little_have_names_of_their_own():
+    labels = {Group('real', share, 0.0).label for share in (0.12, 0.125, 0.1, 1.0)}
+    assert labels == {'real 12%', 'real 12.5%', 'real 10%', 'real 100%'}
+    assert '12.5% of the patients' in Group('real', 0.125, 0.0).meaning
+
+
 def _write_reports(folder, results):
     folders, about = [], {'policy': 'nnunet', 'split': 'test'}
     for group, rows in results.groups.items():
@@ -135,6 +157,7 @@ def test_reports_are_read_presented_and_written(config, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert 'The claim that images of enhanced help is stated.' in printed
     assert 'one generated image is worth' in printed
+    assert 'where each arm has one generator, what another training of it would give is not in them' in printed
     content = json.loads((tmp_path / 'study.json').read_text())
     assert content['differences'][0]['verdict'] == 'better'
     assert content['patients'] == PATIENTS
@@ -179,14 +202,22 @@ def test_means_are_taken_over_cases_then_classes(config, tmp_path):
     assert next(iter(read.groups.values())).tolist() == [[0.5]]
 
 
+def _rename(old, new):
+    return lambda path: path.write_text(path.read_text().replace(f'"{old}"', f'"{new}"'))
+
+
 @pytest.mark.parametrize(
     ('damage', 'message'),
     [
-        (lambda path: path.unlink(), 'holds no report.json'),
-        (lambda path: path.write_text('{}'), 'is damaged'),
+        (
+            lambda path: path.unlink(),
+            r'report.json is missing; make it anew: .* -m segment.evaluate --workdir=.* --policy=nnunet',
+        ),
+        (lambda path: path.write_text('{}'), r'is damaged .*; make it anew: '),
         (lambda path: path.write_text('{"policy": "ones", "rows": []}'), 'made with the policy ones, not nnunet'),
         (lambda path: path.write_text('{"policy": "nnunet", "split": "validation"}'), 'of the validation split'),
-        (lambda path: path.write_text('{"policy": "nnunet", "split": "test", "rows": []}'), 'on other patients'),
+        (_rename('patient 3', 'somebody'), 'on other patients'),
+        (_rename('tumour', 'lung'), r'knows other classes than the cells before it: lung; set .*mask_classes'),
     ],
 )
 def test_a_damaged_report_is_refused(config, tmp_path, damage, message):
@@ -208,5 +239,8 @@ def test_audits_are_read_from_what_gan_evaluate_writes(tmp_path):
     assert audit.scores['recall'] == '0.5 [0.25, 0.75]'
     assert audit.scores['copying_score'] == 'none: too few images.'
     (folder / 'report.json').write_text('{"runs": []}')
-    with pytest.raises(UserError, match='is damaged'):
+    with pytest.raises(UserError, match=r'is damaged .*; delete jobs/audit-one.json of the study and start it'):
+        read_audits({'one': tmp_path})
+    (folder / 'report.json').unlink()
+    with pytest.raises(UserError, match=r'is missing; delete jobs/audit-one.json of the study and start it again'):
         read_audits({'one': tmp_path})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -56,7 +57,7 @@ def test_a_failure_takes_only_what_needs_it(create, log, tmp_path):
     jobs = [create('bad', code=3), create('after', ['bad']), create('other')]
     failed = do_jobs(jobs, Journal(tmp_path / 'jobs'))
     assert set(failed) == {'bad', 'after'}
-    assert 'it went wrong' in failed['bad']
+    assert failed['bad'].startswith('it ended with exit code 3: it went wrong')
     assert 'bad.log' in failed['bad']
     assert failed['after'] == 'needs bad'
     assert 'end other' in log.read_text()
@@ -168,6 +169,49 @@ def test_a_claim_from_another_machine_is_left_until_it_is_old(create, tmp_path):
         assert mine
         assert json.loads(claim.read_text())['process'] == os.getpid()
     assert not claim.exists()
+
+
+def test_a_killed_command_is_told(create, tmp_path):
+    job = create('one', seconds=30)
+    program = 'import os, signal; os.kill(os.getpid(), signal.SIGKILL)'
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(_Script, 'arguments', [sys.executable, '-c', program])
+        failed = do_jobs([job], Journal(tmp_path / 'jobs'))
+    assert failed['one'].startswith('killed by SIGKILL (was there enough memory?)')
+
+
+_SAVING = """
+import pathlib, signal, sys, time
+seen = []
+def handle(number, frame):
+    if seen: sys.exit(1)
+    seen.append(number)
+for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, handle)
+folder = pathlib.Path(sys.argv[1])
+(folder / 'begun').touch()
+while not seen: time.sleep(0.01)
+time.sleep(1)
+(folder / 'saved').touch()
+"""
+
+
+def test_ctrl_c_in_a_terminal_reaches_a_command_once(tmp_path):
+    """A terminal sends it to all processes; the command stops at once at a second signal, with nothing saved."""
+    code = (
+        'import signal, sys; from pathlib import Path; from segment.studies.plan import Job\n'
+        'from segment.studies.jobs import Journal, do_jobs\n'
+        'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
+        f'Job.arguments = [sys.executable, "-c", {_SAVING!r}, {str(tmp_path)!r}]\n'
+        f'do_jobs([Job("one", (), (), None)], Journal(Path({str(tmp_path / "jobs")!r})))'
+    )
+    with subprocess.Popen([sys.executable, '-c', code], start_new_session=True, stderr=subprocess.PIPE) as study:
+        while not (tmp_path / 'begun').exists():
+            assert study.poll() is None
+            time.sleep(0.05)
+        os.killpg(study.pid, signal.SIGINT)
+        assert b'KeyboardInterrupt' in study.communicate(timeout=60)[1]
+    assert (tmp_path / 'saved').exists()
+    assert not list((tmp_path / 'jobs').glob('*.claim'))
 
 
 def test_an_interrupted_job_is_told_to_stop_and_is_not_done(create, log, tmp_path, monkeypatch):

@@ -3,7 +3,8 @@
 import pytest
 
 from configs.segment import study_brain_tumor
-from segment.studies.plan import ARMS, Plan, check_config, plan_cells
+from segment.studies.checks import check_config, check_generated
+from segment.studies.plan import ARMS, Plan, plan_cells
 from training.errors import UserError
 
 
@@ -82,14 +83,14 @@ def test_only_the_plain_arm_is_not_augmented(plan):
 
 def test_generators_are_taken_in_turn(config, tmp_path):
     with config.unlocked():
-        config.generators.seeds = (7, 8)
+        config.generators.seeds = (7, 8, 9)
     plan = Plan(config, tmp_path / 'study', tmp_path / 'data')
     assert {job.name for job in _find(plan, 'generator-')} == {
-        f'generator-study_brain_0p25_{name}{seed}' for name in ('pggan', 'enhanced') for seed in (7, 8)
+        f'generator-study_brain_0p25_{name}{seed}' for name in ('pggan', 'enhanced') for seed in (7, 8, 9)
     }
     used = [job.command for job in _find(plan, 'train-enhanced_0.25_1')]
     names = [next(flag for flag in command if 'data.name' in flag) for command in used]
-    assert [name.split('enhanced')[1][0] for name in names] == ['7', '8', '7']
+    assert [name.split('enhanced')[1][0] for name in names] == ['7', '8', '9']
 
 
 def test_the_full_study_can_be_planned(tmp_path):
@@ -98,6 +99,21 @@ def test_the_full_study_can_be_planned(tmp_path):
     plan = Plan(config, tmp_path / 'study', tmp_path / 'data')
     assert len(plan.cells) == 5 * 5 * (3 + 5 * 4)
     assert set(plan.real) == {0.05, 0.1, 0.25, 0.5, 1.0}
+
+
+def test_what_needs_no_generator_comes_first(plan):
+    assert {job.name for job in plan.real_jobs} == {
+        'data-study_brain_all', 'data-study_brain_0p25', 'data-study_brain_0p1',
+    }  # fmt: skip
+
+
+def test_too_few_generated_images_are_told_before_a_generator_is_trained(config):
+    check_generated(config, {0.1: 200, 0.25: 600, 1.0: 2000})
+    with pytest.raises(UserError, match=r'is 600, but 601 are to be added .*--config.generators.images=601'):
+        check_generated(config, {0.1: 200, 0.25: 601, 1.0: 2000})
+    with config.unlocked():
+        config.arms = ('real', 'real_augmented')
+    check_generated(config, {0.1: 200, 0.25: 601, 1.0: 2000})
 
 
 @pytest.mark.parametrize(
@@ -110,6 +126,14 @@ def test_the_full_study_can_be_planned(tmp_path):
         ({'seeds': (1, 1)}, 'config.seeds is (1, 1)'),
         ({'seeds': (-1, 0)}, 'config.seeds is (-1, 0); none of them is negative'),
         ({'generators.seeds': ()}, 'config.generators.seeds is ()'),
+        ({'generators.seeds': (7, 8)}, 'config.generators.seeds is (7, 8); give one, or one for each of 3'),
+        ({'generators.images': 0}, 'config.generators.images is 0'),
+        ({'comparisons': (('enhanced', 'real', 'pggan'),)}, "holds ('enhanced', 'real', 'pggan'); give pairs"),
+        ({'comparisons': (('real', 'real'),)}, "holds ('real', 'real'); give pairs"),
+        ({'reference': 'pggan'}, "config.reference is 'pggan'; name an arm of real images alone"),
+        ({'alpha': 0.5}, 'config.alpha is 0.5'),
+        ({'alpha': 1e-4}, 'config.resamples is 10000, too few for up to 6 comparisons at config.alpha=0.0001'),
+        ({'block': -1}, 'config.block is -1'),
         ({'ratios': (-1.0,)}, 'config.ratios is (-1.0,)'),
         ({'ratios': (0.0,)}, 'config.ratios is (0.0,); a ratio is above 0'),
         ({'policy': 'mine'}, "config.policy is 'mine'"),

@@ -20,6 +20,8 @@ from segment.restoring import restore_segmenter
 from segment.studies import jobs
 from segment.training import train_and_evaluate
 from tests.input_pipeline.items import make_item, write
+from training import workdir as workdirs
+from training.errors import UserError
 
 SIDE = 16
 
@@ -80,7 +82,7 @@ def in_process(monkeypatch, tmp_path):
         done.append(job.name)
         module, *command = job.command
         if module == 'input_pipeline.derive':
-            return derive.main(command) == 0
+            return '' if derive.main(command) == 0 else 'it failed'
         if module == 'segment.main':
             train_and_evaluate(_read_config(command), Path(_flag(command, 'workdir')))
         elif module == 'segment.evaluate':
@@ -92,7 +94,7 @@ def in_process(monkeypatch, tmp_path):
         elif module == 'gan.generate':  # in place of a trained generator: images drawn afresh
             _write_blobs(tmp_path / 'data', 'planted', {'train': 160})
             shutil.move(tmp_path / 'data' / 'planted', _flag(command, 'out'))
-        return True
+        return ''
 
     monkeypatch.setattr(jobs, '_run', run)
     monkeypatch.setattr(study, 'read_audits', lambda folders: [])  # nothing was trained that could be audited
@@ -118,6 +120,19 @@ def config(tmp_path):
     config.segmenter.augmentation = 0.0
     _write_blobs(tmp_path / 'data', 'blobs', {'train': 40, 'validation': 12, 'test': 24})
     return config
+
+
+def test_too_few_images_can_be_put_right_in_the_same_workdir(config, tmp_path, in_process):
+    config.generators.images = 159
+    with pytest.raises(UserError, match='but 160 are to be added'):
+        study.run_study(config, tmp_path / 'study')
+    assert {name.split('-')[0] for name in in_process} == {'data'}
+    config.generators.images = 160
+    fixed = study._fixed_fields(config)
+    workdirs.prepare_workdir(tmp_path / 'study', config, fixed=fixed, write=False)
+    config.generators.flags = ('--config.resolution=8',)
+    with pytest.raises(UserError, match=r'holds a run with generators\.flags='):
+        workdirs.prepare_workdir(tmp_path / 'study', config, fixed=fixed, write=False)
 
 
 @pytest.mark.slow
