@@ -44,7 +44,7 @@ class ImageData:
       labels: of each image, in stored order, -1 without one; None where only reading all images would tell.
       channels: of the images with their context, without mask channels.
       dtype: uint8 or uint16, the type of decoded images.
-      fingerprint: SHA-256 of all keys and pixels; for sets of the catalogue, of name and version.
+      fingerprint: SHA-256 of all keys, splits and pixels; for sets of the catalogue, of name and version.
       intensity: physical values that -1 and 1 mean, or None where volumes differ.
       has_masks: whether decoded examples have masks.
       records: what the data set lists of each image, in stored order.

@@ -105,7 +105,9 @@ class Summarizer:
         self._falls.add(stored_range[0] > stored_range[1])
         if split == 'train':
             self._window.add(encoded.samples)
-        self._fingerprint.update(record.key.encode() + b'\0' + encoded.digest)
+        for part in (split, record.key):
+            self._fingerprint.update(part.encode() + b'\0')
+        self._fingerprint.update(encoded.digest)
 
     @property
     def images(self) -> int:

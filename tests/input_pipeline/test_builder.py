@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 
 from input_pipeline import atomic, builder
 from input_pipeline.errors import DataError
+from input_pipeline.splits import SPLITS
 from tests.input_pipeline.items import OPTIONS, make_item, random_images, write
 
 
@@ -157,6 +158,17 @@ def test_fingerprint_depends_on_content_only(tmp_path):
         make_item(items[-1].key, random_images(3, (6, 5, 1), np.uint16, 99), patient='p5', label='b'),
     ]
     assert write(changed, tmp_path, 'changed')['fingerprint'] != first
+
+
+def test_fingerprint_depends_on_who_is_in_which_split(tmp_path):
+    """Else a run would be measured on patients that it was trained on, after the data were split anew."""
+    items = [
+        dataclasses.replace(item, split=SPLITS[number // 2 % len(SPLITS)])
+        for number, item in enumerate(_volumes())
+    ]
+    other = {SPLITS[0]: SPLITS[-1], SPLITS[-1]: SPLITS[0]}
+    swapped = [dataclasses.replace(item, split=other.get(item.split, item.split)) for item in items]
+    assert write(items, tmp_path)['fingerprint'] != write(swapped, tmp_path, 'swapped')['fingerprint']
 
 
 def _assert_nothing_left(data_dir):
