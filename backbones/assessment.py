@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-from backbones.calibration import calibration_gaps, log_loss, losses, probabilities_of
+from backbones.calibration import calibration_gaps, error_interval, log_loss, losses, probabilities_of
 
 _DRAWS = 1000
 _DRAWN_AT_ONCE = 2**20  # patients, in as many draws as are held at a time
@@ -117,12 +117,6 @@ def _assess_accuracy(
 def _assess_calibration(
     gaps: Float[np.ndarray, 'count bin'], means: Float64[np.ndarray, 'draw bin'] | None
 ) -> dict[str, Any]:
-    """The calibration error, and the basic bootstrap interval (Davison and Hinkley 1997, equation 5.6) from 0 on.
-
-    What chance adds to this score, resampling adds once more, so that percentiles would lie too high.
-    """
-    value = float(np.abs(gaps.mean(axis=0)).sum())
-    if means is None:
-        return {'value': value, 'interval': None}
-    low, high = np.quantile(np.abs(means).sum(axis=1), [_TAIL, 1 - _TAIL])
-    return {'value': value, 'interval': [max(float(2 * value - high), 0.0), max(float(2 * value - low), 0.0)]}
+    observed = gaps.mean(axis=0)
+    interval = None if means is None else list(error_interval(observed, means, _TAIL))
+    return {'value': float(np.abs(observed).sum()), 'interval': interval}

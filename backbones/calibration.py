@@ -64,6 +64,27 @@ def calibration_gaps(
     return gaps
 
 
+def error_interval(
+    gaps: Float[np.ndarray, ' bin'], draws: Float[np.ndarray, 'draw bin'], tail: float
+) -> tuple[float, float]:
+    """The interval of a calibration error, the sum of the bins' absolute mean gaps.
+
+    What chance adds to this score, resampling adds once more, so that percentiles would lie too high. The upper
+    end is that of the basic bootstrap (Davison and Hinkley 1997, equation 5.6), and no less than the value. The
+    lower end takes off what chance alone may make: the score differs from the true one by no more than the sum of
+    the errors of all bins. It is 0 where chance alone explains the value.
+
+    Args:
+      gaps: mean gap of each bin, of all images.
+      draws: the same of resampled patients.
+      tail: share of the draws beyond each end.
+    """
+    value = float(np.abs(gaps).sum())
+    chance = float(np.quantile(np.abs(draws - gaps).sum(axis=1), 1 - tail))
+    lowest = float(np.quantile(np.abs(draws).sum(axis=1), tail))
+    return max(value - chance, 0.0), max(2 * value - lowest, value)
+
+
 def calibration_error(probabilities: Float[np.ndarray, 'count class'], labels: Labels) -> float:
     """Expected calibration error: mean distance of confidence and accuracy over bins of equal width.
 

@@ -95,6 +95,7 @@ def _write(trained: TrainedGenerator, run: Run, order: Order, label: int | None)
     policy = Policy(_QUANTILE.value, _LARGEST_WITHHELD.value, _LARGEST_AREA.value)
     extractor = create_extractor(_EXTRACTOR.value)
     guard = Guard(trained, run.config, extractor, policy, seed=seed, batch_size=batch_size)
+    guard.judge(anyway=_ANYWAY.value)  # what fails whatever is drawn fails before that takes its time
     drawn = guard.draw(order.count, label)
     return write_images(drawn, order, run, origin, judge=lambda: guard.judge(anyway=_ANYWAY.value))
 

@@ -75,7 +75,7 @@ def read_gan_config(workdir: Path) -> ConfigDict:
       UserError: when there is none, or it is of another task or of an earlier version.
     """
     config = workdirs.read_config(workdir)
-    if 'architecture' not in config:
+    if not {'architecture', 'generator'} <= set(config.keys()):
         raise UserError(
             f'{workdir} holds no generator that can be read: its run is of another task or of an earlier version; '
             'give the --workdir of a run of gan.main.'

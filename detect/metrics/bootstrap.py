@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int
+from jaxtyping import Bool, Int
 
 from detect.metrics.samples import Values, Weights
 
-_TAIL = 0.025  # at each end of a 95% interval
+TAIL = 0.025  # at each end of a 95% interval
 _CELLS = 2**21  # weights held at a time, so that memory is bounded
 _DEFINED = 0.9  # share of the draws in which a score must be defined
 Patients = Int[np.ndarray, ' image']
@@ -96,7 +96,7 @@ def percentile_interval(value: float, replicates: Values, patients: int) -> Scor
     defined = replicates[np.isfinite(replicates)]
     if np.isnan(value) or len(defined) < max(_DEFINED * len(replicates), 1):
         return Score(None if np.isnan(value) else value, None, None)
-    low, high = (float(end) for end in np.quantile(defined, [_TAIL, 1 - _TAIL]))
+    low, high = (float(end) for end in np.quantile(defined, [TAIL, 1 - TAIL]))
     if defined.min() == defined.max() == 1:
         low = faultless_share(patients)
     if defined.min() == defined.max() == 0:
@@ -106,13 +106,4 @@ def percentile_interval(value: float, replicates: Values, patients: int) -> Scor
 
 def faultless_share(patients: int) -> float:
     """The smallest share that lets this many patients all be right with a probability of 2.5%."""
-    return _TAIL ** (1 / patients)
-
-
-def basic_interval(value: float, replicates: Float64[np.ndarray, ' draw']) -> Score:
-    """The basic interval (Davison and Hinkley 1997, equation 5.6) from 0 on, for what chance makes larger than 0.
-
-    Resampling adds what chance adds once more, so that percentiles would lie too high.
-    """
-    low, high = np.quantile(replicates, [_TAIL, 1 - _TAIL])
-    return Score(value, max(float(2 * value - high), 0.0), max(float(2 * value - low), 0.0))
+    return TAIL ** (1 / patients)

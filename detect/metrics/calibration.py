@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import scipy.stats
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from backbones.calibration import BINS, bin_of
 from detect.metrics.samples import Labels, Probabilities, Values, Weights, ratio
@@ -41,15 +41,22 @@ def bins_of_equal_mass(probabilities: Probabilities) -> Bins:
     return bin_of(ranks / len(probabilities))
 
 
-def calibration_error(probabilities: Probabilities, labels: Labels, bins: Bins, weights: Weights) -> Values:
+def mean_gaps(
+    probabilities: Probabilities, labels: Labels, bins: Bins, weights: Weights
+) -> Float64[np.ndarray, 'draw bin']:
+    """Label less p(fake) of the images of each bin, summed, over all images."""
+    gaps = np.zeros((len(labels), BINS))
+    gaps[np.arange(len(labels)), bins] = labels.astype(np.float64) - probabilities
+    return ratio(weights @ gaps, weights.sum(axis=1, keepdims=True))
+
+
+def calibration_error(gaps: Float64[np.ndarray, 'draw bin']) -> Values:
     """Expected calibration error: mean distance, over bins, of p(fake) and the share of fakes, 0 to 1.
 
     Naeini et al. 2015, in the form for the probability of one class. Chance alone makes it larger than 0, the more
     so the fewer the images.
     """
-    gaps = np.zeros((len(labels), BINS))
-    gaps[np.arange(len(labels)), bins] = labels.astype(np.float64) - probabilities
-    return ratio(np.abs(weights @ gaps).sum(axis=1), weights.sum(axis=1))
+    return np.abs(gaps).sum(axis=1)
 
 
 def brier(probabilities: Probabilities, labels: Labels, weights: Weights) -> Values:

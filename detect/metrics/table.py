@@ -1,11 +1,13 @@
 """All scores of a detector on one set of images, with intervals."""
 
 import numpy as np
+from jaxtyping import Float64
 
+from backbones.calibration import error_interval
 from detect.metrics import calibration, decisions, ranking
 from detect.metrics.bootstrap import (
+    TAIL,
     Score,
-    basic_interval,
     can_resample,
     count_pairs,
     count_patients,
@@ -43,14 +45,20 @@ def score_table(
     """
     if not 0 < prevalence < 1:
         raise ValueError(f'A prevalence lies between 0 and 1, not at {prevalence}.')
-    values = _evaluate(judged, thresholds, prevalence, weigh_once(len(judged.labels)))
-    points = {name: float(value[0]) for name, value in values.items()}
+    once = weigh_once(len(judged.labels))
+    points = {name: value[0].item() for name, value in _evaluate(judged, thresholds, prevalence, once).items()}
+    gaps = _measure_gaps(judged, once)
+    errors = {name: calibration.calibration_error(own).item() for name, own in gaps.items()}
     if not can_resample(judged.patients, judged.fake):
-        return {name: Score(None if np.isnan(value) else value, None, None) for name, value in points.items()}
+        every = points | errors
+        return {name: Score(None if np.isnan(value) else value, None, None) for name, value in every.items()}
     drawn = draw_weights(judged.patients, judged.fake, resamples=resamples, seed=seed)
-    blocks = [_evaluate(judged, thresholds, prevalence, weights) for weights in drawn]
-    replicates = {name: np.concatenate([block[name] for block in blocks]) for name in points}
-    return {name: _create_score(name, points[name], replicates[name], judged, prevalence) for name in points}
+    blocks = [_evaluate(judged, thresholds, prevalence, own) | _measure_gaps(judged, own) for own in drawn]
+    draws = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    scores = {name: _create_score(name, value, draws[name], judged, prevalence) for name, value in points.items()}
+    for name, error in errors.items():
+        scores[name] = Score(error, *error_interval(gaps[name][0], draws[name], TAIL))
+    return scores
 
 
 def _evaluate(judged: Judged, thresholds: Thresholds, prevalence: float, weights: Weights) -> dict[str, Values]:
@@ -65,13 +73,22 @@ def _evaluate(judged: Judged, thresholds: Thresholds, prevalence: float, weights
     for name in _THRESHOLDS:
         values |= _evaluate_threshold(name, judged, getattr(thresholds, name), prevalence, weights)
     if judged.probabilities is not None:
-        shown = judged.probabilities, judged.labels
-        by_width = calibration.bins_of_equal_width(judged.probabilities)
-        by_mass = calibration.bins_of_equal_mass(judged.probabilities)
-        values['brier'] = calibration.brier(*shown, weights)
-        values['calibration_error_width'] = calibration.calibration_error(*shown, by_width, weights)
-        values['calibration_error_mass'] = calibration.calibration_error(*shown, by_mass, weights)
+        values['brier'] = calibration.brier(judged.probabilities, judged.labels, weights)
     return values
+
+
+def _measure_gaps(judged: Judged, weights: Weights) -> dict[str, Float64[np.ndarray, 'draw bin']]:
+    """What calibration errors are made of; nothing without probabilities."""
+    if judged.probabilities is None:
+        return {}
+    bins = {
+        'calibration_error_width': calibration.bins_of_equal_width(judged.probabilities),
+        'calibration_error_mass': calibration.bins_of_equal_mass(judged.probabilities),
+    }
+    return {
+        name: calibration.mean_gaps(judged.probabilities, judged.labels, own, weights)
+        for name, own in bins.items()
+    }
 
 
 def _evaluate_threshold(
@@ -88,8 +105,6 @@ def _evaluate_threshold(
 
 def _create_score(name: str, value: float, replicates: Values, judged: Judged, prevalence: float) -> Score:
     """An interval of the kind that suits a score."""
-    if name.startswith('calibration_error'):
-        return basic_interval(value, replicates)
     kind = name.rpartition('/')[2]
     real_patients, fake_patients = count_patients(judged.patients, judged.fake)
     concerned = {'real_accuracy': real_patients, 'fake_accuracy': fake_patients, 'recall': fake_patients}

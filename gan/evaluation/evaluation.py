@@ -53,7 +53,7 @@ class Reals:
     Attributes:
       reference, held_out, training: described splits.
       group_count: of the jackknife.
-      floor: scores of held-out images in place of generated ones.
+      floor: scores of held-out images in place of generated ones, of as many as are generated at most.
       patients_known: see `input_pipeline.ImageData`.
     """
 
@@ -73,6 +73,20 @@ class Run(NamedTuple):
     trained: TrainedGenerator
 
 
+class ClassScores(NamedTuple):
+    """Scores within one class, as those of all images are.
+
+    Attributes:
+      scores: of all generated images of the class.
+      at_floor: of as many as there are held-out images of it.
+      floor: of these in place of generated ones.
+    """
+
+    scores: Scores
+    at_floor: Scores
+    floor: Scores
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Evaluated:
     """A run and its scores.
@@ -81,7 +95,7 @@ class Evaluated:
       run: what was measured.
       generated: described images.
       scores: of all of them.
-      at_floor: of as many as there are held-out images, to be compared with the floor.
+      at_floor: of as many as the floor is of, to be compared with it.
       by_class: scores by features, by class name; empty without condition.
       as_published: mean and deviation over parts, as in the literature.
     """
@@ -90,7 +104,7 @@ class Evaluated:
     generated: Described
     scores: Scores
     at_floor: Scores
-    by_class: dict[str, Scores]
+    by_class: dict[str, ClassScores]
     as_published: dict[str, Spread | Missing]
 
 
@@ -158,9 +172,10 @@ def _describe_reals(run: Run, extractor: Extractor, extract: Extract, protocol: 
         raise UserError(
             'Intervals need two patients in the reference and in the held-out split, and two generated images.'
         )
-    _LOGGER.info('Floor: %d held-out images in place of generated ones.', len(held_out))
-    floor = scoring.measure(held_out, reference, group_count, extractor.classes)
-    floor |= scoring.measure_memory(held_out, held_out, training, group_count)
+    judged = _at_most(held_out, protocol.count)
+    _LOGGER.info('Floor: %d held-out images in place of generated ones.', len(judged))
+    floor = scoring.measure(judged, reference, group_count, extractor.classes)
+    floor |= scoring.measure_memory(judged, held_out, training, group_count)
     floor['copying_score'] = scoring.NO_FLOOR  # held-out images would be compared with themselves
     images = training_data.open_split(run.config, protocol.reference, flip=False, in_memory=False)
     return Reals(reference, held_out, training, group_count, floor, images.patients_known)
@@ -188,16 +203,32 @@ def _evaluate_run(run: Run, reals: Reals, extractor: Extractor, extract: Extract
     return Evaluated(run, generated, scores, at_floor, by_class, published)
 
 
-def _measure_class(label: int, name: str, generated: Described, reals: Reals) -> Scores:
-    """Scores by features within one class, with a jackknife of its own."""
+def _at_most(described: Described, count: int) -> Described:
+    return described if len(described) <= count else described.fewer(count)
+
+
+def _measure_class(label: int, name: str, generated: Described, reals: Reals) -> ClassScores:
+    """Scores by features within one class, beside their floor."""
     _LOGGER.info('Class %s:', name)
-    members: list[Described] = []
-    for kind, described in (('generated', generated), ('reference', reals.reference)):
-        rows = np.flatnonzero(described.labels == label)
-        if not len(rows):
-            return dict.fromkeys(scoring.BY_FEATURES, Missing(f'has no {kind} image of this class.'))
-        members.append(described.select(rows))
-    group_count = min(reals.group_count, count_groups(*(described.owners for described in members)))
+    drawn, reference, held_out = (
+        each.select(np.flatnonzero(each.labels == label)) for each in (generated, reals.reference, reals.held_out)
+    )
+    largest = reals.group_count
+    scores = _measure_members('generated', drawn, reference, largest)
+    floor = _measure_members('held-out', _at_most(held_out, len(drawn)), reference, largest)
+    at_floor = scores
+    if len(held_out) < len(drawn):
+        few = _at_most(drawn, len(held_out))
+        at_floor = _measure_members('generated', few, reference, largest) if len(few) else {}
+    return ClassScores(scores, at_floor, floor)
+
+
+def _measure_members(kind: str, judged: Described, reference: Described, largest: int) -> Scores:
+    """Scores by features of the images of one class, with a jackknife of its own."""
+    for name, described in (('reference', reference), (kind, judged)):
+        if not len(described):
+            return dict.fromkeys(scoring.BY_FEATURES, Missing(f'has no {name} image of this class.'))
+    group_count = min(largest, count_groups(judged.owners, reference.owners))
     if group_count < 2:
-        return dict.fromkeys(scoring.BY_FEATURES, Missing('has one patient or one generated image of this class.'))
-    return scoring.measure_features(members[0], members[1], group_count)
+        return dict.fromkeys(scoring.BY_FEATURES, Missing(f'has one patient or one {kind} image of this class.'))
+    return scoring.measure_features(judged, reference, group_count)

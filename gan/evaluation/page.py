@@ -23,6 +23,10 @@ PICTURES = (
     *(f'{kind}{number}.png' for kind in ('generated', 'nearest', 'distances') for number in (1, 2)),
 )
 _COLUMNS, _ROWS = 10, 5
+_CLASSES = (
+    'Scores within each class: of all generated images, of as many as are held out (fewer), and of these in their '
+    'place (real), the floor.'
+)
 _NEAREST = 12  # generated images that are shown with their nearest training image
 
 
@@ -44,7 +48,7 @@ def write_page(report: Mapping[str, Any], reals: Reals, evaluated: list[Evaluate
         if run['by_class']:
             page.section(f'Classes of {run["workdir"]}')
             header, rows = tables.class_rows(report, run)
-            page.table(header, rows, 'Scores within each class, of all its images.')
+            page.table(header, rows, _CLASSES)
     page.section('Pictures')
     _add_grid(page, folder / 'reference.png', reals.reference, 'Real images of the reference')
     for number, each in enumerate(evaluated, 1):

@@ -1,6 +1,7 @@
 """report.json: what an evaluation found, as plain numbers with all that decided them."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from gan.evaluation import scoring
 from gan.evaluation.described import Described
 from gan.evaluation.evaluation import Evaluated, Protocol, Reals
 from gan.evaluation.scoring import Scores
+from gan.scores.classification import absent_classes
 from gan.scores.estimates import Missing, Score, Spread, difference
 
 
@@ -43,6 +45,7 @@ def create_report(
             'resolution': first.run.trained.network.resolution,
             'reference': _describe_split(protocol.reference, reals.reference, reals),
             'held_out': _describe_split(protocol.held_out, reals.held_out, reals),
+            'floor_images': min(len(reals.held_out), protocol.count),
         },
         'interval': {
             'level': 0.95,
@@ -56,7 +59,7 @@ def create_report(
             name: dataclasses.asdict(meaning)
             for name, meaning in scoring.create_meanings(is_fid=extractor.is_fid).items()
         },
-        'runs': [_describe_run(each, reals, protocol) for each in evaluated],
+        'runs': [_describe_run(each, reals, extractor, protocol) for each in evaluated],
     }
     if len(evaluated) == 2:
         report['differences'] = {name: describe_score(score) for name, score in differences(*evaluated).items()}
@@ -68,7 +71,9 @@ def _describe_split(split: str, described: Described, reals: Reals) -> dict[str,
     return {'split': split, 'images': len(described), 'patients': patients}
 
 
-def _describe_run(each: Evaluated, reals: Reals, protocol: Protocol) -> dict[str, Any]:
+def _describe_run(each: Evaluated, reals: Reals, extractor: Extractor, protocol: Protocol) -> dict[str, Any]:
+    floor = {name: reals.floor.get(name, Missing('could not be measured.')) for name in each.scores}
+    described = {name: _describe_beside_floor(name, each.scores, each.at_floor, floor) for name in each.scores}
     return {
         'workdir': str(each.run.workdir),
         'weights_sha256': each.run.trained.checksum(),
@@ -77,24 +82,34 @@ def _describe_run(each: Evaluated, reals: Reals, protocol: Protocol) -> dict[str
         'checkpoint': 'best' if protocol.best else 'newest' if protocol.step is None else 'step',
         'count': len(each.generated),
         'seed': protocol.seed,
-        'scores': {name: _describe_beside_floor(name, each, reals) for name in scoring.MEANINGS},
-        'scales': {
-            name: _describe_beside_floor(name, each, reals) for name in each.scores if name not in scoring.MEANINGS
-        },
+        'scores': {name: described[name] for name in scoring.MEANINGS},
+        'scales': {name: score for name, score in described.items() if name not in scoring.MEANINGS},
         'by_class': {
-            name: {title: describe_score(score) for title, score in scores.items()}
-            for name, scores in each.by_class.items()
+            label: {name: _describe_beside_floor(name, *scores) for name in scores.scores}
+            for label, scores in each.by_class.items()
         },
+        'absent_classes': _find_absent_classes(each.generated, reals.reference, extractor.classes),
         'as_published': {name: _describe_spread(spread) for name, spread in each.as_published.items()},
     }
 
 
-def _describe_beside_floor(name: str, each: Evaluated, reals: Reals) -> dict[str, Any]:
-    floor, few = reals.floor.get(name, Missing('could not be measured.')), each.at_floor.get(name)
+def _describe_beside_floor(name: str, scores: Scores, at_floor: Scores, floor: Scores) -> dict[str, Any]:
+    few = at_floor.get(name)
     return {
-        **describe_score(each.scores[name]),
-        'floor': describe_score(floor),
+        **describe_score(scores[name]),
+        'floor': describe_score(floor[name]),
         'at_floor_count': None if few is None else describe_score(few),
+    }
+
+
+def _find_absent_classes(
+    generated: Described, reference: Described, class_names: Sequence[str]
+) -> dict[str, list[str]]:
+    """The extractor's classes that it sees in one set alone, by the set that lacks them."""
+    drawn, real = generated.probabilities, reference.probabilities
+    return {
+        'generated': list(absent_classes(drawn, real, class_names)),
+        'reference': list(absent_classes(real, drawn, class_names)),
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from gan.evaluation.scoring import NO_FLOOR
 
+_SHOWN = 10  # classes that a note names
 _SIGNS = {'lower': 'low', 'higher': 'high', 'floor': 'as real'}  # what is good
 Report = Mapping[str, Any]
 
@@ -24,18 +25,13 @@ def run_names(report: Report) -> list[str]:
 
 def score_header(report: Report, *, at_floor: bool) -> list[str]:
     """Column titles of `score_rows`."""
-    runs, names, held_out = report['runs'], run_names(report), report['data']['held_out']['images']
+    runs, names = report['runs'], run_names(report)
     header = ['score', *(f'{name}, {run["count"]:,}' for name, run in zip(names, runs, strict=True))]
     if len(runs) > 1:
         header.append('A - B')
     if at_floor:
-        header += [f'{name}, {_few(report, run):,}' for name, run in zip(names, runs, strict=True)]
-    return [*header, f'real, {held_out:,}']
-
-
-def _few(report: Report, run: Mapping[str, Any]) -> int:
-    """Generated images that compare with the floor."""
-    return min(report['data']['held_out']['images'], run['count'])
+        header += [f'{name}, {report["data"]["floor_images"]:,}' for name in names]
+    return [*header, f'real, {report["data"]["floor_images"]:,}']
 
 
 def score_rows(report: Report, *, at_floor: bool) -> list[list[str]]:
@@ -72,14 +68,28 @@ def table_notes(report: Report, *, at_floor: bool) -> list[str]:
     if len(report['runs']) > 1:
         runs = ', '.join(f'{name}: {run["workdir"]}' for name, run in zip('AB', report['runs'], strict=True))
         notes += [f'{runs}.', '* the interval of the difference does not hold 0.']
+    return notes + _absent_classes(report)
+
+
+def _absent_classes(report: Report) -> list[str]:
+    """Classes that the extractor sees in generated or in reference images alone."""
+    notes = []
+    for title, run in zip(run_names(report), report['runs'], strict=True):
+        for lacking, names in run['absent_classes'].items():
+            if names:
+                told = ', '.join(names[:_SHOWN]) + (f' and {len(names) - _SHOWN} more' if names[_SHOWN:] else '')
+                kind = 'reference' if lacking == 'reference' else title
+                other = title if lacking == 'reference' else 'reference'
+                notes.append(f'Absent: the extractor takes no {kind} image, but some {other} ones, for {told}.')
     return notes
 
 
 def _fewer_images(report: Report, at_floor: bool) -> dict[str, str]:
     """Titles of scores that do not use all images of their columns, by the images that they do use."""
     titles: dict[str, dict[str, None]] = {}
+    few = report['data']['floor_images']
     for run in report['runs']:
-        whole = [run['count'], _few(report, run), report['data']['held_out']['images']]
+        whole = [run['count'], few, few]
         for name, score in run['scores'].items():
             columns = (score, score['at_floor_count'] if at_floor else None, score['floor'])
             used = [_count_generated(column) for column in columns]
@@ -124,29 +134,45 @@ def missing_reasons(report: Report) -> list[str]:
                 reasons.setdefault(score['reason'], {})[title] = None
                 continue
             if few is not None and few['value'] is None:
-                reasons.setdefault(few['reason'], {})[f'{title}, {_few(report, run):,} images'] = None
+                reasons.setdefault(few['reason'], {})[f'{title}, {report["data"]["floor_images"]:,} images'] = None
             if score['floor']['value'] is None and score['floor']['reason'] != NO_FLOOR.reason:
                 reasons.setdefault(score['floor']['reason'], {})[f'{title}, floor'] = None
         for label, scores in run['by_class'].items():
             for name, score in scores.items():
+                title = f'{report["meanings"][name]["title"]}, class {label}'
                 if score['value'] is None:
-                    title = report['meanings'][name]['title']
-                    reasons.setdefault(score['reason'], {})[f'{title}, class {label}'] = None
+                    reasons.setdefault(score['reason'], {})[title] = None
+                elif score['floor']['value'] is None:
+                    reasons.setdefault(score['floor']['reason'], {})[f'{title}, floor'] = None
     return [f'{"; ".join(titles)}: {reason}' for reason, titles in reasons.items()]
 
 
 def class_rows(report: Report, run: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and a row a class, with its images."""
+    """Header and rows for each class: all its images, as many as are held out where that is fewer, and these."""
     meanings, names = report['meanings'], list(next(iter(run['by_class'].values())))
-    rows = [
-        [label, _class_counts(scores), *(describe_value(scores[name], meanings[name]['digits']) for name in names)]
-        for label, scores in run['by_class'].items()
-    ]
+    rows = []
+    for label, scores in run['by_class'].items():
+        parts: dict[str, Report] = {
+            label: scores,
+            f'{label}, fewer': {name: score['at_floor_count'] for name, score in scores.items()},
+            f'{label}, real': {name: as_held_out(score['floor']) for name, score in scores.items()},
+        }
+        if _class_counts(parts[f'{label}, fewer']) in ('-', _class_counts(scores)):
+            del parts[f'{label}, fewer']  # nobody, or no fewer, held out
+        for title, part in parts.items():
+            values = [describe_value(part[name], meanings[name]['digits']) for name in names]
+            rows.append([title, _class_counts(part), *values])
     return ['class', 'images', *(meanings[name]['title'] for name in names)], rows
 
 
-def _class_counts(scores: Mapping[str, Any]) -> str:
-    return next((describe_counts(score['counts']) for score in scores.values() if score['counts']), '-')
+def _class_counts(scores: Report) -> str:
+    counted = (describe_counts(score['counts']) for score in scores.values() if score and score['counts'])
+    return next(counted, '-')
+
+
+def as_held_out(floor: Report) -> Report:
+    """A floor whose counts tell what it judged: held-out images, in the place of generated ones."""
+    return {**floor, 'counts': {kind.replace('generated', 'held_out'): n for kind, n in floor['counts'].items()}}
 
 
 def published_rows(report: Report) -> list[list[str]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan.evaluation.tables import describe_counts
+from gan.evaluation.tables import as_held_out, describe_counts
 from gan.exporting.origin import SOFTWARE, Origin
 from gan.reporting import tables
 from gan.reporting.runs import Run
@@ -158,10 +158,14 @@ def _describe_scores(workdir: Path, weights: str) -> str:
 
 def _score_row(title: str, score: Mapping[str, Any]) -> list[str]:
     few, floor = score['at_floor_count'], score['floor']
-    # The floor judges held-out images as if they were generated.
-    renamed = floor | {'counts': {kind.replace('generated', 'held_out'): n for kind, n in floor['counts'].items()}}
     at_floor = '' if few is None else _describe_value(few)
-    return [title, _describe_value(score), _describe_interval(score), at_floor, _describe_value(renamed)]
+    return [
+        title,
+        _describe_value(score),
+        _describe_interval(score),
+        at_floor,
+        _describe_value(as_held_out(floor)),
+    ]
 
 
 def _describe_value(score: Mapping[str, Any]) -> str:

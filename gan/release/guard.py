@@ -17,7 +17,7 @@ from gan import data as training_data
 from gan.drawing import Drawer, Drawn, labels_in_turn
 from gan.release.gate import Tally, find_thresholds
 from gan.release.likeness import Likeness, reduce
-from gan.release.membership import Attack, attack, choose
+from gan.release.membership import Attack, attack
 from gan.release.verdict import Policy, create_release, decide
 from gan.restoring import TrainedGenerator
 from gan.scores.estimates import Missing, Sample, count_groups, deal_groups
@@ -40,11 +40,13 @@ class Seen:
       images: reduced, in their stored type.
       features: of the extractor.
       owners: the number of each image's patient.
+      labels: classes; 0 without.
     """
 
     images: UInt[np.ndarray, 'count height width channel']
     features: Float32[np.ndarray, 'count feature']
     owners: Int[np.ndarray, 'count']
+    labels: Int[np.ndarray, 'count']
 
 
 class Guard:
@@ -88,7 +90,7 @@ class Guard:
         self._splits = {config.data.split: len(training.owners), TEST: len(held_out.owners)}
         self._likeness = Likeness(training.images, training.features)
         self.thresholds = find_thresholds(
-            self._likeness.measure(held_out.images, held_out.features), policy.quantile
+            self._likeness.measure(held_out.images, held_out.features), held_out.owners, policy.quantile
         )
         self._attack = self._attack_with(training, held_out)
 
@@ -108,13 +110,13 @@ class Guard:
             for batch in batches:
                 unit = batch['image'][..., : images.channels]
                 stored = input_pipeline.from_unit(unit, self._dtype)
-                columns.append((reduce(stored), self._extract(unit), batch['patient']))
+                columns.append((reduce(stored), self._extract(unit), batch['patient'], batch['label']))
                 bar.update(len(unit))
         return Seen(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
     def _attack_with(self, training: Seen, held_out: Seen) -> Attack:
-        count = min(_ATTACK_IMAGES, len(training.owners))
-        chosen = choose(training.owners, count, seed=0)
+        # Of all patients, as often as they are in training, as the held-out ones are.
+        chosen = np.sort(np.random.default_rng(0).permutation(len(training.owners))[:_ATTACK_IMAGES])
         group_count = count_groups(training.owners[chosen], held_out.owners)
         if group_count < 2:
             return Attack(Missing('needs held-out images of two patients.'), calibrated=False)
@@ -130,7 +132,7 @@ class Guard:
         except input_pipeline.DataError as error:
             _LOGGER.warning('The membership attack is not calibrated: %s', error)
             reference = None
-        return attack(members, others, features, reference)
+        return attack(members, others, (training.labels[chosen], held_out.labels), features, reference)
 
     def _store(self, drawn: Drawn) -> UInt[np.ndarray, 'batch height width channel']:
         """The images as they will be written."""
@@ -166,7 +168,7 @@ class Guard:
             )
 
     def judge(self, *, anyway: bool) -> Release:
-        """The verdict on what was drawn.
+        """The verdict on what was drawn, or, before anything is, on the generator and its data.
 
         Args:
           anyway: whether a release that fails is released all the same.
@@ -174,10 +176,11 @@ class Guard:
         Raises:
           UserError: when it fails, and is not.
         """
-        passed, reasons = decide(self._tally, self._attack, self._policy)
+        passed, reasons = decide(self._tally, self.thresholds, self._attack, self._policy)
         if not passed and not anyway:
             raise UserError(
-                f'The release fails: {"; ".join(reasons)}. Nothing was written; --release_anyway writes the '
+                f'The release fails: {"; ".join(reasons)}. Nothing was written; train on more patients, take an '
+                'earlier checkpoint (--step, --best), or hold out more patients. --release_anyway writes the '
                 'images with this verdict in their manifest.'
             )
         extractor = {'name': self._extractor.name, 'sha256': self._extractor.checksum}

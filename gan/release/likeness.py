@@ -67,7 +67,9 @@ class Likeness:
     ) -> None:
         self._images = images
         self._mean = features.mean(axis=0, dtype=np.float64)
-        deviation = features.std(axis=0, dtype=np.float64)
+        # In tiles, here and below: all features in float64 would be most of the memory.
+        squares = sum(np.square(features[rows] - self._mean).sum(axis=0) for rows in tiles(len(features), _TILE))
+        deviation = np.sqrt(squares / len(features))
         self._scale = 1 / np.where(deviation > 0, deviation, 1)
         self._features = self._standardise(features)
         self._descriptors = np.concatenate(
@@ -78,7 +80,10 @@ class Likeness:
         )[: len(images)]
 
     def _standardise(self, features: Float[np.ndarray, 'count feature']) -> Float32[np.ndarray, 'count feature']:
-        return ((features - self._mean) * self._scale).astype(np.float32)
+        standard = np.empty(features.shape, np.float32)
+        for rows in tiles(len(features), _TILE):
+            standard[rows] = (features[rows] - self._mean) * self._scale
+        return standard
 
     def measure(
         self,

@@ -1,15 +1,18 @@
 """A membership-inference attack: can generated images tell who was in the training set?"""
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.stats
 from jaxtyping import Float, Float64, Int
 
 from gan.scores.distances import nearest
-from gan.scores.estimates import Estimate, Missing, Sample, Score, find_faults
+from gan.scores.estimates import SHARE, Estimate, Missing, Sample, Score, find_faults
 
 MINIMUM = 10  # held-out images
+Labels = Int[np.ndarray, '_']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +20,8 @@ class Attack:
     """What the attack found.
 
     Attributes:
-      area: under its ROC curve, 0.5 where it tells nothing, 1 where it tells everybody; with its interval.
+      area: under its ROC curve among images of one class, 0.5 where it tells nothing, 1 where it tells everybody;
+        with its interval.
       calibrated: whether distances to a generator that never saw the images were subtracted.
     """
 
@@ -28,6 +32,7 @@ class Attack:
 def attack(
     members: Sample,
     others: Sample,
+    classes: tuple[Labels, Labels],
     generated: Float[np.ndarray, 'generated feature'],
     reference: Float[np.ndarray, 'reference feature'] | None,
 ) -> Attack:
@@ -35,9 +40,12 @@ def attack(
 
     GAN-Leaks (Chen et al. 2020, arXiv:1909.03935, sections 4.2 and 4.5): the score of x is -min_j |x - G(z_j)|,
     less the same for a reference that has not seen x, so that images which are easy to draw do not pass as known.
+    Only images of the same class are compared: classes are not equally easy, and need not be as frequent among
+    members as among others.
 
     Args:
       members, others: features of training images and of held-out ones, with the groups of their patients.
+      classes: of the images of both.
       generated: features of images of the generator under attack.
       reference: features of images of another generator, or of real images that are neither members nor others;
         None attacks without calibration.
@@ -53,10 +61,27 @@ def attack(
         easy = [nearest(sample.values, reference)[0] for sample in (members, others)]
         scores = [score + distance for score, distance in zip(scores, easy, strict=True)]
     counts = {'members': len(members), 'others': len(others), 'generated': len(generated)}
-    kept = [_area(*scores)]
+    areas = [_area_within_classes(scores, classes)]
     for group in range(members.group_count):
-        kept.append(_area(scores[0][members.groups != group], scores[1][others.groups != group]))
-    return Attack(Estimate(kept[0], np.asarray(kept[1:]), counts), calibrated)
+        kept = [sample.groups != group for sample in (members, others)]
+        areas.append(_area_within_classes(_keep(scores, kept), _keep(classes, kept)))
+    if not np.isfinite(areas).all():
+        return Attack(Missing('has no class with training and held-out images.'), calibrated)
+    return Attack(Estimate(areas[0], np.asarray(areas[1:]), counts, SHARE), calibrated)
+
+
+def _keep(columns: Sequence[np.ndarray], kept: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [column[rows] for column, rows in zip(columns, kept, strict=True)]
+
+
+def _area_within_classes(scores: Sequence[np.ndarray], classes: Sequence[np.ndarray]) -> float:
+    """The area over all pairs of a member and another of the same class; NaN without any."""
+    wins, pairs = 0.0, 0
+    for label in np.intersect1d(classes[0], classes[1]):
+        members, others = _keep(scores, [labels == label for labels in classes])
+        wins += _area(members, others) * len(members) * len(others)
+        pairs += len(members) * len(others)
+    return wins / pairs if pairs else math.nan
 
 
 def _area(members: Float64[np.ndarray, 'member'], others: Float64[np.ndarray, 'other']) -> float:
@@ -64,10 +89,3 @@ def _area(members: Float64[np.ndarray, 'member'], others: Float64[np.ndarray, 'o
     ranks = scipy.stats.rankdata(np.concatenate([members, others]))[: len(members)]
     wins = ranks.sum() - len(members) * (len(members) + 1) / 2
     return float(wins / (len(members) * len(others)))
-
-
-def choose(owners: Int[np.ndarray, 'count'], count: int, seed: int) -> Int[np.ndarray, 'chosen']:
-    """Rows of at most `count` images, of whole patients where these have no more than that, in rising order."""
-    patients, places = np.unique(owners, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(patients))[places]
-    return np.sort(np.argsort(order, kind='stable')[:count])

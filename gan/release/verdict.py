@@ -24,13 +24,18 @@ class Policy:
     largest_area: float
 
 
-def decide(tally: Tally, attack: Attack, policy: Policy) -> tuple[bool, list[str]]:
+def decide(tally: Tally, thresholds: Thresholds, attack: Attack, policy: Policy) -> tuple[bool, list[str]]:
     """Whether the release passes, and if not, why: what cannot be shown to be safe does not pass."""
     reasons = []
     if tally.share > policy.largest_withheld:
         reasons.append(
             f'{tally.withheld} of {tally.candidates} candidates are nearer to a training image than held-out '
             f'patients are, more than {policy.largest_withheld:.0%}'
+        )
+    if thresholds.are_of_copies:
+        reasons.append(
+            'held-out images are copies of training images, so that no copy can be told; prepare the data without '
+            'repeated images, each patient under one name, or raise --gate_quantile'
         )
     if isinstance(attack.area, Missing):
         reasons.append(f'the membership attack could not be made: it {attack.area.reason.rstrip(".")}')

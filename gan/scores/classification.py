@@ -1,16 +1,17 @@
 """Scores from the class probabilities that a classifier gives to images.
 
-p_i are the probabilities of a generated image, pG their mean and p* the mean of the reference: of its own
-probabilities, or of its labels with `one_hot`. KL(p || q) = sum p log(p / q), H(p) = -sum p log p, in nats.
+p_i are the probabilities of a generated image, pG their mean and p* that of the reference. KL(p || q) =
+sum p log(p / q), H(p) = -sum p log p, in nats.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import scipy.special
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64
 
 from gan.scores.estimates import (
+    POSITIVE,
     Missing,
     Sample,
     Score,
@@ -31,21 +32,16 @@ Replicates = Float64[np.ndarray, ' replicate']
 Means = Float64[np.ndarray, 'replicate class']
 
 
-def one_hot(labels: Int[np.ndarray, ' count'], class_count: int) -> Float[np.ndarray, 'count class']:
-    """Probabilities whose mean are the frequencies of labels.
-
-    Raises:
-      ValueError: for labels that are not 0 to class_count - 1.
-    """
-    if labels.size and not 0 <= labels.min() <= labels.max() < class_count:
-        raise ValueError(f'Labels are {labels.min()} to {labels.max()}, not 0 to {class_count - 1}.')
-    return np.eye(class_count, dtype=np.float32)[labels]
-
-
-def absent_classes(probabilities: Sample, class_names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the classes that are the most probable one of no image."""
-    seen = np.bincount(probabilities.values.argmax(axis=1), minlength=len(class_names))
-    return tuple(name for name, count in zip(class_names, seen, strict=True) if not count)
+def absent_classes(
+    probabilities: Float[np.ndarray, 'count class'],
+    others: Float[np.ndarray, 'other class'],
+    class_names: Sequence[str],
+) -> tuple[str, ...]:
+    """Names of the classes that are the most probable one of some of `others`, but of none of these images."""
+    if not class_names:
+        return ()
+    absent = set(others.argmax(axis=1)) - set(probabilities.argmax(axis=1))
+    return tuple(name for number, name in enumerate(class_names) if number in absent)
 
 
 def inception_score(generated: Sample) -> Score:
@@ -59,7 +55,8 @@ def inception_score(generated: Sample) -> Score:
     if fault := find_faults(1, generated=generated):
         return fault
     negative_entropy, marginal = _means(generated)
-    return create_estimate(np.exp(_information(negative_entropy, marginal)), generated=len(generated))
+    bounds = 1.0, float(marginal.shape[1])
+    return create_estimate(np.exp(_information(negative_entropy, marginal)), bounds, generated=len(generated))
 
 
 def inception_score_of_splits(
@@ -103,7 +100,8 @@ def mode_score(generated: Sample, reference: Sample, variant: str, class_names: 
     divergence = scipy.special.rel_entr(numerator, denominator).sum(axis=1)
     about = target if variant == 'identity' else marginal
     information = negative_entropy - scipy.special.xlogy(marginal, about).sum(axis=1)
-    return create_estimate(np.exp(information - divergence), generated=len(generated), reference=len(reference))
+    values, bounds = np.exp(information - divergence), (0.0, float(marginal.shape[1]))
+    return create_estimate(values, bounds, generated=len(generated), reference=len(reference))
 
 
 def am_score(generated: Sample, reference: Sample, class_names: Sequence[str]) -> Score:
@@ -119,7 +117,8 @@ def am_score(generated: Sample, reference: Sample, class_names: Sequence[str]) -
     if fault := _find_zero(target, marginal, True, class_names):
         return fault
     divergence = scipy.special.rel_entr(target, marginal).sum(axis=1)
-    return create_estimate(divergence - negative_entropy, generated=len(generated), reference=len(reference))
+    values = divergence - negative_entropy
+    return create_estimate(values, POSITIVE, generated=len(generated), reference=len(reference))
 
 
 def _means(sample: Sample) -> tuple[Replicates, Means]:

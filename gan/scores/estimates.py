@@ -15,6 +15,10 @@ import scipy.stats
 from jaxtyping import Bool, Float64, Int, Shaped
 
 LARGEST_GROUP_COUNT = 20
+Bounds = tuple[float, float]
+ANY: Bounds = (-math.inf, math.inf)  # what a score can be
+POSITIVE: Bounds = (0.0, math.inf)  # or 0
+SHARE: Bounds = (0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +40,13 @@ class Estimate:
       value: of all images.
       replicates: the score without each group.
       counts: images used, by the name of their set.
+      bounds: the lowest and the highest value that the score can have.
     """
 
     value: float
     replicates: Float64[np.ndarray, ' group']
     counts: Mapping[str, int]
+    bounds: Bounds = ANY
 
     @property
     def standard_error(self) -> float:
@@ -51,11 +57,14 @@ class Estimate:
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Lower and upper end of the interval from Student's t with one degree of freedom fewer than groups.
 
+        It is cut at the bounds of the score: no distance is negative, and no share above 1.
+
         Args:
           level: its coverage, between 0 and 1.
         """
         reach = scipy.stats.t.ppf((1 + level) / 2, len(self.replicates) - 1) * self.standard_error
-        return self.value - float(reach), self.value + float(reach)
+        lowest, highest = self.bounds
+        return max(self.value - float(reach), lowest), min(self.value + float(reach), highest)
 
 
 Score = Estimate | Missing
@@ -216,9 +225,15 @@ def find_faults(minimum: int, **samples: Sample) -> Missing | None:
     return next((fault for fault in faults if fault is not None), None)
 
 
-def create_estimate(values: Float64[np.ndarray, ' replicate'], **counts: int) -> Score:
-    """An estimate from the score of all images and those without each group, in the order of `leave_out`."""
+def create_estimate(values: Float64[np.ndarray, ' replicate'], bounds: Bounds, **counts: int) -> Score:
+    """An estimate from the score of all images and those without each group, in the order of `leave_out`.
+
+    Args:
+      values: of the score.
+      bounds: the lowest and the highest value that it can have.
+      counts: images used, by the name of their set.
+    """
     values = np.asarray(values, np.float64)
     if not np.isfinite(values).all():
         return Missing('is not a finite number for these images.')
-    return Estimate(float(values[0]), values[1:], counts)
+    return Estimate(float(values[0]), values[1:], counts, bounds)

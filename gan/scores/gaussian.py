@@ -5,6 +5,7 @@ import scipy.linalg
 from jaxtyping import Float, Float64, Int
 
 from gan.scores.estimates import (
+    POSITIVE,
     Score,
     check_groups,
     create_estimate,
@@ -151,4 +152,4 @@ def frechet_score(generated: Moments, reference: Moments) -> Score:
         gaussian_distance(generated.means_and_covariances(replicate), reference.means_and_covariances(replicate))
         for replicate in range(generated.group_count + 1)
     ]
-    return create_estimate(np.asarray(distances), generated=len(generated), reference=len(reference))
+    return create_estimate(np.asarray(distances), POSITIVE, generated=len(generated), reference=len(reference))

@@ -4,7 +4,17 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Bool, Float64, Int, Shaped
 
-from gan.scores.estimates import Missing, Score, check_groups, create_estimate, find_fault, finite_rows, leave_out
+from gan.scores.estimates import (
+    POSITIVE,
+    SHARE,
+    Missing,
+    Score,
+    check_groups,
+    create_estimate,
+    find_fault,
+    finite_rows,
+    leave_out,
+)
 from input_pipeline import from_unit, to_unit
 
 _LEVELS = 2**16
@@ -121,7 +131,7 @@ def intensity_distance(generated: Histograms, reference: Histograms) -> Score:
         return fault
     gaps = np.abs(generated.distributions() - reference.distributions())
     values = gaps[..., :-1].sum(axis=-1).mean(axis=-1) / (_LEVELS - 1)
-    return create_estimate(values, generated=len(generated), reference=len(reference))
+    return create_estimate(values, SHARE, generated=len(generated), reference=len(reference))
 
 
 def spectrum_distance(generated: Spectra, reference: Spectra) -> Score:
@@ -135,7 +145,7 @@ def spectrum_distance(generated: Spectra, reference: Spectra) -> Score:
     if fault := _find_fault(generated, reference):
         return fault
     values = np.sqrt(np.square(generated.decibels() - reference.decibels()).mean(axis=-1))
-    return create_estimate(values, generated=len(generated), reference=len(reference))
+    return create_estimate(values, POSITIVE, generated=len(generated), reference=len(reference))
 
 
 def _find_fault(generated: _Stream, reference: _Stream) -> Missing | None:

@@ -7,7 +7,17 @@ the number of images, may be negative, and suits fewer images than the Frechet d
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-from gan.scores.estimates import Missing, Sample, Score, Spread, create_estimate, find_faults, kept_groups, tiles
+from gan.scores.estimates import (
+    ANY,
+    Missing,
+    Sample,
+    Score,
+    Spread,
+    create_estimate,
+    find_faults,
+    kept_groups,
+    tiles,
+)
 
 _TILE = 2048  # rows and columns: 32 MiB
 _SUBSETS, _SUBSET_SIZE = 100, 1000  # as published
@@ -32,7 +42,7 @@ def kernel_score(generated: Sample, reference: Sample) -> Score:
         + _sum_kept(within_reference, kept) / (counts[1] * (counts[1] - 1))
         - 2 * _sum_kept(between, kept) / (counts[0] * counts[1])
     )
-    return create_estimate(values, generated=len(generated), reference=len(reference))
+    return create_estimate(values, ANY, generated=len(generated), reference=len(reference))
 
 
 def kernel_score_of_subsets(

@@ -9,6 +9,7 @@ from jaxtyping import Float, Float64, Int
 
 from gan.scores.distances import nearest, nearest_other
 from gan.scores.estimates import (
+    ANY,
     Missing,
     Sample,
     Score,
@@ -41,7 +42,7 @@ def authentic_percentage(generated: Sample, training: Features) -> Score:
     own = nearest_other(training, chosen)[0][places]
     authentic = Sample((distances > own).astype(np.float64), generated.groups, generated.group_count)
     shares = leave_out(group_sums(authentic, np.sum)) / leave_out(generated.sizes)
-    return create_estimate(100 * shares, generated=len(generated), training=len(training))
+    return create_estimate(100 * shares, (0.0, 100.0), generated=len(generated), training=len(training))
 
 
 def copying_score(generated: Sample, held_out: Sample, training: Features, cells: int, seed: int) -> Score:
@@ -68,7 +69,7 @@ def copying_score(generated: Sample, held_out: Sample, training: Features, cells
     values = _weighted_z((generated, held_out), distances, places, cells)
     if values is None:
         return Missing(f'has no cell with {CELL_MINIMUM} generated images and held-out ones of two groups.')
-    return create_estimate(values, generated=len(generated), held_out=len(held_out), training=len(training))
+    return create_estimate(values, ANY, generated=len(generated), held_out=len(held_out), training=len(training))
 
 
 def find_cells(training: Features, cells: int, seed: int) -> Float64[np.ndarray, 'cell feature']:

@@ -11,12 +11,23 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
 from gan.scores.distances import ROUNDING, ROWS, distance_tiles, hide_pairs, mean_of
-from gan.scores.estimates import Missing, Sample, Score, create_estimate, find_faults, kept_groups, tiles
+from gan.scores.estimates import (
+    POSITIVE,
+    SHARE,
+    Missing,
+    Sample,
+    Score,
+    create_estimate,
+    find_faults,
+    kept_groups,
+    tiles,
+)
 
 PRECISION_NEIGHBOURS = 3  # of precision and recall
 COVERAGE_NEIGHBOURS = 5  # of density and coverage
 _TIE = 1e3 * ROUNDING  # relative difference of distances that are equal but for rounding
-SCORES = ('precision', 'recall', 'density', 'coverage')
+_BOUNDS = {'precision': SHARE, 'recall': SHARE, 'density': POSITIVE, 'coverage': SHARE}
+SCORES = tuple(_BOUNDS)
 Radii = Float64[np.ndarray, 'count replicate']
 
 
@@ -69,7 +80,7 @@ def precision_recall_density_coverage(generated: Sample, reference: Sample) -> d
     )
     values = _Membership(generated, reference, balls).measure(centre)
     counts = {'generated': len(generated), 'reference': len(reference)}
-    return {name: create_estimate(values[name], **counts) for name in SCORES}
+    return {name: create_estimate(values[name], bounds, **counts) for name, bounds in _BOUNDS.items()}
 
 
 def _sorted(sample: Sample) -> Sample:

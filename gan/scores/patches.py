@@ -15,6 +15,7 @@ import scipy.ndimage
 from jaxtyping import Float32, Float64, Int
 
 from gan.scores.estimates import (
+    POSITIVE,
     Estimate,
     Missing,
     Sample,
@@ -79,7 +80,7 @@ def _mean(scores: list[Score]) -> Score:
             return score
         estimates.append(score)
     replicates: Float64[np.ndarray, ' group'] = np.mean([each.replicates for each in estimates], axis=0)
-    return Estimate(float(np.mean([each.value for each in estimates])), replicates, estimates[0].counts)
+    return Estimate(float(np.mean([each.value for each in estimates])), replicates, estimates[0].counts, POSITIVE)
 
 
 def extract_patches(sample: Sample, seed: int) -> dict[int, Sample]:
@@ -147,7 +148,7 @@ def compare_patches(generated: Sample, reference: Sample, seed: int) -> dict[str
         collections.deque(pool.map(measure, starts, _draw_directions(generated.values.shape[2:], seed)), 0)
     counts = {'generated': len(generated), 'reference': len(reference)}
     return {
-        variant: create_estimate(_SCALE * _combine(distances[..., number]), **counts)
+        variant: create_estimate(_SCALE * _combine(distances[..., number]), POSITIVE, **counts)
         for number, variant in enumerate(VARIANTS)
     }
 

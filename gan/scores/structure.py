@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int, Shaped
 
-from gan.scores.estimates import Missing, Sample, Score, create_estimate, find_faults, kept_groups, tiles
+from gan.scores.estimates import SHARE, Missing, Sample, Score, create_estimate, find_faults, kept_groups, tiles
 from input_pipeline import to_unit
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first (Wang et al. 2003, section 3.2)
@@ -41,7 +41,7 @@ def draw_pairs(count: int, pairs: int, seed: int) -> Int[np.ndarray, 'pair 2']:
 
 
 def mean_similarity(sample: Sample, name: str, pairs: Int[np.ndarray, 'pair 2']) -> Score:
-    """Mean MS-SSIM of pairs within one set, at most 1; alike images have a high one (Odena et al. 2017).
+    """Mean MS-SSIM of pairs within one set, 0 to 1; alike images have a high one (Odena et al. 2017).
 
     Without a group, the pairs that touch it are left out. A generator with a higher mean than the real images has
     lost diversity; take the `difference` of the two.
@@ -62,7 +62,7 @@ def mean_similarity(sample: Sample, name: str, pairs: Int[np.ndarray, 'pair 2'])
     totals, left = (np.einsum('rg,gh,rh->r', kept, each, kept) for each in (sums, counts))
     if not left.all():
         return Missing(f'needs more than {len(pairs)} pairs of {name} images: all of them touch one group.')
-    return create_estimate(totals / left, **{name: len(sample), 'pairs': len(pairs)})
+    return create_estimate(totals / left, SHARE, **{name: len(sample), 'pairs': len(pairs)})
 
 
 def pair_similarities(

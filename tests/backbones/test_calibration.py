@@ -98,8 +98,9 @@ def test_the_interval_of_a_calibrated_network_reaches_zero():
     for seed in range(12):
         logits, labels = _draw_calibrated(400, seed)
         score = assess(Described(logits, labels, np.arange(400)), 1.0, CLASSES)['calibration_error']
-        assert score['value'] > 0
-        reached += score['interval'][0] < 0.015
+        low, high = score['interval']
+        assert 0 < score['value'] <= high
+        reached += low == 0
         # At a temperature of 3 it is off by far, and this is seen.
         off = assess(Described(logits, labels, np.arange(400)), 3.0, CLASSES)['calibration_error']
         assert off['interval'][0] > 0.1

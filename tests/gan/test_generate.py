@@ -97,6 +97,7 @@ def test_a_release_that_cannot_be_shown_to_be_safe_is_not_written(commands, trai
     assert done.returncode == 1, done.stdout
     assert 'Error: The release fails: ' in done.stdout
     assert 'membership attack' in done.stdout
+    assert '0/3' not in done.stdout  # nobody waits for images that cannot be released
     assert not list(tmp_path.iterdir())
     anyway = commands.run('gan.generate', *flags, '--release_anyway', '--largest_withheld=0.9')
     assert anyway.returncode == 0, anyway.stdout

@@ -6,7 +6,6 @@ import scipy.stats
 
 from detect.metrics.bootstrap import (
     Score,
-    basic_interval,
     can_resample,
     count_pairs,
     draw_weights,
@@ -74,12 +73,6 @@ def test_intervals_are_percentiles_of_draws_in_which_a_score_is_defined():
     replicates[:200] = np.nan
     assert percentile_interval(500.0, replicates, 3) == Score(500.0, None, None)
     assert percentile_interval(float('nan'), replicates, 3) == Score(None, None, None)
-
-
-def test_basic_intervals_are_mirrored_at_the_value_and_stay_above_0():
-    assert basic_interval(3.0, np.linspace(3, 5, 1001)).low == pytest.approx(1.05)
-    assert basic_interval(3.0, np.linspace(3, 5, 1001)).high == pytest.approx(2.95)
-    assert basic_interval(1.0, np.linspace(3, 5, 1001)) == Score(1.0, 0.0, 0.0)
 
 
 def _covers(patients_of_draws, scores, fake, truth):

@@ -11,6 +11,7 @@ from detect.metrics.calibration import (
     bins_of_equal_width,
     brier,
     calibration_error,
+    mean_gaps,
     tabulate_reliability,
 )
 from detect.metrics.samples import weigh_once
@@ -35,7 +36,8 @@ def test_reliability_is_that_of_scikit_learn(drawn, binning, strategy):
     error = sum(row.images * abs(row.share - row.probability) for row in table) / len(labels)
     weights = weigh_once(len(labels))
     assert error > 0.1
-    assert calibration_error(probabilities, labels, binning(probabilities), weights) == pytest.approx(error)
+    gaps = mean_gaps(probabilities, labels, binning(probabilities), weights)
+    assert calibration_error(gaps) == pytest.approx(error)
 
 
 def test_brier_is_that_of_scikit_learn(drawn):
@@ -54,14 +56,14 @@ def test_ties_share_a_bin_of_equal_mass():
     bins = bins_of_equal_mass(probabilities)
     assert len(set(bins[:40])) == len(set(bins[40:])) == 1
     labels = np.repeat([0, 1], [40, 20])
-    assert calibration_error(probabilities, labels, bins, weigh_once(60)) == pytest.approx(0.1)
+    assert calibration_error(mean_gaps(probabilities, labels, bins, weigh_once(60))) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize('binning', [bins_of_equal_width, bins_of_equal_mass])
 def test_weights_count_as_repeated_images(drawn, binning):
     probabilities, labels = drawn
     bins, counts = binning(probabilities), np.random.default_rng(1).integers(3, size=(3, len(labels)))
-    weighted = calibration_error(probabilities, labels, bins, counts.astype(np.float64))
-    for value, times in zip(weighted, counts, strict=True):
+    weighted = mean_gaps(probabilities, labels, bins, counts.astype(np.float64))
+    for gaps, times in zip(weighted, counts, strict=True):
         copies = [np.repeat(each, times) for each in (probabilities, labels, bins)]
-        assert value == pytest.approx(calibration_error(*copies, weigh_once(int(times.sum()))))
+        np.testing.assert_allclose(gaps[None], mean_gaps(*copies, weigh_once(int(times.sum()))), atol=1e-12)

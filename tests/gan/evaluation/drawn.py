@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,11 @@ from configs.gan import tiny
 from gan import data as training_data
 from gan import setup
 from gan.evaluation.described import Described
+from gan.evaluation.evaluation import Protocol
 from training.checkpoints import Checkpoints, Position
 
 CLASSES = ('dark', 'bright', 'other')
+HOSTILE = '_<b onload=x>$ \u4e2d'  # the name of a workdir that is no HTML
 
 
 def draw_described(count, seed=0, class_count=3, owners=None):
@@ -90,3 +93,17 @@ def write_run(folder: Path, name: str, seed: int, **fields) -> Path:
         with contextlib.closing(Checkpoints(workdir / place, keep=1)) as checkpoints:
             checkpoints.save(state, Position(step, 96 + 8 * step, '16x16'))
     return workdir
+
+
+def create_protocol(**fields) -> Protocol:
+    """Forty images of the newest state against the training split."""
+    values: dict[str, Any] = {
+        'count': 40,
+        'seed': 0,
+        'reference': 'train',
+        'held_out': 'test',
+        'step': None,
+        'best': False,
+        'batch_size': 16,
+    }
+    return Protocol(**(values | fields))

@@ -9,20 +9,17 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from gan.evaluation import evaluation, scoring, sets, tables
-from gan.evaluation.evaluation import Protocol, evaluate
+from gan.evaluation import tables
+from gan.evaluation.evaluation import evaluate
 from gan.evaluation.page import PICTURES
 from gan.evaluation.report import create_report, differences
 from gan.evaluation.scoring import MEANINGS
 from gan.evaluation.writing import check_folder, write_evaluation
 from gan.exporting import card
-from gan.scores import patches
 from gan.scores.estimates import Estimate, Missing
 from input_pipeline import DataError
-from tests.gan.evaluation.drawn import create_extractor, write_run
+from tests.gan.evaluation.drawn import create_extractor, create_protocol, write_run
 from training.errors import UserError
-
-HOSTILE = '_<b onload=x>$ \u4e2d'
 
 
 class _Page(HTMLParser):
@@ -37,41 +34,6 @@ class _Page(HTMLParser):
         self.tables += tag == 'table'
         if tag == 'img':
             self.pictures.append(dict(attributes)['alt'])
-
-
-def _protocol(**fields):
-    values = {
-        'count': 40,
-        'seed': 0,
-        'reference': 'train',
-        'held_out': 'test',
-        'step': None,
-        'best': False,
-        'batch_size': 16,
-    }
-    return Protocol(**(values | fields))
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    """Two runs on the same data, one of them with a name that is no HTML."""
-    parent = tmp_path_factory.mktemp('runs')
-    write_run(parent, HOSTILE, seed=0)
-    write_run(parent, 'second', seed=1)
-    return parent
-
-
-@pytest.fixture(scope='module')
-def measured(folder, tmp_path_factory):
-    """The real images, the two runs and their report."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(patches, '_DIRECTIONS', 8)
-        patched.setattr(patches, '_REPLICATED', 4)
-        patched.setattr(scoring, '_PAIRS', 200)
-        patched.setattr(sets, '_CACHE', tmp_path_factory.mktemp('cache'))
-        extractor = create_extractor()
-        reals, evaluated = evaluate([folder / HOSTILE, folder / 'second'], extractor, _protocol())
-        return reals, evaluated, create_report(reals, evaluated, extractor, _protocol())
 
 
 def _refuse_constant(name):
@@ -129,33 +91,6 @@ def test_differences_are_paired(measured):
         assert isinstance(score, Missing) or (score.value, score.standard_error) == (0, 0)
 
 
-def test_the_floor_is_computed_the_same_way(measured):
-    reals, (first, _), report = measured
-    again = scoring.measure_features(reals.held_out, reals.reference, reals.group_count)
-    for name in scoring.BY_FEATURES:
-        expected, floor = again[name], report['runs'][0]['scores'][name]['floor']
-        assert isinstance(expected, Estimate)
-        assert floor['value'] == pytest.approx(expected.value)
-    few = scoring.measure_features(first.generated.fewer(len(reals.held_out)), reals.reference, reals.group_count)
-    for name in scoring.BY_FEATURES:
-        expected, at_floor = few[name], report['runs'][0]['scores'][name]['at_floor_count']
-        assert isinstance(expected, Estimate)
-        assert at_floor['value'] == pytest.approx(expected.value)
-        assert at_floor['counts']['generated'] == len(reals.held_out)
-
-
-def test_classes_have_intervals_of_their_own_or_a_reason(measured):
-    reals, (first, _), report = measured
-    for number, (name, scores) in enumerate(first.by_class.items()):
-        owned = np.unique(reals.reference.owners[reals.reference.labels == number])
-        for score in scores.values():
-            if isinstance(score, Estimate):
-                assert len(score.replicates) <= len(owned)
-        assert set(report['runs'][0]['by_class'][name]) == set(scoring.BY_FEATURES)
-    absent = evaluation._measure_class(99, 'none', first.generated, reals)
-    assert set(absent.values()) == {Missing('has no generated image of this class.')}
-
-
 def test_tables_line_up_and_give_reasons(measured, capsys):
     _, _, report = measured
     tables.print_scores(report)
@@ -192,16 +127,6 @@ def test_scores_of_fewer_images_say_so(measured):
     assert tables.table_notes(report, at_floor=False)[1] == f'Of fewer images: {titles}: 25 generated, {real}'
 
 
-def test_classes_tell_their_images(measured):
-    reals, (first, _), report = measured
-    header, rows = tables.class_rows(report, report['runs'][0])
-    assert header[:2] == ['class', 'images']
-    for number, row in enumerate(rows):
-        counts = [(described.labels == number).sum() for described in (first.generated, reals.reference)]
-        assert row[1] in ('-', f'{counts[0]} generated, {counts[1]} reference')
-    assert any(row[1] != '-' for row in rows)
-
-
 def test_a_reason_is_given_once(measured):
     report = copy.deepcopy(measured[2])
     for name in ('inception_score', 'am_score'):
@@ -214,7 +139,7 @@ def test_unknown_patients_are_not_counted(measured):
     assert report['data']['reference']['patients'] == len(np.unique(reals.reference.owners))
     assert 'patients unknown' not in tables.describe_protocol(report)
     unknown = dataclasses.replace(reals, patients_known=False)
-    report = create_report(unknown, evaluated, create_extractor(), _protocol())
+    report = create_report(unknown, evaluated, create_extractor(), create_protocol())
     assert [report['data'][split]['patients'] for split in ('reference', 'held_out')] == [None, None]
     told = tables.describe_protocol(report)
     assert told.count('images (patients unknown: each image counts as one)') == 2
@@ -291,7 +216,7 @@ def test_folders_that_cannot_be_written_are_refused_before_anything_is_measured(
 )
 def test_protocols_that_cannot_be_followed(folder, fields, expected):
     with pytest.raises((UserError, DataError)) as caught:
-        evaluate([folder / 'second'], create_extractor(), _protocol(**fields))
+        evaluate([folder / 'second'], create_extractor(), create_protocol(**fields))
     assert expected in str(caught.value)
     assert '\n' not in str(caught.value)
 
@@ -299,18 +224,18 @@ def test_protocols_that_cannot_be_followed(folder, fields, expected):
 def test_runs_that_do_not_compare_are_refused(folder):
     write_run(folder, 'cropped', 0, **{'data.fit': 'crop'})
     with pytest.raises(UserError, match=r'differ in their config\.data\.fit \(pad, crop\); only runs on the same'):
-        evaluate([folder / 'second', folder / 'cropped'], create_extractor(), _protocol())
+        evaluate([folder / 'second', folder / 'cropped'], create_extractor(), create_protocol())
 
 
 def test_an_extractor_of_other_channels_is_refused(folder):
     with pytest.raises(UserError, match='takes images of 3 channels, but these have 1'):
-        evaluate([folder / 'second'], create_extractor(channels=(3,)), _protocol())
+        evaluate([folder / 'second'], create_extractor(channels=(3,)), create_protocol())
 
 
 def test_a_workdir_without_checkpoint_is_refused(folder, tmp_path):
     for name in ('config.json', 'data.json'):
         (tmp_path / name).write_bytes((folder / 'second' / name).read_bytes())
     with pytest.raises(UserError, match='holds no best checkpoint yet; train longer'):
-        evaluate([tmp_path], create_extractor(), _protocol(best=True))
+        evaluate([tmp_path], create_extractor(), create_protocol(best=True))
     with pytest.raises(UserError, match=r'holds no config\.json; give the --workdir of a run'):
-        evaluate([tmp_path / 'nowhere'], create_extractor(), _protocol())
+        evaluate([tmp_path / 'nowhere'], create_extractor(), create_protocol())

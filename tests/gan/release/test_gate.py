@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from gan.release.gate import MEASURES, Tally, find_thresholds
+from gan.release.gate import MEASURES, Tally, Thresholds, find_thresholds
 from gan.release.likeness import Distances, Likeness, reduce
 from input_pipeline import from_unit, to_unit
 
@@ -63,7 +63,7 @@ def test_copies_are_withheld(likeness, held_out, training, disguise):
     chosen = np.arange(0, TRAINING, 15)
     copies = DISGUISES[disguise](training[chosen])
     distances = likeness.measure(copies, _features(copies))
-    thresholds = find_thresholds(held_out, 0.02)
+    thresholds = find_thresholds(held_out, np.arange(HELD_OUT), 0.02)
     np.testing.assert_array_equal(distances.nearest, chosen)
     assert Tally().add(thresholds.too_near(distances)).sum() == 0
 
@@ -87,7 +87,7 @@ def test_real_patients_pass_at_the_configured_rate(likeness, held_out):
     others = _draw_bodies(1000, 2)
     distances = likeness.measure(others, _features(others))
     tally = Tally()
-    passed = tally.add(find_thresholds(held_out, 0.1).too_near(distances))
+    passed = tally.add(find_thresholds(held_out, np.arange(HELD_OUT), 0.1).too_near(distances))
     assert (tally.candidates, tally.withheld) == (1000, 1000 - passed.sum())
     # At most 0.1, as the two measures partly agree; 0.05 is what each of them takes. Four deviations on either
     # side, of the share itself and of the threshold that 400 images give.
@@ -134,11 +134,39 @@ def test_large_images_are_reduced_by_means():
 )
 def test_thresholds_are_the_smallest_distances(count, quantile, place):
     values = np.random.default_rng(0).permutation(count) + 1.0
-    thresholds = find_thresholds(Distances(values, 2 * values, np.zeros(count, int)), quantile)
+    distances = Distances(values, 2 * values, np.zeros(count, int))
+    thresholds = find_thresholds(distances, np.arange(count), quantile)
     assert (thresholds.pixels, thresholds.features) == (place, 2 * place)
+
+
+def test_patients_count_alike_however_many_images_they_have():
+    """One of 20 patients has 981 of 1,000 images, all very near: as one patient, that is a twentieth."""
+    values = np.concatenate([np.linspace(1, 2, 981), np.arange(10.0, 29.0)])
+    owners = np.concatenate([np.zeros(981, int), np.arange(1, 20)])
+    order = np.random.default_rng(0).permutation(1000)
+    distances = Distances(values[order], values[order], np.zeros(1000, int))
+    found = [find_thresholds(distances, owners[order], quantile) for quantile in (0.05, 0.1, 0.2, 0.21)]
+    # Half of the quantile for each measure: half of that patient, the whole one, then one more with each 5%.
+    assert [each.pixels for each in found] == pytest.approx([1.5, 2.0, 10.0, 11.0], abs=2e-3)
+    assert (found[0].held_out, found[0].patients) == (1000, 20)
+
+
+def test_held_out_copies_of_training_images_are_told(likeness, training):
+    images = np.concatenate([training[:40], _draw_bodies(60, 3)])
+    distances = likeness.measure(images, _features(images))
+    owners = np.arange(100)
+    assert find_thresholds(distances, owners, 0.1).are_of_copies
+    others = Distances(distances.pixels[40:], distances.features[40:], distances.nearest[40:])
+    assert not find_thresholds(others, owners[40:], 0.1).are_of_copies
+
+
+def test_what_has_no_distance_does_not_pass():
+    distances = Distances(np.array([5.0, np.nan, 5.0]), np.array([5.0, 5.0, np.nan]), np.zeros(3, int))
+    passed = Tally().add(Thresholds(1.0, 1.0, 0.01, 10, 10).too_near(distances))
+    assert passed.tolist() == [True, False, False]
 
 
 def test_a_quantile_must_be_a_share():
     distances = Distances(np.ones(3), np.ones(3), np.zeros(3, int))
     with pytest.raises(ValueError, match='not above 0 and below 1'):
-        find_thresholds(distances, 0.0)
+        find_thresholds(distances, np.arange(3), 0.0)

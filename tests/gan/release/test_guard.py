@@ -14,9 +14,12 @@ from gan import data as training_data
 from gan import setup
 from gan.evaluation.extractors import create_extractor
 from gan.networks import ProgressiveGenerator
+from gan.release import guard
 from gan.release.guard import Guard
+from gan.release.membership import Attack
 from gan.release.verdict import Policy
 from gan.restoring import TrainedGenerator
+from gan.scores.estimates import Missing
 from training.checkpoints import Position
 from training.errors import UserError
 
@@ -104,16 +107,38 @@ def test_withheld_images_are_replaced(config, training):
     """Half of the images that are drawn are copies; the other half is unlike any."""
     noise = np.random.default_rng(0).uniform(-1, 1, (40, SIZE, SIZE, 1)).astype(np.float32)
     repeater = _create_repeater(config, np.concatenate([training[0][:40], noise]))
-    guard = _guard(config, training, *repeater, largest_withheld=0.8)
-    drawn = list(guard.draw(60, None))
+    made = _guard(config, training, *repeater, largest_withheld=0.8)
+    drawn = list(made.draw(60, None))
     numbers = np.concatenate([batch.numbers for batch in drawn])
     assert len(numbers) == 60
     assert (np.diff(numbers) > 0).all()
     assert numbers[-1] > 80
-    figures = guard.judge(anyway=True).figures
+    figures = made.judge(anyway=True).figures
     assert figures['candidates'] - figures['withheld'] == 60
     assert figures['candidates'] == numbers[-1] + 1
     assert figures['splits']['train'] == len(training[0])
+
+
+def test_members_are_images_of_as_many_patients_as_can_be(config, tmp_path, monkeypatch):
+    changed = copy.deepcopy(config).unlock()
+    changed.data.name, changed.data.data_dir = 'phantom_series', str(tmp_path)
+    changed.data.phantom.count, changed.data.phantom.images_per_patient = 160, 4
+    images = training_data.open_images(changed)
+    attacks = []
+
+    def record(members, others, classes, generated, reference):
+        attacks.append((members, others, classes))
+        return Attack(Missing('is not asked for.'), calibrated=True)
+
+    monkeypatch.setattr(guard, 'attack', record)
+    monkeypatch.setattr(guard, '_ATTACK_IMAGES', 12)
+    drawn = np.concatenate([row['image'] for row in images.in_order(SIZE, 512)])
+    made = _guard(changed.lock(), (drawn, facts_of(images)), *_create_repeater(changed, drawn))
+    ((members, others, classes),) = attacks
+    # Of whole patients, twelve images would be of three.
+    assert (len(members), members.group_count) == (12, made.thresholds.patients)
+    assert members.group_count > 3
+    assert [len(labels) for labels in classes] == [12, len(others)]
 
 
 @pytest.mark.parametrize('split', ['test', 'validation'])

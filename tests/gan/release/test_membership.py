@@ -1,11 +1,13 @@
 """The attack reads chance on a generator that knows nobody, and more on one that repeats its patients."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from gan.release import membership, verdict
-from gan.release.gate import Tally
-from gan.release.membership import attack, choose
+from gan.release.gate import Tally, Thresholds
+from gan.release.membership import attack
 from gan.release.verdict import Policy, decide
 from gan.scores.estimates import Estimate, Missing, Sample
 
@@ -19,6 +21,8 @@ def _patients(count, seed):
 
 
 MEMBERS, OTHERS = _patients(300, 1), _patients(300, 2)
+ONE_CLASS = np.zeros(300, int), np.zeros(300, int)
+THRESHOLDS = Thresholds(0.2, 3.0, 0.01, 50, 40)
 REFERENCE = _patients(400, 3).values
 
 
@@ -30,10 +34,10 @@ def _repeat(share):
 
 
 def test_chance_without_and_more_with_copies():
-    innocent = attack(MEMBERS, OTHERS, _repeat(0.0), REFERENCE).area
+    innocent = attack(MEMBERS, OTHERS, ONE_CLASS, _repeat(0.0), REFERENCE).area
     assert abs(innocent.value - 0.5) < 0.06  # deviation of an area of 300 by 300: 0.024
     assert innocent.interval()[1] < 0.6
-    guilty = attack(MEMBERS, OTHERS, _repeat(0.6), REFERENCE).area
+    guilty = attack(MEMBERS, OTHERS, ONE_CLASS, _repeat(0.6), REFERENCE).area
     assert guilty.value > 0.75
     assert guilty.interval()[0] > 0.7
 
@@ -42,9 +46,9 @@ def test_calibration_takes_away_what_is_easy_for_everybody():
     """Members of a common kind are near to any draw; that is no leak, and calibration sees it."""
     easy = Sample(0.3 * MEMBERS.values, MEMBERS.groups, K)
     drawn = _repeat(0.0)
-    assert attack(easy, OTHERS, drawn, None).area.value > 0.9
-    assert abs(attack(easy, OTHERS, drawn, REFERENCE[:300]).area.value - 0.5) < 0.15
-    assert not attack(easy, OTHERS, drawn, None).calibrated
+    assert attack(easy, OTHERS, ONE_CLASS, drawn, None).area.value > 0.9
+    assert abs(attack(easy, OTHERS, ONE_CLASS, drawn, REFERENCE[:300]).area.value - 0.5) < 0.15
+    assert not attack(easy, OTHERS, ONE_CLASS, drawn, None).calibrated
 
 
 def test_the_area_is_that_of_the_ranks():
@@ -56,25 +60,40 @@ def test_the_area_is_that_of_the_ranks():
 
 
 def test_replicates_leave_a_group_out():
-    found = attack(MEMBERS, OTHERS, _repeat(0.3), REFERENCE).area
-    without = attack(MEMBERS.without(4), OTHERS.without(4), _repeat(0.3), REFERENCE)
+    found = attack(MEMBERS, OTHERS, ONE_CLASS, _repeat(0.3), REFERENCE).area
+    without = attack(MEMBERS.without(4), OTHERS.without(4), (np.zeros(270, int),) * 2, _repeat(0.3), REFERENCE)
     assert found.replicates[4] == pytest.approx(without.area.value, abs=1e-12)
 
 
 def test_too_few_patients_or_values_that_are_not_finite_give_no_area():
     few = Sample(OTHERS.values[:10], OTHERS.groups[:10], K)
-    assert 'at least 10 held-out images' in attack(MEMBERS, few, REFERENCE, None).area.reason
+    assert 'at least 10 held-out images' in attack(MEMBERS, few, ONE_CLASS, REFERENCE, None).area.reason
     bad = REFERENCE.copy()
     bad[0, 0] = np.nan
-    assert 'generated images whose features are not finite' in attack(MEMBERS, OTHERS, bad, None).area.reason
+    assert (
+        'generated images whose features are not finite'
+        in attack(MEMBERS, OTHERS, ONE_CLASS, bad, None).area.reason
+    )
 
 
-def test_whole_patients_are_chosen():
-    owners = np.repeat(np.arange(20), 5)
-    chosen = choose(owners, 40, seed=0)
-    assert len(chosen) == 40
-    assert len(set(owners[chosen])) == 8
-    np.testing.assert_array_equal(choose(owners, 1000, seed=0), np.arange(100))
+def test_classes_that_are_easier_to_draw_are_no_leak():
+    """Members are mostly of a class that the generator draws well, others mostly of one that it does not."""
+    generator = np.random.default_rng(7)
+    shares = np.repeat([0, 1], [240, 60]), np.repeat([0, 1], [60, 240])
+    places = 20 * np.eye(8)[:2]
+    members, others = (
+        Sample(places[labels] + generator.normal(size=(300, 8)), np.arange(300) % K, K) for labels in shares
+    )
+    drawn = np.concatenate(
+        [places[0] + generator.normal(size=(500, 8)), places[1] + generator.normal(size=(8, 8))]
+    )
+    mixed = attack(members, others, ONE_CLASS, drawn, None).area
+    assert mixed.value > 0.7
+    within = attack(members, others, shares, drawn, None).area
+    low, high = within.interval()
+    assert low < 0.5 < high
+    none = attack(members, others, (ONE_CLASS[0], ONE_CLASS[1] + 1), drawn, None).area
+    assert none == Missing('has no class with training and held-out images.')
 
 
 def _attack(value, error):
@@ -94,20 +113,25 @@ def _attack(value, error):
     ],
 )
 def test_a_release_passes_only_what_is_shown_to_be_safe(withheld, area, words):
-    passed, reasons = decide(Tally(100, withheld, {}), area, POLICY)
+    passed, reasons = decide(Tally(100, withheld, {}), THRESHOLDS, area, POLICY)
     assert passed == (not words)
     assert len(reasons) == len(words)
     assert all(word in reason for word, reason in zip(words, reasons, strict=True))
 
 
-def test_the_manifest_tells_all_figures():
-    from gan.release.gate import Thresholds
+def test_a_gate_that_cannot_tell_copies_lets_nothing_pass():
+    blind = dataclasses.replace(THRESHOLDS, pixels=0.0005)
+    passed, (reason,) = decide(Tally(100, 0, {}), blind, _attack(0.5, 0.01), POLICY)
+    assert not passed
+    assert 'held-out images are copies of training images' in reason
 
+
+def test_the_manifest_tells_all_figures():
     release = verdict.create_release(
         False,
         ['a reason'],
         Tally(100, 11, {'pixels': 4, 'features': 9}),
-        Thresholds(0.2, 3.0, 0.01, 50),
+        THRESHOLDS,
         _attack(0.7, 0.01),
         POLICY,
         extractor={'name': 'random'},
@@ -117,4 +141,6 @@ def test_the_manifest_tells_all_figures():
     figures = release.figures
     assert (release.verdict, figures['released_anyway'], figures['withheld']) == ('fail', True, 11)
     assert figures['membership_attack']['value'] == 0.7
-    assert figures['thresholds'] == {'pixels': 0.2, 'features': 3.0, 'quantile': 0.01, 'held_out': 50}
+    assert figures['thresholds'] == {
+        'pixels': 0.2, 'features': 3.0, 'quantile': 0.01, 'held_out': 50, 'patients': 40
+    }  # fmt: skip

@@ -11,7 +11,6 @@ from gan.scores.classification import (
     inception_score,
     inception_score_of_splits,
     mode_score,
-    one_hot,
 )
 from gan.scores.estimates import Estimate, Missing, Sample
 from tests.gan.scores.recomputing import assert_exact_replicates, sample
@@ -86,15 +85,6 @@ def test_certain_images_in_the_right_numbers_have_the_best_scores():
     assert mode_score(certain, certain, 'default', NAMES).value == pytest.approx(3, rel=1e-9)
 
 
-def test_labels_serve_as_reference(generated):
-    labels = np.array([0, 1, 1, 2] * 30)
-    score = am_score(generated, sample(one_hot(labels, 3), 2), NAMES)
-    divergence = KL([0.25, 0.5, 0.25], generated.values.mean(0))
-    assert score.value == pytest.approx(divergence + np.mean([KL(p) for p in generated.values]), rel=1e-6)
-    with pytest.raises(ValueError, match='0 to 3, not 0 to 2'):
-        one_hot(np.array([0, 3]), 3)
-
-
 def test_a_class_that_the_reference_lacks_is_named(generated):
     lacking = sample(np.tile([0.5, 0.0, 0.5], (120, 1)))
     for variant in ('default', 'identity'):
@@ -122,9 +112,12 @@ def test_a_class_of_one_group_is_named(generated):
     assert 'in all reference images without group 2,' in score.reason
 
 
-def test_absent_classes_are_those_of_no_image():
-    values = np.array([[0.6, 0.3, 0.1], [0.1, 0.3, 0.6], [0.5, 0.4, 0.1]])
-    assert absent_classes(sample(values), NAMES) == ('chest',)
+def test_absent_classes_are_those_of_other_images_alone():
+    values = np.array([[0.6, 0.3, 0.1], [0.5, 0.4, 0.1]])
+    others = np.array([[0.6, 0.3, 0.1], [0.1, 0.5, 0.4]])
+    assert absent_classes(values, others, NAMES) == ('chest',)
+    assert absent_classes(others, values, NAMES) == ()
+    assert absent_classes(values[:, :0], others[:, :0], ()) == ()
 
 
 def test_bad_values_have_no_score(generated, reference):

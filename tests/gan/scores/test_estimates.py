@@ -6,7 +6,17 @@ import scipy.special
 import scipy.stats
 
 from gan.scores.classification import inception_score
-from gan.scores.estimates import Estimate, Missing, Sample, create_estimate, difference, find_faults, leave_out
+from gan.scores.estimates import (
+    ANY,
+    SHARE,
+    Estimate,
+    Missing,
+    Sample,
+    create_estimate,
+    difference,
+    find_faults,
+    leave_out,
+)
 from gan.scores.gaussian import collect_moments, frechet_score
 
 REPEATS = 200
@@ -15,7 +25,7 @@ REPEATS = 200
 def _mean(values, group_count):
     groups = np.arange(len(values)) % group_count
     sums = np.bincount(groups, values)
-    return create_estimate(leave_out(sums) / leave_out(np.bincount(groups)), images=len(values))
+    return create_estimate(leave_out(sums) / leave_out(np.bincount(groups)), ANY, images=len(values))
 
 
 def test_the_interval_of_a_mean_is_students():
@@ -28,6 +38,17 @@ def test_the_interval_of_a_mean_is_students():
         expected = scipy.stats.t.interval(level, 29, values.mean(), scipy.stats.sem(values))
         assert estimate.interval(level) == pytest.approx(expected, rel=1e-9)
     assert estimate.counts == {'images': 30}
+
+
+def test_an_interval_ends_where_the_score_does():
+    values = np.array([0.95, 0.9, 1.0, 0.9, 1.0])
+    free, share = (create_estimate(values, bounds, images=4) for bounds in (ANY, SHARE))
+    low, high = free.interval()
+    assert high > 1
+    assert share.interval() == (low, 1.0)
+    assert create_estimate(1 - values, SHARE, images=4).interval() == (0.0, pytest.approx(1 - low))
+    gap = difference(share, create_estimate(values[::-1], SHARE, images=4))
+    assert gap.interval()[0] < -0.05  # a difference of shares may be negative
 
 
 def test_left_out_sums_keep_what_is_small():
@@ -74,7 +95,7 @@ def test_images_of_one_group_make_no_score():
 
 @pytest.mark.parametrize('value', [np.nan, np.inf])
 def test_what_is_not_finite_is_no_estimate(value):
-    assert isinstance(create_estimate(np.array([1.0, value, 1.0]), images=3), Missing)
+    assert isinstance(create_estimate(np.array([1.0, value, 1.0]), ANY, images=3), Missing)
 
 
 def _share_that_holds(truth, draw):
