@@ -108,9 +108,12 @@ def _open(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
 
 def _describe(picture: Image.Image, pixel_limit: int) -> Header:
     check_size(picture.width * picture.height, pixel_limit)
-    pages = getattr(picture, 'n_frames', 1) if picture.format == 'TIFF' else 1
+    try:
+        pages = getattr(picture, 'n_frames', 1)
+    except Exception as error:  # damaged bytes, as above
+        raise DataError(f'is not a readable picture ({_one_line(error)})') from error
     if pages > 1:
-        raise DataError(f'holds {pages} pages; save each as a picture of its own')
+        raise DataError(f'holds {pages} pages or frames; save each as a picture of its own')
     if picture.mode.startswith('I;16'):
         return Header('uint16', 1, 'pillow')
     if _is_deep(picture):
