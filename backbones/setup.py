@@ -56,12 +56,16 @@ def check_config(config: ConfigDict) -> None:
         'network.depth': DEPTHS,
     }
     check_values(config, choices=choices, lowest=_LOWEST, highest=_HIGHEST)
-    _check_network(config)
-
-
-def _check_network(config: ConfigDict) -> None:
-    """Whether it can be made, and images are large enough for the means of 2x2 pixels between dense blocks."""
     create_network(config, num_classes=2)
+    check_blocks(config)
+
+
+def check_blocks(config: ConfigDict) -> None:
+    """Whether images are large enough for the means of 2x2 pixels between dense blocks, where there are any.
+
+    Raises:
+      UserError: when they are not.
+    """
     blocks = find_field(config, 'network.blocks')
     if blocks is None:
         return

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from backbones.augmentation import Augmentation
 from backbones.encoders import Encoder
 from backbones.networks.resnet import DEPTHS
-from backbones.setup import ARCHITECTURES, create_optimizer
+from backbones.setup import ARCHITECTURES, check_blocks, create_optimizer
 from detect.degradations import Degradation
 from detect.networks import INPUTS, Detector
 from training import compute
@@ -74,6 +74,7 @@ def check_config(config: ConfigDict) -> None:
         'data.labels': ('true', 'random'),
     }
     check_values(config, choices=choices, lowest=_LOWEST, highest=_HIGHEST)
+    check_blocks(config)
     if not config.data.name:
         raise UserError('config.data.name is empty; name a data set that detect.prepare wrote.')
     unknown = set(config.inputs) - set(INPUTS)

@@ -130,3 +130,9 @@ def test_degradations_and_augmentation_are_those_of_the_config():
     degradation = setup.create_degradation(config)
     assert (degradation.sigma, degradation.compression, degradation.quality) == ((0.5, 2.0), 0.3, (60, 100))
     assert setup.create_augmentation(config).shift == 6  # pixels of 64
+
+
+def test_images_with_too_few_pixels_for_a_dense_network_are_refused():
+    setup.check_config(_load('densenet121', {'resolution': 32}))
+    with pytest.raises(UserError, match=r'config\.resolution is 16, too few pixels for this network'):
+        setup.check_config(_load('densenet121', {'resolution': 16}))
