@@ -1,9 +1,7 @@
 """Written masks against their sources: place, direction and spacing, read by nibabel, pydicom and highdicom."""
 
 import gzip
-import hashlib
 import io
-import json
 
 import cv2
 import highdicom
@@ -13,30 +11,18 @@ import pydicom
 import pytest
 from PIL import Image
 
-from input_pipeline import DataError
 from input_pipeline.errors import Refusals
 from input_pipeline.incoming import find_incoming
-from input_pipeline.records import ReaderOptions
-from segment.writing.answers import TABLE_FILE, Order, answer_all
 from segment.writing.dicom_seg import encode_dicom_seg
-from segment.writing.files import choose_format, write_file, write_masks
+from segment.writing.files import choose_format, write_masks
 from segment.writing.nifti import encode_nifti
 from segment.writing.overlays import COLOURS, choose_slices, draw_contours, draw_overlay
 from segment.writing.png import encode_png
 from segment.writing.prediction import Prediction
 from tests.input_pipeline.series import SPACING, TILTED, expected_place, random_values, save_frames, save_series
+from tests.segment.sources import OPTIONS, predict, save_nifti, save_picture
 from tests.segment.thresholds import CHECKSUM, CLASSES, segment
 from training.errors import UserError
-
-OPTIONS = ReaderOptions('', (0.5, 99.5), 2**24, 2, '')
-
-
-def _predict(*paths, axis=2, classes=CLASSES) -> Prediction:
-    """The stand-in's masks of the only case in the paths."""
-    options = ReaderOptions('', (0.5, 99.5), 2**24, axis, '')
-    (incoming,) = find_incoming(paths, options, Refusals(skip=False))
-    case = incoming.load()
-    return Prediction(incoming, case, segment(case), classes, CHECKSUM)
 
 
 def _read_nifti(contents):
@@ -53,35 +39,11 @@ def _expected_ids(values):
     return np.digitize((values - low) / (high - low), (0.6, 0.85))
 
 
-def _save_nifti(path, kind=nib.Nifti1Image, codes='PIL', order='<'):
-    """A tilted volume whose two affines differ, with texts that may name a patient."""
-    angle = np.deg2rad(20)
-    affine = np.eye(4)
-    affine[:3, :3] = [[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]]
-    affine = affine @ np.diag([2.0, 3.0, 4.0, 1.0])
-    affine[:3, 3] = 10, -20, 30
-    image = kind(random_values(5, 6, 7), affine, kind.header_class(endianness=order))
-    turn = nib.orientations.ornt_transform(nib.io_orientation(affine), nib.orientations.axcodes2ornt(codes))
-    image = image.as_reoriented(turn)
-    image.set_sform(image.affine, 1)
-    moved = image.affine.copy()
-    moved[:3, 3] += 1.5
-    image.set_qform(moved, 2)
-    image.header.set_xyzt_units('mm', 'sec')
-    image.header['descrip'] = b'Mueller Jane'
-    if 'db_name' in image.header:
-        image.header['db_name'] = b'Mueller Jane'
-    image.header['cal_max'] = 99
-    image.header.extensions.append(nib.nifti1.Nifti1Extension('comment', b'Mueller Jane'))
-    nib.save(image, path)
-    return nib.load(path)
-
-
 @pytest.mark.parametrize('axis', [0, 1, 2])
 @pytest.mark.parametrize('codes', ['RAS', 'LPS', 'SAR', 'PIL'])
 def test_a_nifti_mask_lies_on_the_voxels_of_its_volume(tmp_path, axis, codes):
-    source = _save_nifti(tmp_path / 'a.nii.gz', codes=codes)
-    mask = _read_nifti(encode_nifti(_predict(tmp_path, axis=axis)))
+    source = save_nifti(tmp_path / 'a.nii.gz', codes=codes)
+    mask = _read_nifti(encode_nifti(predict(tmp_path, axis=axis)))
     np.testing.assert_array_equal(np.asarray(mask.dataobj), _expected_ids(source.get_fdata()))
     assert mask.get_data_dtype() == np.uint8
     np.testing.assert_array_equal(mask.affine, source.affine)
@@ -97,8 +59,8 @@ def test_a_nifti_mask_lies_on_the_voxels_of_its_volume(tmp_path, axis, codes):
     ],
 )
 def test_a_nifti_mask_keeps_the_header_but_no_texts(tmp_path, kind, name, order):
-    source = _save_nifti(tmp_path / name, kind, order=order)
-    contents = encode_nifti(_predict(tmp_path))
+    source = save_nifti(tmp_path / name, kind, order=order)
+    contents = encode_nifti(predict(tmp_path))
     mask = _read_nifti(contents)
     for form in ('get_sform', 'get_qform'):
         (found, found_code), (wanted, code) = (getattr(image, form)(coded=True) for image in (mask, source))
@@ -138,7 +100,7 @@ def series(request, tmp_path):
 
 def test_a_series_becomes_nifti_in_the_same_place(series):
     folder, ids = series
-    mask = _read_nifti(encode_nifti(_predict(folder)))
+    mask = _read_nifti(encode_nifti(predict(folder)))
     values = np.asarray(mask.dataobj)
     assert mask.shape == (8, 6, 4)
     assert mask.header.get_xyzt_units()[0] == 'mm'
@@ -157,7 +119,7 @@ def _read_seg(contents, path):
 
 def test_a_series_becomes_a_segmentation_in_the_same_place(series, tmp_path):
     folder, ids = series
-    found = _read_seg(encode_dicom_seg(_predict(folder)), tmp_path / 'mask')
+    found = _read_seg(encode_dicom_seg(predict(folder)), tmp_path / 'mask')
     shared = found.SharedFunctionalGroupsSequence[0]
     np.testing.assert_allclose(shared.PlaneOrientationSequence[0].ImageOrientationPatient, TILTED)
     np.testing.assert_allclose(shared.PixelMeasuresSequence[0].PixelSpacing, SPACING)
@@ -175,7 +137,7 @@ def test_a_series_becomes_a_segmentation_in_the_same_place(series, tmp_path):
 def test_a_segmentation_refers_to_its_sources(tmp_path):
     values = random_values(4, 6, 8)
     files = save_series(tmp_path / 'ct', values, PLACES)
-    found = _read_seg(encode_dicom_seg(_predict(tmp_path / 'ct')), tmp_path / 'mask')
+    found = _read_seg(encode_dicom_seg(predict(tmp_path / 'ct')), tmp_path / 'mask')
     uids = [pydicom.dcmread(file).SOPInstanceUID for file in files]
     pixels = found.get_pixels_by_source_instance(uids, combine_segments=True)
     np.testing.assert_array_equal(pixels, _expected_ids(values))
@@ -189,7 +151,7 @@ def test_a_segmentation_refers_to_its_sources(tmp_path):
 
 
 def test_a_segmentation_says_what_made_it(series, tmp_path):
-    found = _read_seg(encode_dicom_seg(_predict(series[0])), tmp_path / 'mask')
+    found = _read_seg(encode_dicom_seg(predict(series[0])), tmp_path / 'mask')
     descriptions = [found.get_segment_description(number) for number in found.segment_numbers]
     assert [description.segment_label for description in descriptions] == list(CLASSES)
     assert [description.segmented_property_type.meaning for description in descriptions] == list(CLASSES)
@@ -201,7 +163,7 @@ def test_a_segmentation_says_what_made_it(series, tmp_path):
 
 
 def test_a_segmentation_of_nothing_is_written(series, tmp_path):
-    prediction = _predict(series[0])
+    prediction = predict(series[0])
     prediction.masks[:] = 0
     found = _read_seg(encode_dicom_seg(prediction), tmp_path / 'mask')
     assert len(found.segment_numbers) == 2
@@ -214,12 +176,12 @@ def test_sources_that_cannot_be_referred_to(tmp_path):
         del dataset.FrameOfReferenceUID
         dataset.save_as(file)
     with pytest.raises(UserError, match=r'DICOM SEG cannot refer to it \(.*Frame.Of.Reference.*use --format='):
-        encode_dicom_seg(_predict(tmp_path))
+        encode_dicom_seg(predict(tmp_path))
 
 
 def test_real_series_keep_their_geometry(medical_data, tmp_path):
     folder = medical_data / 'dicom' / 'dicomdirtests' / '98892001' / 'CT5N'
-    prediction = _predict(folder)
+    prediction = predict(folder)
     found = _read_seg(encode_dicom_seg(prediction), tmp_path / 'mask')
     sources = sorted((pydicom.dcmread(file) for file in folder.iterdir()), key=lambda s: s.ImagePositionPatient[2])
     pixels = found.get_pixels_by_source_instance([s.SOPInstanceUID for s in sources], combine_segments=True)
@@ -233,22 +195,15 @@ def test_real_series_keep_their_geometry(medical_data, tmp_path):
 
 def test_real_volumes_keep_their_geometry(medical_data, tmp_path):
     file = medical_data / 'hippocampus' / 'images' / 'hippocampus_003.nii.gz'
-    mask = _read_nifti(encode_nifti(_predict(file)))
+    mask = _read_nifti(encode_nifti(predict(file)))
     source = nib.load(file)
     np.testing.assert_array_equal(mask.affine, source.affine)
     np.testing.assert_array_equal(np.asarray(mask.dataobj), _expected_ids(source.get_fdata()))
 
 
-def _save_picture(path, seed=0, shape=(12, 16)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-    cv2.imwrite(str(path), values)
-    return values
-
-
 def test_png_masks_hold_class_ids(tmp_path):
-    values = _save_picture(tmp_path / 'a.png')
-    contents = encode_png(_predict(tmp_path))
+    values = save_picture(tmp_path / 'a.png')
+    contents = encode_png(predict(tmp_path))
     assert list(contents) == ['.png']
     mask = np.asarray(Image.open(io.BytesIO(contents['.png'])))
     assert mask.dtype == np.uint8
@@ -257,7 +212,7 @@ def test_png_masks_hold_class_ids(tmp_path):
 
 def test_png_masks_of_a_volume_are_a_folder_of_slices(series, tmp_path):
     folder, ids = series
-    prediction = _predict(folder)
+    prediction = predict(folder)
     name = write_masks(prediction, 'png', tmp_path / 'out')
     slices = sorted((tmp_path / 'out' / name).iterdir())
     assert [path.name for path in slices] == ['0000.png', '0001.png', '0002.png', '0003.png']
@@ -301,7 +256,7 @@ def test_the_sheet_shows_the_slices_with_most_foreground(foreground, chosen):
 
 def test_contours_lie_around_regions_in_the_aspect_of_the_spacing(tmp_path):
     save_series(tmp_path, random_values(1, 16, 16), [0.0])  # pixels 0.5 mm high and 0.75 mm wide
-    record = _predict(tmp_path).case.records[0]
+    record = predict(tmp_path).case.records[0]
     mask = np.zeros((16, 16), np.uint8)
     mask[4:8, 8:12] = 2
     picture = draw_contours(record, mask, side=192)
@@ -318,7 +273,7 @@ def test_contours_lie_around_regions_in_the_aspect_of_the_spacing(tmp_path):
     'classes', [CLASSES, ('海马', '$x_1$'), tuple(f'a rather long name {n}' for n in range(40))]
 )
 def test_sheets_are_drawn_with_any_names(series, classes):
-    prediction = _predict(series[0], classes=classes)
+    prediction = predict(series[0], classes=classes)
     prediction.masks.flat[:40] = np.arange(40) % len(classes) + 1
     sheet = np.asarray(Image.open(io.BytesIO(draw_overlay(prediction))))
     for colour in COLOURS[: len(classes)]:
@@ -329,110 +284,8 @@ def test_sheets_are_drawn_with_any_names(series, classes):
 
 
 def test_volumes_of_classes(series):
-    prediction = _predict(series[0])
+    prediction = predict(series[0])
     prediction.masks[:] = 0
     prediction.masks[1, :2, :5] = 2
     millilitres = 10 * 0.5 * 0.75 * 2.5 / 1000  # slices lie 2.5 mm apart, though they are 3 mm thick
     assert prediction.measure() == {CLASSES[1]: {'pixels': 10, 'ml': round(millilitres, 6)}}
-
-
-def _order(out, mask_format='auto'):
-    return Order(out, mask_format, True, CLASSES, CHECKSUM, {'step': None})
-
-
-@pytest.fixture
-def mixed(tmp_path):
-    """A picture, a series, a volume, and two files that cannot be read."""
-    folder = tmp_path / 'in'
-    _save_picture(folder / 'p' / 'a.png')
-    save_series(folder / 'ct', random_values(2, 6, 8), [0.0, 1.0])
-    _save_nifti(folder / 'v.nii.gz')
-    (folder / 'cut.png').write_bytes((folder / 'p' / 'a.png').read_bytes()[:60])
-    (folder / 'x.bin').write_bytes(b'x')
-    return folder
-
-
-def test_all_is_answered_but_what_cannot_be_read(mixed, tmp_path):
-    refusals, out = Refusals(skip=True), tmp_path / 'out'
-    found = find_incoming([mixed], OPTIONS, refusals)
-    rows = answer_all(found, segment, _order(out), refusals)
-    table = json.loads((out / TABLE_FILE).read_text())
-    assert table['answered'] == rows
-    assert set(table['refused']) == {'cut.png', 'x.bin'}
-    assert (table['weights_sha256'], table['classes']) == (CHECKSUM, {'1': CLASSES[0], '2': CLASSES[1]})
-    assert [row['kind'] for row in rows] == ['dicom', 'raster', 'nifti']
-    assert [row['mask'].split('.', 1)[1] for row in rows] == ['dcm', 'png', 'nii.gz']
-    assert rows[1]['classes'][CLASSES[0]]['ml'] is None
-    for row in rows:
-        for file in row['files']:
-            with open(file['path'], 'rb') as content:
-                assert hashlib.sha256(content.read()).hexdigest() == file['sha256']
-    written = {path.relative_to(out).as_posix() for path in out.rglob('*') if path.is_file()}
-    assert written == {TABLE_FILE} | {row[part] for row in rows for part in ('mask', 'overlay')}
-
-
-def test_a_format_that_does_not_fit_costs_only_its_own_files(mixed, tmp_path):
-    refusals, out = Refusals(skip=True), tmp_path / 'out'
-    found = find_incoming([mixed / 'p', mixed / 'v.nii.gz'], OPTIONS, refusals)
-    rows = answer_all(found, segment, _order(out, 'nifti'), refusals)
-    assert [row['name'] for row in rows] == ['v']
-    assert list(refusals.reasons) == ['p/a.png']
-    assert 'cannot be written as nifti' in refusals.reasons['p/a.png']
-
-
-def test_when_interrupted_the_table_tells_what_was_done(mixed, tmp_path):
-    refusals, out = Refusals(skip=True), tmp_path / 'out'
-    found = find_incoming([mixed], OPTIONS, refusals)
-
-    def interrupted(case):
-        if case.records[0].modality != 'CT':
-            raise KeyboardInterrupt
-        return segment(case)
-
-    with pytest.raises(KeyboardInterrupt):
-        answer_all(found, interrupted, _order(out), refusals)
-    table = json.loads((out / TABLE_FILE).read_text())
-    assert (len(table['answered']), table['found']) == (1, 4)
-
-
-def test_what_the_network_refuses_costs_only_its_own_case(mixed, tmp_path):
-    refusals = Refusals(skip=True)
-    found = find_incoming([mixed / 'p', mixed / 'v.nii.gz'], OPTIONS, refusals)
-
-    def choosy(case):
-        if len(case.records) == 1:
-            raise DataError('has the wrong channels')
-        return segment(case)
-
-    assert len(answer_all(found, choosy, _order(tmp_path / 'out'), refusals)) == 1
-    assert refusals.reasons == {'p/a.png': 'has the wrong channels'}
-
-
-def test_no_mask_is_written_over_that_of_another_file(tmp_path):
-    """The slices of a volume become a folder of pictures, which may be that of real ones."""
-    _save_picture(tmp_path / 'in' / 'v' / '0001.png')
-    _save_nifti(tmp_path / 'in' / 'v.nii.gz')
-    refusals, out = Refusals(skip=True), tmp_path / 'out'
-    rows = answer_all(find_incoming([tmp_path / 'in'], OPTIONS, refusals), segment, _order(out, 'png'), refusals)
-    assert [row['name'] for row in rows] == ['v']
-    assert refusals.reasons == {
-        'v/0001.png': 'masks/v/0001.png holds the mask of another file already; segment this one by itself.'
-    }
-    assert len(list((out / 'masks' / 'v').iterdir())) == rows[0]['slices']
-
-
-def test_an_interrupted_file_leaves_nothing(tmp_path, monkeypatch):
-    def interrupted(source, target):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr('segment.writing.files.os.replace', interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_file(tmp_path / 'a.png', b'content')
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_with_something_in_it_is_refused(mixed, tmp_path):
-    with pytest.raises(UserError, match='give --out a new folder'):
-        answer_all([], segment, _order(mixed), Refusals(skip=True))
-    (tmp_path / 'empty').mkdir()
-    assert answer_all([], segment, _order(tmp_path / 'empty'), Refusals(skip=True)) == []
