@@ -20,6 +20,7 @@ from input_pipeline.preprocessing import (
     stored_maximum,
 )
 from input_pipeline.records import Record
+from input_pipeline.splits import SPLITS
 from input_pipeline.summary import SUMMARY_FILE
 from input_pipeline.values import mask_channels
 
@@ -118,7 +119,8 @@ def open_split(folder: Path, split: str) -> Split:
         builder = tfds.builder_from_directory(folder)
         if split not in builder.info.splits:
             known = ', '.join(builder.info.splits)
-            remedy = f'prepare it with a larger --{split}_fraction, or name the splits'
+            larger = f'prepare it with a larger --{split}_fraction, or name the splits'
+            remedy = larger if split in SPLITS[1:] else 'name one of these'
             raise MissingSplitError(f'{folder.parent.name} has no split {split!r}, only {known}; {remedy}.')
         summary = _read_summary(folder)
         features = builder.info.features

@@ -192,7 +192,8 @@ def test_labels_can_tell_the_modality(data_dir):
     [
         ({'name': 'smal'}, r"no data set 'smal' in .* Did you mean small\? Prepare it with: python -m"),
         ({'name': '../small'}, 'is not a name'),
-        ({'split': 'test'}, "no split 'test', only train"),
+        ({'split': 'test'}, "no split 'test', only train; prepare it with a larger --test_fraction"),
+        ({'split': 'tset'}, "no split 'tset', only train; name one of these"),
         ({'classes': ('ab',)}, "has no class 'ab', only a, b, c"),
         ({'modalities': ('DX',)}, "has no modality 'DX', only CT, MR"),
         ({'mask_classes': 1}, 'mask classes up to 2, mask_classes is 1'),
