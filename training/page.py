@@ -26,6 +26,7 @@ caption { text-align: left; color: var(--faint); }
 th, td { border-bottom: 1px solid var(--line); padding: 0.25rem 1rem 0.25rem 0; text-align: left;
   vertical-align: top; overflow-wrap: anywhere; min-width: 6rem; }
 th { font-weight: 600; }
+tbody th { overflow-wrap: break-word; max-width: 20rem; }
 figure { margin: 1.5rem 0; }
 figure img { max-width: 100%; height: auto; background: #ffffff; }
 figcaption { color: var(--faint); font-size: 0.9rem; }
