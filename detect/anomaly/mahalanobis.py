@@ -1,9 +1,11 @@
 """Mahalanobis distance of pooled features to the nearest real class (Lee et al. 2018, arXiv:1807.03888)."""
 
 import dataclasses
+import functools
 
 import numpy as np
 from jaxtyping import Float, Float64, Int
+from threadpoolctl import ThreadpoolController
 
 from detect.anomaly.fitted import Fitted
 from training.errors import UserError
@@ -23,11 +25,18 @@ class Mahalanobis(Fitted):
 
     def score(self, features: Float[np.ndarray, 'count feature']) -> Float64[np.ndarray, ' count']:
         """min_c (f - mu_c)^T S^-1 (f - mu_c) of each vector; higher is stranger."""
-        white = features @ self.whitening.T
+        # Threads of BLAS keep spinning for a while, beside the network that looks at the next image.
+        with _blas().limit(limits=1, user_api='blas'):
+            white, means = (vectors @ self.whitening.T for vectors in (features, self.means))
         scores = np.full(len(features), np.inf)
-        for mean in self.means @ self.whitening.T:
+        for mean in means:
             np.minimum(scores, np.square(white - mean).sum(axis=1), out=scores)
         return scores
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def fit_mahalanobis(

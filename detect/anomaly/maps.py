@@ -49,6 +49,7 @@ def join_stages(
     return jnp.concatenate(joined, axis=-1)
 
 
+@functools.partial(jax.jit, static_argnames=('height', 'width'))
 def spread(maps: Float[Array, 'batch _ _'], height: int, width: int) -> Float[Array, 'batch {height} {width}']:
     """Maps enlarged bilinearly to an image and smoothed by a Gaussian, the edges mirrored.
 

@@ -8,7 +8,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
 from jaxtyping import Array, Float32, Int64
 
 from detect.anomaly.coreset import Reservoir, choose_coreset
@@ -50,21 +49,23 @@ class Patchcore(Fitted):
         maps = locate(jnp.asarray(distances), height, width).maps
         strangest = distances.reshape(len(maps), -1).argmax(axis=1)
         of_images = patches.reshape(len(maps), rows * columns, -1)
-        scores = [self._score(image[place]) for image, place in zip(of_images, strangest, strict=True)]
+        scores = [_score(image[place], self._on_device) for image, place in zip(of_images, strangest, strict=True)]
         return Located(np.asarray(scores, np.float32), maps)
 
     @functools.cached_property
     def _on_device(self) -> Float32[Array, 'patch feature']:
         return jnp.asarray(self.bank)
 
-    def _score(self, patch: Float32[np.ndarray, ' feature']) -> float:
-        """Of the image whose strangest patch this is."""
-        distances = np.linalg.norm(self.bank - patch, axis=1)
-        place = distances.argmin()
-        around = np.square(self.bank - self.bank[place]).sum(axis=1)
-        around[place] = -1.0  # the first, whatever copies of it the bank has
-        neighbours = np.argsort(around)[:NEIGHBOURS]
-        return float((1 - scipy.special.softmax(distances[neighbours])[0]) * distances[place])
+
+@jax.jit
+def _score(patch: Float32[Array, ' feature'], bank: Float32[Array, 'patch feature']) -> Float32[Array, '']:
+    """Of the image whose strangest patch this is."""
+    distances = jnp.linalg.norm(bank - patch, axis=1)
+    place = distances.argmin()
+    around = jnp.square(bank - bank[place]).sum(axis=1)
+    around = around.at[place].set(-1.0)  # the first, whatever copies of it the bank has
+    _, neighbours = jax.lax.top_k(-around, NEIGHBOURS)
+    return (1 - jax.nn.softmax(distances[neighbours])[0]) * distances[place]
 
 
 def fit_patchcore(batches: Iterable[Stages], *, candidates: int, ratio: float, most: int, seed: int) -> Patchcore:
@@ -103,9 +104,14 @@ def fit_patchcore(batches: Iterable[Stages], *, candidates: int, ratio: float, m
 
 def extract_patches(stages: Stages) -> Float32[np.ndarray, 'patch feature']:
     """Patches of all images, row by row: means over the 3x3 places around each that lie in the image."""
+    return np.asarray(_extract(tuple(stages)))
+
+
+@jax.jit
+def _extract(stages: Stages) -> Float32[Array, 'patch feature']:
     pooled = [nn.avg_pool(stage, (3, 3), padding='SAME', count_include_pad=False) for stage in stages]
     joined = join_stages(pooled, None)
-    return np.asarray(joined.reshape(-1, joined.shape[-1]))
+    return joined.reshape(-1, joined.shape[-1])
 
 
 def distances_to_nearest(
