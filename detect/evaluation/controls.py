@@ -1,7 +1,7 @@
 """Changes of images that make nothing synthetic: a sound detector's opinion outlasts them."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy import ndimage
 
 from detect.data import read_batches
@@ -30,19 +30,22 @@ def match_grey_levels(detector: Detector, measured: Measured, seed: int) -> Chan
     """
     random = np.random.default_rng(seed)
     modalities, real = np.array(measured.modalities), measured.labels == 0
-    donors = {}
+    chosen = {}
     for modality in sorted(set(measured.modalities)):
-        # A modality without real images borrows from all.
         own = real & (modalities == modality)
-        donors[modality] = _read_grey_levels(detector, measured, own if own.any() else real, random)
+        places = np.flatnonzero(own if own.any() else real)  # one without real images borrows from all
+        chosen[modality] = np.sort(random.choice(places, min(_DONORS, len(places)), replace=False))
+    every = np.unique(np.concatenate(list(chosen.values())))
+    levels = _read_grey_levels(detector, measured, every)
+    donors = {modality: levels[np.searchsorted(every, places)] for modality, places in chosen.items()}
     drawn = random.random(len(modalities))
 
     def change(batch: Images, places: Int[np.ndarray, ' image']) -> Images:
         given = (donors[modalities[place]] for place in places)
         return np.stack(
             [
-                give_grey_levels(image, levels[int(drawn[place] * len(levels))])
-                for image, levels, place in zip(batch, given, places, strict=True)
+                give_grey_levels(image, own[int(drawn[place] * len(own))])
+                for image, own, place in zip(batch, given, places, strict=True)
             ]
         )
 
@@ -50,13 +53,11 @@ def match_grey_levels(detector: Detector, measured: Measured, seed: int) -> Chan
 
 
 def _read_grey_levels(
-    detector: Detector, measured: Measured, own: Bool[np.ndarray, ' image'], random: np.random.Generator
+    detector: Detector, measured: Measured, places: Int[np.ndarray, ' donor']
 ) -> Float[np.ndarray, 'donor pixel channel']:
-    """Sorted grey levels of some of the images."""
-    places = np.flatnonzero(own)
-    chosen = np.zeros(len(own), bool)
-    chosen[random.choice(places, min(_DONORS, len(places)), replace=False)] = True
-    batches = list(read_batches(measured.images, detector.trained.config.resolution, _BATCH_SIZE, chosen))
+    """Sorted grey levels of the images at these places, which rise."""
+    wanted = np.isin(np.arange(len(measured.labels)), places)
+    batches = list(read_batches(measured.images, detector.trained.config.resolution, _BATCH_SIZE, wanted))
     shown = np.concatenate(batches)
     return np.sort(shown.reshape(len(shown), -1, shown.shape[-1]), axis=1)
 

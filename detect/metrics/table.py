@@ -47,13 +47,14 @@ def score_table(
         raise ValueError(f'A prevalence lies between 0 and 1, not at {prevalence}.')
     once = weigh_once(len(judged.labels))
     points = {name: value[0].item() for name, value in _evaluate(judged, thresholds, prevalence, once).items()}
-    gaps = _measure_gaps(judged, once)
+    bins = _find_bins(judged)
+    gaps = _measure_gaps(judged, bins, once)
     errors = {name: calibration.calibration_error(own).item() for name, own in gaps.items()}
     if not can_resample(judged.patients, judged.fake):
         every = points | errors
         return {name: Score(None if np.isnan(value) else value, None, None) for name, value in every.items()}
     drawn = draw_weights(judged.patients, judged.fake, resamples=resamples, seed=seed)
-    blocks = [_evaluate(judged, thresholds, prevalence, own) | _measure_gaps(judged, own) for own in drawn]
+    blocks = [_evaluate(judged, thresholds, prevalence, own) | _measure_gaps(judged, bins, own) for own in drawn]
     draws = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     scores = {name: _create_score(name, value, draws[name], judged, prevalence) for name, value in points.items()}
     for name, error in errors.items():
@@ -77,18 +78,24 @@ def _evaluate(judged: Judged, thresholds: Thresholds, prevalence: float, weights
     return values
 
 
-def _measure_gaps(judged: Judged, weights: Weights) -> dict[str, Float64[np.ndarray, 'draw bin']]:
-    """What calibration errors are made of; nothing without probabilities."""
+def _find_bins(judged: Judged) -> dict[str, calibration.Bins]:
+    """Those of each calibration error; none without probabilities."""
     if judged.probabilities is None:
         return {}
-    bins = {
+    return {
         'calibration_error_width': calibration.bins_of_equal_width(judged.probabilities),
         'calibration_error_mass': calibration.bins_of_equal_mass(judged.probabilities),
     }
-    return {
-        name: calibration.mean_gaps(judged.probabilities, judged.labels, own, weights)
-        for name, own in bins.items()
-    }
+
+
+def _measure_gaps(
+    judged: Judged, bins: dict[str, calibration.Bins], weights: Weights
+) -> dict[str, Float64[np.ndarray, 'draw bin']]:
+    """What calibration errors are made of."""
+    if judged.probabilities is None:
+        return {}
+    shown = judged.probabilities, judged.labels
+    return {name: calibration.mean_gaps(*shown, own, weights) for name, own in bins.items()}
 
 
 def _evaluate_threshold(
