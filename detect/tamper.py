@@ -24,6 +24,7 @@ from input_pipeline.flags import Parser, count, names
 from input_pipeline.splits import SPLITS
 from input_pipeline.stored import open_splits
 from training import launch
+from training.canary import check_arithmetic
 from training.errors import UserError
 from training.logs import log_to_screen
 
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     log_to_screen(('detect',))
     try:
+        check_arithmetic()
         region = _create_region(options)
         splits = _open(options)
         with complete_folder(options.out, options.overwrite) as path:

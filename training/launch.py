@@ -12,6 +12,7 @@ import jax
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
+from training.canary import check_arithmetic
 from training.errors import UserError
 from training.logs import log_to_screen, silence
 from training.parallel import is_first_process
@@ -165,7 +166,11 @@ def _one_line(text: str) -> str:
 
 
 def start_jax() -> None:
-    """Joins the other processes, where there are any, and keeps compiled programs between runs."""
+    """Joins the other processes, where there are any, keeps compiled programs, and checks that JAX computes.
+
+    Raises:
+      UserError: for flags that do not go together, or a JAX that computes wrong numbers.
+    """
     if _COORDINATOR.value:
         if None in (_PROCESS_COUNT.value, _PROCESS_ID.value):
             raise UserError('--coordinator needs --process_count and --process_id beside it.')
@@ -180,6 +185,7 @@ def start_jax() -> None:
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
     if not is_first_process():
         silence()
+    check_arithmetic()
 
 
 def _join_cluster() -> None:
