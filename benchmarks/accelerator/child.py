@@ -1,0 +1,165 @@
+"""The process that runs parts of the benchmark, started by `supervisor` with an Order.
+
+It writes every row at once, and into `progress.json` what it is doing and until when, so that whoever watches it
+can end it, tell what hung, and start another process behind that task.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.accelerator import ledger, plan
+from benchmarks.accelerator.tasks import Context, Task
+from training.canary import check_arithmetic
+from training.errors import UserError
+
+PROGRESS_FILE = 'progress.json'
+BROKEN = 3  # the exit status that asks for a new process behind the task that failed
+_PATIENCE = 3.0  # a task may take so many times what it said,
+_LEAST = 25.0  # and so many seconds at least
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """What a process is to do.
+
+    Attributes:
+      profile: of plan.PROFILES.
+      parts: names of the parts, the first ones of those that are left.
+      later: names of the parts of other processes after them.
+      first_task: of the first part; those before it are over.
+      end: of the whole run, on the clock of `time.monotonic`, which all processes share.
+      run: when the run began, to tell its rows from others.
+      out, scratch, data, data_dir, rehearse: see Context.
+    """
+
+    profile: str
+    parts: tuple[str, ...]
+    later: tuple[str, ...]
+    first_task: int
+    end: float
+    run: str
+    out: str
+    scratch: str
+    data: str
+    data_dir: str
+    rehearse: bool
+
+
+def main() -> None:
+    """Runs the parts in order, from the given task on."""
+    order = Order(**json.loads(sys.argv[1]))
+    logging.basicConfig(level=logging.ERROR)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    jax.config.update('jax_compilation_cache_dir', str(Path(order.scratch) / 'compiled'))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+    check_arithmetic()
+    for number in range(len(order.parts)):
+        _Runner(order, number).run(order.first_task if number == 0 else 0)
+
+
+def describe_device() -> str:
+    """The device and what runs on it, in one line."""
+    return f'{jax.devices()[0].device_kind}, JAX {jax.__version__}, Python {sys.version.split()[0]}'
+
+
+class _Runner:
+    """One part."""
+
+    def __init__(self, order: Order, number: int):
+        self._order, self._name = order, order.parts[number]
+        parts = plan.PROFILES[order.profile]
+        self._ledger = ledger.Ledger(Path(order.out), plan.titles())
+        left = [parts[name] for name in (*order.parts[number:], *order.later)]
+        deadline = plan.limit(left, time.monotonic(), order.end)
+        self._context = Context(
+            Path(order.out), Path(order.scratch), order.data, order.data_dir, order.rehearse, deadline,
+            rows=lambda **wanted: self._ledger.rows(status=ledger.DONE, **wanted),
+        )  # fmt: skip
+        self._tasks = parts[self._name].create_tasks(order.rehearse)
+
+    def run(self, first: int) -> None:
+        """All tasks from the first on."""
+        for number, task in enumerate(self._tasks[first:], start=first):
+            self._tell_progress(number, task, over=False)
+            if not self._ledger.is_done(self._name, task.name, describe_device()):
+                self._run_task(task)
+            self._tell_progress(number, task, over=True)
+
+    def _run_task(self, task: Task) -> None:
+        left, cost = self._context.seconds_left(), 0.0 if self._order.rehearse else task.seconds
+        if left < cost or left <= 0:
+            self._write(
+                task, ledger.LEFT_OUT, reason=f'it takes about {task.seconds:.0f} s, {left:.0f} s were left'
+            )
+            return
+        print(f'{self._name} {task.name}: about {task.seconds:.0f} s of {left:.0f} s left', flush=True)
+        try:
+            for row in task.run(self._context):
+                self._write(task, ledger.DONE, **row)
+        except Exception as error:  # the other tasks go on
+            traceback.print_exc()
+            self._write(task, ledger.FAILED, reason=_tell(error))
+            self._tell_progress(self._tasks.index(task), task, over=True)
+            _leave_if_broken()
+
+    def _write(self, task: Task, status: str, **figures) -> None:
+        shown = ', '.join(f'{name} {value}' for name, value in figures.items())
+        print(f'  {self._name} {task.name}: {status}{": " * bool(shown)}{shown}', flush=True)
+        self._ledger.write(
+            part=self._name,
+            task=task.name,
+            device=describe_device(),
+            run=self._order.run,
+            status=status,
+            **figures,
+        )
+
+    def _tell_progress(self, number: int, task: Task, *, over: bool) -> None:
+        limit = self._context.deadline
+        if not self._order.rehearse:
+            limit = min(limit, time.monotonic() + max(_PATIENCE * task.seconds, _LEAST))
+        progress = {'part': self._name, 'number': number, 'task': task.name, 'over': over, 'limit': limit}
+        path = Path(self._order.scratch) / PROGRESS_FILE
+        path.with_suffix('.new').write_text(json.dumps(progress | {'device': describe_device()}))
+        path.with_suffix('.new').replace(path)
+
+
+def _tell(error: Exception) -> str:
+    """One line."""
+    lines = str(error).strip().splitlines() or ['']
+    text = lines[0][:200]
+    if 'RESOURCE_EXHAUSTED' in text or isinstance(error, MemoryError):
+        text = f'out of memory: {text}'
+    return text if isinstance(error, UserError) else f'{type(error).__name__}: {text}'
+
+
+def _leave_if_broken() -> None:
+    """Some errors of a device spoil all that comes after them in the same process."""
+    try:
+        healthy = bool((jnp.ones(4) + 1 == 2).all())
+    except Exception:
+        healthy = False
+    if not healthy:
+        os._exit(BROKEN)
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process and all it started when its parent is gone."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == '__main__':
+    main()

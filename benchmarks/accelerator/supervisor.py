@@ -1,0 +1,134 @@
+"""Runs the parts of the benchmark in processes of their own, which may fail or hang without ending the others."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accelerator import ledger, plan
+
+# The names are those of `child`, which imports JAX; this process stays free of it.
+PROGRESS_FILE, BROKEN = 'progress.json', 3
+_GRACE = 5.0  # seconds that a process may take beyond its limit
+_START = 90.0  # seconds that a process may take before its first task
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What is asked for; see child.Order.
+
+    Attributes:
+      profile: of plan.PROFILES.
+      parts: names of those to run, in order.
+      minutes: for all of them.
+      out, scratch, data, data_dir, rehearse: see Context.
+    """
+
+    profile: str
+    parts: tuple[str, ...]
+    minutes: float
+    out: Path
+    scratch: Path
+    data: str
+    data_dir: str
+    rehearse: bool
+
+
+def run_all(run: Run) -> None:
+    """Runs all parts; every task ends as a row, whatever becomes of its process."""
+    end = time.monotonic() + 60 * run.minutes
+    began = time.strftime('%Y-%m-%d %H:%M:%S')
+    book = ledger.Ledger(run.out, plan.titles())
+    part, task = 0, 0
+    while part < len(run.parts):
+        progress, reason = _run_process(run, part, task, end, began)
+        if not reason:
+            part, task = part + len(_together(run, part)), 0
+            continue
+        if progress is None:
+            progress = {'part': run.parts[part], 'number': -1, 'task': 'start', 'over': False, 'device': ''}
+        if not progress['over']:
+            status = ledger.TIMED_OUT if reason.startswith('it was still') else ledger.FAILED
+            print(f'  {progress["part"]} {progress["task"]}: {status}; {reason}', flush=True)
+            own = {name: progress[name] for name in ('part', 'task', 'device')}
+            book.write(**own, run=began, status=status, reason=reason)
+        part, task = run.parts.index(progress['part']), progress['number'] + 1
+        if progress['number'] < 0:  # it did not even begin; the next process may
+            part, task = part + len(_together(run, part)), 0
+
+
+def _together(run: Run, first: int) -> tuple[str, ...]:
+    """The parts from `first` on that share a process."""
+    parts, names = plan.PROFILES[run.profile], run.parts[first:]
+    process = parts[names[0]].process
+    count = next((i for i, name in enumerate(names) if parts[name].process != process), len(names))
+    return names[:count]
+
+
+def _run_process(run: Run, part: int, task: int, end: float, began: str) -> tuple[dict[str, Any] | None, str]:
+    """What the process was doing last, and why it ended; '' when it did all."""
+    names = _together(run, part)
+    order = {
+        'profile': run.profile,
+        'parts': names,
+        'later': run.parts[part + len(names) :],
+        'first_task': task,
+        'end': end,
+        'run': began,
+        'out': str(run.out),
+        'scratch': str(run.scratch),
+        'data': run.data,
+        'data_dir': run.data_dir,
+        'rehearse': run.rehearse,
+    }
+    path = run.scratch / PROGRESS_FILE
+    path.unlink(missing_ok=True)
+    command = [sys.executable, '-m', 'benchmarks.accelerator.child', json.dumps(order)]
+    environment = _environment(plan.PROFILES[run.profile][names[0]].process)
+    with _started(command, environment) as process:
+        reason = _watch(process, path, end)
+    progress = json.loads(path.read_text()) if path.exists() else None
+    return progress, reason
+
+
+def _environment(process: str) -> dict[str, str]:
+    environment = dict(os.environ)
+    for name, value in plan.PROCESSES[process].items():
+        if name.startswith('+'):
+            environment[name[1:]] = f'{environment.get(name[1:], "")} {value}'.strip()
+        else:
+            environment[name] = value
+    return environment
+
+
+@contextlib.contextmanager
+def _started(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen]:
+    """A process in a group of its own, of which nothing is left afterwards."""
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _watch(process: subprocess.Popen, path: Path, end: float) -> str:
+    """Waits for the process; why it ended before all was done, or ''."""
+    first = time.monotonic() + _START
+    while process.poll() is None:
+        limit = json.loads(path.read_text())['limit'] if path.exists() else min(first, end)
+        if time.monotonic() > limit + _GRACE:
+            return 'it was still running when its time was over'
+        time.sleep(0.1)
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        return f'its process was ended by {name}' + ' (out of memory?)' * (name == 'SIGKILL')
+    return '' if process.returncode == 0 else f'its process ended with status {process.returncode}'
