@@ -4,7 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -60,12 +60,20 @@ def read_facts(workdir: Path) -> DataFacts:
     Raises:
       UserError: when they are missing or damaged.
     """
-    content = workdirs.read_json(workdir, DATA_FILE)
     try:
-        intensity = None if content['intensity'] is None else tuple(content['intensity'])
-        return DataFacts(**content | {'classes': tuple(content['classes']), 'intensity': intensity})
+        return facts_from_json(workdirs.read_json(workdir, DATA_FILE))
     except (KeyError, TypeError) as error:
         raise UserError(f'{workdir / DATA_FILE} is damaged ({error}); restore it from a copy.') from error
+
+
+def facts_from_json(content: dict[str, Any]) -> DataFacts:
+    """Facts as `dataclasses.asdict` gave them to JSON.
+
+    Raises:
+      KeyError, TypeError: when there are other fields.
+    """
+    intensity = None if content['intensity'] is None else tuple(content['intensity'])
+    return DataFacts(**content | {'classes': tuple(content['classes']), 'intensity': intensity})
 
 
 def facts_of(images: input_pipeline.ImageData) -> DataFacts:

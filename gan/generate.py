@@ -94,7 +94,13 @@ def _write(trained: TrainedGenerator, run: Run, order: Order, label: int | None)
         return write_images(drawn, order, run, origin, judge=lambda: NOT_CHECKED)
     policy = Policy(_QUANTILE.value, _LARGEST_WITHHELD.value, _LARGEST_AREA.value)
     extractor = create_extractor(_EXTRACTOR.value)
-    guard = Guard(trained, run.config, extractor, policy, seed=seed, batch_size=batch_size)
+    try:
+        guard = Guard(trained, run.config, extractor, policy, seed=seed, batch_size=batch_size)
+    except input_pipeline.DataError as error:
+        raise UserError(
+            f'The gate cannot compare with the training data ({str(error).rstrip(".")}); prepare them as they '
+            'were, or write the images unchecked with --nogate --release_anyway.'
+        ) from error
     guard.judge(anyway=_ANYWAY.value)  # what fails whatever is drawn fails before that takes its time
     drawn = guard.draw(order.count, label)
     return write_images(drawn, order, run, origin, judge=lambda: guard.judge(anyway=_ANYWAY.value))

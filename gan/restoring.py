@@ -1,4 +1,4 @@
-"""Bringing back a trained generator from its workdir, without its data."""
+"""Bringing back a trained generator from its workdir, or from where it was exported, without its data."""
 
 import dataclasses
 from pathlib import Path
@@ -11,6 +11,7 @@ from backbones.images import DataFacts, read_facts
 from backbones.restoring import variables_checksum
 from gan import data as training_data
 from gan import setup
+from gan.exported import is_exported, read_description, read_variables
 from gan.networks import Generator
 from gan.schedule import Stage, fade_in
 from gan.state import GanState
@@ -69,11 +70,13 @@ class Restored:
 
 
 def read_gan_config(workdir: Path) -> ConfigDict:
-    """The config of a run of gan.main.
+    """The config of a run of gan.main, or of the one that an exported generator comes from.
 
     Raises:
       UserError: when there is none, or it is of another task or of an earlier version.
     """
+    if is_exported(workdir):
+        return read_description(workdir).config
     config = workdirs.read_config(workdir)
     if not {'architecture', 'generator'} <= set(config.keys()):
         raise UserError(
@@ -89,6 +92,8 @@ def restore_state(workdir: Path, step: int | None = None, *, best: bool = False)
     Raises:
       UserError: when the workdir holds no run, or no checkpoint that can be read.
     """
+    if is_exported(workdir):
+        raise UserError(f'{workdir} is an exported generator, not a run; give the run it is of.')
     config = read_gan_config(workdir)
     facts = read_facts(workdir)
     image_format = training_data.image_format(config, facts.classes)
@@ -108,7 +113,15 @@ def restore_state(workdir: Path, step: int | None = None, *, best: bool = False)
 
 
 def restore_generator(workdir: Path, step: int | None = None, *, best: bool = False) -> TrainedGenerator:
-    """The generator of a run; see `restore_state`."""
+    """The generator of a run, see `restore_state`, or the one that was exported to `workdir`.
+
+    Raises:
+      UserError: when it cannot be read, or a checkpoint is named of an exported generator.
+    """
+    if is_exported(workdir):
+        if best or step is not None:
+            raise UserError(f'{workdir} is an exported generator, of one checkpoint; leave --step and --best out.')
+        return _read_exported(workdir)
     restored = restore_state(workdir, step, best=best)
     stage = restored.stage
     return TrainedGenerator(
@@ -118,6 +131,18 @@ def restore_generator(workdir: Path, step: int | None = None, *, best: bool = Fa
         image_format=restored.image_format,
         facts=restored.facts,
         position=restored.position,
+    )
+
+
+def _read_exported(folder: Path) -> TrainedGenerator:
+    described = read_description(folder)
+    return TrainedGenerator(
+        network=described.create_network(),
+        variables=read_variables(folder, described),
+        alpha=described.alpha,
+        image_format=described.image_format,
+        facts=described.facts,
+        position=described.position,
     )
 
 

@@ -18,6 +18,7 @@ from backbones.images import DataFacts, batch_shapes, facts_of, open_feed
 from backbones.pictures import save_picture
 from gan import data as training_data
 from gan import setup
+from gan.exported import is_exported
 from gan.samples import Sampler, draw_reals
 from gan.schedule import Stage, fade_in
 from gan.state import GanState, grow
@@ -28,6 +29,7 @@ from training import launch, logs, loop, parallel
 from training import workdir as workdirs
 from training.best import FOLDER as BEST
 from training.checkpoints import Checkpoints
+from training.errors import UserError
 from training.phases import Phase
 
 _LOGGER = logging.getLogger(__name__)
@@ -70,6 +72,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     """
     setup.check_config(config)
     check_source(config, workdir)
+    if is_exported(workdir):
+        raise UserError(f'{workdir} is an exported generator, which cannot train on; give another --workdir.')
     mesh, first = parallel.create_mesh(), parallel.is_first_process()
     images = training_data.open_images(config)
     facts = facts_of(images)

@@ -27,10 +27,10 @@ def prepare_workdir(workdir: Path, config: ConfigDict, *, fixed: Sequence[str], 
     """
     path = workdir / CONFIG_FILE
     if has_begun(workdir):
-        _check_same(workdir, read_json(workdir, CONFIG_FILE), _as_json(config), fixed)
+        _check_same(workdir, read_json(workdir, CONFIG_FILE), config_to_json(config), fixed)
     if write:
         workdir.mkdir(parents=True, exist_ok=True)
-        write_json(path, _as_json(config))
+        write_json(path, config_to_json(config))
 
 
 def has_begun(workdir: Path) -> bool:
@@ -44,7 +44,17 @@ def read_config(workdir: Path) -> ConfigDict:
     Raises:
       UserError: when there is none.
     """
-    return ConfigDict(_with_tuples(read_json(workdir, CONFIG_FILE))).lock()
+    return config_from_json(read_json(workdir, CONFIG_FILE))
+
+
+def config_to_json(config: ConfigDict) -> dict[str, Any]:
+    """A config as JSON has it."""
+    return json.loads(config.to_json_best_effort())
+
+
+def config_from_json(content: Mapping[str, Any]) -> ConfigDict:
+    """A config that went through JSON, locked, with tuples again."""
+    return ConfigDict(_with_tuples(content)).lock()
 
 
 def read_json(workdir: Path, name: str) -> dict[str, Any]:
@@ -70,10 +80,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     temporary = path.with_name(f'{path.name}.tmp')
     temporary.write_text(json.dumps(content, indent=2) + '\n')
     os.replace(temporary, path)
-
-
-def _as_json(config: ConfigDict) -> dict[str, Any]:
-    return json.loads(config.to_json_best_effort())
 
 
 def _with_tuples(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from backbones.images import DataFacts, read_facts
 from gan import data as training_data
 from gan import setup
+from gan.exported import is_exported, read_description
 from gan.schedule import Stage
 from gan.watch import SCORE
 from training import workdir as workdirs
@@ -98,6 +99,8 @@ class Run:
 def read_runs(workdirs: Sequence[Path]) -> list[Run]:
     """Reads runs and names them by their folders, in full where two would be called alike.
 
+    Of an exported generator, the run it comes from is known by its config and data alone.
+
     Raises:
       UserError: when a folder is missing, holds no run or a damaged one, or is given twice.
     """
@@ -113,6 +116,10 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
 
 
 def _read_run(name: str, workdir: Path) -> Run:
+    if is_exported(workdir):
+        described = read_description(workdir)
+        stages = setup.create_stages_of(described.config, described.facts.num_examples)
+        return Run(name, workdir, described.config, described.facts, stages, lines=(), grids={})
     try:
         config = workdirs.read_config(workdir)
         setup.check_config(config)

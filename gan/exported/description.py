@@ -1,0 +1,167 @@
+"""generator.json: the network of an exported generator, where it comes from, and the checksums of its weights."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from backbones.images import DataFacts, facts_from_json
+from gan import data as training_data
+from gan import setup
+from gan.networks import Generator
+from gan.schedule import Stage, fade_in
+from training import workdir as workdirs
+from training.checkpoints import Position
+from training.errors import UserError
+
+GENERATOR_FILE = 'generator.json'
+FORMAT_VERSION = 1
+# What values of other types, or beyond all measure, make their readers raise.
+FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_LARGEST = 2**24  # bytes
+_CHECKSUM = 'description_sha256'
+_VERSIONED = ('enhanced-gan', 'jax', 'flax', 'numpy', 'safetensors')
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """One file of weights: its name, size and SHA-256."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What an exported generator is.
+
+    Attributes:
+      config: of the run.
+      facts: the data it was trained on.
+      position: where in training it was saved.
+      dtype: of the parameters in the files.
+      weights_sha256: of the variables as they are read, see `variables_checksum`.
+      shards: the files of weights, in order.
+    """
+
+    config: ConfigDict
+    facts: DataFacts
+    position: Position
+    dtype: str
+    weights_sha256: str
+    shards: tuple[Shard, ...]
+
+    @property
+    def stage(self) -> Stage:
+        """The stage of growth that training had reached."""
+        stages = setup.create_stages_of(self.config, self.facts.num_examples)
+        return {stage.name: stage for stage in stages}[self.position.phase]
+
+    @property
+    def alpha(self) -> float:
+        """How far the last block had faded in."""
+        return fade_in(self.stage, self.position.images_seen)
+
+    @property
+    def image_format(self) -> setup.ImageFormat:
+        """The channels and classes of the images."""
+        return training_data.image_format(self.config, self.facts.classes)
+
+    def create_network(self) -> Generator:
+        """The generator at the resolution of its stage."""
+        return setup.create_networks(self.config, self.stage.resolution, self.image_format)[0]
+
+    def write(self, folder: Path) -> None:
+        """Writes it beside the weights, without the folders of this machine."""
+        config = self.config.copy_and_resolve_references()
+        config.data.data_dir = ''
+        config.start_from.workdir = ''
+        content = {
+            'format_version': FORMAT_VERSION,
+            'versions': {name: _version(name) for name in _VERSIONED},
+            'config': workdirs.config_to_json(config),
+            'facts': dataclasses.asdict(self.facts),
+            'position': dataclasses.asdict(self.position),
+            'alpha': self.alpha,
+            'dtype': self.dtype,
+            'weights_sha256': self.weights_sha256,
+            'shards': [dataclasses.asdict(shard) for shard in self.shards],
+        }
+        workdirs.write_json(folder / GENERATOR_FILE, content | {_CHECKSUM: _checksum(content)})
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder holds an exported generator, and no run."""
+    return (folder / GENERATOR_FILE).is_file() and not workdirs.has_begun(folder)
+
+
+def read_description(folder: Path) -> Description:
+    """What an exported generator is; its weights are not touched.
+
+    Raises:
+      UserError: when it was altered, damaged, or written by another version.
+    """
+    path = folder / GENERATOR_FILE
+    if path.stat().st_size > _LARGEST:
+        raise damaged(path, 'it is larger than any description')
+    content = workdirs.read_json(folder, GENERATOR_FILE)
+    version = content.get('format_version')
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f'{path} is of format version {version!a}, and this software reads {FORMAT_VERSION}; '
+            'use the version of it that wrote the file.'
+        )
+    try:
+        if content.pop(_CHECKSUM) != _checksum(content):
+            raise ValueError('its own checksum does not match')
+        described = _decode(content)
+        setup.check_config(described.config)
+        if not described.stage.start <= described.position.images_seen <= described.stage.end:
+            raise ValueError('its position is not within its stage')
+    except FAULTS as error:
+        raise damaged(path, one_line(error)) from error
+    return described
+
+
+def damaged(path: Path, reason: str) -> UserError:
+    """What the user is told of a file that is not as it was written."""
+    return UserError(f'{path} was altered or damaged ({reason}); get the exported generator afresh.')
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, for the middle of a sentence."""
+    text = ' '.join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f'{text[:200]}...'
+
+
+def _decode(content: dict[str, Any]) -> Description:
+    facts = facts_from_json(content['facts'])
+    np.dtype(facts.dtype)
+    if not all(isinstance(name, str) for name in facts.classes):
+        raise TypeError('a class has no name')
+    return Description(
+        config=workdirs.config_from_json(content['config']),
+        facts=facts,
+        position=Position(**content['position']),
+        dtype=content['dtype'],
+        weights_sha256=content['weights_sha256'],
+        shards=tuple(Shard(**shard) for shard in content['shards']),
+    )
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON: sorted names, no spaces, ASCII."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(',', ':')).encode()).hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return 'unknown'

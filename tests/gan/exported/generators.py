@@ -1,0 +1,57 @@
+"""Generators of all families with random weights, as they are exported."""
+
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from backbones.images import DataFacts
+from configs.gan import dcgan, sngan, tiny
+from gan import data as training_data
+from gan import setup
+from gan.exported import Description, write_exported
+from training.checkpoints import Position
+from training.state import Variables
+
+FACTS = DataFacts('phantom_exported', 'f' * 64, 40, 20, ('healthy', 'lesion'), 'uint8', (-1000.0, 1000.0))
+FAMILIES = ('progressive', 'dcgan', 'residual')
+
+
+def create_config(family: str) -> ConfigDict:
+    """A small config of the family; the progressive one with classes and masks."""
+    config = {'progressive': tiny, 'dcgan': dcgan, 'residual': sngan}[family].get_config()
+    config.data.data_dir = '/a/folder/of/this/machine'
+    if family == 'progressive':
+        config.conditional, config.mask_classes = True, 1
+        return config
+    config.resolution = 32
+    config.generator.update({'latent_size': 8, 'last_width': 4, 'max_width': 8})
+    config.discriminator.update({'first_width': 4, 'max_width': 8})
+    if family == 'dcgan':
+        config.schedule.batch_size = {'at_32': 8}
+    return config
+
+
+def draw_variables(config: ConfigDict, stage: str) -> tuple[Variables, Position]:
+    """Random weights at a stage, and a position in the middle of it."""
+    stages = {each.name: each for each in setup.create_stages_of(config, FACTS.num_examples)}
+    recipe = setup.create_recipe(
+        config, stages[stage].resolution, training_data.image_format(config, FACTS.classes)
+    )
+    state = jax.eval_shape(functools.partial(setup.create_state_of, config, recipe), jax.random.key(0))
+    generator = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: jnp.asarray(generator.normal(size=leaf.shape), leaf.dtype), state.ema_variables
+    )
+    seen = stages[stage].start + stages[stage].batch_size
+    return variables, Position(step=7, images_seen=seen, phase=stage)
+
+
+def write_generator(folder: Path, *, dtype: str = 'bfloat16') -> Description:
+    """Exports the progressive one while 8x8 fades in."""
+    config = create_config('progressive')
+    variables, position = draw_variables(config, '8x8')
+    return write_exported(folder, config, FACTS, position, variables, dtype=dtype, overwrite=False)

@@ -1,0 +1,88 @@
+"""A trained generator, exported and used elsewhere through the command line."""
+
+import csv
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.gan.exported.rewriting import rewrite
+
+pytestmark = pytest.mark.slow
+UNCHECKED = ('--nogate', '--release_anyway', '--num=4', '--seed=3')
+
+
+@pytest.fixture(scope='module')
+def exported(commands, tmp_path_factory):
+    """The folder of a run, and of what was exported of it."""
+    folder = tmp_path_factory.mktemp('exported')
+    done = commands.train(folder / 'run')
+    assert done.returncode == 0, done.stdout
+    done = commands.run('gan.export', f'--workdir={folder}/run', f'--out={folder}/generator')
+    assert done.returncode == 0, done.stdout
+    assert 'MB of weights in 1 files' in done.stdout
+    return folder
+
+
+def _images(folder):
+    with (folder / 'index.csv').open(newline='') as file:
+        return np.stack(
+            [cv2.imread(str(folder / row['image']), cv2.IMREAD_UNCHANGED) for row in csv.DictReader(file)]
+        )
+
+
+def test_a_fresh_process_draws_the_same_images(commands, exported, tmp_path):
+    moved = tmp_path / 'elsewhere'
+    shutil.copytree(exported / 'generator', moved)
+    for name, workdir in (('before', exported / 'run'), ('after', moved)):
+        done = commands.run('gan.generate', f'--workdir={workdir}', f'--out={tmp_path}/{name}', *UNCHECKED)
+        assert done.returncode == 0, done.stdout
+    before, after = (_images(tmp_path / name).astype(float) for name in ('before', 'after'))
+    assert before.std() > 0
+    np.testing.assert_allclose(after, before, atol=0.01 * 65535)
+    assert commands.run('gan.verify', str(tmp_path / 'after')).returncode == 0
+
+
+def test_the_gate_works_where_the_data_are(commands, exported, tmp_path):
+    done = commands.run('gan.generate', f'--workdir={exported}/generator', f'--out={tmp_path}/out', '--num=2')
+    assert done.returncode == 1
+    assert 'Error: The release fails: ' in done.stdout  # a handful of phantoms cannot show that it is safe
+
+
+def test_without_the_data_the_way_out_is_named(commands, exported, tmp_path):
+    moved = tmp_path / 'elsewhere'
+    shutil.copytree(exported / 'generator', moved)
+    rewrite(moved, lambda content: content['config']['data'].update(name='gone'))
+    done = commands.run('gan.generate', f'--workdir={moved}', f'--out={tmp_path}/out', '--num=2')
+    assert done.returncode == 1, done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith('Error: The gate cannot compare with the training data')
+    assert '--nogate --release_anyway' in last
+    assert not (tmp_path / 'out').exists()
+
+
+def test_it_is_evaluated_where_the_data_are(commands, exported):
+    flags = ('--extractor=random', '--num=16')
+    done = commands.run('gan.evaluate', f'--workdir={exported}/generator', *flags)
+    assert done.returncode == 0, done.stdout
+    assert 'kernel distance' in done.stdout
+
+
+def test_damage_and_misuse_are_told_in_one_sentence(commands, exported, tmp_path):
+    damaged = tmp_path / 'damaged'
+    shutil.copytree(exported / 'generator', damaged)
+    (shard,) = damaged.glob('*.safetensors')
+    shard.write_bytes(shard.read_bytes()[:-4] + b'odd!')
+    for module, flags, said in [
+        ('gan.generate', (f'--workdir={damaged}', *UNCHECKED), 'was altered or damaged (its SHA-256'),
+        ('gan.export', (f'--workdir={damaged}',), 'is an exported generator already'),
+        ('gan.export', (f'--workdir={exported}/run', '--best', '--step=8'), 'leave one of them out'),
+    ]:
+        done = commands.run(module, *flags, f'--out={tmp_path}/out')
+        assert done.returncode == 1
+        assert done.stdout.splitlines()[-1].startswith('Error: ')
+        assert said in done.stdout
+    done = commands.train(exported / 'generator')
+    assert done.returncode == 1
+    assert 'cannot train on' in done.stdout
