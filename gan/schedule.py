@@ -38,8 +38,8 @@ def create_stages(
     initial_resolution: int,
     final_resolution: int,
     batch_size: Mapping[str, int],
-    fade_images: int,
-    stable_images: int,
+    fade_images: int | Mapping[str, int],
+    stable_images: int | Mapping[str, int],
     final_images: int,
 ) -> tuple[Stage, ...]:
     """Stages from the initial to the final resolution; the first has nothing to fade in.
@@ -50,31 +50,33 @@ def create_stages(
     Args:
       initial_resolution, final_resolution: of the first and the last stage.
       batch_size: images of a global batch, by resolution: `at_4`, `at_8`, ...
-      fade_images, stable_images: length of each stage's two parts, in images.
+      fade_images, stable_images: length of each stage's two parts, in images: the same for all, or by resolution
+        as the batches.
       final_images: see above.
 
     Raises:
       ValueError: for resolutions that are not powers of two from 4 to 1024, a resolution without a batch
-        size, or lengths that are negative or leave a stage empty.
+        size or a length, or lengths that are negative or leave a stage empty.
     """
     for name, value in [('initial_resolution', initial_resolution), ('resolution', final_resolution)]:
         if value not in [4 << power for power in range(9)]:
             raise ValueError(f'{name} is {value}, but must be a power of two from 4 to 1024.')
     if initial_resolution > final_resolution:
         raise ValueError(f'initial_resolution {initial_resolution} exceeds resolution {final_resolution}.')
-    if min(fade_images, stable_images, final_images) < 0 or stable_images + final_images == 0:
-        raise ValueError(
-            'schedule: fade_images, stable_images and final_images must not be negative, nor all zero.'
-        )
     stages: list[Stage] = []
     resolution = initial_resolution
     while resolution <= final_resolution:
         if batch_size.get(f'at_{resolution}', 0) < 1:
             raise ValueError(f'schedule.batch_size.at_{resolution} must be at least 1.')
         batch = batch_size[f'at_{resolution}']
-        stable = stable_images + (final_images if resolution == final_resolution else 0)
+        fade, stable = (_at(resolution, images) for images in (fade_images, stable_images))
+        if min(fade, stable, final_images) < 0 or stable + final_images == 0:
+            raise ValueError(
+                'schedule: fade_images, stable_images and final_images must not be negative, nor all zero.'
+            )
+        stable += final_images if resolution == final_resolution else 0
         start = stages[-1].end if stages else 0
-        fade = _round_up(fade_images, batch) if stages else 0
+        fade = _round_up(fade, batch) if stages else 0
         stages.append(Stage(resolution, batch, start, fade, _round_up(stable, batch)))
         resolution *= 2
     return tuple(stages)
@@ -94,6 +96,14 @@ def fade_in(stage: Stage, images_seen: int) -> float:
     if stage.fade_images == 0:
         return 1.0
     return min(max((images_seen - stage.start) / stage.fade_images, 0.0), 1.0)
+
+
+def _at(resolution: int, images: int | Mapping[str, int]) -> int:
+    if not isinstance(images, Mapping):
+        return images
+    if f'at_{resolution}' not in images:
+        raise ValueError(f'schedule: fade_images and stable_images need a length at_{resolution}.')
+    return images[f'at_{resolution}']
 
 
 def _round_up(images: int, batch: int) -> int:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones.images import DataFacts, batch_shapes, facts_of, open_feed
+from backbones.images import DataFacts, batch_shapes, facts_of, open_feed, read_facts
 from backbones.pictures import save_picture
 from gan import data as training_data
 from gan import setup
@@ -70,6 +71,24 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
+    outcome = train(config, workdir, deadline=math.inf, stage_done=None)
+    if parallel.is_first_process():
+        stages = setup.create_stages_of(config, read_facts(workdir).num_examples)
+        _say_goodbye(workdir, outcome, stages)
+
+
+def train(
+    config: ConfigDict, workdir: Path, *, deadline: float, stage_done: Callable[[loop.PhaseEnd], None] | None
+) -> loop.Outcome:
+    """Trains as configured, from where `workdir` stopped, until all is done or the deadline has come.
+
+    Args:
+      config, workdir: of the run.
+      deadline, stage_done: see `loop.run`, whose phases are the stages.
+
+    Raises:
+      UserError, DataError: for a config or data that cannot be used.
+    """
     setup.check_config(config)
     check_source(config, workdir)
     if is_exported(workdir):
@@ -92,7 +111,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     sampler = Sampler(config, image_format, mesh, stages)
     phases = [create_phase(config, stage, image_format, images, mesh) for stage in stages]
     with contextlib.closing(Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)) as checkpoints:
-        outcome = loop.run(
+        return loop.run(
             phases,
             workdir,
             checkpoints,
@@ -101,9 +120,9 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
             seed=config.seed,
             sample=_make_sample(workdir, sampler, stages),
             watch=create_watch(config, images, image_format, sampler),
+            deadline=deadline,
+            phase_done=stage_done,
         )
-    if first:
-        _say_goodbye(workdir, outcome, stages)
 
 
 def create_phase(

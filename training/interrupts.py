@@ -1,19 +1,29 @@
-"""SIGTERM and Ctrl-C: the first asks training to stop after saving, the second ends at once."""
+"""SIGTERM, Ctrl-C and a time limit ask training to stop after saving; a second signal ends it at once."""
 
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
+
+TIME_LIMIT = 'time limit'
 
 
 class StopRequest:
-    """Whether, and by which signal, training was asked to stop."""
+    """Whether, and by what, training was asked to stop.
 
-    def __init__(self) -> None:
+    Args:
+      deadline: when its time is over, on the clock of `time.monotonic`; infinite without a limit.
+    """
+
+    def __init__(self, deadline: float) -> None:
         self.signal_name = ''
+        self._deadline = deadline
 
-    def __bool__(self) -> bool:
-        return bool(self.signal_name)
+    @property
+    def reason(self) -> str:
+        """The signal's name, or TIME_LIMIT, or ''."""
+        return self.signal_name or (TIME_LIMIT if time.monotonic() >= self._deadline else '')
 
     def handle(self, number: int, _frame: object) -> None:
         """Signal handler."""
@@ -27,9 +37,9 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Handles SIGTERM and SIGINT within the block."""
-    request = StopRequest()
+def stop_when_asked(deadline: float) -> Iterator[StopRequest]:
+    """Handles SIGTERM and SIGINT within the block, and knows the deadline."""
+    request = StopRequest(deadline)
     previous = {number: signal.signal(number, request.handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield request

@@ -12,49 +12,16 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from training import compute, logs, parallel
+from training import logs, parallel
 from training.best import Best, Watch
 from training.checkpoints import Checkpoints, Position
 from training.errors import UserError
-from training.interrupts import StopRequest, stop_on_signals
+from training.interrupts import TIME_LIMIT, StopRequest, stop_when_asked
 from training.meter import Meter, Stopwatch
+from training.periods import Periods, periods_of
 from training.phases import Compiler, Phase, State, abstract_states, find_phase
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Periods:
-    """How often things happen, in images, and how calls are cut.
-
-    Attributes:
-      log, sample, checkpoint: images between two of them.
-      steps_per_call: steps in one call of the device.
-      max_skipped_in_a_row: the run ends with an error after so many skipped updates.
-    """
-
-    log: int
-    sample: int
-    checkpoint: int
-    steps_per_call: int
-    max_skipped_in_a_row: int
-
-
-def periods_of(run: ConfigDict, cycle: int, sample: int) -> Periods:
-    """The periods that a config's `run` asks for.
-
-    Args:
-      run: that part of the config.
-      cycle: steps that repeat, see `compute.steps_per_call`.
-      sample: images between two pictures.
-    """
-    return Periods(
-        log=run.log_images,
-        sample=sample,
-        checkpoint=run.checkpoint_images,
-        steps_per_call=compute.steps_per_call(run.steps_per_call, cycle),
-        max_skipped_in_a_row=run.max_skipped_in_a_row,
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +31,7 @@ class Outcome:
     Attributes:
       state, position: the last ones.
       best: position of the best state of the last phase; None where none was measured.
-      stopped_by: the signal, or `collapse`, or ''.
+      stopped_by: the signal, `time limit`, `collapse`, `another` (process that was asked to stop), or ''.
       seconds: where its time went.
     """
 
@@ -73,6 +40,24 @@ class Outcome:
     best: Position | None
     stopped_by: str
     seconds: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseEnd:
+    """A phase that is over, or that was stopped.
+
+    Attributes:
+      phase: which one.
+      state, position: at its end; the state is donated when training goes on.
+      seconds: where the time of the run has gone so far, see `Outcome`.
+      compiling: seconds that its programs took to compile, in the background or not.
+    """
+
+    phase: Phase
+    state: State
+    position: Position
+    seconds: dict[str, float]
+    compiling: float
 
 
 def run(
@@ -85,6 +70,8 @@ def run(
     seed: int,
     sample: Callable[[State, Phase, int], np.ndarray] | None,
     watch: Watch | None,
+    deadline: float,
+    phase_done: Callable[[PhaseEnd], None] | None,
 ) -> Outcome:
     """Trains through all phases, from the newest readable checkpoint on.
 
@@ -98,13 +85,15 @@ def run(
       sample: `sample(state, phase, images_seen)` draws what people look at, a (height, width, channels) uint8
         picture; called on every process. None draws nothing.
       watch: what to measure; None nothing.
+      deadline: when training stops as at the end of a phase, on the clock of `time.monotonic`; infinite for never.
+      phase_done: called at the end of each phase, also of one that was stopped; None calls nothing.
 
     Raises:
       UserError: when too many updates in a row had gradients that are not finite, or the disk is full.
     """
-    runner = _Runner(phases, workdir, checkpoints, mesh, periods, seed, sample, watch)
+    runner = _Runner(phases, workdir, checkpoints, mesh, periods, seed, sample, watch, phase_done)
     try:
-        with stop_on_signals() as stop:
+        with stop_when_asked(deadline) as stop:
             return runner.run(stop)
     finally:
         runner.close()
@@ -137,25 +126,36 @@ def run_phase(
     watch = Watch(every, measure, score, on_collapse='go_on', collapse_ratio=math.inf)
     periods = periods_of(config.run, cycle=1, sample=sample_images)
     with contextlib.closing(Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)) as checkpoints:
-        return run([phase], workdir, checkpoints, mesh, periods, seed=config.seed, sample=sample, watch=watch)
+        return run(
+            [phase],
+            workdir,
+            checkpoints,
+            mesh,
+            periods,
+            seed=config.seed,
+            sample=sample,
+            watch=watch,
+            deadline=math.inf,
+            phase_done=None,
+        )
 
 
 class _Runner:
     """One run's moving parts, so that each piece of the loop can be read on its own."""
 
-    def __init__(self, phases, workdir, checkpoints, mesh, periods, seed, sample, watch):
-        self._phases, self._checkpoints, self._mesh = phases, checkpoints, mesh
+    def __init__(self, phases, workdir, checkpoints, mesh, periods, seed, sample, watch, phase_done):
+        self._phases, self._checkpoints, self._mesh, self._phase_done = phases, checkpoints, mesh, phase_done
         self._periods, self._seed, self._sample = periods, np.uint32(seed), sample
         self._abstract = abstract_states(phases, mesh)
         self._compiler = Compiler(phases, self._abstract, mesh, periods.steps_per_call)
         self._clock = Stopwatch()
         self._state, self._position = self._start()
-        first = parallel.is_first_process()
+        first, seen = parallel.is_first_process(), self._position.images_seen
         self._log = logs.MetricsLog(workdir, enabled=first, last_step=self._position.step)
-        self._bar = logs.progress_bar(phases[-1].end, self._position.images_seen, enabled=first)
-        self._meter = Meter(self._position.images_seen)
+        self._bar = logs.progress_bar(phases[-1].end, seen, enabled=first)
+        self._meter = Meter(seen)
         self._best = None if watch is None else Best(workdir, watch, self._position)
-        self._collapsed = False
+        self._collapsed, self._stopped_by = False, ''
 
     def _start(self) -> tuple[State, Position]:
         """The newest readable state, or a fresh one."""
@@ -181,7 +181,8 @@ class _Runner:
             if self._position.phase != self._phases[index].name:
                 self._state = self._enter(index, self._state)
                 self._position = dataclasses.replace(self._position, phase=self._phases[index].name)
-            if self._run_phase(index, stop):
+            self._run_phase(index, stop)
+            if self._stopped_by:
                 break
         self._meter.flush()
         if self._position.images_seen > 0:
@@ -191,29 +192,34 @@ class _Runner:
         if self._best is not None:
             self._clock.timed('checkpoint', self._best.wait)
             best = self._best.position
-        stopped_by = stop.signal_name or ('collapse' if self._collapsed else '')
-        return Outcome(self._state, self._position, best, stopped_by, self._clock.totals())
+        return Outcome(self._state, self._position, best, self._stopped_by, self._clock.totals())
 
-    def _run_phase(self, index: int, stop: StopRequest) -> bool:
-        """The rest of one phase; returns whether a signal, on whichever process, ended it early."""
+    def _run_phase(self, index: int, stop: StopRequest) -> None:
+        """The rest of one phase, unless something, on whichever process, ends it early."""
         phase = self._phases[index]
         sizes = phase.call_sizes(self._position.images_seen, self._periods.steps_per_call)
         if not sizes:  # the run was finished before
-            return False
+            return
         feed = self._clock.timed('data', phase.open_feed, self._position.images_seen, iter(sizes))
         self._compiler.ahead(index)
-        stopped = False
         for number, size in enumerate(sizes):
             in_phase = (self._position.images_seen - phase.start) // phase.batch_size
             call = self._clock.timed('compile', self._compiler.call, index, size, in_phase)
             if number == 0:
                 self._compiler.ahead(index + 1)
             self._call(call, phase, size, feed)
-            stopped = parallel.any_process(bool(stop)) or self._collapsed
-            if stopped:
+            reason = stop.reason
+            if parallel.any_process(bool(reason)) or self._collapsed:
+                late = parallel.any_process(reason == TIME_LIMIT)  # on all, since all draw samples together
+                self._stopped_by = TIME_LIMIT if late else reason or ('collapse' if self._collapsed else 'another')
                 break
         feed.close()
-        return stopped
+        if self._stopped_by == TIME_LIMIT:
+            seen = self._position.images_seen
+            self._periodic(seen, seen, phase, last=True)
+        if self._phase_done is not None:
+            seconds, compiling = self._clock.totals(), self._compiler.seconds[index]
+            self._phase_done(PhaseEnd(phase, self._state, self._position, seconds, compiling))
 
     def _call(self, call: Callable, phase: Phase, size: int, feed: Iterator) -> None:
         """Makes one call, then whatever falls due."""
@@ -228,11 +234,11 @@ class _Runner:
         images = before + size * phase.batch_size
         self._position = Position(self._position.step + size, images, phase.name)
         self._bar.update(images - before)
-        self._periodic(before, images, phase)
+        self._periodic(before, images, phase, last=images == phase.end)
 
-    def _periodic(self, before: int, images: int, phase: Phase) -> None:
+    def _periodic(self, before: int, images: int, phase: Phase, *, last: bool) -> None:
         def due(every: int) -> bool:
-            return before // every != images // every or images == phase.end
+            return before // every != images // every or last
 
         if due(self._periods.log):
             self._write_metrics(phase)

@@ -1,8 +1,10 @@
 """Phases of training: stretches with one compiled step, one batch size and one shape of data."""
 
+import collections
 import dataclasses
 import functools
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -139,6 +141,9 @@ def _join(collected: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
 class Compiler:
     """Compiles what phases need, in the background: the next phase's programs while the present one trains.
 
+    Attributes:
+      seconds: that compiling has taken, by the index of the phase; two programs at once count twice.
+
     Args:
       phases, abstract, mesh: the run and its states' shapes.
       steps_per_call: steps of a full call.
@@ -150,6 +155,7 @@ class Compiler:
         self._steps_per_call = steps_per_call
         self._executor = ThreadPoolExecutor(2, thread_name_prefix='compile')
         self._programs: dict[Any, Future] = {}
+        self.seconds: dict[int, float] = collections.defaultdict(float)
 
     def ahead(self, index: int) -> None:
         """Starts to compile what phase `index` will need, where there is such a phase."""
@@ -175,8 +181,14 @@ class Compiler:
 
     def _submit(self, key: Any, function: Callable, *arguments: Any) -> Future:
         if key not in self._programs:
-            self._programs[key] = self._executor.submit(function, *arguments)
+            self._programs[key] = self._executor.submit(self._timed, function, *arguments)
         return self._programs[key]
+
+    def _timed(self, function: Callable, index: int, *arguments: Any) -> Step:
+        start = time.perf_counter()
+        program = function(index, *arguments)
+        self.seconds[index] += time.perf_counter() - start
+        return program
 
     def _submit_call(self, index: int, size: int, offset: int) -> Future:
         cycle = self._phases[index].cycle

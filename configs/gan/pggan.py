@@ -105,7 +105,7 @@ def get_config() -> ConfigDict:
         'at_4': 128, 'at_8': 128, 'at_16': 128, 'at_32': 64, 'at_64': 32,
         'at_128': 16, 'at_256': 8, 'at_512': 4, 'at_1024': 4,
     }  # fmt: skip
-    config.schedule.fade_images = 600_000
+    config.schedule.fade_images = 600_000  # at all resolutions, or in a config by each, as the batch sizes are
     config.schedule.stable_images = 600_000
     config.schedule.final_images = 0  # more for the last stage
     config.schedule.final_epochs = 0  # and more, in passes over the data

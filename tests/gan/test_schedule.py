@@ -21,6 +21,12 @@ def _stages(**changes):
     return create_stages(**options | changes)
 
 
+def test_lengths_by_resolution():
+    fades = {'at_4': 0, 'at_8': 16, 'at_16': 32}
+    stages = _stages(fade_images=fades, stable_images={'at_4': 64, 'at_8': 32, 'at_16': 16})
+    assert [(s.fade_images, s.stable_images) for s in stages] == [(0, 64), (16, 32), (32, 16)]
+
+
 def test_stages_follow_each_other():
     stages = _stages()
     assert [(s.resolution, s.start, s.end) for s in stages] == [(4, 0, 320), (8, 320, 800), (16, 800, 1280)]
@@ -54,6 +60,7 @@ def test_a_network_that_does_not_grow_is_one_stage():
         ({'final_resolution': 2048}, 'power of two from 4 to 1024'),
         ({'initial_resolution': 32}, 'initial_resolution 32 exceeds resolution 16'),
         ({'batch_size': {'at_4': 8, 'at_8': 8}}, r'batch_size\.at_16 must be at least 1'),
+        ({'stable_images': {'at_4': 16}}, 'need a length at_8'),
         ({'stable_images': 0}, 'must not be negative, nor all zero'),
     ],
 )

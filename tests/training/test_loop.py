@@ -1,6 +1,7 @@
 """The loop: stopping and going on bit for bit, damaged checkpoints, hopeless runs."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -10,12 +11,22 @@ import numpy as np
 import pytest
 
 from tests.training import toy
-from training import loop
+from training import logs, loop
 from training.checkpoints import Checkpoints
 from training.errors import UserError
 
 
-def train(workdir, phases=None, *, checkpoint=16, steps_per_call=1, watch=None, **options):
+def train(
+    workdir,
+    phases=None,
+    *,
+    checkpoint=16,
+    steps_per_call=1,
+    watch=None,
+    deadline=math.inf,
+    phase_done=None,
+    **options,
+):
     mesh = toy.mesh()
     periods = loop.Periods(
         log=8, sample=48, checkpoint=checkpoint, steps_per_call=steps_per_call, max_skipped_in_a_row=3
@@ -31,6 +42,8 @@ def train(workdir, phases=None, *, checkpoint=16, steps_per_call=1, watch=None, 
             seed=3,
             sample=lambda state, phase, images: np.zeros((4, 4, 3), np.uint8),
             watch=watch,
+            deadline=deadline,
+            phase_done=phase_done,
         )
     finally:
         checkpoints.close()
@@ -134,3 +147,29 @@ def test_calls_of_several_steps_give_the_same_result(whole, tmp_path):
     several = train(folder, steps_per_call=4)
     assert several.position == whole.position
     np.testing.assert_allclose(several.state.weights, whole.state.weights, rtol=1e-5)
+
+
+def test_the_end_of_each_phase_is_told(tmp_path):
+    ends = []
+    train(
+        tmp_path, phase_done=lambda end: ends.append((end.phase.name, end.position.images_seen, end.compiling > 0))
+    )
+    assert ends == [('narrow', 48, True), ('wide', 96, True)]
+
+
+def test_a_time_limit_ends_a_phase_early_and_the_run_goes_on_later(whole, tmp_path):
+    folder, ends = tmp_path / 'limited', []
+    folder.mkdir()
+    limited = train(folder, deadline=0.0, phase_done=ends.append)
+    assert (limited.stopped_by, limited.position.images_seen) == ('time limit', 8)
+    assert [(end.phase.name, end.position) for end in ends] == [('narrow', limited.position)]
+    assert [line['images_seen'] for line in logs.read_metrics(folder)] == [8]
+    _assert_same(train(folder).state, whole.state)
+
+
+def test_a_phase_that_ends_with_the_time_is_not_ended_twice(tmp_path):
+    pictures = []
+    mesh = toy.mesh()
+    phase = toy.create_phases(mesh, steps=1)[0]
+    limited = train(tmp_path, [phase], deadline=0.0, phase_done=pictures.append)
+    assert (limited.position.images_seen, len(pictures)) == (8, 1)
