@@ -1,0 +1,1 @@
+"""This project beside other frameworks' versions of the same work."""

@@ -1,0 +1,1 @@
+"""The networks of this project in PyTorch, written from the papers."""

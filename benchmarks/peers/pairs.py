@@ -1,0 +1,98 @@
+"""Pairs of programs that do the same work: ours, and one of another framework.
+
+    from benchmarks.peers.pairs import PAIRS
+    from benchmarks.peers.timing import interleave
+
+    pair = PAIRS['enhanced_gan']
+    ours = pair.create_ours(resolution, batch, dtype)
+    peer = pair.create_peer(resolution, batch, dtype, device)
+    ours_seconds, peer_seconds = interleave(ours, peer, repeats)
+
+`dtype` is 'float32' or 'bfloat16' (autocast in PyTorch), `device` 'cpu' or 'cuda'. Both are functions without
+arguments that do a whole step, or a prediction, and return when it is computed; their data is in memory before.
+Their `form` says how they are run, and `parameters` how large the networks are. On 'cuda' the peer has channels
+last and is compiled; on 'cpu' the quickest of several forms is taken, which `create_peer` finds out by trying.
+
+A step of a GAN is a whole cycle: all updates of the discriminator for one of the generator (five for SNGAN, each
+with a batch of its own), the generator's update and its running mean.
+
+Where JAX and PyTorch share a GPU, set XLA_PYTHON_CLIENT_PREALLOCATE=false before this module is imported.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterable
+
+from benchmarks.peers import gans, segmenters
+from benchmarks.peers.forms import Form, list_forms
+from benchmarks.peers.gans import Gan
+from benchmarks.peers.timing import Run, measure
+
+_TRIALS = 3
+# Widths for two CPU cores, as in configs/gan/small.py and as the docstring of configs/gan/sngan.py advises.
+_NARROW_GROWING = {
+    f'{network}.fmap_{name}': features
+    for network in ('generator', 'discriminator')
+    for name, features in (('base', 512), ('max', 64))
+} | {'generator.latent_size': 64}
+_NARROW_RESIDUAL = {'generator.last_width': 16, 'discriminator.first_width': 16}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """The same work twice.
+
+    Attributes:
+      create_ours: `(resolution, batch, dtype) -> Run`.
+      create_in_form: the peer's `(resolution, batch, form) -> Run`.
+    """
+
+    create_ours: Callable[[int, int, str], Run]
+    create_in_form: Callable[[int, int, Form], Run]
+
+    def create_peer(self, resolution: int, batch: int, dtype: str, device: str) -> Run:
+        """The peer in its quickest form, by the least of some runs."""
+        create = functools.partial(self.create_in_form, resolution, batch)
+        return quickest(create(form) for form in list_forms(device, dtype))
+
+
+def quickest(runs: Iterable[Run]) -> Run:
+    """The one that takes the least time; only one is kept in memory beside the one being tried."""
+    best, least = None, math.inf
+    for run in runs:
+        run()
+        seconds = min(measure(run) for _ in range(_TRIALS))
+        if seconds < least:
+            best, least = run, seconds
+    if best is None:
+        raise ValueError('There is nothing to choose from.')
+    return best
+
+
+def _gan(config: str, changes: dict[str, int]) -> Pair:
+    gan = Gan(config, changes)
+    return Pair(functools.partial(gans.create_ours, gan), functools.partial(gans.create_peer, gan))
+
+
+def _unet_training(create: segmenters.Create) -> Pair:
+    return Pair(segmenters.create_ours_training, functools.partial(segmenters.create_peer_training, create))
+
+
+def _unet_prediction(create: segmenters.Create) -> Pair:
+    return Pair(segmenters.create_ours_prediction, functools.partial(segmenters.create_peer_prediction, create))
+
+
+PAIRS: dict[str, Pair] = {
+    'pggan': _gan('pggan', {}),
+    'pggan_narrow': _gan('pggan', _NARROW_GROWING),
+    'enhanced_gan': _gan('enhanced_gan', {}),
+    'enhanced_gan_narrow': _gan('enhanced_gan', _NARROW_GROWING),
+    'dcgan': _gan('dcgan', {}),
+    'sngan': _gan('sngan', {}),
+    'sngan_narrow': _gan('sngan', _NARROW_RESIDUAL),
+    'unet_training': _unet_training(segmenters.create_unet),
+    'unet_prediction': _unet_prediction(segmenters.create_unet),
+    'monai_training': _unet_training(segmenters.create_dynunet),
+    'monai_prediction': _unet_prediction(segmenters.create_dynunet),
+}
