@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
@@ -38,8 +39,11 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_when_asked(deadline: float) -> Iterator[StopRequest]:
-    """Handles SIGTERM and SIGINT within the block, and knows the deadline."""
+    """Handles SIGTERM and SIGINT within the block, where Python lets it: in the main thread."""
     request = StopRequest(deadline)
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
     previous = {number: signal.signal(number, request.handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield request

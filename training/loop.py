@@ -295,5 +295,5 @@ class _Runner:
         if self._best is not None:
             self._best.close()
         self._bar.close()
-        self._compiler.close()
+        self._compiler.close(wait=self._stopped_by != TIME_LIMIT)
         self._log.close()

@@ -175,9 +175,9 @@ class Compiler:
         """The compiled call of `size` steps, the first being `step_in_phase`; waits where it is not ready."""
         return self._submit_call(index, size, step_in_phase % len(self._phases[index].cycle)).result()
 
-    def close(self) -> None:
-        """Waits for what is being compiled and drops the rest."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+    def close(self, *, wait: bool) -> None:
+        """Drops what is not being compiled yet, and, where asked to, waits for what is."""
+        self._executor.shutdown(wait=wait, cancel_futures=True)
 
     def _submit(self, key: Any, function: Callable, *arguments: Any) -> Future:
         if key not in self._programs:

@@ -1,0 +1,65 @@
+"""Scores of a generator against patients that it has not seen, beside those that other real images reach."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accelerator.tasks import Row
+from gan.evaluation import scoring
+from gan.evaluation.described import Described
+from gan.evaluation.extractors import RANDOM, create_extractor
+from gan.evaluation.sets import create_extract, describe_generated, describe_reals, draw_labels
+from gan.restoring import read_gan_config, restore_generator
+from gan.scores.estimates import Missing, Score, count_groups
+
+_SCORES = ('kernel_distance', 'recall', 'precision')
+_BATCH = 64
+
+
+def score_generator(name: str, folder: Path, data_dir: str, count: int) -> Iterator[Row]:
+    """A row for each score of the exported generator.
+
+    Args:
+      name: of its network.
+      folder: that it was exported to.
+      data_dir: where its data are; '' for the default.
+      count: images to draw, and real training images for the floor, at most.
+    """
+    config, trained = read_gan_config(folder), restore_generator(folder)
+    with config.unlocked():
+        config.data.data_dir = data_dir
+    extractor = create_extractor(RANDOM)
+    extract = create_extract(extractor, _BATCH)
+    held_out, training = (
+        describe_reals(config, trained, split, extractor, extract, _BATCH) for split in ('test', config.data.split)
+    )
+    others = training if len(training) <= count else training.fewer(count)
+    labels = draw_labels(training, count, trained.image_format.num_classes, seed=0)
+    generated = describe_generated(trained, labels, 0, extract, _BATCH)
+    groups = count_groups(held_out.owners, others.owners, np.arange(count))
+    scores, floor = (_measure(described, held_out, groups) for described in (generated, others))
+    for score in _SCORES:
+        yield {
+            'table': 'scores',
+            'network': name,
+            'stage': trained.position.phase,
+            'score': score.replace('_', ' '),
+            **_describe(scores[score], ''),
+            **_describe(floor[score], 'floor '),
+            'generated': count,
+            'held out': len(held_out),
+        }
+
+
+def _measure(judged: Described, reference: Described, group_count: int) -> scoring.Scores:
+    if group_count < 2:
+        return dict.fromkeys(_SCORES, Missing('needs two held-out patients.'))
+    return scoring.measure_features(judged, reference, group_count)
+
+
+def _describe(score: Score, prefix: str) -> Row:
+    if isinstance(score, Missing):
+        return {f'{prefix}value': None, f'{prefix}interval': score.reason}
+    low, high = score.interval()
+    return {f'{prefix}value': score.value, f'{prefix}interval': f'{low:.3g} to {high:.3g}'}

@@ -1,0 +1,55 @@
+"""The rehearsal of training by the clock: rows as they fall, a generator that draws, an end in time."""
+
+import json
+import time
+
+import pytest
+
+from benchmarks.accelerator import train
+from benchmarks.accelerator.tasks import Context
+from gan.drawing import draw_images
+from gan.restoring import restore_generator
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def context(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    (tmp_path / 'out').mkdir()
+    return Context(
+        out=tmp_path / 'out',
+        scratch=tmp_path / 'scratch',
+        data='',
+        data_dir='',
+        rehearse=True,
+        deadline=time.monotonic() + 600,
+        rows=lambda **wanted: [],
+    )
+
+
+def test_a_rehearsal_leaves_a_generator_a_sheet_and_rows(context):
+    task = train.create_tasks(rehearse=True)[0]
+    rows = []
+    for row in task.run(context):
+        assert json.loads(json.dumps(row)) == row
+        rows.append(row)
+        if row['table'] == 'stages':  # of each stage at once
+            trained = restore_generator(context.out / train.GENERATOR)
+            assert f'{trained.network.resolution}x{trained.network.resolution}' == row['stage']
+            assert (context.out / 'grids.png').exists()
+    assert [row['table'] for row in rows] == [*['schedule'] * 2, *['stages'] * 2, 'runs', *['scores'] * 3, 'time']
+    assert [row['stage'] for row in rows if row['table'] == 'stages'] == ['4x4', '8x8']
+    drawn = next(
+        draw_images(restore_generator(context.out / train.GENERATOR), 2, seed=0, batch_size=2, label=None)
+    )
+    assert drawn.images.shape == (2, 8, 8, 1)
+    assert len(list(context.out.rglob('*.*'))) <= 6
+
+
+def test_when_the_time_is_over_training_ends_and_leaves_a_generator(context, monkeypatch):
+    monkeypatch.setattr(train, '_TOY_SECONDS', 0.0)
+    rows = list(train.create_tasks(rehearse=True)[0].run(context))
+    (run,) = (row for row in rows if row['table'] == 'runs')
+    assert (run['ended by'], run['stage reached'], run['steps']) == ('time limit', '4x4', 1)
+    assert restore_generator(context.out / train.GENERATOR).network.resolution == 4
