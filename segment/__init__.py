@@ -1,1 +1,3 @@
 """U-Nets that draw outlines in medical images, what they are worth, and what generated images add to them."""
+
+import training.native_log  # noqa: F401  (before JAX)

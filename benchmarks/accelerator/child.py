@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.accelerator import ledger, plan
-from benchmarks.accelerator.tasks import Context, Task
+from benchmarks.accelerator.tasks import Context, NotHere, Task
 from training.canary import check_arithmetic
 from training.errors import UserError
 
@@ -63,6 +63,8 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     jax.config.update('jax_compilation_cache_dir', str(Path(order.scratch) / 'compiled'))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+    # Toys are compiled often and run for moments.
+    jax.config.update('jax_disable_most_optimizations', order.rehearse)
     check_arithmetic()
     for number in range(len(order.parts)):
         _Runner(order, number).run(order.first_task if number == 0 else 0)
@@ -105,8 +107,12 @@ class _Runner:
             return
         print(f'{self._name} {task.name}: about {task.seconds:.0f} s of {left:.0f} s left', flush=True)
         try:
+            start = time.monotonic()
             for row in task.run(self._context):
                 self._write(task, ledger.DONE, **row)
+            print(f'  {self._name} {task.name}: took {time.monotonic() - start:.0f} s', flush=True)
+        except NotHere as reason:
+            self._write(task, ledger.LEFT_OUT, reason=str(reason))
         except Exception as error:  # the other tasks go on
             traceback.print_exc()
             self._write(task, ledger.FAILED, reason=_tell(error))

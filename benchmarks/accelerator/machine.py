@@ -37,6 +37,12 @@ def rate_of(context: Context, dtype: str) -> float | None:
     return next((row['TFLOP/s'] for row in reversed(rows) if row['type'] == name), None)
 
 
+def bandwidth_of(context: Context) -> float | None:
+    """The measured bandwidth of the device's memory in GB/s; None where it was not measured."""
+    rows = context.rows(part='machine', task='memory')
+    return next((row['GB/s'] for row in reversed(rows) if row['way'].startswith('device')), None)
+
+
 def _describe(context: Context) -> Iterator[Row]:
     device = jax.devices()[0]
     stats = device.memory_stats() or {}

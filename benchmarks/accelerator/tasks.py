@@ -9,6 +9,10 @@ from typing import Any
 Row = dict[str, Any]
 
 
+class NotHere(Exception):
+    """A task that this machine cannot do, with the reason."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Context:
     """What a task may use.

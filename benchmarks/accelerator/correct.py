@@ -1,0 +1,265 @@
+"""The device against the CPU, from the same state; bfloat16 against float32; many steps a call against one."""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.stats
+from jaxtyping import PyTree
+
+from backbones import setup as classifier_setup
+from benchmarks import operations
+from benchmarks.accelerator import resume, subjects
+from benchmarks.accelerator.subjects import Subject
+from benchmarks.accelerator.tasks import Context, Row, Task
+from detect import setup as detector_setup
+from segment import setup as unet_setup
+from training.phases import make_call
+
+LARGEST_LOSS_DIFFERENCE = 1e-4
+LARGEST_GRADIENT_DIFFERENCE = 1e-3
+LARGEST_BFLOAT16_DIFFERENCE = 0.02
+_LEAST_LOSS = 0.1  # losses nearer to 0 are compared with this
+_LEAST_LEAF = 1e-3  # a layer whose gradient is a smaller share of its network's is left out: it is rounding
+_THREADS = 8  # that compile at the same time
+_WIDTH = 32
+_GATHERED = ('generator_loss', 'discriminator_loss', 'penalty', 'loss')
+
+
+def create_tasks(rehearse: bool) -> Sequence[Task]:
+    """In their order of worth."""
+    tasks = (
+        Task('step of every network', 40, _compare_steps),
+        Task('bfloat16', 25, _compare_types),
+        Task('many steps a call', 12, _compare_calls),
+        *resume.create_tasks(rehearse),
+        Task('answers', 25, _compare_answers),
+        Task('step at 256x256', 45, _compare_large_step),
+        Task('operations', 45, _compare_operations),
+    )
+    left_out = {'step at 256x256', 'stop and resume'} if rehearse else set()  # the latter is a part of its own
+    return [task for task in tasks if task.name not in left_out]
+
+
+def _subjects(rehearse: bool) -> dict[str, Callable[[], Subject]]:
+    """Narrow networks for small images: what can go wrong does not depend on their size, and they compile fast."""
+    side = 8 if rehearse else 16
+    gans = ('enhanced_gan',) if rehearse else tuple(subjects.GANS)
+    made: dict[str, Callable[[], Subject]] = {
+        name: functools.partial(subjects.create_gan, name, max(side, _smallest(name)), 4, 'float32', width=_WIDTH)
+        for name in gans
+    }
+    if not rehearse:
+        made['unet'] = functools.partial(subjects.create_unet, 'small', 32, 4, 'float32')
+        made['detector'] = functools.partial(subjects.create_detector, 'small', 32, 4, 'float32')
+        made['classifier'] = functools.partial(subjects.create_classifier, 'small', 32, 4, 'float32')
+    return made
+
+
+def _smallest(name: str) -> int:
+    """Pixels a side that a network's layers can halve."""
+    return 16 if 'dcgan' in name else 8
+
+
+def _compare_steps(context: Context) -> Iterator[Row]:
+    made = _subjects(context.rehearse)
+    with ThreadPoolExecutor(_THREADS) as executor:
+        rows = executor.map(lambda name: compare_step(name, made[name]()), made)
+        yield from rows
+
+
+def _compare_large_step(context: Context) -> Iterator[Row]:
+    del context
+    yield compare_step('enhanced_gan, 256x256', subjects.create_gan('enhanced_gan', 256, 4, 'float32'))
+
+
+def compare_step(name: str, subject: Subject) -> Row:
+    """One whole step on the first CPU and on the first device: how far losses, gradients and parameters differ."""
+    cpu, device = jax.devices('cpu')[0], jax.devices()[0]
+    with jax.default_device(cpu):
+        state = jax.jit(subject.create_state)(jax.random.key(0))
+        batch = subject.create_batch(jax.random.key(1))
+    with ThreadPoolExecutor(len({cpu, device})) as executor:  # both compile at once
+        run = functools.partial(_run_step, subject, state, batch)
+        (expected, told), (computed, observed) = executor.map(run, (cpu, device))
+    losses = [value for value in _GATHERED if value in told]
+    loss = max(abs(observed[key] - told[key]) / max(abs(told[key]), _LEAST_LOSS) for key in losses)
+    gradients = max(
+        _gradient_difference(a, b) for a, b in zip(_gradients(computed), _gradients(expected), strict=True)
+    )
+    return {
+        'network': name,
+        'losses': float(loss),
+        'gradients': float(gradients),
+        'new parameters': float(max(_largest_differences(_params(computed), _params(expected)))),
+        'passes': bool(loss <= LARGEST_LOSS_DIFFERENCE and gradients <= LARGEST_GRADIENT_DIFFERENCE),
+    }
+
+
+def _run_step(
+    subject: Subject, state: PyTree, batch: PyTree, device: jax.Device
+) -> tuple[PyTree, dict[str, float]]:
+    """The state after a whole step on a device, in full float32, and its metrics."""
+    with jax.default_matmul_precision('highest'), jax.default_device(device):
+        given = jax.device_put((state, batch, jax.random.key(2), _arrays(subject.controls)), device)
+        state, metrics = jax.jit(subject.whole_step)(*given)
+        state = jax.device_get(state)
+        return state, {name: float(value) for name, value in metrics.items()}
+
+
+def _arrays(controls: Mapping[str, float]) -> dict[str, np.ndarray]:
+    return {name: np.float32(value) for name, value in controls.items()}
+
+
+def _networks(state: PyTree) -> list[Any]:
+    """The networks of a GAN's state, or of a supervised one's."""
+    return [state.discriminator, state.generator] if hasattr(state, 'generator') else [state.network]
+
+
+def _params(state: PyTree) -> list[PyTree]:
+    return [network.params for network in _networks(state)]
+
+
+def _gradients(state: PyTree) -> list[PyTree]:
+    """What the optimisers of `subjects` remember."""
+    return [network.opt_state[0] for network in _networks(state)]
+
+
+def _gradient_difference(computed: PyTree, expected: PyTree) -> float:
+    """The largest over all layers of |a - b| / |b|."""
+    pairs = list(zip(jax.tree.leaves(computed), jax.tree.leaves(expected), strict=True))
+    whole = np.sqrt(sum(np.sum(np.square(b, dtype=np.float64)) for _, b in pairs))
+    sizes = [(np.linalg.norm(a - b), np.linalg.norm(b)) for a, b in pairs]
+    return max(float(distance / size) for distance, size in sizes if size > _LEAST_LEAF * whole)
+
+
+def _largest_differences(computed: PyTree, expected: PyTree) -> list[float]:
+    """max |a - b| / max |b| of each leaf."""
+    pairs = zip(jax.tree.leaves(computed), jax.tree.leaves(expected), strict=True)
+    return [float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-12)) for a, b in pairs]
+
+
+def _compare_types(context: Context) -> Iterator[Row]:
+    """Enhanced-GAN in both types on the device: the first loss, and how its losses are distributed afterwards.
+
+    Single losses part ways by chance, so the distributions are compared: Kolmogorov and Smirnov's distance, and
+    the same between two float32 runs of different seeds, which shows how large chance makes it.
+    """
+    side, count = (4, 12) if context.rehearse else (32, 200)
+    losses = {}
+    for dtype, seed in (('float32', 0), ('bfloat16', 0), ('float32', 1)):
+        subject = subjects.create_gan('enhanced_gan', side, 8, dtype, width=_WIDTH if context.rehearse else 128)
+        losses[dtype, seed] = _losses(subject, count, seed)
+    for name in ('discriminator_loss', 'generator_loss'):
+        whole, half, other = (losses[key][name] for key in (('float32', 0), ('bfloat16', 0), ('float32', 1)))
+        first = abs(half[0] - whole[0]) / max(abs(whole[0]), _LEAST_LOSS)
+        distance, chance = (float(scipy.stats.ks_2samp(whole, x).statistic) for x in (half, other))
+        yield {
+            'loss': name,
+            'first, float32': float(whole[0]),
+            'first, bfloat16': float(half[0]),
+            'difference': float(first),
+            'median, float32': float(np.median(whole)),
+            'median, bfloat16': float(np.median(half)),
+            'distance of distributions': distance,
+            'of two seeds': chance,
+            'passes': bool(first <= LARGEST_BFLOAT16_DIFFERENCE and distance <= chance + 0.1),
+        }
+
+
+def _losses(subject: Subject, count: int, seed: int) -> dict[str, np.ndarray]:
+    """Every loss of so many steps, on batches that are drawn anew for each."""
+
+    def step(state: PyTree, key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
+        batch_key, step_key = jax.random.split(key)
+        return subject.whole_step(state, subject.create_batch(batch_key), step_key, _arrays(subject.controls))
+
+    def run(key: jax.Array) -> dict[str, jax.Array]:
+        state = subject.create_state(jax.random.key(0))
+        return jax.lax.scan(step, state, jax.random.split(key, count))[1]
+
+    metrics = jax.device_get(jax.jit(run)(jax.random.key(seed)))
+    return {name: metrics[name] for name in _GATHERED if name in metrics}
+
+
+def _compare_calls(context: Context) -> Iterator[Row]:
+    """Four steps in one call against four calls, in full float32."""
+    side, count = (4, 2) if context.rehearse else (16, 4)
+    for name in ('enhanced_gan', 'pggan')[: 1 if context.rehearse else 2]:
+        subject = subjects.create_gan(name, side, 4, 'float32', width=_WIDTH)
+        with jax.default_matmul_precision('highest'):
+            one, many = (_run_calls(subject, count, size) for size in (1, count))
+        losses = [key for key in _GATHERED if key in one]
+        first = max(abs(one[key][0] - many[key][0]) / max(abs(one[key][0]), _LEAST_LOSS) for key in losses)
+        last = max(abs(one[key][-1] - many[key][-1]) / max(abs(one[key][-1]), _LEAST_LOSS) for key in losses)
+        yield {
+            'network': name,
+            'steps': count,
+            'first loss': float(first),
+            'last loss': float(last),
+            'bit for bit': all(np.array_equal(one[key], many[key]) for key in losses),
+            'passes': bool(first <= LARGEST_LOSS_DIFFERENCE),
+        }
+
+
+def _run_calls(subject: Subject, count: int, size: int) -> dict[str, np.ndarray]:
+    """The losses of `count` steps in calls of `size`."""
+    call = jax.jit(make_call((subject.whole_step,) * size))
+    state = jax.jit(subject.create_state)(jax.random.key(0))
+    batches = jax.vmap(subject.create_batch)(jax.random.split(jax.random.key(1), count))
+    controls = {name: np.full(size, value, np.float32) for name, value in subject.controls.items()}
+    collected = []
+    for start in range(0, count, size):
+        part = jax.tree.map(lambda leaf, start=start: leaf[start : start + size], batches)
+        numbers = np.arange(start, start + size, dtype=np.int32)
+        state, metrics = call(state, part, np.uint32(0), controls, numbers)
+        collected.append(jax.device_get(metrics))
+    return {
+        key: np.concatenate([metrics[key] for metrics in collected]) for key in _GATHERED if key in collected[0]
+    }
+
+
+def _compare_answers(context: Context) -> Iterator[Row]:
+    """What a detector, a U-Net and an extractor answer, on the device and on the CPU, in full float32."""
+    side = 32 if context.rehearse else 128
+    made = {
+        'detector': detector_setup.create_network(
+            subjects.create_detector_config('small' if context.rehearse else 'default', side, 'float32'), None
+        ),
+        'U-Net': unet_setup.create_network(
+            subjects.create_unet_config('small' if context.rehearse else 'default', side, 'float32'), None
+        ),
+    }
+    if not context.rehearse:
+        config = subjects.create_classifier_config('resnet18', side, 'float32')
+        made['extractor (ResNet-18)'] = classifier_setup.create_network(config, 2)
+    for name, network in made.items():
+        cpu, device = (_answer(network, side, place) for place in (jax.devices('cpu')[0], jax.devices()[0]))
+        difference = max(_largest_differences(device, cpu))
+        yield {'network': name, 'pixels': side, 'difference': difference, 'passes': difference <= 1e-3}
+
+
+def _answer(network: Any, side: int, device: jax.Device) -> PyTree:
+    with jax.default_matmul_precision('highest'), jax.default_device(device):
+        images = np.asarray(subjects.draw_images(jax.random.key(1), 2, side, 1))
+        with jax.default_device(jax.devices('cpu')[0]):
+            variables = jax.device_get(jax.jit(network.init)(jax.random.key(0), images))
+        return jax.device_get(jax.jit(network.apply)(*jax.device_put((variables, images), device)))
+
+
+def _compare_operations(context: Context) -> Iterator[Row]:
+    """Single operations against NumPy in float64: see `benchmarks.operations`."""
+    chosen = operations.create_operations()[:: 12 if context.rehearse else 1]
+    with ThreadPoolExecutor(_THREADS) as executor:
+        errors = list(executor.map(operations.error_of, chosen))
+    beyond = [(error, own) for error, own in zip(errors, chosen, strict=True) if not error < own.tolerance]
+    yield {
+        'operations': len(chosen),
+        'beyond their tolerance': len(beyond),
+        'largest difference': max(errors),
+        'which': [own.name for _, own in beyond] or None,
+        'passes': not beyond,
+    }

@@ -1,0 +1,234 @@
+"""What is stepped and timed: every network with its training step, made from its config as training makes it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from ml_collections import ConfigDict
+
+from backbones import setup as classifier_setup
+from backbones.step import make_train_step as make_classifier_step
+from configs.backbones import classifier
+from configs.detect import detector
+from configs.gan import conditional, dcgan, dcgan_medical, enhanced_gan, pggan, sagan, sngan, wgan_gp
+from configs.segment import unet
+from detect import setup as detector_setup
+from detect.step import make_train_step as make_detector_step
+from gan import setup as gan_setup
+from gan.step import Recipe, create_cycle, make_train_step
+from segment import setup as unet_setup
+from segment.step import make_train_step as make_unet_step
+from training.phases import Step
+
+GANS: Mapping[str, Callable[[], ConfigDict]] = {
+    'enhanced_gan': enhanced_gan.get_config,
+    'pggan': pggan.get_config,
+    'dcgan': dcgan.get_config,
+    'sngan': sngan.get_config,
+    'sagan': sagan.get_config,
+    'wgan_gp': wgan_gp.get_config,
+    'conditional': conditional.get_config,
+    'dcgan_medical': lambda: dcgan_medical.get_config('gradient_penalty'),
+}
+_CLASSES = 3
+_STEPS = 1000  # of schedules of learning rates, which time does not depend on
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """Something that can be trained.
+
+    Attributes:
+      cycle: the steps that training repeats: `step(state, batch, key, controls) -> (state, metrics)`.
+      counted_cycle: the same steps without loops, whose bodies XLA would count once.
+      whole_step: one step that updates every network, with its penalty.
+      create_state: a fresh state from a key.
+      batch_size, resolution, channels: of the images.
+      controls: what steps are given beside.
+    """
+
+    cycle: tuple[Step, ...]
+    counted_cycle: tuple[Step, ...]
+    whole_step: Step
+    create_state: Callable[[PRNGKeyArray], PyTree]
+    batch_size: int
+    resolution: int
+    channels: int
+    controls: Mapping[str, float]
+
+    def create_batch(self, key: PRNGKeyArray) -> dict[str, Array]:
+        """A batch of smooth images, with labels; where masks are among the channels, they are of both kinds."""
+        image = draw_images(key, self.batch_size, self.resolution, self.channels)
+        return {'image': image, 'label': jnp.arange(self.batch_size, dtype=jnp.int32) % 2}
+
+
+def draw_images(
+    key: PRNGKeyArray, count: int, resolution: int, channels: int
+) -> Float[Array, 'count resolution resolution channels']:
+    """Smooth random images in [-1, 1]."""
+    rough = jax.random.uniform(key, (count, 4, 4, channels), minval=-1, maxval=1)
+    return jax.image.resize(rough, (count, resolution, resolution, channels), 'linear')
+
+
+def create_gan(name: str, resolution: int, batch_size: int, dtype: str, *, width: int = 0) -> Subject:
+    """A GAN of GANS.
+
+    Args:
+      name: of GANS.
+      resolution: of its images, all blocks faded in.
+      batch_size: 0 for that of the config.
+      dtype: see `compute.compute_dtype`.
+      width: features of a layer, at most; 0 for those of the config.
+    """
+    config = GANS[name]()
+    config.resolution, config.compute_dtype = resolution, dtype
+    if width:
+        _narrow(config, width)
+    size = batch_size or config.schedule.batch_size[f'at_{resolution}']
+    recipe = _create_recipe(config)
+    return Subject(
+        cycle=create_cycle(recipe),
+        counted_cycle=create_cycle(_create_recipe(_without_loops(config))),
+        whole_step=_whole_step(recipe),
+        create_state=lambda key: gan_setup.create_state_of(config, recipe, key),
+        batch_size=size,
+        resolution=resolution,
+        channels=config.channels,
+        controls={'alpha': 1.0, 'images_seen': 10_000.0},
+    )
+
+
+def _create_recipe(config: ConfigDict) -> Recipe:
+    form = gan_setup.ImageFormat(config.channels, 0, _CLASSES if config.conditional else 0)
+    recipe = gan_setup.create_recipe(config, config.resolution, form)
+    return dataclasses.replace(recipe, optimizers=tuple(map(remember_gradients, recipe.optimizers)))
+
+
+def _without_loops(config: ConfigDict) -> ConfigDict:
+    """The config with attention formed as a whole."""
+    whole = config.copy_and_resolve_references()
+    for network in (whole.generator, whole.discriminator):
+        if 'attention_chunk' in network:
+            network.attention_chunk = 0
+    return whole
+
+
+def _whole_step(recipe: Recipe) -> Step:
+    return make_train_step(recipe, with_penalty=recipe.objective.penalty != 'none', with_generator=True)
+
+
+def _narrow(config: ConfigDict, width: int) -> None:
+    limits = {'fmap_max': width, 'max_width': width, 'first_width': width // 2, 'last_width': width // 2}
+    for network in (config.generator, config.discriminator):
+        for field, value in limits.items():
+            if field in network:
+                network[field] = min(network[field], value)
+        if network.get('attention_resolution', 0):
+            network.attention_resolution = min(network.attention_resolution, config.resolution)
+
+
+def remember_gradients(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The same updates, with the last gradients first in its state."""
+
+    def init(params: PyTree) -> PyTree:
+        return jax.tree.map(jnp.zeros_like, params)
+
+    def update(gradients: PyTree, state: PyTree, params: Any = None) -> tuple[PyTree, PyTree]:
+        del state, params
+        return gradients, gradients
+
+    return optax.chain(optax.GradientTransformation(init, update), optimizer)
+
+
+def create_unet(variant: str, patch: int, batch_size: int, dtype: str) -> Subject:
+    """A U-Net for images with one kind of mask."""
+    config = create_unet_config(variant, patch, dtype)
+    step = make_unet_step(
+        unet_setup.create_network(config, None),
+        unet_setup.create_optimizer(config),
+        unet_setup.create_loss(config),
+        unet_setup.create_augmentation(config),
+        patch=config.patch,
+        foreground_share=config.schedule.foreground_share,
+    )
+    return Subject(
+        cycle=(step,),
+        counted_cycle=(step,),
+        whole_step=step,
+        create_state=lambda key: unet_setup.create_state_of(config, None, key),
+        batch_size=batch_size or config.schedule.batch_size,
+        resolution=patch,
+        channels=2,
+        controls={},
+    )
+
+
+def create_unet_config(variant: str, patch: int, dtype: str) -> ConfigDict:
+    """A U-Net's config, its suggestions resolved for this patch."""
+    config = unet.get_config(variant)
+    config.resolution = config.patch = patch
+    config.mask_classes, config.compute_dtype = 1, dtype
+    unet_setup.resolve_sizes(config)
+    return config
+
+
+def create_detector(variant: str, resolution: int, batch_size: int, dtype: str) -> Subject:
+    """A detector, trained without attacks."""
+    config = create_detector_config(variant, resolution, dtype)
+    step = make_detector_step(
+        detector_setup.create_network(config, None),
+        classifier_setup.create_optimizer(config, _STEPS),
+        detector_setup.create_augmentation(config),
+        detector_setup.create_degradation(config),
+        eps=0.0,
+        attack_steps=0,
+    )
+    return Subject(
+        cycle=(step,),
+        counted_cycle=(step,),
+        whole_step=step,
+        create_state=lambda key: detector_setup.create_state_of(config, None, _STEPS, key),
+        batch_size=batch_size or config.schedule.batch_size,
+        resolution=resolution,
+        channels=config.channels,
+        controls={},
+    )
+
+
+def create_detector_config(variant: str, resolution: int, dtype: str) -> ConfigDict:
+    """A detector's config."""
+    config = detector.get_config(variant)
+    config.resolution, config.compute_dtype = resolution, dtype
+    return config
+
+
+def create_classifier(variant: str, resolution: int, batch_size: int, dtype: str) -> Subject:
+    """A classifier of two classes."""
+    config = create_classifier_config(variant, resolution, dtype)
+    step = make_classifier_step(
+        classifier_setup.create_network(config, 2),
+        classifier_setup.create_optimizer(config, _STEPS),
+        classifier_setup.create_augmentation(config),
+        config.optimizer.label_smoothing,
+    )
+    return Subject(
+        cycle=(step,),
+        counted_cycle=(step,),
+        whole_step=step,
+        create_state=lambda key: classifier_setup.create_state_of(config, 2, _STEPS, key),
+        batch_size=batch_size or config.schedule.batch_size,
+        resolution=resolution,
+        channels=config.channels,
+        controls={},
+    )
+
+
+def create_classifier_config(variant: str, resolution: int, dtype: str) -> ConfigDict:
+    """A classifier's config."""
+    config = classifier.get_config(variant)
+    config.resolution, config.compute_dtype = resolution, dtype
+    return config
