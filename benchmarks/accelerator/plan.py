@@ -110,8 +110,8 @@ PROFILES: Mapping[str, Mapping[str, Part]] = {
             'Speed',
             'Whole training steps (discriminator, generator, average) on batches that are on the device, in calls '
             'of many steps as in training. Compile: until the program is ready. FLOPs: as XLA counts them before '
-            'optimisation. Share: of the matrix rate measured above in the same type. Roofline: the least time that '
-            'matrix rate and bandwidth allow, as a share of the time. MiB: arguments, results and temporaries.',
+            'optimisation. Share: of the matrix rate measured above in the same type. Roofline: the least time '
+            'that matrix rate and bandwidth allow, as a share of the time. MiB: arguments, results, temporaries.',
             'measuring',
             120,
             False,
