@@ -1,8 +1,12 @@
-"""Convolutions that halve or double height and width, written as ordinary ones over groups of 2x2 pixels.
+"""Convolutions that halve or double height and width, with derivatives that CPUs are quick at.
 
-The numbers are those of a convolution with stride 2 and of its transpose. XLA has no fast path for dilated
-convolutions on CPUs, which strides become in the backward pass; these have no strides in either direction.
+Three products are linear in each of two arrays: the convolution with stride 2, its transpose, and the gradient of
+both in the kernel. The derivative of each is made of the two others, so that gradients, and gradients of
+gradients, are these three again. JAX by itself differentiates a transposed convolution into one whose kernel is a
+dilated batch of images, for which XLA has no fast path on CPUs.
 """
+
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -12,58 +16,67 @@ from jaxtyping import Array, Float
 
 _DRAW = nn.initializers.normal(0.02)  # DCGAN, section 4
 
+Large = Float[Array, 'batch height width large']  # even height and width
+Small = Float[Array, 'batch _ _ small']  # half of them
+Kernel = Float[Array, 'size size large small']
 
-def strided_conv(
-    x: Float[Array, 'batch height width in'], kernel: Float[Array, 'size size in out']
-) -> Float[Array, 'batch _ _ out']:
+
+@jax.custom_vjp
+def strided_conv(x: Large, kernel: Kernel) -> Small:
     """Convolution with stride 2 and zero padding to half of an even height and width, the odd pixel at the end.
 
-    Output i is the sum over t of kernel[t] x[2i + t - low], low = (size - 2) // 2; with t = 2a + b this is an
-    ordinary convolution over a of pairs of pixels, b their places.
+    Output i is the sum over t of kernel[t] x[2i + t - low], low = (size - 2) // 2.
     """
-    size, outputs = kernel.shape[0], kernel.shape[-1]
-    taps = -(-size // 2)
-    low = (size - 2) // 2
-    batch, height, width, channels = x.shape
-    high = 2 * taps - 2 - low
-    x = jnp.pad(x, ((0, 0), (low, high), (low, high), (0, 0)))
-    rows, columns = height // 2 + taps - 1, width // 2 + taps - 1
-    x = x.reshape(batch, rows, 2, columns, 2, channels).transpose(0, 1, 3, 2, 4, 5)
-    pairs = _pair_taps(kernel).reshape(taps, taps, 4 * channels, outputs)
-    return _convolve(x.reshape(batch, rows, columns, 4 * channels), pairs)
+    return _convolve(x, kernel)
 
 
-def transposed_conv(
-    x: Float[Array, 'batch height width in'], kernel: Float[Array, 'size size in out']
-) -> Float[Array, 'batch _ _ out']:
+@jax.custom_vjp
+def transposed_conv(x: Small, kernel: Float[Array, 'size size small large']) -> Large:
     """The transpose of `strided_conv` in its input: doubles height and width.
 
     Output m is the sum over all 2i + t = m + low of kernel[t] x[i].
     """
-    size, channels, outputs = kernel.shape[0], x.shape[-1], kernel.shape[-1]
-    taps, low = -(-size // 2), (size - 2) // 2
     batch, height, width, _ = x.shape
-    pairs = _pair_taps(kernel)[::-1, ::-1].transpose(0, 1, 4, 2, 3, 5)
-    edge = (taps - 1, taps - 1)
-    x = jnp.pad(x, ((0, 0), edge, edge, (0, 0)))
-    y = _convolve(x, pairs.reshape(taps, taps, channels, 4 * outputs))
-    rows, columns = y.shape[1:3]
-    y = y.reshape(batch, rows, columns, 2, 2, outputs).transpose(0, 1, 3, 2, 4, 5)
-    y = y.reshape(batch, 2 * rows, 2 * columns, outputs)
-    return y[:, low : low + 2 * height, low : low + 2 * width]
+    large = jax.ShapeDtypeStruct((batch, 2 * height, 2 * width, kernel.shape[-1]), x.dtype)
+    (doubled,) = jax.linear_transpose(lambda y: _convolve(y, kernel.swapaxes(2, 3)), large)(x)
+    return doubled
 
 
-def _pair_taps(kernel: Float[Array, 'size size in out']) -> Float[Array, 'taps taps 2 2 in out']:
-    """Neighbouring taps as pairs; a last one alone is paired with zeros."""
-    size, _, channels, outputs = kernel.shape
-    taps, odd = -(-size // 2), size % 2
-    kernel = jnp.pad(kernel, ((0, odd), (0, odd), (0, 0), (0, 0)))
-    return kernel.reshape(taps, 2, taps, 2, channels, outputs).transpose(0, 2, 1, 3, 4, 5)
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def kernel_gradient(x: Large, y: Small, size: int) -> Kernel:
+    """The gradient of <strided_conv(x, kernel), y> in a kernel of this size."""
+    shape = (size, size, x.shape[-1], y.shape[-1])
+    (gradient,) = jax.linear_transpose(lambda kernel: _convolve(x, kernel), jax.ShapeDtypeStruct(shape, x.dtype))(
+        y
+    )
+    return gradient
 
 
 def _convolve(x: Array, kernel: Array) -> Array:
-    """Without padding: callers pad before, since a padded one's gradient in the kernel is slow on CPUs too."""
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), 'VALID', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+    spare = kernel.shape[0] - 2
+    edges = [(spare // 2, spare - spare // 2)] * 2
+    return jax.lax.conv_general_dilated(x, kernel, (2, 2), edges, dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+
+
+def _pull_back_strided(operands: tuple[Array, Array], y: Array) -> tuple[Array, Array]:
+    x, kernel = operands
+    return transposed_conv(y, kernel.swapaxes(2, 3)), kernel_gradient(x, y, kernel.shape[0])
+
+
+def _pull_back_transposed(operands: tuple[Array, Array], y: Array) -> tuple[Array, Array]:
+    x, kernel = operands
+    backwards = kernel.swapaxes(2, 3)
+    return strided_conv(y, backwards), kernel_gradient(y, x, kernel.shape[0]).swapaxes(2, 3)
+
+
+def _pull_back_kernel(size: int, operands: tuple[Array, Array], kernel: Array) -> tuple[Array, Array]:
+    x, y = operands
+    return transposed_conv(y, kernel.swapaxes(2, 3)), strided_conv(x, kernel)
+
+
+strided_conv.defvjp(lambda x, kernel: (strided_conv(x, kernel), (x, kernel)), _pull_back_strided)
+transposed_conv.defvjp(lambda x, kernel: (transposed_conv(x, kernel), (x, kernel)), _pull_back_transposed)
+kernel_gradient.defvjp(lambda x, y, size: (kernel_gradient(x, y, size), (x, y)), _pull_back_kernel)
 
 
 class _Strided(nn.Module):

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from backbones.networks.layers import Features, conv, describe, max_pool, norm_relu, stem
+from backbones.networks.layers import Features, conv, describe, norm_relu, stem
+from backbones.networks.pooling import max_pool
 
 _BOTTLENECK = 4  # features inside a layer for each one that it adds (section 3)
 
@@ -42,7 +43,7 @@ class DenseNet(nn.Module):
         if not self.small_stem:
             x = norm_relu('stem_norm', x, train, self.dtype)
             stages.append(x)
-            x = max_pool(x)
+            x = max_pool(x, padding=1)
         for block, layers in enumerate(self.blocks, start=1):
             for layer in range(1, layers + 1):
                 x = jnp.concatenate([x, self._grow(f'block{block}_layer{layer}', x, train)], axis=-1)

@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from backbones.networks.layers import Features, conv, describe, norm_relu
+from backbones.networks.pooling import max_pool
 
 SMALLEST = 75  # pixels a side, below which nothing is left to pool
 _EPSILON = 1e-3
@@ -46,9 +47,9 @@ class InceptionV3(nn.Module):
         x = self._unit('Conv2d_1a_3x3', images, 32, (3, 3), train, stride=2, padded=False)
         x = self._unit('Conv2d_2a_3x3', x, 32, (3, 3), train, padded=False)
         stages = [self._unit('Conv2d_2b_3x3', x, 64, (3, 3), train)]
-        x = self._unit('Conv2d_3b_1x1', _max_pool(stages[-1]), 80, (1, 1), train)
+        x = self._unit('Conv2d_3b_1x1', max_pool(stages[-1], padding=0), 80, (1, 1), train)
         stages.append(self._unit('Conv2d_4a_3x3', x, 192, (3, 3), train, padded=False))
-        x = _max_pool(stages[-1])
+        x = max_pool(stages[-1], padding=0)
         for name, pooled in (('Mixed_5b', 32), ('Mixed_5c', 64), ('Mixed_5d', 64)):
             x = self._block_a(name, x, pooled, train)
         stages.append(x)
@@ -101,7 +102,7 @@ class InceptionV3(nn.Module):
         branches = [
             self._unit(f'{name}_branch3x3', x, 384, (3, 3), train, stride=2, padded=False),
             self._double(name, x, train),
-            _max_pool(x),
+            max_pool(x, padding=0),
         ]
         return jnp.concatenate(branches, axis=-1)
 
@@ -129,7 +130,7 @@ class InceptionV3(nn.Module):
         branches = [
             self._unit(f'{name}_branch3x3_2', single, 320, (3, 3), train, stride=2, padded=False),
             self._unit(f'{name}_branch7x7x3_4', double, 192, (3, 3), train, stride=2, padded=False),
-            _max_pool(x),
+            max_pool(x, padding=0),
         ]
         return jnp.concatenate(branches, axis=-1)
 
@@ -145,10 +146,6 @@ class InceptionV3(nn.Module):
             self._chain(name, pool(x), train, ('branch_pool', 192, (1, 1))),
         ]
         return jnp.concatenate(branches, axis=-1)
-
-
-def _max_pool(x: Array) -> Array:
-    return nn.max_pool(x, (3, 3), (2, 2))
 
 
 def _average_around(x: Array) -> Array:

@@ -40,12 +40,32 @@ def conv(
     padded: bool = True,
 ) -> Float[Array, 'batch _ _ feature']:
     """A convolution without bias, odd in size, padded with zeros by half of it or not at all."""
-    edges = [(size // 2, size // 2) if padded else (0, 0) for size in kernel_size]
     if kernel_size == (1, 1):
-        x, stride = x[:, ::stride, ::stride], 1  # the same numbers, and a gradient that CPUs are quick at
+        return PointwiseConv(features, dtype, name=name)(x[:, ::stride, ::stride])
+    edges = [(size // 2, size // 2) if padded else (0, 0) for size in kernel_size]
     draw = nn.initializers.he_normal()
     layer = nn.Conv(features, kernel_size, stride, edges, use_bias=False, dtype=dtype, kernel_init=draw, name=name)
     return layer(x)
+
+
+class PointwiseConv(nn.Module):
+    """A convolution of 1x1 pixels as a product of matrices, at whose gradient CPUs are quicker.
+
+    Attributes:
+      features: output channels.
+      dtype: type of the computation; the kernel is float32, of the shape that `nn.Conv` gives it.
+    """
+
+    features: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, 'batch height width _']
+    ) -> Float[Array, 'batch height width {self.features}']:
+        shape = (1, 1, x.shape[-1], self.features)
+        kernel = self.param('kernel', nn.initializers.he_normal(), shape, jnp.float32)
+        return x.astype(self.dtype) @ kernel[0, 0].astype(self.dtype)
 
 
 def norm(
@@ -68,11 +88,6 @@ def stem(
     """The first convolution: 3x3 at full resolution for small images, or 7x7 at half of it."""
     kernel_size, stride = ((3, 3), 1) if small else ((7, 7), 2)
     return conv('stem_conv', images, width, kernel_size, dtype, stride=stride)
-
-
-def max_pool(x: Float[Array, 'batch height width channel']) -> Float[Array, 'batch _ _ channel']:
-    """The largest of 3x3 pixels around every second one."""
-    return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
 
 
 def describe(

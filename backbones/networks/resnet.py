@@ -5,7 +5,8 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from backbones.networks.layers import Features, conv, describe, max_pool, norm, norm_relu, stem
+from backbones.networks.layers import Features, conv, describe, norm, norm_relu, stem
+from backbones.networks.pooling import max_pool
 
 _BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}  # of each stage
 _EXPANSION = 4  # of the features at the end of a block of the deeper network
@@ -46,7 +47,7 @@ class ResNet(nn.Module):
             raise ValueError(f'There is no residual network of {self.depth} layers; choose one of {DEPTHS}.')
         x = norm_relu('stem_norm', stem(images, self.width, self.small_stem, self.dtype), train, self.dtype)
         stages = [] if self.small_stem else [x]
-        x = x if self.small_stem else max_pool(x)
+        x = x if self.small_stem else max_pool(x, padding=1)
         for stage, blocks in enumerate(_BLOCKS[self.depth][: self.num_stages], start=1):
             for block in range(blocks):
                 stride = 2 if stage > 1 and block == 0 else 1

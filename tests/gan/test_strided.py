@@ -1,4 +1,4 @@
-"""Convolutions over groups of pixels have the numbers of strided ones."""
+"""Convolutions that halve and double have the numbers and the derivatives of XLA's."""
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,33 @@ def test_doubling_is_the_transpose_of_halving(size):
     large = jax.ShapeDtypeStruct((2, 8, 12, 3), jnp.float32)
     (expected,) = jax.linear_transpose(lambda y: _reference(y, backwards), large)(x)
     np.testing.assert_allclose(doubled, expected, rtol=1e-5, atol=1e-5)
+
+
+def _transposed_reference(x, kernel):
+    batch, height, width, _ = x.shape
+    large = jax.ShapeDtypeStruct((batch, 2 * height, 2 * width, kernel.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda y: _reference(y, kernel.swapaxes(2, 3)), large)(x)[0]
+
+
+@pytest.mark.parametrize('size', [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ('own', 'reference', 'side'),
+    [(strided_conv, _reference, 6), (transposed_conv, _transposed_reference, 3)],
+    ids=['halving', 'doubling'],
+)
+def test_derivatives_of_both_orders_are_those_of_the_generic_operation(own, reference, side, size):
+    """Second derivatives of a gradient penalty: of the squared gradient in the images, in images and kernel."""
+    x, kernel, rate = _draw(2, side, 2 * side, 3), _draw(size, size, 3, 5, seed=1), _draw(5, seed=2)
+
+    def first(conv):
+        return jax.grad(lambda x, kernel: jnp.sum(jnp.tanh(conv(x, kernel)) * rate), (0, 1))
+
+    def second(conv):
+        return jax.grad(lambda x, kernel: sum(jnp.sum(part**2) for part in first(conv)(x, kernel)), (0, 1))
+
+    for order in (first, second):
+        for gradient, expected in zip(order(own)(x, kernel), order(reference)(x, kernel), strict=True):
+            np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max() + 1e-6)
 
 
 @pytest.mark.parametrize(('layer', 'size'), [(StridedConv, 4), (TransposedConv, 16)])
