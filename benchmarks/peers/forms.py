@@ -50,9 +50,18 @@ class Form:
             torch.cuda.synchronize()
 
 
+def list_eager_forms(device: str, dtype: str) -> tuple[Form, ...]:
+    """Those that are not compiled, for libraries that are not made for it."""
+    layouts = (True,) if device == 'cuda' else (False, True)
+    return tuple(Form(device, dtype, channels_last, compiled=False) for channels_last in layouts)
+
+
 def list_forms(device: str, dtype: str) -> tuple[Form, ...]:
-    """Forms worth trying: on CPUs the quickest differs from network to network."""
-    if device == 'cuda':
-        return (Form(device, dtype, channels_last=True, compiled=True),)
-    layouts = ((False, False), (True, False), (True, True))
-    return tuple(Form(device, dtype, channels_last, compiled) for channels_last, compiled in layouts)
+    """Those worth trying: on CPUs the quickest differs from network to network."""
+    compiled = Form(device, dtype, channels_last=True, compiled=True)
+    return (compiled,) if device == 'cuda' else (*list_eager_forms(device, dtype), compiled)
+
+
+def list_one_form(device: str, dtype: str) -> tuple[Form, ...]:
+    """For what no form changes."""
+    return list_eager_forms(device, dtype)[:1]

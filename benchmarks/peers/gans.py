@@ -100,11 +100,11 @@ def create_torch_cycle(
     """The recipe in PyTorch, with the parameters of the state."""
     placed = CREATE[config.architecture](recipe.generator, recipe.discriminator)
     states = (state.generator.variables, state.discriminator.variables)
-    networks = [
+    generator, discriminator = (
         load(network, convert_adversarial(variables, layout))
         for (network, layout), variables in zip(placed, states, strict=True)
-    ]
-    return AdversarialCycle(*networks, _create_training(config, batch), form)
+    )
+    return AdversarialCycle(generator, discriminator, _create_training(config, batch), form)
 
 
 def _create_training(config: ConfigDict, batch: int) -> Training:

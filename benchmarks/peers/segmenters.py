@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from ml_collections import ConfigDict
-from monai.networks.nets import DynUNet
 from torch import Tensor, nn
 
 from benchmarks.peers.copying import convert_unet, load
@@ -96,6 +95,9 @@ def create_dynunet(config: ConfigDict) -> nn.Module:
 
     It halves within the first convolution of a block, where ours has one more convolution of 2x2 pixels.
     """
+    # Here, so that other pairs need no MONAI.
+    from monai.networks.nets import DynUNet
+
     fields = config.network
     filters = [min(fields.width << level, fields.max_width) for level in range(fields.depth + 1)]
     network = DynUNet(

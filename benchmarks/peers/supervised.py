@@ -26,8 +26,14 @@ class Training:
 
     def create_optimizer(self, parameters: Iterator[nn.Parameter]) -> torch.optim.Optimizer:
         """In one kernel for all parameters."""
-        rates = {'lr': self.learning_rate, 'momentum': self.momentum, 'weight_decay': self.weight_decay}
-        return torch.optim.SGD(parameters, **rates, nesterov=True, fused=True)
+        return torch.optim.SGD(
+            parameters,
+            self.learning_rate,
+            self.momentum,
+            weight_decay=self.weight_decay,
+            nesterov=True,
+            fused=True,
+        )
 
 
 def segmentation_loss(logits: Tensor, ids: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ HE_GAIN = math.sqrt(2)
 class Conv(nn.Conv2d):
     """Convolution with stride 1 and zero padding, its weights `equalized`, `spectral` or `plain`."""
 
+    u: Tensor  # of spectral layers
+
     def __init__(
         self, inputs: int, outputs: int, size: int, scaling: str, *, gain: float = HE_GAIN, bias: bool = True
     ) -> None:
@@ -27,6 +29,8 @@ class Conv(nn.Conv2d):
 
 class Dense(nn.Linear):
     """Fully connected layer, its weights as in `Conv`."""
+
+    u: Tensor  # of spectral layers
 
     def __init__(
         self, inputs: int, outputs: int, scaling: str, *, gain: float = HE_GAIN, bias: bool = True
