@@ -4,8 +4,9 @@
 
 Everything comes as rows (`rows.jsonl`) and tables (`tables.md`) in DIR, each written when it is measured; a run
 that is killed leaves what it has. Started again with the same DIR, it adds what was left out. DIR also gets a
-sheet of all pictures and one generator's weights: `python -m gan.generate --workdir=DIR ...` draws from them on
-any machine. DIR holds at most 8 files of at most 15 MiB. `--rehearse` runs every part at toy size, on any machine.
+sheet of all pictures, and in DIR/generator the weights of one generator, from which `python -m gan.generate
+--workdir=DIR/generator` draws on any machine. DIR holds at most 8 files of at most 15 MiB. `--rehearse` runs every
+part at toy size, on any machine.
 """
 
 import signal
@@ -39,7 +40,7 @@ def main(_: Sequence[str]) -> None:
     out = Path(_OUT.value)
     with tempfile.TemporaryDirectory(prefix='accelerator-', ignore_cleanup_errors=True) as scratch:
         try:
-            run_all(
+            well = run_all(
                 Run(
                     profile=_PROFILE.value,
                     parts=tuple(name for name in known if not _PARTS.value or name in _PARTS.value),
@@ -54,6 +55,8 @@ def main(_: Sequence[str]) -> None:
         except KeyboardInterrupt:
             sys.exit('Interrupted; what was measured is kept.')
     print(f'Tables: {out / ledger.TABLES_FILE}   rows: {out / ledger.ROWS_FILE}')
+    if not well:
+        sys.exit('Some tasks failed or took too long; the tables tell which and why.')
 
 
 def _check_data() -> None:

@@ -19,11 +19,11 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.accelerator import ledger, plan
+from benchmarks.accelerator.supervisor import PROGRESS_FILE
 from benchmarks.accelerator.tasks import Context, NotHere, Task
 from training.canary import check_arithmetic
 from training.errors import UserError
 
-PROGRESS_FILE = 'progress.json'
 BROKEN = 3  # the exit status that asks for a new process behind the task that failed
 _PATIENCE = 3.0  # a task may take so many times what it said,
 _LEAST = 25.0  # and so many seconds at least
@@ -39,6 +39,7 @@ class Order:
       later: names of the parts of other processes after them.
       first_task: of the first part; those before it are over.
       end: of the whole run, on the clock of `time.monotonic`, which all processes share.
+      whole: seconds of the whole run.
       run: when the run began, to tell its rows from others.
       out, scratch, data, data_dir, rehearse: see Context.
     """
@@ -48,6 +49,7 @@ class Order:
     later: tuple[str, ...]
     first_task: int
     end: float
+    whole: float
     run: str
     out: str
     scratch: str
@@ -83,7 +85,7 @@ class _Runner:
         parts = plan.PROFILES[order.profile]
         self._ledger = ledger.Ledger(Path(order.out), plan.titles())
         left = [parts[name] for name in (*order.parts[number:], *order.later)]
-        deadline = plan.limit(left, time.monotonic(), order.end)
+        deadline = plan.limit(left, time.monotonic(), order.end, order.whole)
         self._context = Context(
             Path(order.out), Path(order.scratch), order.data, order.data_dir, order.rehearse, deadline,
             rows=lambda **wanted: self._ledger.rows(status=ledger.DONE, **wanted),

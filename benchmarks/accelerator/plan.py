@@ -150,19 +150,20 @@ PROFILES: Mapping[str, Mapping[str, Part]] = {
 }
 
 
-def limit(parts: Sequence[Part], now: float, end: float) -> float:
+def limit(parts: Sequence[Part], now: float, end: float, whole: float) -> float:
     """When the first of these parts must have ended, so that the others get their share.
 
     Args:
       parts: those that are left, the first being the one that begins.
       now, end: of the run, on the same clock in seconds.
+      whole: seconds of the whole run.
     """
     reserved = sum(part.reserved for part in parts)
     if parts[0].reserved:
         return now + (end - now) / reserved
-    kept = min(TRAINING_SECONDS, 0.5 * (end - now)) if reserved else 0.0
+    kept = reserved * min(TRAINING_SECONDS, 0.5 * whole)
     weights = sum(part.weight for part in parts if not part.reserved)
-    return now + (end - now - kept) * parts[0].weight / weights
+    return now + max(end - now - kept, 0.0) * parts[0].weight / weights
 
 
 def titles() -> dict[str, tuple[str, str]]:

@@ -14,8 +14,8 @@ from typing import Any
 
 from benchmarks.accelerator import ledger, plan
 
-# The names are those of `child`, which imports JAX; this process stays free of it.
-PROGRESS_FILE, BROKEN = 'progress.json', 3
+CHILD = 'benchmarks.accelerator.child'  # run as a module; it imports JAX, this process stays free of it
+PROGRESS_FILE = 'progress.json'
 _GRACE = 5.0  # seconds that a process may take beyond its limit
 _START = 90.0  # seconds that a process may take before its first task
 
@@ -41,8 +41,8 @@ class Run:
     rehearse: bool
 
 
-def run_all(run: Run) -> None:
-    """Runs all parts; every task ends as a row, whatever becomes of its process."""
+def run_all(run: Run) -> bool:
+    """Runs all parts; every task ends as a row, whatever becomes of its process. False when one failed or hung."""
     end = time.monotonic() + 60 * run.minutes
     began = time.strftime('%Y-%m-%d %H:%M:%S')
     book = ledger.Ledger(run.out, plan.titles())
@@ -62,6 +62,8 @@ def run_all(run: Run) -> None:
         part, task = run.parts.index(progress['part']), progress['number'] + 1
         if progress['number'] < 0:  # it did not even begin; the next process may
             part, task = part + len(_together(run, part)), 0
+    bad = [row for row in book.rows(run=began) if row['status'] in (ledger.FAILED, ledger.TIMED_OUT)]
+    return not bad
 
 
 def _together(run: Run, first: int) -> tuple[str, ...]:
@@ -81,6 +83,7 @@ def _run_process(run: Run, part: int, task: int, end: float, began: str) -> tupl
         'later': run.parts[part + len(names) :],
         'first_task': task,
         'end': end,
+        'whole': 60 * run.minutes,
         'run': began,
         'out': str(run.out),
         'scratch': str(run.scratch),
@@ -90,7 +93,7 @@ def _run_process(run: Run, part: int, task: int, end: float, began: str) -> tupl
     }
     path = run.scratch / PROGRESS_FILE
     path.unlink(missing_ok=True)
-    command = [sys.executable, '-m', 'benchmarks.accelerator.child', json.dumps(order)]
+    command = [sys.executable, '-m', CHILD, json.dumps(order)]
     environment = _environment(plan.PROFILES[run.profile][names[0]].process)
     with _started(command, environment) as process:
         reason = _watch(process, path, end)

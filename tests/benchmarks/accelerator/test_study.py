@@ -1,4 +1,4 @@
-"""The study's plan: its data lie in a folder of its own, its jobs are those of `segment.study`, and time ends it."""
+"""The study: its data lie in a folder of its own, its jobs are those of `segment.study`, and time ends it."""
 
 import subprocess
 import sys
