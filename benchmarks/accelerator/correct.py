@@ -107,11 +107,11 @@ def _run_step(
         given = jax.device_put((state, batch, jax.random.key(2), _arrays(subject.controls)), device)
         state, metrics = jax.jit(subject.whole_step)(*given)
         state = jax.device_get(state)
-        return state, {name: float(value) for name, value in metrics.items()}
+        return state, {name: float(value) for name, value in jax.device_get(metrics).items()}
 
 
 def _arrays(controls: Mapping[str, float]) -> dict[str, np.ndarray]:
-    return {name: np.float32(value) for name, value in controls.items()}
+    return {name: np.asarray(value, np.float32) for name, value in controls.items()}
 
 
 def _networks(state: PyTree) -> list[Any]:

@@ -66,7 +66,7 @@ def render(rows: Sequence[Row], titles: Mapping[str, tuple[str, str]]) -> str:
     """Markdown: a section a part, a table for each kind of row, and what is missing with its reason."""
     devices: dict[str, list[str]] = {}
     for row in rows:
-        runs = devices.setdefault(row['device'], []) if row['device'] else []
+        runs = devices.setdefault(str(row['device']), []) if row['device'] else []
         runs += [row['run']] * (row['run'] not in runs)
     pieces = ['\n'.join(f'- {device}: {", ".join(runs)}' for device, runs in devices.items())]
     for part, (title, explanation) in titles.items():
@@ -85,7 +85,7 @@ def _tell(rows: Sequence[Row], *, with_device: bool) -> list[str]:
         kept = [row for row in own if row['status'] == DONE]
         kept = [row for row in kept if row['run'] == kept[-1]['run']]
         for row in kept:
-            tables.setdefault(row.get('table', task), []).append(row)
+            tables.setdefault(str(row.get('table', task)), []).append(row)
         last = own[-1]
         if last['status'] != DONE and not (kept and last['status'] == LEFT_OUT):
             missing.append(f'- {task}: {last["status"]}; {last["reason"]}')

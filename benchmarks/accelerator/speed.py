@@ -229,7 +229,7 @@ def top_kernels(folder: Path, steps: int) -> list[Row]:
 def _time_predictions(context: Context) -> Iterator[Row]:
     side, count = (32, 2) if context.rehearse else (512, 16)
     variant = 'small' if context.rehearse else 'default'
-    made = {
+    made: dict[str, Any] = {
         'unet': unet_setup.create_network(subjects.create_unet_config(variant, side, 'auto'), None),
         'detector': detector_setup.create_network(subjects.create_detector_config(variant, side, 'auto'), None),
     }
@@ -281,11 +281,9 @@ def _time_input(context: Context) -> Iterator[Row]:
     yield _input_row(
         'gathered on the device', side, _time_calls(lambda: next(on_device)), batch * mesh.size * steps
     )
-    decoded = unpack({'image': images[: batch * mesh.size]})
-    host = {name: np.asarray(value) for name, value in decoded.items()}
-    from_host = feed.host_feed((dict(host) for _ in itertools.count()), mesh, sizes=sizes)
+    host = images[: batch * mesh.size].astype(np.float32)
+    from_host = feed.host_feed(({'image': host} for _ in itertools.count()), mesh, sizes=sizes)
     yield _input_row('from the host', side, _time_calls(lambda: next(from_host)), batch * mesh.size * steps)
-    from_host.close()
 
 
 def _input_row(way: str, side: int, seconds: float, images: int) -> Row:

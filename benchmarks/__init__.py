@@ -1,0 +1,1 @@
+"""Scripts that measure speed and correctness; each is run as a module."""
