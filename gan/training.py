@@ -1,10 +1,11 @@
 """Training a GAN: the schedule's stages as phases of the loop."""
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -78,7 +79,11 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
 
 
 def train(
-    config: ConfigDict, workdir: Path, *, deadline: float, stage_done: Callable[[loop.PhaseEnd], None] | None
+    config: ConfigDict,
+    workdir: Path,
+    *,
+    deadline: float,
+    stage_done: Callable[[loop.PhaseEnd], Sequence[Phase]] | None,
 ) -> loop.Outcome:
     """Trains as configured, from where `workdir` stopped, until all is done or the deadline has come.
 
@@ -139,9 +144,6 @@ def create_phase(
         fresh = setup.create_state_of(config, recipe, key)
         return fresh if previous is None else grow(previous, fresh)
 
-    def controls(images_seen: int) -> dict[str, float]:
-        return {'alpha': fade_in(stage, images_seen), 'images_seen': images_seen}
-
     return Phase(
         name=stage.name,
         start=stage.start,
@@ -150,12 +152,22 @@ def create_phase(
         enter=enter,
         adopt=functools.partial(adopt_from, config),
         cycle=create_cycle(recipe),
-        controls=controls,
+        controls=functools.partial(_controls, stage),
         open_feed=functools.partial(
             open_feed, images, stage.resolution, stage.batch_size, mesh, config.data.device_memory_gib
         ),
         batch=batch_shapes(stage.resolution, stage.batch_size, image_format.all_channels),
     )
+
+
+def replan_phase(phase: Phase, stage: Stage) -> Phase:
+    """The phase of a stage that has not begun, moved to where `stage`, of the same size and batch, is."""
+    controls = functools.partial(_controls, stage)
+    return dataclasses.replace(phase, start=stage.start, end=stage.end, controls=controls)
+
+
+def _controls(stage: Stage, images_seen: int) -> dict[str, float]:
+    return {'alpha': fade_in(stage, images_seen), 'images_seen': images_seen}
 
 
 def _make_sample(workdir: Path, sampler: Sampler, stages: tuple[Stage, ...]) -> Callable[..., np.ndarray]:

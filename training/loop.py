@@ -18,46 +18,11 @@ from training.checkpoints import Checkpoints, Position
 from training.errors import UserError
 from training.interrupts import TIME_LIMIT, StopRequest, stop_when_asked
 from training.meter import Meter, Stopwatch
+from training.outcomes import Outcome, PhaseEnd
 from training.periods import Periods, periods_of
 from training.phases import Compiler, Phase, State, abstract_states, find_phase
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Attributes:
-      state, position: the last ones.
-      best: position of the best state of the last phase; None where none was measured.
-      stopped_by: the signal, `time limit`, `collapse`, `another` (process that was asked to stop), or ''.
-      seconds: where its time went.
-    """
-
-    state: State
-    position: Position
-    best: Position | None
-    stopped_by: str
-    seconds: dict[str, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class PhaseEnd:
-    """A phase that is over, or that was stopped.
-
-    Attributes:
-      phase: which one.
-      state, position: at its end; the state is donated when training goes on.
-      seconds: where the time of the run has gone so far, see `Outcome`.
-      compiling: seconds that its programs took to compile, in the background or not.
-    """
-
-    phase: Phase
-    state: State
-    position: Position
-    seconds: dict[str, float]
-    compiling: float
 
 
 def run(
@@ -71,7 +36,7 @@ def run(
     sample: Callable[[State, Phase, int], np.ndarray] | None,
     watch: Watch | None,
     deadline: float,
-    phase_done: Callable[[PhaseEnd], None] | None,
+    phase_done: Callable[[PhaseEnd], Sequence[Phase]] | None,
 ) -> Outcome:
     """Trains through all phases, from the newest readable checkpoint on.
 
@@ -86,7 +51,7 @@ def run(
         picture; called on every process. None draws nothing.
       watch: what to measure; None nothing.
       deadline: when training stops as at the end of a phase, on the clock of `time.monotonic`; infinite for never.
-      phase_done: called at the end of each phase, also of one that was stopped; None calls nothing.
+      phase_done: called at the end of each phase, also where it was stopped; gives the later phases, maybe moved.
 
     Raises:
       UserError: when too many updates in a row had gradients that are not finite, or the disk is full.
@@ -141,9 +106,10 @@ def run_phase(
 
 
 class _Runner:
-    """One run's moving parts, so that each piece of the loop can be read on its own."""
+    """One run's moving parts."""
 
     def __init__(self, phases, workdir, checkpoints, mesh, periods, seed, sample, watch, phase_done):
+        phases = list(phases)  # shared with the compiler
         self._phases, self._checkpoints, self._mesh, self._phase_done = phases, checkpoints, mesh, phase_done
         self._periods, self._seed, self._sample = periods, np.uint32(seed), sample
         self._abstract = abstract_states(phases, mesh)
@@ -214,12 +180,13 @@ class _Runner:
                 self._stopped_by = TIME_LIMIT if late else reason or ('collapse' if self._collapsed else 'another')
                 break
         feed.close()
-        if self._stopped_by == TIME_LIMIT:
-            seen = self._position.images_seen
+        seen = self._position.images_seen
+        if self._stopped_by == TIME_LIMIT and seen < phase.end:
             self._periodic(seen, seen, phase, last=True)
         if self._phase_done is not None:
             seconds, compiling = self._clock.totals(), self._compiler.seconds[index]
-            self._phase_done(PhaseEnd(phase, self._state, self._position, seconds, compiling))
+            ended = (phase, self._state, self._position, seconds, compiling, self._phases[index + 1 :])
+            self._phases[index + 1 :] = self._phase_done(PhaseEnd(*ended))
 
     def _call(self, call: Callable, phase: Phase, size: int, feed: Iterator) -> None:
         """Makes one call, then whatever falls due."""

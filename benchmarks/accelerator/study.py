@@ -204,7 +204,8 @@ def _create_study(context: Context, data: tuple[str, Path]) -> ConfigDict:
         resolution=128, arms=_ARMS, comparisons=_COMPARISONS, curve=(), fractions=(_FRACTION,), seeds=(0, 1, 2),
     )  # fmt: skip
     config.generators.images = math.ceil(1.3 * _FRACTION * images) + 16
-    steps, extra = 400, ()
+    steps = 400
+    extra: tuple[str, ...] = ()
     if context.rehearse:
         steps, extra = (
             4,

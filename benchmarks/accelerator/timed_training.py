@@ -4,7 +4,7 @@ import dataclasses
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from benchmarks.accelerator.sheet import Strip, draw_sheet
 from benchmarks.accelerator.tasks import Context, Row
 from gan import setup
 from gan.exported import write_exported
-from gan.training import train
+from gan.training import replan_phase, train
 from training import compute, logs
 from training import workdir as workdirs
 from training.loop import Outcome, PhaseEnd
+from training.phases import Phase
 
 SHEET_FILE = 'grids.png'
 _WAITING = ('compile', 'growing', 'sample', 'checkpoint', 'data')  # activities of the loop that are no training
@@ -53,7 +54,8 @@ class TimedRun:
 def train_by_the_clock(run: TimedRun, context: Context) -> Iterator[Row]:
     """Trains, and yields a row for the schedule and for each stage; ends by itself when the time is over."""
     end = time.monotonic() + run.seconds
-    for stage in _plan(run, context, end):
+    schedule = _Schedule(run, context)
+    for stage in schedule.stages:
         yield {
             'table': 'schedule',
             'network': run.name,
@@ -65,11 +67,16 @@ def train_by_the_clock(run: TimedRun, context: Context) -> Iterator[Row]:
         }
     workdir = context.scratch / 'trained' / run.name
     recorder = _Recorder(run, context, workdir)
-    outcome = yield from _in_background(
-        lambda tell: train(
-            run.config, workdir, deadline=end, stage_done=lambda stage_end: tell(recorder.record(stage_end))
-        )
-    )
+
+    def work(tell: Callable[[Row], None]) -> Outcome:
+        def stage_done(stage_end: PhaseEnd) -> Sequence[Phase]:
+            row = recorder.record(stage_end)
+            tell(row)
+            return schedule.replan(stage_end, row['images/s'])
+
+        return train(run.config, workdir, deadline=end, stage_done=stage_done)
+
+    outcome = yield from _in_background(work)
     yield {
         'table': 'runs',
         'network': run.name,
@@ -82,20 +89,39 @@ def train_by_the_clock(run: TimedRun, context: Context) -> Iterator[Row]:
     }
 
 
-def _plan(run: TimedRun, context: Context, end: float) -> tuple[timetable.PlannedStage, ...]:
-    """Puts a schedule into the config, made from speeds that were measured before and that of the first stage."""
-    steps = compute.steps_per_call(run.config.run.steps_per_call, setup.cycle_length(run.config))
-    known = timetable.find_speeds(context.rows(part='speed'), run.name)
-    first, *_ = resolutions = sorted(run.batch_sizes)
-    if first not in known:
-        any_speeds = dict.fromkeys(resolutions, 1.0)
-        timetable.apply(run.config, timetable.plan_stages(any_speeds, run.batch_sizes, 0.0, steps))
-        known[first] = measure_first_stage(run.config, steps)
-    seconds = min(max(end - time.monotonic(), 0.0), run.longest_schedule)
-    speeds = timetable.fill_speeds(known, resolutions)
-    planned = timetable.plan_stages(speeds, run.batch_sizes, seconds, steps)
-    timetable.apply(run.config, planned)
-    return planned
+class _Schedule:
+    """The stages of a run, those that are left planned anew whenever one has shown how fast it was.
+
+    Puts them into the config, whose schedule is thus always that of the run.
+    """
+
+    def __init__(self, run: TimedRun, context: Context) -> None:
+        self._run, self._end = run, time.monotonic() + run.seconds
+        self._steps = compute.steps_per_call(run.config.run.steps_per_call, setup.cycle_length(run.config))
+        self.stages: tuple[timetable.PlannedStage, ...] = ()
+        resolutions = sorted(run.batch_sizes)
+        known = timetable.find_speeds(context.rows(part='speed'), run.name)
+        if resolutions[0] not in known:
+            self._plan(dict.fromkeys(resolutions, 1.0), done=0)
+            known[resolutions[0]] = measure_first_stage(run.config, self._steps)
+        self._speeds = timetable.fill_speeds(known, resolutions)
+        self._plan(self._speeds, done=0)
+
+    def replan(self, end: PhaseEnd, speed: float) -> Sequence[Phase]:
+        """The later phases, on the supposition that they are as much slower than expected as this one was."""
+        done = len(self.stages) - len(end.later)
+        ratio = speed / self._speeds[self.stages[done - 1].resolution]
+        if end.later:
+            self._plan({r: ratio * expected for r, expected in self._speeds.items()}, done)
+        stages = setup.create_stages_of(self._run.config, num_examples=1)
+        return [replan_phase(phase, stage) for phase, stage in zip(end.later, stages[done:], strict=True)]
+
+    def _plan(self, speeds: Mapping[int, float], done: int) -> None:
+        left = {resolution: speeds[resolution] for resolution in sorted(self._run.batch_sizes)[done:]}
+        seconds = min(max(self._end - time.monotonic(), 0.0), self._run.longest_schedule)
+        planned = timetable.plan_stages(left, self._run.batch_sizes, seconds, self._steps, grown=done > 0)
+        self.stages = (*self.stages[:done], *planned)
+        timetable.apply(self._run.config, self.stages)
 
 
 class _Recorder:
@@ -157,7 +183,7 @@ def _last_losses(workdir: Path) -> dict[str, Any]:
     }
 
 
-def _in_background(work: Callable[[Callable[[Row], None]], Outcome]) -> Iterator[Row]:
+def _in_background(work: Callable[[Callable[[Row], None]], Outcome]) -> Generator[Row, None, Outcome]:
     """Yields what `work(tell)` tells, as soon as it is told; returns what it returns.
 
     In a thread of its own, since rows must be written while training goes on.

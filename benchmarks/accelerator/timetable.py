@@ -35,7 +35,12 @@ class PlannedStage:
 
 
 def plan_stages(
-    speeds: Mapping[int, float], batch_sizes: Mapping[int, int], seconds: float, steps_per_call: int
+    speeds: Mapping[int, float],
+    batch_sizes: Mapping[int, int],
+    seconds: float,
+    steps_per_call: int,
+    *,
+    grown: bool,
 ) -> tuple[PlannedStage, ...]:
     """Shares the time among the resolutions of `speeds`, in rising order.
 
@@ -43,6 +48,7 @@ def plan_stages(
       speeds: images a second by resolution.
       batch_sizes: by resolution.
       seconds: for all.
+      grown: whether a lower resolution was trained before, from which the first of these fades in.
       steps_per_call: a stage is cut into calls of so many steps, so that one program makes all of them.
     """
     resolutions = sorted(speeds)
@@ -52,7 +58,7 @@ def plan_stages(
         share = _PLANNED * seconds * weight / sum(weights)
         call = batch_sizes[resolution] * steps_per_call
         calls = max(round(share * speeds[resolution] / call), 2)
-        fade = max(round(_FADING * calls), 1) if stages else 0
+        fade = max(round(_FADING * calls), 1) if stages or grown else 0
         if resolution == resolutions[-1]:
             calls *= _OPEN_END
         stages.append(PlannedStage(resolution, batch_sizes[resolution], fade * call, (calls - fade) * call, share))

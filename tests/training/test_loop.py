@@ -1,5 +1,6 @@
 """The loop: stopping and going on bit for bit, damaged checkpoints, hopeless runs."""
 
+import dataclasses
 import json
 import math
 import os
@@ -151,16 +152,15 @@ def test_calls_of_several_steps_give_the_same_result(whole, tmp_path):
 
 def test_the_end_of_each_phase_is_told(tmp_path):
     ends = []
-    train(
-        tmp_path, phase_done=lambda end: ends.append((end.phase.name, end.position.images_seen, end.compiling > 0))
-    )
-    assert ends == [('narrow', 48, True), ('wide', 96, True)]
+    train(tmp_path, phase_done=lambda end: ends.append(end) or end.later)
+    assert [(end.phase.name, end.position.images_seen) for end in ends] == [('narrow', 48), ('wide', 96)]
+    assert all(end.compiling > 0 for end in ends)
 
 
 def test_a_time_limit_ends_a_phase_early_and_the_run_goes_on_later(whole, tmp_path):
     folder, ends = tmp_path / 'limited', []
     folder.mkdir()
-    limited = train(folder, deadline=0.0, phase_done=ends.append)
+    limited = train(folder, deadline=0.0, phase_done=lambda end: ends.append(end) or end.later)
     assert (limited.stopped_by, limited.position.images_seen) == ('time limit', 8)
     assert [(end.phase.name, end.position) for end in ends] == [('narrow', limited.position)]
     assert [line['images_seen'] for line in logs.read_metrics(folder)] == [8]
@@ -171,5 +171,14 @@ def test_a_phase_that_ends_with_the_time_is_not_ended_twice(tmp_path):
     pictures = []
     mesh = toy.mesh()
     phase = toy.create_phases(mesh, steps=1)[0]
-    limited = train(tmp_path, [phase], deadline=0.0, phase_done=pictures.append)
+    limited = train(tmp_path, [phase], deadline=0.0, phase_done=lambda end: pictures.append(end) or ())
     assert (limited.position.images_seen, len(pictures)) == (8, 1)
+
+
+def test_later_phases_may_be_made_shorter(tmp_path):
+    def shorten(end):
+        return [dataclasses.replace(phase, end=phase.start + 16) for phase in end.later]
+
+    shortened = train(tmp_path, phase_done=shorten)
+    assert (shortened.position.images_seen, shortened.position.phase) == (48 + 16, 'wide')
+    assert int(shortened.state.updates) == 8

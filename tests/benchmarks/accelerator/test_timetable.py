@@ -12,7 +12,7 @@ from gan import setup
 
 def test_each_stage_gets_its_share_of_the_time():
     speeds = {16: 8000.0, 32: 4000.0, 64: 1000.0}
-    stages = plan_stages(speeds, {16: 128, 32: 128, 64: 64}, 219.0, steps_per_call=32)
+    stages = plan_stages(speeds, {16: 128, 32: 128, 64: 64}, 219.0, steps_per_call=32, grown=False)
     assert [stage.resolution for stage in stages] == [16, 32, 64]
     # 0.49, 0.7 and 1 of 2.19 parts of 85% of the time
     assert [stage.seconds for stage in stages] == pytest.approx([0.85 * 49, 0.85 * 70, 0.85 * 100])
@@ -26,7 +26,7 @@ def test_each_stage_gets_its_share_of_the_time():
 
 def test_stages_are_whole_calls_and_never_empty():
     sizes = {16: 128, 32: 64}
-    for stage in plan_stages({16: 1.0, 32: 1.0}, sizes, 1.0, steps_per_call=32):
+    for stage in plan_stages({16: 1.0, 32: 1.0}, sizes, 1.0, steps_per_call=32, grown=False):
         call = 32 * sizes[stage.resolution]
         assert stage.fade_images % call == stage.stable_images % call == 0
         assert stage.stable_images >= call
@@ -35,7 +35,7 @@ def test_stages_are_whole_calls_and_never_empty():
 def test_a_schedule_becomes_that_of_the_config():
     config = enhanced_gan.get_config()
     sizes = {64: 64, 128: 32, 256: 16}
-    planned = plan_stages({64: 3000.0, 128: 1500.0, 256: 700.0}, sizes, 100.0, steps_per_call=32)
+    planned = plan_stages({64: 3000.0, 128: 1500.0, 256: 700.0}, sizes, 100.0, steps_per_call=32, grown=False)
     timetable.apply(config, planned)
     setup.check_config(config)
     stages = setup.create_stages_of(config, num_examples=1)
@@ -63,3 +63,9 @@ def test_speeds_are_found_among_other_rows():
     ]
     assert find_speeds(rows, 'enhanced_gan') == {256: 500.0}
     assert find_speeds([], 'enhanced_gan') == {}
+
+
+def test_what_is_left_fades_in_from_what_was_trained():
+    first, last = plan_stages({64: 1000.0, 128: 500.0}, {64: 64, 128: 32}, 100.0, steps_per_call=32, grown=True)
+    assert first.fade_images > 0
+    assert last.fade_images > 0
