@@ -58,8 +58,11 @@ class Pair:
 
     def create_peer(self, resolution: int, batch: int, dtype: str, device: str) -> Run:
         """The peer in its quickest form, by the least of some runs."""
-        create = functools.partial(self.create_in_form, resolution, batch)
-        return quickest(create(form) for form in self.list_forms(device, dtype))
+        return self.create_in_quickest_form(resolution, batch, self.list_forms(device, dtype))
+
+    def create_in_quickest_form(self, resolution: int, batch: int, forms: Iterable[Form]) -> Run:
+        """The peer in the quickest of these forms."""
+        return quickest(self.create_in_form(resolution, batch, form) for form in forms)
 
 
 def quickest(runs: Iterable[Run]) -> Run:

@@ -24,10 +24,10 @@ def describe() -> str:
     """Machine, versions, date and command."""
     versions = ', '.join(f'{name} {importlib.metadata.version(name)}' for name in _LIBRARIES)
     command = f'python -m benchmarks.peers {shlex.join(sys.argv[1:])}'.rstrip()
-    cores, load = os.cpu_count(), os.getloadavg()[1]
-    busy = f'load {load:.1f} over the five minutes before'
+    cores = f'{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores'
+    busy = f'load {os.getloadavg()[1]:.1f} over the five minutes before'
     return (
-        f'{cores} cores ({_processor()}), {busy}, Python {platform.python_version()}, {versions}, '
+        f'{cores} ({_processor()}), {busy}, Python {platform.python_version()}, {versions}, '
         f'{dt.date.today()}:\n\n    {command}\n'
     )
 
@@ -38,14 +38,20 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def print_table(cases: Iterable[Case], repeats: int) -> None:
-    """Measures and prints; what cannot be measured has a row that says why."""
+def print_table(cases: Iterable[Case], repeats: int, *, compiled: bool) -> None:
+    """Measures and prints; what cannot be measured has a row that says why.
+
+    Args:
+      cases: the rows.
+      repeats: timed runs of each.
+      compiled: whether `torch.compile` is tried too.
+    """
     print(f'| {" | ".join(_COLUMNS)} |')
     print(f'| --- | --- | --- |{" ---: |" * 4} --- |', flush=True)
     for case in cases:
         heading = [case.label, case.size, case.peer]
         try:
-            cells = _measure(case, repeats)
+            cells = _measure(case, repeats, compiled)
         except Exception as error:  # a row of a table that shall be finished
             cells = ['', '', '', '', f'not run: {_reason(error)}']
         print(f'| {" | ".join([*heading, *cells])} |', flush=True)
@@ -57,9 +63,10 @@ def _reason(error: Exception) -> str:
     return words[:_LONGEST_REASON]
 
 
-def _measure(case: Case, repeats: int) -> list[str]:
+def _measure(case: Case, repeats: int, compiled: bool) -> list[str]:
     pair = PAIRS[case.pair]
-    peer = pair.create_peer(case.resolution, case.batch, 'float32', 'cpu')
+    forms = [form for form in pair.list_forms('cpu', 'float32') if compiled or not form.compiled]
+    peer = pair.create_in_quickest_form(case.resolution, case.batch, forms)
     ours = pair.create_ours(case.resolution, case.batch, 'float32')
     compared = Compared(*interleave(ours, peer, repeats))
     low, high = compared.ratios
