@@ -53,7 +53,7 @@ def plan_stages(
     """
     resolutions = sorted(speeds)
     weights = [GROWTH**number for number in range(len(resolutions))]
-    stages = []
+    stages: list[PlannedStage] = []
     for resolution, weight in zip(resolutions, weights, strict=True):
         share = _PLANNED * seconds * weight / sum(weights)
         call = batch_sizes[resolution] * steps_per_call

@@ -81,6 +81,8 @@ def create_config(name: str, context: Context) -> ConfigDict:
     if not context.data:
         config.data.name, config.data.data_dir = 'phantom_accelerator', str(context.scratch / 'data')
         config.data.phantom.count = 800
+    # New layers enter the running mean untrained, and a stage may be a few thousand images long.
+    config.average.half_life, config.average.ramp = 2_500.0, 0.05
     config.watch.images = 0
     config.samples.rows, config.samples.columns = 2, 8
     config.run.log_images = 5_000
