@@ -193,7 +193,7 @@ def _print_training(best: float) -> None:
             _seconds(lambda: compiled(state, batch, jax.random.key(1), {}))  # noqa: B023
             for _ in range(5)
         )
-        rate = compiled.cost_analysis()['flops'] / seconds
+        rate = compiled.cost_analysis()['flops'] / seconds  # type: ignore[index]
         print(
             f'| {variant} | {side} | {size} | {seconds * 1e3:.0f} | {size / seconds:.0f} | {rate / 1e9:.0f} | '
             f'{rate / best:.0%} |',

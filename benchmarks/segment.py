@@ -113,7 +113,7 @@ def _print_training(best: float) -> None:
             scale: _median(functools.partial(step, state, batch, jax.random.key(1), {}))
             for scale, step in steps.items()
         }
-        flops = steps[0.0].lower(state, batch, jax.random.key(1), {}).compile().cost_analysis()['flops']
+        flops = steps[0.0].lower(state, batch, jax.random.key(1), {}).compile().cost_analysis()['flops']  # type: ignore[index]
         size, rate = config.schedule.batch_size, flops / seconds[0.0]
         share = 1 - seconds[0.0] / seconds[1.0]
         times = f'{seconds[1.0] * 1e3:.0f} | {size / seconds[1.0]:.0f} | {share:.0%}'

@@ -12,6 +12,7 @@ reaches in this run in the same type; memory, the device's peak where it tells, 
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -94,7 +95,7 @@ def _time_stage(
     seconds, waiting = _time_calls(phase, compiler, size, calls)
     step_seconds = seconds / (calls * size)
     flops = _flops_of_a_step(phase, compiler, mesh.size) / step_seconds
-    compiler.close()
+    compiler.close(wait=True)
     cells = [
         stage.name,
         stage.batch_size,
@@ -111,7 +112,7 @@ def _time_stage(
 
 def _time_calls(phase: Phase, compiler: Compiler, size: int, calls: int) -> tuple[float, float]:
     """Seconds of all calls but a first one, and of them those spent waiting for batches."""
-    feed = phase.open_feed(phase.start, iter([size] * (calls + 1)))
+    feed: Any = phase.open_feed(phase.start, iter([size] * (calls + 1)))
     state, seed, waiting, start = compiler.enter(0)(None, np.uint32(0)), np.uint32(0), 0.0, 0.0
     for number, controls in enumerate(_controls(phase, size, calls + 1)):
         asked = time.perf_counter()
@@ -136,7 +137,7 @@ def _controls(phase: Phase, size: int, calls: int) -> Iterator[dict[str, np.ndar
 
 def _flops_of_a_step(phase: Phase, compiler: Compiler, devices: int) -> float:
     """Operations of one step over all devices, as the mean over the cycle."""
-    programs = [compiler.call(0, 1, number) for number in range(len(phase.cycle))]
+    programs: list[Any] = [compiler.call(0, 1, number) for number in range(len(phase.cycle))]
     return devices * sum(program.cost_analysis()['flops'] for program in programs) / len(programs)
 
 

@@ -112,7 +112,7 @@ class _Runner:
             start = time.monotonic()
             for row in task.run(self._context):
                 self._write(task, ledger.DONE, **row)
-            print(f'  {self._name} {task.name}: took {time.monotonic() - start:.0f} s', flush=True)
+            self._write(task, ledger.OVER, seconds=round(time.monotonic() - start, 1))
         except NotHere as reason:
             self._write(task, ledger.LEFT_OUT, reason=str(reason))
         except Exception as error:  # the other tasks go on

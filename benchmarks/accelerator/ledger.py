@@ -14,6 +14,7 @@ from benchmarks.accelerator.tasks import Row
 ROWS_FILE = 'rows.jsonl'
 TABLES_FILE = 'tables.md'
 DONE, FAILED, LEFT_OUT, TIMED_OUT = 'done', 'failed', 'left out', 'timed out'
+OVER = 'over'  # behind the rows of a task that was done to its end
 _OWN = ('part', 'task', 'table', 'status', 'reason', 'device', 'run')
 
 
@@ -38,7 +39,7 @@ class Ledger:
     def is_done(self, part: str, task: str, device: str) -> bool:
         """Whether a task was done on this device, to its end, in this run or an earlier one."""
         rows = self.rows(part=part, task=task, device=device)
-        return bool(rows) and rows[-1]['status'] == DONE
+        return bool(rows) and rows[-1]['status'] == OVER
 
     def write(self, *, part: str, task: str, device: str, run: str, status: str, **figures: Any) -> None:
         """Adds a row, and makes the tables anew."""
@@ -64,6 +65,7 @@ def _parse(line: str) -> Row | None:
 
 def render(rows: Sequence[Row], titles: Mapping[str, tuple[str, str]]) -> str:
     """Markdown: a section a part, a table for each kind of row, and what is missing with its reason."""
+    rows = [row for row in rows if row['status'] != OVER]
     devices: dict[str, list[str]] = {}
     for row in rows:
         runs = devices.setdefault(str(row['device']), []) if row['device'] else []

@@ -82,7 +82,7 @@ _MACHINE = Part(
 PROCESSES: Mapping[str, Mapping[str, str]] = {
     'measuring': {},
     'deterministic': {'+XLA_FLAGS': '--xla_gpu_deterministic_ops=true'},
-    'sharing': {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'},  # with PyTorch, on one device
+    'sharing': {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'},  # one device with PyTorch, or with other processes
     'training': {},
 }
 PROFILES: Mapping[str, Mapping[str, Part]] = {
@@ -141,7 +141,7 @@ PROFILES: Mapping[str, Mapping[str, Part]] = {
         'study': Part(
             'Study',
             'PGGAN and Enhanced-GAN with masks, trained equally long, then U-Nets with and without their images.',
-            'training',
+            'sharing',
             0,
             True,
             _study,

@@ -97,6 +97,7 @@ def _run_process(run: Run, part: int, task: int, end: float, began: str) -> tupl
     environment = _environment(plan.PROFILES[run.profile][names[0]].process)
     with _started(command, environment) as process:
         reason = _watch(process, path, end)
+    _end_strays(run.scratch)
     progress = json.loads(path.read_text()) if path.exists() else None
     return progress, reason
 
@@ -121,6 +122,14 @@ def _started(command: list[str], environment: dict[str, str]) -> Iterator[subpro
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _end_strays(scratch: Path) -> None:
+    """Ends processes that a part started in groups of their own; their commands name the scratch folder."""
+    for path in Path('/proc').glob('[0-9]*/cmdline'):
+        with contextlib.suppress(OSError):
+            if int(path.parent.name) != os.getpid() and str(scratch).encode() in path.read_bytes():
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def _watch(process: subprocess.Popen, path: Path, end: float) -> str:

@@ -88,7 +88,7 @@ def train(devices, open_feed=_feed_from_devices, *, steps_per_call=1) -> dict[st
         state, metrics = compiler.call(0, size, done)(state, batches, np.uint32(3), controls, numbers)
         collected.append(jax.device_get(metrics))
         done += size
-    compiler.close()
+    compiler.close(wait=True)
     series = {name: np.concatenate([m[name] for m in collected]) for name in collected[0]}
     return _by_name('start', start) | _by_name('end', state) | series
 

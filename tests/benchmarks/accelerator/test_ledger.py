@@ -86,6 +86,9 @@ def test_devices_are_told_apart(book):
 
 def test_done_means_done_to_the_end_on_this_device(book):
     _write(book, 'a', seconds=1)
+    assert not book.is_done('speed', 'a', 'GPU')  # more rows may have been to come
+    _write(book, 'a', status='over', seconds=9)
+    assert '| 9 |' not in _tables(book)
     assert book.is_done('speed', 'a', 'GPU')
     assert not book.is_done('speed', 'a', 'another')
     _write(book, 'a', status='timed out', reason='too long')
