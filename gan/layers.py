@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from backbones.networks.normalization import normalize
+
 SPECTRAL = 'spectral'  # the variable collection that holds the power-iteration vectors
 HE_GAIN = math.sqrt(2)
 Scaling = Literal['equalized', 'spectral', 'plain']
@@ -141,10 +143,10 @@ class Conv(_ScaledLayer):
     @nn.compact
     def __call__(self, x: Float[Array, 'batch height width _'], update_stats: bool = False):
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        kernel = self._kernel(shape, update_stats)
-        x = jax.lax.conv_general_dilated(
-            x.astype(self.dtype), kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
-        )
+        x, kernel = x.astype(self.dtype), self._kernel(shape, update_stats)
+        if self.kernel_size == 1:  # a product of matrices, at whose gradient CPUs are quicker
+            return self._add_bias(x @ kernel[0, 0])
+        x = jax.lax.conv_general_dilated(x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
         return self._add_bias(x)
 
 
@@ -185,8 +187,7 @@ class BatchNorm(nn.Module):
         scale = self.param('scale', nn.initializers.ones, shape, jnp.float32)
         bias = self.param('bias', nn.initializers.zeros, shape, jnp.float32)
         scale, bias = (p[labels] if self.num_classes else p for p in (scale, bias))
-        normal = (wide - mean) * jax.lax.rsqrt(variance + 1e-5)
-        return (normal * scale[:, None, None] + bias[:, None, None]).astype(self.dtype)
+        return normalize(wide, mean, variance, scale, bias, epsilon=1e-5).astype(self.dtype)
 
     def _track(self, mean: Array, variance: Array, update_stats: bool) -> tuple[Array, Array]:
         """This batch's statistics when `update_stats`, which then enter the running ones; else those."""

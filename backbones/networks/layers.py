@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from backbones.networks.normalization import BatchNorm
+
 _MOMENTUM = 0.9  # of the running statistics; PyTorch calls it 0.1
 
 
@@ -72,7 +74,7 @@ def norm(
     name: str, x: Float[Array, 'batch height width channel'], train: bool, dtype: DTypeLike, epsilon: float = 1e-5
 ) -> Float[Array, 'batch height width channel']:
     """Batch normalization; statistics are taken in float32, in training those of the batch."""
-    return nn.BatchNorm(not train, momentum=_MOMENTUM, epsilon=epsilon, dtype=dtype, name=name)(x)
+    return BatchNorm(epsilon, dtype, _MOMENTUM, name=name)(x, train)
 
 
 def norm_relu(

@@ -11,9 +11,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from backbones.networks import Network
+from backbones.networks.normalization import BatchNorm, GroupNorm
 
 Maps = Float[Array, 'batch height width channel']
 NORMALIZATIONS = ('instance', 'group', 'batch')
+_EPSILON = 1e-5  # added to variances
 _SLOPE = 0.01  # of the leaky rectifier
 _MOST_GROUPS = 8
 _LOWEST = -1.0  # intensity of what lies outside an image
@@ -108,10 +110,10 @@ class UNet(nn.Module):
 
     def _normalize(self, name: str, x: Maps, train: bool) -> Maps:
         if self.normalization == 'batch':
-            return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, name=name)(x)
+            return BatchNorm(_EPSILON, self.dtype, momentum=0.9, name=name)(x, train)
         features = x.shape[-1]
         groups = features if self.normalization == 'instance' else _largest_divisor(features, _MOST_GROUPS)
-        return nn.GroupNorm(groups, epsilon=1e-5, dtype=self.dtype, name=name)(x)
+        return GroupNorm(_EPSILON, self.dtype, groups, name=name)(x)
 
 
 def _largest_divisor(number: int, largest: int) -> int:
