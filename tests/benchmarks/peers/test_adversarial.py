@@ -1,5 +1,7 @@
 """The adversarial networks in PyTorch compute what ours compute."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,6 +103,24 @@ def test_two_steps_change_both_networks_and_the_mean_alike(name, monkeypatch):
     _assert_moved_alike(state.generator.params, moved.generator.params, cycle.generator, layouts[0])
     _assert_moved_alike(state.discriminator.params, moved.discriminator.params, cycle.discriminator, layouts[1])
     _assert_moved_alike(state.ema['params'], moved.ema['params'], cycle.averaged, layouts[0])
+
+
+@pytest.mark.slow
+def test_compiled_update_with_penalty_is_the_eager_one():
+    config = GANS['pggan'].configure(8, 'float32')
+    config.optimizer.eps = 0.1
+    recipe, state = gans.create_recipe(config)
+    eager, compiled = (
+        gans.create_torch_cycle(config, recipe, state, BATCH, dataclasses.replace(EAGER, compiled=compiled))
+        for compiled in (False, True)
+    )
+    real, latents = _to_torch(_draw(9, BATCH, 8, 8, 1), False), torch.from_numpy(_latents(recipe)[0])
+    losses = [
+        cycle.update_discriminator(real, latents, torch.full((BATCH, 1, 1, 1), 0.3)) for cycle in (eager, compiled)
+    ]
+    assert losses[1].item() == pytest.approx(losses[0].item(), rel=1e-4)
+    for ours, theirs in zip(eager.discriminator.parameters(), compiled.discriminator.parameters(), strict=True):
+        np.testing.assert_allclose(theirs.detach(), ours.detach(), atol=1e-5)
 
 
 def _layouts(recipe, name):
