@@ -6,6 +6,7 @@ gradients, are these three again. JAX by itself differentiates a transposed conv
 dilated batch of images, for which XLA has no fast path on CPUs.
 """
 
+import itertools
 from functools import partial
 
 import flax.linen as nn
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+_SMALLEST = 8  # height or width up to which XLA's convolutions with strides are slow on CPUs, up to 100 times
 _DRAW = nn.initializers.normal(0.02)  # DCGAN, section 4
 
 Large = Float[Array, 'batch height width large']  # even height and width
@@ -55,7 +57,18 @@ def kernel_gradient(x: Large, y: Small, size: int) -> Kernel:
 def _convolve(x: Array, kernel: Array) -> Array:
     spare = kernel.shape[0] - 2
     edges = [(spare // 2, spare - spare // 2)] * 2
+    if min(x.shape[1:3]) <= _SMALLEST:
+        return _multiply(jnp.pad(x, ((0, 0), *edges, (0, 0))), kernel)
     return jax.lax.conv_general_dilated(x, kernel, (2, 2), edges, dimension_numbers=('NHWC', 'HWIO', 'NHWC'))
+
+
+def _multiply(padded: Array, kernel: Array) -> Array:
+    """The same as one product of matrices: every place's neighbourhood by the kernel."""
+    size = kernel.shape[0]
+    ends = [2 * ((side - size) // 2) + 1 for side in padded.shape[1:3]]
+    taps = itertools.product(range(size), range(size))
+    places = [padded[:, row : row + ends[0] : 2, column : column + ends[1] : 2] for row, column in taps]
+    return jnp.concatenate(places, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
 def _pull_back_strided(operands: tuple[Array, Array], y: Array) -> tuple[Array, Array]:

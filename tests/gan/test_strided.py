@@ -18,11 +18,12 @@ def _reference(x, kernel):
     return jax.lax.conv_general_dilated(x, kernel, (2, 2), 'SAME', dimension_numbers=LAYOUT)
 
 
+@pytest.mark.parametrize('height', [2, 8, 10])
 @pytest.mark.parametrize('size', [2, 3, 4, 5, 6])
-def test_halving_is_a_convolution_with_stride_two(size):
-    x, kernel = _draw(2, 8, 12, 3), _draw(size, size, 3, 5, seed=1)
+def test_halving_is_a_convolution_with_stride_two(size, height):
+    x, kernel = _draw(2, height, 12, 3), _draw(size, size, 3, 5, seed=1)
     halved = strided_conv(x, kernel)
-    assert halved.shape == (2, 4, 6, 5)
+    assert halved.shape == (2, height // 2, 6, 5)
     np.testing.assert_allclose(halved, _reference(x, kernel), rtol=1e-5, atol=1e-5)
 
 
@@ -45,12 +46,16 @@ def _transposed_reference(x, kernel):
 @pytest.mark.parametrize('size', [2, 3, 4, 5])
 @pytest.mark.parametrize(
     ('own', 'reference', 'side'),
-    [(strided_conv, _reference, 6), (transposed_conv, _transposed_reference, 3)],
-    ids=['halving', 'doubling'],
+    [
+        (strided_conv, _reference, 6),
+        (strided_conv, _reference, 10),
+        (transposed_conv, _transposed_reference, 3),
+        (transposed_conv, _transposed_reference, 5),
+    ],
+    ids=['halving', 'halving larger maps', 'doubling', 'doubling larger maps'],
 )
 def test_derivatives_of_both_orders_are_those_of_the_generic_operation(own, reference, side, size):
-    """Second derivatives of a gradient penalty: of the squared gradient in the images, in images and kernel."""
-    x, kernel, rate = _draw(2, side, 2 * side, 3), _draw(size, size, 3, 5, seed=1), _draw(5, seed=2)
+    """In float64. The second is that of a gradient penalty: of the squared first derivatives."""
 
     def first(conv):
         return jax.grad(lambda x, kernel: jnp.sum(jnp.tanh(conv(x, kernel)) * rate), (0, 1))
@@ -58,9 +63,13 @@ def test_derivatives_of_both_orders_are_those_of_the_generic_operation(own, refe
     def second(conv):
         return jax.grad(lambda x, kernel: sum(jnp.sum(part**2) for part in first(conv)(x, kernel)), (0, 1))
 
-    for order in (first, second):
-        for gradient, expected in zip(order(own)(x, kernel), order(reference)(x, kernel), strict=True):
-            np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max() + 1e-6)
+    with jax.enable_x64(True):
+        x, kernel = _draw(2, side, 2 * side, 3), _draw(size, size, 3, 5, seed=1)
+        rate = _draw(5, seed=2)
+        assert x.dtype == jnp.float64
+        for order in (first, second):
+            for gradient, expected in zip(order(own)(x, kernel), order(reference)(x, kernel), strict=True):
+                np.testing.assert_allclose(gradient, expected, rtol=1e-10, atol=1e-12 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(('layer', 'size'), [(StridedConv, 4), (TransposedConv, 16)])
