@@ -35,7 +35,7 @@ def frechet_of_ours(generated: Vectors, reference: Vectors) -> float:
 
 
 def frechet_of_torch_fidelity(generated: Vectors, reference: Vectors) -> float:
-    """Frechet distance by torch-fidelity, of vectors in float64 as it stores them."""
+    """Frechet distance by torch-fidelity, of vectors in float64 as ours are."""
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
 
     sets = [fid_features_to_statistics(torch.from_numpy(each).double()) for each in (generated, reference)]

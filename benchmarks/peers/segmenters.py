@@ -111,19 +111,21 @@ def create_dynunet(config: ConfigDict) -> nn.Module:
         deep_supervision=True,
         deep_supr_num=fields.depth - 2,
     )
-    return _Monai(network, fields.depth - 2)
+    return _Monai(network)
 
 
 class _Monai(nn.Module):
-    """DynUNet, which stacks the logits of all resolutions enlarged to the first, as ours gives them."""
+    """DynUNet, whose lower logits come enlarged by repeated pixels, with each at its own resolution again."""
 
-    def __init__(self, network: nn.Module, lower: int) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self._lower = network, lower
+        self.network = network
 
     def forward(self, images: Tensor) -> list[Tensor]:
         logits = self.network(images)
-        return list(logits.unbind(dim=1)) if self.training else [logits]
+        if not self.training:
+            return [logits]
+        return [own[..., :: 2**level, :: 2**level] for level, own in enumerate(logits.unbind(dim=1))]
 
 
 def create_peer_training(create: Create, resolution: int, batch: int, form: Form) -> Run:
