@@ -1,3 +1,3 @@
 """Detectors of synthetic and altered medical images: calibrated, explained, and tested against attack."""
 
-import training.native_log  # noqa: F401  (before JAX)
+from training import native_log  # noqa: F401  (before JAX)

@@ -126,7 +126,7 @@ def restore_generator(workdir: Path, step: int | None = None, *, best: bool = Fa
     stage = restored.stage
     return TrainedGenerator(
         network=setup.create_networks(restored.config, stage.resolution, restored.image_format)[0],
-        variables=restored.state.ema_variables,
+        variables=restored.state.averaged('generator'),
         alpha=fade_in(stage, restored.position.images_seen),
         image_format=restored.image_format,
         facts=restored.facts,

@@ -48,7 +48,7 @@ class Sampler:
         network = self._config.generator
         latents = draw_latents(jax.random.key(seed), len(labels), network.latent_size, network.latent_distribution)
         alpha = np.float32(phase.controls(images_seen)['alpha'])
-        return self._samplers[phase.name]((state.ema_variables, alpha), np.asarray(latents), labels)
+        return self._samplers[phase.name]((state.averaged('generator'), alpha), np.asarray(latents), labels)
 
     def draw_picture(self, state: GanState, phase: Phase, images_seen: int) -> UInt8[np.ndarray, 'height width 3']:
         """A grid of the same latents at every stage, classes in columns."""

@@ -12,8 +12,8 @@ from gan.augmentation import Augmentation
 from gan.checks import check_fields
 from gan.objective import Objective
 from gan.schedule import Stage, create_stages
-from gan.state import GanState, create_state
-from gan.step import Adaptation, Averaging, Optimizers, Recipe
+from gan.state import GanState, Optimizers, create_pair, create_state
+from gan.step import Adaptation, Averaging, Recipe
 from training import compute
 from training.errors import UserError
 
@@ -112,22 +112,17 @@ def create_networks(
 
 def create_state_of(config: ConfigDict, recipe: Recipe, key: PRNGKeyArray) -> GanState:
     """A fresh state for a recipe."""
-    return create_state(
-        recipe.generator,
-        recipe.discriminator,
-        recipe.optimizers,
-        key,
-        augmentation_probability=config.augment.probability,
-    )
+    networks = create_pair(recipe.generator, recipe.discriminator, recipe.optimizers, key)
+    return create_state(networks, averaged=('generator',), augmentation_probability=config.augment.probability)
 
 
 def create_optimizers(config: ConfigDict) -> Optimizers:
     """Adam for the generator and for the discriminator."""
     shared = {'b1': config.optimizer.b1, 'b2': config.optimizer.b2, 'eps': config.optimizer.eps}
-    return (
-        optax.adam(config.optimizer.generator_learning_rate, **shared),
-        optax.adam(config.optimizer.discriminator_learning_rate, **shared),
-    )
+    return {
+        'generator': optax.adam(config.optimizer.generator_learning_rate, **shared),
+        'discriminator': optax.adam(config.optimizer.discriminator_learning_rate, **shared),
+    }
 
 
 def cycle_length(config: ConfigDict) -> int:

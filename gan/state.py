@@ -1,10 +1,12 @@
 """The state of adversarial training, and how it grows to the next resolution."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import optax
 from flax import traverse_util
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
@@ -13,6 +15,7 @@ from gan.layers import BATCH_STATS
 from gan.networks import Discriminator, Generator
 from training.state import NetworkState, Variables, create_network_state
 
+Optimizers = Mapping[str, optax.GradientTransformation]  # by network
 # An int32 scalar; any leaf will do, since JAX also builds states of shapes, shardings and the like.
 Counter = PyTree
 
@@ -22,13 +25,49 @@ class GanState:
     """All that training needs to go on.
 
     Attributes:
-      generator, discriminator: the two networks.
-      ema: running mean of the generator's parameters, and the batch statistics of a generator with these; every
-        evaluation uses them.
+      networks: by name: `generator`, `discriminator`, and whatever else a family trains.
+      averages: of networks whose parameters have a running mean: that mean, and the batch statistics of a network
+        with it; every evaluation uses them.
       augmentation: how probable augmentations are.
-      skipped: updates left out so far because a gradient was not finite.
+      skipped: steps with an update that was left out, because a gradient was not finite.
       skipped_in_a_row: the same, counted back from the last step.
     """
+
+    networks: dict[str, NetworkState]
+    averages: dict[str, Variables]
+    augmentation: adaptation.AdaptiveState
+    skipped: Counter
+    skipped_in_a_row: Counter
+
+    def averaged(self, name: str) -> Variables:
+        """A network with its averaged parameters, for its `apply`."""
+        return {**self.networks[name].model_state, **self.averages[name]}
+
+    def to_former(self) -> 'FormerState':
+        """The same arrays as checkpoints of format 1 hold them."""
+        return FormerState(
+            **self.networks,
+            ema=self.averages['generator'],
+            augmentation=self.augmentation,
+            skipped=self.skipped,
+            skipped_in_a_row=self.skipped_in_a_row,
+        )
+
+    @classmethod
+    def from_former(cls, former: 'FormerState') -> 'GanState':
+        """The state that a checkpoint of format 1 holds."""
+        return cls(
+            networks={'generator': former.generator, 'discriminator': former.discriminator},
+            averages={'generator': former.ema},
+            augmentation=former.augmentation,
+            skipped=former.skipped,
+            skipped_in_a_row=former.skipped_in_a_row,
+        )
+
+
+@flax.struct.dataclass
+class FormerState:
+    """How checkpoints of format 1 hold a GanState of two networks; see there."""
 
     generator: NetworkState
     discriminator: NetworkState
@@ -37,38 +76,46 @@ class GanState:
     skipped: Counter
     skipped_in_a_row: Counter
 
-    @property
-    def ema_variables(self) -> Variables:
-        """The averaged generator, for the generator's `apply`."""
-        return {**self.generator.model_state, **self.ema}
-
 
 def create_state(
-    generator: Generator,
-    discriminator: Discriminator,
-    optimizers: tuple,
-    key: PRNGKeyArray,
-    *,
-    augmentation_probability: float,
+    networks: dict[str, NetworkState], *, averaged: Sequence[str], augmentation_probability: float
 ) -> GanState:
-    """Freshly drawn networks at their resolution."""
-    generator_key, discriminator_key = jax.random.split(key)
-    labels = jnp.zeros((1,), jnp.int32)
-    latents = jnp.zeros((1, generator.latent_size))
-    images = jnp.zeros((1, discriminator.resolution, discriminator.resolution, discriminator.channels))
-    artist = create_network_state(generator.init(generator_key, latents, labels), optimizers[0])
-    critic = create_network_state(discriminator.init(discriminator_key, images, labels), optimizers[1])
-    # A copy: the two trees are donated together, and one buffer cannot be donated twice.
-    averaged = {name: value for name, value in artist.variables.items() if name in ('params', BATCH_STATS)}
+    """The state before the first step.
+
+    Args:
+      networks: freshly drawn, with their optimisers started.
+      averaged: names of those that get a running mean.
+      augmentation_probability: where augmentation starts.
+    """
+    # Copies: all trees are donated together, and one buffer cannot be donated twice.
+    averages = {name: jax.tree.map(jnp.copy, _averaged_part(networks[name])) for name in averaged}
     zero = jnp.zeros((), jnp.int32)
     return GanState(
-        generator=artist,
-        discriminator=critic,
-        ema=jax.tree.map(jnp.copy, averaged),
+        networks=networks,
+        averages=averages,
         augmentation=adaptation.start(augmentation_probability),
         skipped=zero,
         skipped_in_a_row=jnp.copy(zero),
     )
+
+
+def _averaged_part(network: NetworkState) -> Variables:
+    return {name: value for name, value in network.variables.items() if name in ('params', BATCH_STATS)}
+
+
+def create_pair(
+    generator: Generator, discriminator: Discriminator, optimizers: Optimizers, key: PRNGKeyArray
+) -> dict[str, NetworkState]:
+    """A generator and a discriminator, freshly drawn at their resolution."""
+    keys = dict(zip(('generator', 'discriminator'), jax.random.split(key), strict=True))
+    labels = jnp.zeros((1,), jnp.int32)
+    latents = jnp.zeros((1, generator.latent_size))
+    images = jnp.zeros((1, discriminator.resolution, discriminator.resolution, discriminator.channels))
+    drawn = {
+        'generator': generator.init(keys['generator'], latents, labels),
+        'discriminator': discriminator.init(keys['discriminator'], images, labels),
+    }
+    return {name: create_network_state(variables, optimizers[name]) for name, variables in drawn.items()}
 
 
 def graft(old: PyTree, new: PyTree) -> PyTree:
@@ -88,9 +135,8 @@ def graft(old: PyTree, new: PyTree) -> PyTree:
 def grow(old: GanState, new: GanState) -> GanState:
     """`new`, a fresh state at the next resolution, with all layers that `old` knows; optimisers start anew."""
     return GanState(
-        generator=_grow_network(old.generator, new.generator),
-        discriminator=_grow_network(old.discriminator, new.discriminator),
-        ema=graft(old.ema, new.ema),
+        networks={name: _grow_network(old.networks[name], network) for name, network in new.networks.items()},
+        averages={name: graft(old.averages[name], average) for name, average in new.averages.items()},
         augmentation=old.augmentation,
         skipped=old.skipped,
         skipped_in_a_row=old.skipped_in_a_row,

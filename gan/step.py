@@ -1,18 +1,15 @@
-"""One adversarial update: plain single-device mathematics on a global batch."""
+"""A generator against a discriminator: the two updates of a step, plain single-device mathematics on a batch."""
 
 import dataclasses
-import functools
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from gan.adaptation import adapt
 from gan.augmentation import Augmentation, augment
@@ -20,15 +17,11 @@ from gan.latents import draw_latents
 from gan.layers import BATCH_STATS
 from gan.networks import Discriminator, Generator, Verdict, fade_reals
 from gan.objective import Objective
-from gan.state import GanState, ema_decay, update_ema
+from gan.state import GanState, Optimizers, ema_decay, update_ema
+from gan.updates import Found, Given, Metrics, TrainStep, Turn, Update, make_step
+from gan.updates import create_cycle as create_cycle_of
 from training.mapping import create_mapper
-from training.state import Variables, count_skips, update_network
-
-Batch = dict[str, Array]
-Controls = dict[str, Float[Array, '']]  # alpha, and images_seen before the step
-Metrics = dict[str, Float[Array, '']]
-TrainStep = Callable[[GanState, Batch, PRNGKeyArray, Controls], tuple[GanState, Metrics]]
-Optimizers = tuple[optax.GradientTransformation, optax.GradientTransformation]
+from training.state import Params, Variables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +52,7 @@ class Recipe:
 
     Attributes:
       generator, discriminator: the networks.
-      optimizers: of the generator and of the discriminator.
+      optimizers: of each network by name.
       objective: what they are trained for.
       averaging: the generator's running mean.
       augmentation: what happens to all images before the discriminator sees them.
@@ -77,77 +70,69 @@ class Recipe:
     discriminator_steps: int
 
 
-def make_train_step(recipe: Recipe, *, with_penalty: bool, with_generator: bool) -> TrainStep:
-    """Returns `train_step(state, batch, key, controls) -> (state, metrics)`: discriminator first, then generator.
-
-    Batches hold `image`, (batch, height, width, channels) in [-1, 1], and `label`, (batch,). The step is pure;
-    all its randomness comes from `key`.
-
-    Args:
-      recipe: the networks and how they are trained.
-      with_penalty: add the objective's penalty.
-      with_generator: update the generator as well.
-    """
-
-    def train_step(state: GanState, batch: Batch, key: PRNGKeyArray, controls: Controls):
-        keys = jax.random.split(key)
-        real = fade_reals(batch['image'], controls['alpha'])
-        state, moved, metrics = _update_discriminator(
-            recipe, with_penalty, state, real, batch['label'], controls['alpha'], keys[0]
-        )
-        if with_generator:
-            state, generator_moved, more = _update_generator(recipe, state, batch['label'], controls, keys[1])
-            moved, metrics = moved & generator_moved, metrics | more
-        state = count_skips(state, moved)
-        return state, metrics | {'skipped': state.skipped, 'skipped_in_a_row': state.skipped_in_a_row}
-
-    return train_step
-
-
-def _update_discriminator(
-    recipe: Recipe,
-    with_penalty: bool,
-    state: GanState,
-    real: Array,
-    labels: Int[Array, 'batch'],
-    alpha: Array,
-    key: PRNGKeyArray,
-) -> tuple[GanState, Array, Metrics]:
-    latent_key, *view_keys, loss_key = jax.random.split(key, 4)
-    # Statistics that move in this pass are dropped: the generator is not what is trained.
-    fake, _ = _draw(recipe, state.generator.params, state.generator.model_state, latent_key, labels, alpha)
-    probability = state.augmentation.probability
-    views = [_view(recipe, x, k, probability) for x, k in zip((real, fake), view_keys, strict=True)]
-    gradient = jax.grad(partial(_discriminator_loss, recipe, with_penalty), has_aux=True)
-    gradients, (model_state, logits, metrics) = gradient(
-        state.discriminator.params, state.discriminator.model_state, *views, labels, alpha, loss_key
+def create_updates(recipe: Recipe) -> tuple[Update, ...]:
+    """The discriminator's update, then the generator's."""
+    penalised = recipe.objective.penalty != 'none'
+    return (
+        Update(
+            trains=('discriminator',),
+            loss=partial(_discriminator_loss, recipe),
+            every=1,
+            penalty_every=recipe.objective.penalty_every if penalised else 0,
+            show=partial(_show_pair, recipe),
+            then=partial(_adapt, recipe),
+        ),
+        Update(
+            trains=('generator',),
+            loss=partial(_generator_loss, recipe),
+            every=recipe.discriminator_steps,
+            penalty_every=0,
+            then=partial(_average, recipe),
+        ),
     )
-    network, moved = update_network(state.discriminator, gradients, model_state, recipe.optimizers[1])
-    metrics['discriminator_gradient_norm'] = optax.tree.norm(gradients)
-    augmentation = state.augmentation
-    if recipe.adaptation is not None:
-        augmentation = adapt(augmentation, logits, **vars(recipe.adaptation))
-    if recipe.augmentation.operations:
-        metrics['augmentation_probability'] = augmentation.probability
-    return dataclasses.replace(state, discriminator=network, augmentation=augmentation), moved, metrics
+
+
+def create_cycle(recipe: Recipe) -> tuple[TrainStep, ...]:
+    """The steps that training repeats; see `updates.create_cycle`."""
+    return create_cycle_of(create_updates(recipe), recipe.optimizers)
+
+
+def make_train_step(recipe: Recipe, *, with_penalty: bool, with_generator: bool) -> TrainStep:
+    """One step, with or without the penalty and the generator's update; see `updates.make_step`."""
+    turns = (Turn(True, with_penalty), Turn(with_generator, False))
+    return make_step(create_updates(recipe), recipe.optimizers, turns)
+
+
+class _Pair(NamedTuple):
+    """Real and generated images as the discriminator sees them, and the key of its loss."""
+
+    real: Array
+    fake: Array
+    key: PRNGKeyArray
+
+
+def _show_pair(recipe: Recipe, given: Given) -> _Pair:
+    state, labels, alpha = given.state, given.batch['label'], given.controls['alpha']
+    real = fade_reals(given.batch['image'], alpha)
+    latent_key, *view_keys, loss_key = jax.random.split(given.key, 4)
+    # Statistics that move in this pass are dropped: the generator is not what is trained.
+    artist, probability = state.networks['generator'], state.augmentation.probability
+    fake, _ = _draw(recipe, artist.params, artist.model_state, latent_key, labels, alpha)
+    views = [_view(recipe, x, key, probability) for x, key in zip((real, fake), view_keys, strict=True)]
+    return _Pair(views[0], views[1], loss_key)
 
 
 def _discriminator_loss(
-    recipe: Recipe,
-    with_penalty: bool,
-    params: Any,
-    model_state: Variables,
-    real: Array,
-    fake: Array,
-    labels: Int[Array, 'batch'],
-    alpha: Array,
-    key: PRNGKeyArray,
-) -> tuple[Array, tuple[Variables, Array, Metrics]]:
-    """The loss; the power-iteration vectors after their one step; the logits of real images; what to log."""
+    recipe: Recipe, params: dict[str, Params], given: Given, shown: _Pair, *, penalised: bool
+) -> tuple[Array, Found]:
+    """The loss, and the power-iteration vectors after their one step; signals are the logits of real images."""
+    labels, alpha = given.batch['label'], given.controls['alpha']
+    real, fake, key = shown
+    model_state = given.state.networks['discriminator'].model_state
     objective, (loss_key, penalty_key, *dropout_keys) = recipe.objective, jax.random.split(key, 5)
 
     def judge(model_state: Variables, dropout_key: PRNGKeyArray, images: Array, labels: Array, **options) -> Any:
-        variables, rngs = {'params': params, **model_state}, {'dropout': dropout_key}
+        variables, rngs = {'params': params['discriminator'], **model_state}, {'dropout': dropout_key}
         return recipe.discriminator.apply(variables, images, labels, alpha, rngs=rngs, **options)
 
     moving = {'update_stats': True, 'mutable': list(model_state)}
@@ -159,14 +144,14 @@ def _discriminator_loss(
         real_verdict, model_state = judge(model_state, dropout_keys[0], real, labels, **moving)
         fake_verdict = judge(model_state, dropout_keys[1], fake, labels)
     total, metrics = objective.discriminator_loss(real_verdict, fake_verdict, labels, loss_key)
-    if with_penalty:
+    if penalised:
 
         def critic(images: Array) -> Array:
             return judge(model_state, dropout_keys[2], images, labels).logits
 
         penalty, more = objective.penalise(critic, real, fake, penalty_key)
         total, metrics = total + penalty, metrics | more
-    return total, (model_state, real_verdict.logits, metrics)
+    return total, Found({'discriminator': model_state}, metrics, real_verdict.logits)
 
 
 def _halve(array: Array) -> tuple[Array, Array]:
@@ -175,43 +160,46 @@ def _halve(array: Array) -> tuple[Array, Array]:
     return array[:count], array[count:]
 
 
-def _update_generator(
-    recipe: Recipe,
-    state: GanState,
-    labels: Int[Array, 'batch'],
-    controls: Controls,
-    key: PRNGKeyArray,
-) -> tuple[GanState, Array, Metrics]:
-    gradient = jax.grad(partial(_generator_loss, recipe, state), has_aux=True)
-    gradients, (model_state, metrics) = gradient(state.generator.params, labels, controls['alpha'], key)
-    network, moved = update_network(state.generator, gradients, model_state, recipe.optimizers[0])
-    metrics['generator_gradient_norm'] = optax.tree.norm(gradients)
-    images, averaging = len(labels) * recipe.discriminator_steps, recipe.averaging
-    decay = ema_decay(images, controls['images_seen'] + len(labels), averaging.half_life, averaging.ramp)
-    ema = dict(state.ema, params=update_ema(state.ema['params'], network.params, decay))
-    if BATCH_STATS in ema:
+def _adapt(recipe: Recipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
+    """The probability of augmentation after the discriminator's update."""
+    state = given.state
+    if recipe.adaptation is not None:
+        augmentation = adapt(state.augmentation, found.signals, **vars(recipe.adaptation))
+        state = dataclasses.replace(state, augmentation=augmentation)
+    told = {'augmentation_probability': state.augmentation.probability} if recipe.augmentation.operations else {}
+    return state, told
+
+
+def _average(recipe: Recipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
+    """The generator's running mean after its update."""
+    del found
+    state, labels, alpha = given.state, given.batch['label'], given.controls['alpha']
+    network, averaging = state.networks['generator'], recipe.averaging
+    images = len(labels) * recipe.discriminator_steps
+    decay = ema_decay(images, given.controls['images_seen'] + len(labels), averaging.half_life, averaging.ramp)
+    average = dict(state.averages['generator'])
+    average['params'] = update_ema(average['params'], network.params, decay)
+    if BATCH_STATS in average:
         # Averaged weights have statistics of their own; an average of the trained ones' takes the contrast away.
-        kept = {**network.model_state, BATCH_STATS: ema[BATCH_STATS]}
-        ema[BATCH_STATS] = _draw(recipe, ema['params'], kept, key, labels, controls['alpha'])[1][BATCH_STATS]
-    return dataclasses.replace(state, generator=network, ema=ema), moved, metrics
+        kept = {**network.model_state, BATCH_STATS: average[BATCH_STATS]}
+        average[BATCH_STATS] = _draw(recipe, average['params'], kept, given.key, labels, alpha)[1][BATCH_STATS]
+    return dataclasses.replace(state, averages={**state.averages, 'generator': average}), {}
 
 
 def _generator_loss(
-    recipe: Recipe,
-    state: GanState,
-    params: Any,
-    labels: Int[Array, 'batch'],
-    alpha: Array,
-    key: PRNGKeyArray,
-) -> tuple[Array, tuple[Variables, Metrics]]:
-    """The loss, the generator's statistics (the discriminator's stay as they are), and what to log."""
-    latent_key, view_key, dropout_key = jax.random.split(key, 3)
-    fake, model_state = _draw(recipe, params, state.generator.model_state, latent_key, labels, alpha)
+    recipe: Recipe, params: dict[str, Params], given: Given, shown: None, *, penalised: bool
+) -> tuple[Array, Found]:
+    """The loss, and the generator's statistics; the discriminator's stay as they are."""
+    del shown, penalised
+    state, labels, alpha = given.state, given.batch['label'], given.controls['alpha']
+    latent_key, view_key, dropout_key = jax.random.split(given.key, 3)
+    model_state = state.networks['generator'].model_state
+    fake, model_state = _draw(recipe, params['generator'], model_state, latent_key, labels, alpha)
     view = _view(recipe, fake, view_key, state.augmentation.probability)
-    rngs = {'dropout': dropout_key}
-    verdict = recipe.discriminator.apply(state.discriminator.variables, view, labels, alpha, rngs=rngs)
+    variables, rngs = state.networks['discriminator'].variables, {'dropout': dropout_key}
+    verdict = recipe.discriminator.apply(variables, view, labels, alpha, rngs=rngs)
     total, metrics = recipe.objective.generator_loss(verdict, labels)
-    return total, (model_state, metrics)
+    return total, Found({'generator': model_state}, metrics)
 
 
 def _draw(
@@ -231,24 +219,6 @@ def _view(recipe: Recipe, images: Array, key: PRNGKeyArray, probability: Array) 
     if recipe.objective.input_noise:
         images += recipe.objective.input_noise * jax.random.normal(noise_key, images.shape, images.dtype)
     return images
-
-
-def create_cycle(recipe: Recipe) -> tuple[TrainStep, ...]:
-    """The steps that training repeats.
-
-    The penalty enters the first of each `penalty_every`, the generator the last of each `discriminator_steps`.
-    Equal steps are one function, so that runs of them become one program.
-    """
-    make = functools.cache(partial(make_train_step, recipe))
-    objective = recipe.objective
-    every = 1 if objective.penalty == 'none' else objective.penalty_every
-    return tuple(
-        make(
-            with_penalty=objective.penalty != 'none' and step % every == 0,
-            with_generator=(step + 1) % recipe.discriminator_steps == 0,
-        )
-        for step in range(math.lcm(every, recipe.discriminator_steps))
-    )
 
 
 def create_sampler(

@@ -189,9 +189,9 @@ def _log_start(config: ConfigDict, facts: DataFacts, mesh: Mesh, image_format: s
     _LOGGER.info('Config:\n%s', config)
     recipe = setup.create_recipe(config, config.resolution, image_format)
     state = jax.eval_shape(functools.partial(setup.create_state_of, config, recipe), jax.random.key(0))
-    for name, network in [('Generator', state.generator), ('Discriminator', state.discriminator)]:
+    for name, network in state.networks.items():
         table = parameter_overview.get_parameter_overview(network.params, include_stats=False)
-        _LOGGER.info('%s at %d x %d:\n%s', name, config.resolution, config.resolution, table)
+        _LOGGER.info('%s at %d x %d:\n%s', name.capitalize(), config.resolution, config.resolution, table)
     _LOGGER.info(
         'Data: %s, %d images of %d patients, %s, classes: %s.',
         facts.name,

@@ -45,20 +45,31 @@ def adopt_from(config: ConfigDict, previous: GanState | None, entered: GanState)
         return entered
     source = restore_state(Path(config.start_from.workdir)).state
     if config.start_from.generator:
-        known = None if previous is None else previous.generator
+        known = None if previous is None else previous.networks['generator']
+        trained, averaged = source.networks['generator'], source.averaged('generator')
         weights = dataclasses.replace(
-            source.generator,
-            params=source.ema['params'],
-            model_state={name: source.ema_variables[name] for name in source.generator.model_state},
+            trained,
+            params=averaged['params'],
+            model_state={name: averaged[name] for name in trained.model_state},
         )
-        generator = _copy_network('generator', weights, known, entered.generator)
-        ema, _ = copy_matching(source.ema, entered.ema, {} if previous is None else previous.ema)
+        generator = _copy_network('generator', weights, known, entered.networks['generator'])
+        average, _ = copy_matching(
+            source.averages['generator'],
+            entered.averages['generator'],
+            {} if previous is None else previous.averages['generator'],
+        )
         # A copy: the state is donated, and one buffer cannot be donated twice.
-        entered = dataclasses.replace(entered, generator=generator, ema=jax.tree.map(jnp.copy, ema))
+        entered = dataclasses.replace(
+            entered,
+            networks={**entered.networks, 'generator': generator},
+            averages={**entered.averages, 'generator': jax.tree.map(jnp.copy, average)},
+        )
     if config.start_from.discriminator:
-        known = None if previous is None else previous.discriminator
-        discriminator = _copy_network('discriminator', source.discriminator, known, entered.discriminator)
-        entered = dataclasses.replace(entered, discriminator=discriminator)
+        known = None if previous is None else previous.networks['discriminator']
+        discriminator = _copy_network(
+            'discriminator', source.networks['discriminator'], known, entered.networks['discriminator']
+        )
+        entered = dataclasses.replace(entered, networks={**entered.networks, 'discriminator': discriminator})
     return entered
 
 

@@ -1,3 +1,3 @@
 """U-Nets that draw outlines in medical images, what they are worth, and what generated images add to them."""
 
-import training.native_log  # noqa: F401  (before JAX)
+from training import native_log  # noqa: F401  (before JAX)

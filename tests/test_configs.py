@@ -118,8 +118,8 @@ def test_config_makes_a_step(spec, number):
         state = setup.create_state_of(config, recipe, key)
         latents = draw_latents(key, 2, config.generator.latent_size, config.generator.latent_distribution)
         labels = batch['label'][:2]
-        images = recipe.generator.apply(state.ema_variables, latents, labels, alpha)
-        verdict = recipe.discriminator.apply(state.discriminator.variables, images, labels, alpha)
+        images = recipe.generator.apply(state.averaged('generator'), latents, labels, alpha)
+        verdict = recipe.discriminator.apply(state.networks['discriminator'].variables, images, labels, alpha)
         after, metrics = step(state, batch, key, {'alpha': alpha, 'images_seen': alpha})
         return images, verdict, metrics, jax.tree.leaves(state), jax.tree.leaves(after)
 
@@ -151,8 +151,10 @@ def test_the_medical_dcgan_has_the_widths_of_its_source():
     config = _load('dcgan_medical')
     recipe = setup.create_recipe(config, config.resolution, _image_format(config))
     state = jax.eval_shape(lambda key: setup.create_state_of(config, recipe, key), _KEY)
-    drawing = [state.generator.params[f'{8 << power}x{8 << power}_conv']['kernel'].shape for power in range(5)]
-    judging = [state.discriminator.params[f'conv{number}']['kernel'].shape for number in range(4)]
+    drawing = [
+        state.networks['generator'].params[f'{8 << power}x{8 << power}_conv']['kernel'].shape for power in range(5)
+    ]
+    judging = [state.networks['discriminator'].params[f'conv{number}']['kernel'].shape for number in range(4)]
     assert [shape[-1] for shape in drawing] == [512, 256, 128, 64, 32]
     assert [shape[-1] for shape in judging] == [64, 128, 256, 512]
     assert {shape[:2] for shape in drawing + judging} == {(5, 5)}

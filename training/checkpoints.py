@@ -22,6 +22,9 @@ _LOGGER = logging.getLogger(__name__)
 _STEP_DIGITS = 9
 
 
+FORMAT = 2  # of checkpoints; those of format 1 do not say so
+
+
 @dataclasses.dataclass(frozen=True)
 class Position:
     """Where in training a checkpoint was made, and how good it was where that was measured."""
@@ -60,7 +63,7 @@ class Checkpoints:
         """
         if position.step in self._manager.all_steps():
             return
-        facts = dataclasses.asdict(position) | {'checksum': checksum(state)}
+        facts = dataclasses.asdict(position) | {'checksum': checksum(state), 'format': FORMAT}
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(facts))
         try:
             self._manager.save(position.step, args=items, force=True)
@@ -164,18 +167,23 @@ class Checkpoints:
             _LOGGER.warning('%s was not closed cleanly (%s).', self._folder, _first_line(error))
 
     def _restore(self, abstract: Callable[[Position], State], step: int) -> tuple[State, Position]:
-        position, expected = self._read_position(step)
-        arguments = ocp.args.Composite(state=ocp.args.StandardRestore(abstract(position)))
+        position, expected, version = self._read_position(step)
+        wanted = abstract(position)
+        former = version == 1 and hasattr(wanted, 'to_former')  # a kind of state that was arranged otherwise then
+        arranged = wanted.to_former() if former else wanted
+        arguments = ocp.args.Composite(state=ocp.args.StandardRestore(arranged))
         state = self._manager.restore(step, args=arguments).state
         if checksum(state) != expected:
             raise ValueError('its checksum is wrong: the disk returned other values than were written')
-        return state, position
+        return type(wanted).from_former(state) if former else state, position
 
-    def _read_position(self, step: int) -> tuple[Position, int]:
-        """The position, and the checksum of the state."""
+    def _read_position(self, step: int) -> tuple[Position, int, int]:
+        """The position, the checksum of the state, and the format of both."""
         saved = self._manager.restore(step, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
-        expected = saved.pop('checksum')
-        return Position(**saved), expected
+        expected, version = saved.pop('checksum'), saved.pop('format', 1)
+        if version > FORMAT:
+            raise ValueError(f'it has format {version}, of a later version; this one reads up to {FORMAT}')
+        return Position(**saved), expected, version
 
     def _write_error(self, error: Exception) -> UserError:
         return UserError(

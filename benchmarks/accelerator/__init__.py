@@ -1,3 +1,3 @@
 """Ten minutes of an accelerator turned into proof; see `__main__`."""
 
-import training.native_log  # noqa: F401  (before JAX)
+from training import native_log  # noqa: F401  (before JAX)

@@ -116,7 +116,7 @@ def _arrays(controls: Mapping[str, float]) -> dict[str, np.ndarray]:
 
 def _networks(state: PyTree) -> list[Any]:
     """The networks of a GAN's state, or of a supervised one's."""
-    return [state.discriminator, state.generator] if hasattr(state, 'generator') else [state.network]
+    return list(state.networks.values()) if hasattr(state, 'networks') else [state.network]
 
 
 def _params(state: PyTree) -> list[PyTree]:

@@ -105,7 +105,9 @@ def create_gan(name: str, resolution: int, batch_size: int, dtype: str, *, width
 def _create_recipe(config: ConfigDict) -> Recipe:
     form = gan_setup.ImageFormat(config.channels, 0, _CLASSES if config.conditional else 0)
     recipe = gan_setup.create_recipe(config, config.resolution, form)
-    return dataclasses.replace(recipe, optimizers=tuple(map(remember_gradients, recipe.optimizers)))
+    return dataclasses.replace(
+        recipe, optimizers={name: remember_gradients(own) for name, own in recipe.optimizers.items()}
+    )
 
 
 def _without_loops(config: ConfigDict) -> ConfigDict:

@@ -135,7 +135,7 @@ class _Recorder:
     def record(self, end: PhaseEnd) -> Row:
         """Exports the generator, draws the sheet anew, and returns the row of the stage."""
         facts, images = read_facts(self._workdir), end.position.images_seen - self._images
-        variables = jax.device_get(end.state.ema_variables)
+        variables = jax.device_get(end.state.averaged('generator'))
         write_exported(
             self._run.generator,
             self._run.config,

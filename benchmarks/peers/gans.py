@@ -63,7 +63,10 @@ def create_ours(gan: Gan, resolution: int, batch: int, dtype: str) -> Run:
     steps = {step: jax.jit(step, donate_argnums=0) for step in cycle}
     data = {'image': jnp.asarray(draw_images(resolution, batch)), 'label': jnp.zeros(batch, jnp.int32)}
     controls = {'alpha': jnp.ones(()), 'images_seen': jnp.asarray(IMAGES_SEEN)}
-    key, parameters = jax.random.key(1), count_parameters((state.generator.params, state.discriminator.params))
+    key, parameters = (
+        jax.random.key(1),
+        count_parameters((state.networks['generator'].params, state.networks['discriminator'].params)),
+    )
 
     def run() -> None:
         nonlocal state
@@ -99,7 +102,7 @@ def create_torch_cycle(
 ) -> AdversarialCycle:
     """The recipe in PyTorch, with the parameters of the state."""
     placed = CREATE[config.architecture](recipe.generator, recipe.discriminator)
-    states = (state.generator.variables, state.discriminator.variables)
+    states = (state.networks['generator'].variables, state.networks['discriminator'].variables)
     generator, discriminator = (
         load(network, convert_adversarial(variables, layout))
         for (network, layout), variables in zip(placed, states, strict=True)

@@ -96,7 +96,7 @@ def _count_parameters(run: Run) -> str:
     state = jax.eval_shape(functools.partial(setup.create_state_of, run.config, recipe), jax.random.key(0))
     counts = [
         sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.params))
-        for network in (state.generator, state.discriminator)
+        for network in (state.networks['generator'], state.networks['discriminator'])
     ]
     return f'generator {counts[0]:,}, discriminator {counts[1]:,}'
 

@@ -12,7 +12,7 @@ from jaxtyping import PRNGKeyArray
 from gan.augmentation import Augmentation
 from gan.networks import ARCHITECTURES, Discriminator, Generator
 from gan.objective import Objective
-from gan.state import GanState, create_state
+from gan.state import GanState, create_pair, create_state
 from gan.step import Adaptation, Averaging, Recipe, create_cycle
 
 LATENTS = 8
@@ -104,7 +104,7 @@ def create_recipe(
     return Recipe(
         generator=generator,
         discriminator=discriminator,
-        optimizers=optimizers,
+        optimizers=dict(zip(('generator', 'discriminator'), optimizers, strict=True)),
         objective=objective or create_objective(),
         averaging=averaging or Averaging(1000.0, 0.0),
         augmentation=Augmentation(operations, 0),
@@ -127,10 +127,10 @@ def controls(alpha=1.0, images_seen=0.0):
 
 def create_start(recipe: Recipe, key: PRNGKeyArray, probability: float = 0.0) -> GanState:
     """A fresh state."""
-    networks = (recipe.generator, recipe.discriminator)
 
     def create(key: PRNGKeyArray) -> GanState:
-        return create_state(*networks, recipe.optimizers, key, augmentation_probability=probability)
+        networks = create_pair(recipe.generator, recipe.discriminator, recipe.optimizers, key)
+        return create_state(networks, averaged=('generator',), augmentation_probability=probability)
 
     return jax.jit(create)(key)  # operation by operation it takes longer
 

@@ -100,18 +100,18 @@ def test_growing_is_an_identity_at_alpha_0(attention, spectral_norm, condition):
     draw_small, judge_small = (jax.jit(network.apply) for network in small)
     draw_large, judge_large = (jax.jit(network.apply) for network in large)
     for old, new in [
-        (state.generator.variables, grown.generator.variables),
-        (state.ema_variables, grown.ema_variables),
+        (state.networks['generator'].variables, grown.networks['generator'].variables),
+        (state.averaged('generator'), grown.averaged('generator')),
     ]:
         expected = upsample(draw_small(old, latents, labels, 1.0))
         np.testing.assert_allclose(draw_large(new, latents, labels, 0.0), expected, atol=5e-7)
-    expected = judge_small(state.discriminator.variables, downsample(images), labels, 1.0)
-    actual = judge_large(grown.discriminator.variables, images, labels, 0.0)
+    expected = judge_small(state.networks['discriminator'].variables, downsample(images), labels, 1.0)
+    actual = judge_large(grown.networks['discriminator'].variables, images, labels, 0.0)
     for one, other in zip(actual, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=5e-7)
     assert not np.allclose(
-        draw_large(grown.ema_variables, latents, labels, 1.0),
-        upsample(draw_small(state.ema_variables, latents, labels, 1.0)),
+        draw_large(grown.averaged('generator'), latents, labels, 1.0),
+        upsample(draw_small(state.averaged('generator'), latents, labels, 1.0)),
         atol=1e-3,
     )
 
@@ -122,7 +122,7 @@ def test_optimisers_start_anew_when_growing_and_augmentation_goes_on():
     state, _ = step(state, nets.create_batch(8), jax.random.key(0), nets.controls())
     grown: GanState = grow(state, nets.create_start(nets.create_recipe(resolution=16), jax.random.key(1)))
     assert float(grown.augmentation.probability) == 0.25
-    assert all(not np.any(leaf) for leaf in jax.tree.leaves(grown.generator.opt_state))
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(grown.networks['generator'].opt_state))
 
 
 def test_grafting_refuses_another_shape():

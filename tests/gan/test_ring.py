@@ -103,7 +103,7 @@ def _train(recipe: Recipe, steps: int, seed: int) -> GanState:
 def _sample(recipe: Recipe, state: GanState, labels: jax.Array) -> np.ndarray:
     """The points, (count, 2), that the averaged generator draws for these labels: the means over the pixels."""
     latents = jax.random.normal(jax.random.key(7), (len(labels), recipe.generator.latent_size))
-    images = jax.jit(recipe.generator.apply)(state.ema_variables, latents, labels)
+    images = jax.jit(recipe.generator.apply)(state.averaged('generator'), latents, labels)
     return np.asarray(images.mean(axis=(1, 2)))
 
 

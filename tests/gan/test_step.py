@@ -58,9 +58,10 @@ def _step(recipe, batch=None, **options):
 
 def _freeze(state, name):
     """The state with a learning rate of 0 for one network."""
-    network = getattr(state, name)
+    network = state.networks[name]
     opt_state = network.opt_state._replace(hyperparams={'learning_rate': jnp.float32(0)})
-    return dataclasses.replace(state, **{name: dataclasses.replace(network, opt_state=opt_state)})
+    frozen = dataclasses.replace(network, opt_state=opt_state)
+    return dataclasses.replace(state, networks={**state.networks, name: frozen})
 
 
 @pytest.mark.parametrize(('architecture', 'loss', 'penalty'), list(_pairs()))
@@ -78,8 +79,8 @@ def test_every_loss_and_penalty_makes_a_finite_step_and_moves_the_right_network(
         assert int(after.skipped) == 0
         assert ('penalty' in metrics) == (penalty != 'none')
         assert ('real_class_loss' in metrics) == ('condition' in special)
-        names = ('generator', 'discriminator')
-        return {name for name in names if not _same(getattr(before, name).params, getattr(after, name).params)}
+        networks = before.networks
+        return {name for name in networks if not _same(networks[name].params, after.networks[name].params)}
 
     assert moved(state) == {'generator', 'discriminator'}
     assert moved(_freeze(state, 'generator')) == {'discriminator'}
@@ -88,10 +89,10 @@ def test_every_loss_and_penalty_makes_a_finite_step_and_moves_the_right_network(
 
 def test_power_iteration_moves_once_per_discriminator_update():
     before, after, _ = _step(nets.create_recipe())
-    kernel = before.discriminator.params['8x8_conv0']['kernel']
-    u = before.discriminator.model_state['spectral']['8x8_conv0']['u']
+    kernel = before.networks['discriminator'].params['8x8_conv0']['kernel']
+    u = before.networks['discriminator'].model_state['spectral']['8x8_conv0']['u']
     expected = power_iteration(kernel.reshape(-1, kernel.shape[-1]), u)
-    moved = after.discriminator.model_state['spectral']['8x8_conv0']['u']
+    moved = after.networks['discriminator'].model_state['spectral']['8x8_conv0']['u']
     np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-6)
     assert np.abs(moved - u).max() > 1e-6
 
@@ -149,12 +150,19 @@ def test_with_three_discriminator_steps_the_generator_and_its_mean_move_in_every
         state, _ = cycle[number % 3](
             state, nets.create_batch(8, seed=number), jax.random.key(number), nets.controls()
         )
-        assert not _same(before.discriminator.params, state.discriminator.params)
+        assert not _same(before.networks['discriminator'].params, state.networks['discriminator'].params)
         due = number % 3 == 2
         # All of it: parameters, batch statistics and the optimiser's moments.
-        assert _same((before.generator, before.ema), (state.generator, state.ema)) != due
+        assert (
+            _same((before.networks['generator'], before.averages), (state.networks['generator'], state.averages))
+            != due
+        )
         if due:
-            _assert_mean(state.ema['params'], before.ema['params'], state.generator.params)
+            _assert_mean(
+                state.averages['generator']['params'],
+                before.averages['generator']['params'],
+                state.networks['generator'].params,
+            )
 
 
 def _assert_mean(mean, *parts):
@@ -176,16 +184,16 @@ def test_the_running_mean_has_batch_statistics_of_its_own_and_is_evaluated_with_
         state, _ = step(state, batch, jax.random.key(number), nets.controls())
     latents, labels = jax.random.normal(jax.random.key(0), (512, nets.LATENTS)), jnp.zeros((512,), jnp.int32)
     draw = jax.jit(functools.partial(recipe.generator.apply, alpha=1.0))
-    evaluated = draw(state.ema_variables, latents, labels)
+    evaluated = draw(state.averaged('generator'), latents, labels)
 
     # In training mode, by the statistics of this batch.
     options = {'update_stats': True, 'mutable': ['batch_stats']}
-    own, _ = recipe.generator.apply(state.ema_variables, latents, labels, **options)
-    trained = draw(state.ema_variables | state.generator.model_state, latents, labels)
+    own, _ = recipe.generator.apply(state.averaged('generator'), latents, labels, **options)
+    trained = draw(state.averaged('generator') | state.networks['generator'].model_state, latents, labels)
     assert np.abs(evaluated - own).mean() < 0.2 * np.abs(trained - own).mean()
 
-    other = jax.tree.map(lambda leaf: leaf + 1, state.generator)
-    unmoved = dataclasses.replace(state, generator=other).ema_variables
+    other = jax.tree.map(lambda leaf: leaf + 1, state.networks['generator'])
+    unmoved = dataclasses.replace(state, networks={**state.networks, 'generator': other}).averaged('generator')
     np.testing.assert_array_equal(draw(unmoved, latents, labels), evaluated)
 
 
@@ -197,11 +205,12 @@ def test_updates_that_are_not_finite_are_skipped_and_counted():
     for number in (1, 2):
         state, metrics = step(state, bad, jax.random.key(number), nets.controls())
         assert int(metrics['skipped_in_a_row']) == number
-    assert _same(before.discriminator, state.discriminator)
-    assert not _same(before.generator.params, state.generator.params)  # its own gradient was finite
+    assert _same(before.networks['discriminator'], state.networks['discriminator'])
+    # The generator's own gradient was finite.
+    assert not _same(before.networks['generator'].params, state.networks['generator'].params)
     state, _ = step(state, nets.create_batch(8), jax.random.key(9), nets.controls())
     assert (int(state.skipped), int(state.skipped_in_a_row)) == (2, 0)
-    assert not _same(before.discriminator.params, state.discriminator.params)
+    assert not _same(before.networks['discriminator'].params, state.networks['discriminator'].params)
 
 
 def test_the_running_mean_halves_a_weights_share_in_its_half_life():
@@ -217,4 +226,4 @@ def test_the_same_key_gives_the_same_step_and_another_does_not():
     state, (step,) = nets.create_training(nets.create_recipe())
     runs = [step(state, nets.create_batch(8), jax.random.key(k), nets.controls())[0] for k in (1, 1, 2)]
     assert _same(runs[0], runs[1])
-    assert not _same(runs[0].generator.params, runs[2].generator.params)
+    assert not _same(runs[0].networks['generator'].params, runs[2].networks['generator'].params)

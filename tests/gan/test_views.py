@@ -81,7 +81,9 @@ def test_augmentation_grows_against_a_discriminator_that_memorises_and_falls_oth
     @jax.jit
     def draw(state, number):
         latents = jax.random.normal(jax.random.fold_in(jax.random.key(1), number), (BATCH, nets.LATENTS))
-        return recipe.generator.apply(state.generator.variables, latents, jnp.zeros((BATCH,), jnp.int32))
+        return recipe.generator.apply(
+            state.networks['generator'].variables, latents, jnp.zeros((BATCH,), jnp.int32)
+        )
 
     fixed, state = _adapt(recipe, lambda state, number: draw(state, 0), 100, 0.5)
     fresh, _ = _adapt(recipe, draw, 100, 0.5)

@@ -65,7 +65,7 @@ def test_layers_are_taken_from_another_run_and_the_rest_is_told(commands, tmp_pa
     assert 'Drawn afresh, as the other run has none of that name and shape: 4x4_dense/kernel.' in done.stdout
     assert 'of the discriminator' not in done.stdout
     source, target = (restore_state(tmp_path / name).state for name in ('source', 'target'))
-    averaged, started = source.ema['params'], target.generator.params
+    averaged, started = source.averages['generator']['params'], target.networks['generator'].params
     np.testing.assert_array_equal(started['8x8_conv0']['kernel'], averaged['8x8_conv0']['kernel'])
     assert started['4x4_dense']['kernel'].shape != averaged['4x4_dense']['kernel'].shape
     # Going on does not copy again, nor need the source any more.

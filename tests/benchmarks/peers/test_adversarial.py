@@ -59,7 +59,7 @@ def _apply(network, state, x, alpha):
 def test_generator_draws_the_same_images(name, alpha):
     recipe, state, cycle = _create(name)
     latents = _latents(recipe)[0]
-    ours = _apply(recipe.generator, state.generator, latents, alpha)
+    ours = _apply(recipe.generator, state.networks['generator'], latents, alpha)
     cycle.generator.iterate_power()
     theirs = cycle.generator(torch.from_numpy(latents), torch.tensor(alpha)).detach()
     assert np.std(ours) > 0.01
@@ -70,7 +70,7 @@ def test_generator_draws_the_same_images(name, alpha):
 def test_discriminator_gives_the_same_logits(name):
     recipe, state, cycle = _create(name)
     images = _draw(0, BATCH, RESOLUTION, RESOLUTION, 1)
-    ours = _apply(recipe.discriminator, state.discriminator, images, 0.3).logits
+    ours = _apply(recipe.discriminator, state.networks['discriminator'], images, 0.3).logits
     cycle.discriminator.iterate_power()
     theirs = cycle.discriminator(_to_torch(images, name == 'dcgan'), torch.tensor(0.3)).detach()
     assert np.std(ours) > 1e-3
@@ -100,9 +100,18 @@ def test_two_steps_change_both_networks_and_the_mean_alike(name, monkeypatch):
     np.testing.assert_allclose(loss, metrics['generator_loss'], rtol=1e-3, atol=1e-4)
     assert not metrics['skipped']
     layouts = _layouts(recipe, name)
-    _assert_moved_alike(state.generator.params, moved.generator.params, cycle.generator, layouts[0])
-    _assert_moved_alike(state.discriminator.params, moved.discriminator.params, cycle.discriminator, layouts[1])
-    _assert_moved_alike(state.ema['params'], moved.ema['params'], cycle.averaged, layouts[0])
+    _assert_moved_alike(
+        state.networks['generator'].params, moved.networks['generator'].params, cycle.generator, layouts[0]
+    )
+    _assert_moved_alike(
+        state.networks['discriminator'].params,
+        moved.networks['discriminator'].params,
+        cycle.discriminator,
+        layouts[1],
+    )
+    _assert_moved_alike(
+        state.averages['generator']['params'], moved.averages['generator']['params'], cycle.averaged, layouts[0]
+    )
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def draw_variables(config: ConfigDict, stage: str) -> tuple[Variables, Position]
     state = jax.eval_shape(functools.partial(setup.create_state_of, config, recipe), jax.random.key(0))
     generator = np.random.default_rng(0)
     variables = jax.tree.map(
-        lambda leaf: jnp.asarray(generator.normal(size=leaf.shape), leaf.dtype), state.ema_variables
+        lambda leaf: jnp.asarray(generator.normal(size=leaf.shape), leaf.dtype), state.averaged('generator')
     )
     seen = stages[stage].start + stages[stage].batch_size
     return variables, Position(step=7, images_seen=seen, phase=stage)
