@@ -1,3 +1,3 @@
 """Networks of images that more than one task uses, and their weights."""
 
-from training import native_log  # noqa: F401  (before JAX)
+from foundation.training import native_log  # noqa: F401  (before JAX)

@@ -13,10 +13,10 @@ from backbones.preprocessing import Preprocess
 from backbones.restoring import read_classifier, restore_network
 from backbones.setup import ARCHITECTURES, create_network
 from backbones.weights import import_weights
-from training import workdir as workdirs
-from training.errors import UserError
-from training.state import Variables
-from training.supervised import SupervisedState
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+from foundation.training.state import Variables
+from foundation.training.supervised import SupervisedState
 
 ENCODER_FILE = 'encoder.json'
 

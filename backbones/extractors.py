@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 from backbones import setup
 from backbones.restoring import read_classifier, restore_network, variables_checksum
 from backbones.weights import import_weights
-from training import workdir as workdirs
-from training.errors import UserError
-from training.state import Variables
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+from foundation.training.state import Variables
 
 COLOURS = 3
 

@@ -12,9 +12,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 import input_pipeline
-from training import workdir as workdirs
-from training.errors import UserError
-from training.feed import Batches, device_feed, host_feed, place_on_devices
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+from foundation.training.feed import Batches, device_feed, host_feed, place_on_devices
 
 DATA_FILE = 'data.json'
 _LOGGER = logging.getLogger(__name__)

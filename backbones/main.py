@@ -1,8 +1,8 @@
 """`python -m backbones.main --config=configs/backbones/X.py --workdir=DIR [--config.field=value]` trains one."""
 
 from backbones.training import train_and_evaluate
+from foundation.training import launch
 from input_pipeline import DataError
-from training import launch
 
 if __name__ == '__main__':
     launch.run(train_and_evaluate, packages=('backbones', 'input_pipeline'), user_errors=(DataError,))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 _COLOURS = 3
 

@@ -10,12 +10,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from backbones import setup
-from training import workdir as workdirs
-from training.best import FOLDER as BEST
-from training.checkpoints import Position, restore_state
-from training.errors import UserError
-from training.state import Variables
-from training.supervised import SupervisedState
+from foundation.training import workdir as workdirs
+from foundation.training.best import FOLDER as BEST
+from foundation.training.checkpoints import Position, restore_state
+from foundation.training.errors import UserError
+from foundation.training.state import Variables
+from foundation.training.supervised import SupervisedState
 
 CLASSIFIER_FILE = 'classifier.json'
 

@@ -8,10 +8,10 @@ from ml_collections import ConfigDict
 from backbones import networks
 from backbones.augmentation import Augmentation
 from backbones.networks.resnet import DEPTHS
-from training import compute
-from training.errors import UserError
-from training.fields import RUN_LOWEST, check_values, find_field
-from training.supervised import SupervisedState, create_state
+from foundation.training import compute
+from foundation.training.errors import UserError
+from foundation.training.fields import RUN_LOWEST, check_values, find_field
+from foundation.training.supervised import SupervisedState, create_state
 
 ARCHITECTURES: dict[str, type[networks.Network]] = {'resnet': networks.ResNet, 'densenet': networks.DenseNet}
 TARGETS = ('class', 'modality')

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.images import open_split
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 _LOGGER = logging.getLogger(__name__)
 

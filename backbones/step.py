@@ -9,8 +9,8 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from backbones.augmentation import Augmentation, vary
 from backbones.networks import Features, Network
-from training.state import Variables
-from training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
+from foundation.training.state import Variables
+from foundation.training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
 
 BATCH_STATS = 'batch_stats'
 

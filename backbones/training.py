@@ -21,12 +21,12 @@ from backbones.images import batch_shapes, facts_of, open_feed
 from backbones.restoring import CLASSIFIER_FILE, Classifier, restore_network, write_classifier
 from backbones.splits import Splits, count_labels, open_splits
 from backbones.step import make_describe, make_train_step
-from training import launch, logs, loop, parallel
-from training import workdir as workdirs
-from training.mapping import create_mapper
-from training.phases import Phase
-from training.state import Variables
-from training.supervised import SupervisedState
+from foundation.training import launch, logs, loop, parallel
+from foundation.training import workdir as workdirs
+from foundation.training.mapping import create_mapper
+from foundation.training.phases import Phase
+from foundation.training.state import Variables
+from foundation.training.supervised import SupervisedState
 
 _LOGGER = logging.getLogger(__name__)
 # Fields that decide the architecture, the data and the position in them; a run cannot go on with others.

@@ -31,8 +31,8 @@ from detect import prepare, setup
 from detect.judging import open_judge
 from detect.step import make_train_step
 from detect.training import train_and_evaluate
+from foundation.training import compute
 from input_pipeline import prepare as prepare_real
-from training import compute
 
 _REPEATS = flags.DEFINE_integer('repeats', 30, 'Timed runs of a slice.', 3)
 _SLICES = flags.DEFINE_integer('slices', 300, 'Of the CT; 0 leaves it out.', 0)

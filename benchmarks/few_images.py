@@ -21,6 +21,7 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from configs.gan import dcgan
+from foundation.training import logs
 from gan.data import open_images
 from gan.drawing import draw_images
 from gan.features import create_extractor
@@ -30,7 +31,6 @@ from gan.scores.gaussian import frechet_distance
 from gan.scores.neighbours import coverage
 from gan.training import train_and_evaluate
 from input_pipeline import prepare
-from training import logs
 
 _PATH = flags.DEFINE_string('path', None, 'Folder of images, a folder a class.', required=True)
 _OUT = flags.DEFINE_string('out', 'runs/few_images', 'Folder for the data and the runs.')
@@ -58,7 +58,7 @@ ARMS = {
 def main(_: Sequence[str]) -> None:
     """Prepares the images, trains what is missing, measures all."""
     logging.set_verbosity(logging.WARNING)
-    logs.log_to_screen(('gan', 'training'))
+    logs.log_to_screen(('gan', 'foundation'))
     out = Path(_OUT.value)
     _prepare(out)
     held_out = _features(

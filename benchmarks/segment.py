@@ -22,10 +22,10 @@ from ml_collections import ConfigDict
 
 from benchmarks import machine
 from configs.segment import unet
+from foundation.training import compute, parallel
 from segment import setup
 from segment.inference import create_predictor
 from segment.step import make_train_step
-from training import compute, parallel
 
 _REPEATS = flags.DEFINE_integer('repeats', 7, 'Timed runs; the median is shown.', 1)
 _SEEDS = flags.DEFINE_integer('seeds', 3, 'Seeds trained together.', 2)

@@ -21,12 +21,12 @@ from ml_collections import ConfigDict, config_flags
 
 import input_pipeline
 from benchmarks import machine
+from foundation.training import compute, parallel
+from foundation.training.phases import Compiler, Phase, abstract_states
 from gan import data as training_data
 from gan import setup
 from gan.schedule import Stage
 from gan.training import create_phase
-from training import compute, parallel
-from training.phases import Compiler, Phase, abstract_states
 
 _CONFIG = config_flags.DEFINE_config_file('config', 'configs/gan/tiny.py', 'Path of a config file.')
 _RESOLUTIONS = flags.DEFINE_list('resolutions', None, 'Stages to time; all by default.')

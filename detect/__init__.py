@@ -1,3 +1,3 @@
 """Detectors of synthetic and altered medical images: calibrated, explained, and tested against attack."""
 
-from training import native_log  # noqa: F401  (before JAX)
+from foundation.training import native_log  # noqa: F401  (before JAX)

@@ -16,12 +16,12 @@ from backbones.pictures import save_picture
 from detect.declared import find_declaration
 from detect.explanation.overlays import draw_heat
 from detect.judging import Judge, Judgement, describe_judgement
+from foundation.training.errors import UserError
+from foundation.training.manifest import file_checksum
 from input_pipeline import Case
 from input_pipeline.errors import DataError, Refusals, first_line
 from input_pipeline.incoming import Incoming
 from input_pipeline.records import ReaderOptions
-from training.errors import UserError
-from training.manifest import file_checksum
 
 _SHOWN = 8  # slices of an overlay: the most suspicious ones
 

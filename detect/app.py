@@ -13,8 +13,8 @@ from absl import flags
 import input_pipeline
 from detect.answering import reader_options
 from detect.judging import open_judge
-from training import compute, launch
-from training.errors import UserError
+from foundation.training import compute, launch
+from foundation.training.errors import UserError
 
 _HOST = flags.DEFINE_string('host', '127.0.0.1', 'Address to listen at; others let other machines in.')
 _PORT = flags.DEFINE_integer('port', 8765, 'Port to listen at; 0 takes any that is free.', 0, 65535)

@@ -15,7 +15,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from detect.metrics.samples import Labels
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 Features = Float[np.ndarray, 'image feature']
 Scorer = Callable[[Features], Float64[np.ndarray, ' image']]

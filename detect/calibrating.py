@@ -16,10 +16,10 @@ from detect.fusion import Stacking, fit_logit_temperature, fit_stacking
 from detect.metrics.thresholds import Thresholds, fit_thresholds
 from detect.restoring import Trained, restore_trained
 from detect.scoring import ANOMALIES_FILE, FUSED, LOCATING, NETWORK, Anomalies, Scored, fit_anomalies
+from foundation.training import parallel
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from input_pipeline.mixture import Form
-from training import parallel
-from training import workdir as workdirs
-from training.errors import UserError
 
 DETECTOR_FILE = 'detector.json'
 _PENALTY = 1e-3  # of the weights of stacking

@@ -15,7 +15,7 @@ from jaxtyping import Float, Float64
 
 from detect.metrics.samples import Labels, Scores
 from detect.metrics.thresholds import check_fit
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 Answer = Literal['real', 'synthetic', "don't know"]
 

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float32, Int32
 from ml_collections import ConfigDict
 
 import input_pipeline
+from foundation.training.errors import UserError
 from input_pipeline.mixture import REAL
-from training.errors import UserError
 
 _GIB = 2**30
 

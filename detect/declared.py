@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from foundation.training.errors import UserError
+from foundation.training.manifest import MANIFEST_FILE, read_manifest
 from input_pipeline.incoming import Incoming, read_header
-from training.errors import UserError
-from training.manifest import MANIFEST_FILE, read_manifest
 
 _FOLDERS_UP = 2  # images lie in a folder of the one that has the manifest
 

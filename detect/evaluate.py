@@ -21,8 +21,8 @@ from detect.evaluation.report import print_report, write_report
 from detect.evaluation.robustness import attack_grid, certify_some, degradation_grid
 from detect.evaluation.shortcuts import draw_card
 from detect.evaluation.transfer import transfer
-from training import launch
-from training.errors import UserError
+from foundation.training import launch
+from foundation.training.errors import UserError
 
 _DATA = flags.DEFINE_string('data', '', "Data set to measure on, by name; the run's own by default.")
 _AGAINST = flags.DEFINE_multi_string('against', [], 'Runs that left sources out of training, for the matrix.')

@@ -13,7 +13,7 @@ from jaxtyping import Float, Float64
 from backbones.calibration import fit_temperature
 from detect.metrics.samples import Labels, Scores
 from detect.metrics.thresholds import check_fit
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 Table = Float[np.ndarray, 'image score']
 _EXACT: dict[str, Any] = {'gtol': 1e-10, 'ftol': 1e-15, 'maxiter': 1000}

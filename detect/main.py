@@ -6,8 +6,8 @@ from ml_collections import ConfigDict
 
 from detect import training
 from detect.stacks import training as stack_training
+from foundation.training import launch
 from input_pipeline import DataError
-from training import launch
 
 
 def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:

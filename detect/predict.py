@@ -15,10 +15,10 @@ from absl import flags
 import input_pipeline
 from detect.answering import Order, answer_all, reader_options
 from detect.judging import open_judge
+from foundation.training import compute, launch
+from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
 from input_pipeline.incoming import find_incoming
-from training import compute, launch
-from training.errors import UserError
 
 _OUT = flags.DEFINE_string('out', '', 'File for the lines; the standard output without it.')
 _STACK = flags.DEFINE_string('stack', '', 'Workdir of a stack detector, which judges volumes as a whole.')

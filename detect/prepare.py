@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.sources import Source, divide, find_items, read_source
+from foundation.training.errors import UserError
 from input_pipeline.builder import Target
 from input_pipeline.catalogue import default_data_dir
 from input_pipeline.errors import DataError, Refusals
@@ -18,7 +19,6 @@ from input_pipeline.records import Item, ReaderOptions
 from input_pipeline.report import describe
 from input_pipeline.splits import SPLITS
 from input_pipeline.stored import open_splits
-from training.errors import UserError
 
 _DESCRIPTION = """Real images of prepared data sets and synthetic ones of any folders, as one data set.
 

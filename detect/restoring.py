@@ -16,14 +16,14 @@ from backbones.restoring import variables_checksum
 from detect import setup
 from detect.networks import Detection, Detector
 from detect.step import make_describe
-from training import parallel
-from training import workdir as workdirs
-from training.best import FOLDER as BEST
-from training.checkpoints import Position, restore_state
-from training.errors import UserError
-from training.mapping import create_mapper
-from training.state import Variables
-from training.supervised import SupervisedState
+from foundation.training import parallel
+from foundation.training import workdir as workdirs
+from foundation.training.best import FOLDER as BEST
+from foundation.training.checkpoints import Position, restore_state
+from foundation.training.errors import UserError
+from foundation.training.mapping import create_mapper
+from foundation.training.state import Variables
+from foundation.training.supervised import SupervisedState
 
 Images = Float32[np.ndarray, 'image height width channel']
 

@@ -15,7 +15,7 @@ from detect.anomaly.padim import Padim, fit_padim
 from detect.anomaly.patchcore import Patchcore, fit_patchcore
 from detect.networks import Detection
 from detect.restoring import Images, Trained
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 ANOMALIES_FILE = 'anomalies.npz'
 NETWORK, FUSED = 'network', 'fused'  # names of scores, beside those of _KINDS

@@ -12,10 +12,10 @@ from backbones.networks.resnet import DEPTHS
 from backbones.setup import ARCHITECTURES, check_blocks, create_optimizer
 from detect.degradations import Degradation
 from detect.networks import INPUTS, Detector
-from training import compute
-from training.errors import UserError
-from training.fields import RUN_LOWEST, check_values
-from training.supervised import SupervisedState, create_state
+from foundation.training import compute
+from foundation.training.errors import UserError
+from foundation.training.fields import RUN_LOWEST, check_values
+from foundation.training.supervised import SupervisedState, create_state
 
 _LOWEST = {
     'seed': 0,

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from foundation.training.errors import UserError
+from foundation.training.manifest import MANIFEST_FILE, read_manifest
 from input_pipeline.errors import Refusals
 from input_pipeline.incoming import Incoming, find_incoming
 from input_pipeline.mixture import REAL
@@ -16,8 +18,6 @@ from input_pipeline.readers.paths import inside
 from input_pipeline.readers.raster import read_picture
 from input_pipeline.records import Item, ReaderOptions, Record
 from input_pipeline.splits import SPLITS, SplitFractions, hashed_split
-from training.errors import UserError
-from training.manifest import MANIFEST_FILE, read_manifest
 
 INDEX = 'index.csv'
 IMAGES = 'images'

@@ -11,8 +11,8 @@ from backbones.augmentation import Augmentation, vary
 from detect.attacks.training import adversarial_images
 from detect.degradations import Degradation, degrade
 from detect.networks import Detection, Detector, choose_stages
-from training.state import Variables
-from training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
+from foundation.training.state import Variables
+from foundation.training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
 
 MUTABLE = ['batch_stats']
 

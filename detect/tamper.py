@@ -16,6 +16,10 @@ from detect.tampering.inpainter import HALVINGS
 from detect.tampering.stacks import Listed, Stack, list_stacks, read_stack
 from detect.tampering.tampering import Inpaint
 from detect.tampering.writing import Folder
+from foundation.training import launch
+from foundation.training.canary import check_arithmetic
+from foundation.training.errors import UserError
+from foundation.training.logs import log_to_screen
 from input_pipeline import DataError, complete_folder
 from input_pipeline.catalogue import default_data_dir
 from input_pipeline.decode import Split
@@ -23,10 +27,6 @@ from input_pipeline.errors import Refusals
 from input_pipeline.flags import Parser, count, names
 from input_pipeline.splits import SPLITS
 from input_pipeline.stored import open_splits
-from training import launch
-from training.canary import check_arithmetic
-from training.errors import UserError
-from training.logs import log_to_screen
 
 FACTS = 'tampering.json'
 _DESCRIPTION = """Copies of real volumes or images, altered in one place each, with masks of where.

@@ -23,12 +23,12 @@ from detect.calibrating import calibrate
 from detect.data import binary_labels, describe_split, open_images
 from detect.metrics.ranking import auroc_of
 from detect.step import make_describe, make_train_step
-from training import launch, logs, loop, parallel
-from training import workdir as workdirs
-from training.mapping import create_mapper
-from training.phases import Phase
-from training.state import Variables
-from training.supervised import SupervisedState
+from foundation.training import launch, logs, loop, parallel
+from foundation.training import workdir as workdirs
+from foundation.training.mapping import create_mapper
+from foundation.training.phases import Phase
+from foundation.training.state import Variables
+from foundation.training.supervised import SupervisedState
 
 _LOGGER = logging.getLogger(__name__)
 # Fields that decide the architecture, the data and the position in them; a run cannot go on with others.

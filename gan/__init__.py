@@ -1,3 +1,3 @@
 """Progressive generative adversarial networks for medical images: PGGAN and Enhanced-GAN."""
 
-from training import native_log  # noqa: F401  (before JAX)
+from foundation.training import native_log  # noqa: F401  (before JAX)

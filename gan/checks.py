@@ -2,13 +2,13 @@
 
 from ml_collections import ConfigDict
 
+from foundation.training.best import ON_COLLAPSE
+from foundation.training.errors import UserError
+from foundation.training.fields import RUN_LOWEST, check_values
 from gan.latents import DISTRIBUTIONS
 from gan.networks import ARCHITECTURES
 from gan.networks.dcgan import ACTIVATIONS
 from gan.networks.heads import CONDITIONS
-from training.best import ON_COLLAPSE
-from training.errors import UserError
-from training.fields import RUN_LOWEST, check_values
 
 _LOWEST = {
     'seed': 0,

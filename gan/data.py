@@ -4,8 +4,8 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones import images as run_images
+from foundation.training.errors import UserError
 from gan.setup import ImageFormat
-from training.errors import UserError
 
 
 def open_images(config: ConfigDict) -> input_pipeline.ImageData:

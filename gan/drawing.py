@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 import input_pipeline
+from foundation.training import parallel
+from foundation.training.mapping import create_mapper
 from gan.latents import draw_latents
 from gan.restoring import TrainedGenerator
-from training import parallel
-from training.mapping import create_mapper
 
 
 @dataclasses.dataclass(frozen=True)

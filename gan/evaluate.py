@@ -12,14 +12,14 @@ import jax
 from absl import flags
 
 import input_pipeline
+from foundation.training import launch
+from foundation.training.errors import UserError
 from gan.evaluation.evaluation import Protocol, evaluate
 from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.evaluation.page import PAGE_FILE
 from gan.evaluation.report import create_report
 from gan.evaluation.tables import print_scores
 from gan.evaluation.writing import REPORT_FILE, check_folder, write_evaluation
-from training import launch
-from training.errors import UserError
 
 _AGAINST = flags.DEFINE_string('against', None, 'Workdir of a second run on the same data.')
 _EXTRACTOR = flags.DEFINE_string(

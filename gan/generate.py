@@ -11,6 +11,9 @@ import jax
 from absl import flags
 
 import input_pipeline
+from foundation.training import launch
+from foundation.training.errors import UserError
+from foundation.training.manifest import NOT_CHECKED, Release
 from gan.drawing import draw_images
 from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.exporting.origin import find_origin
@@ -20,9 +23,6 @@ from gan.release.guard import Guard
 from gan.release.verdict import Policy
 from gan.reporting.runs import Run, read_runs
 from gan.restoring import TrainedGenerator, restore_generator
-from training import launch
-from training.errors import UserError
-from training.manifest import NOT_CHECKED, Release
 
 _NUM = flags.DEFINE_integer('num', None, 'Images to write.', 1, 10_000_000, required=True)
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)

@@ -9,14 +9,14 @@ import numpy as np
 import tqdm
 
 import input_pipeline
+from foundation.training.errors import UserError
+from foundation.training.manifest import Release, write_manifest
 from gan.drawing import Drawn
 from gan.exporting.card import CARD_FILE, Edition, write_card
 from gan.exporting.folder import Writer
 from gan.exporting.origin import SOFTWARE, Origin
 from gan.exporting.writers import create_writer
 from gan.reporting.runs import Run
-from training.errors import UserError
-from training.manifest import Release, write_manifest
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """`python -m gan.main --config=configs/gan/X.py --workdir=DIR [--config.field=value]` trains a GAN."""
 
+from foundation.training import launch
 from gan.training import train_and_evaluate
 from input_pipeline import DataError
-from training import launch
 
 if __name__ == '__main__':
     launch.run(train_and_evaluate, packages=('gan', 'input_pipeline'), user_errors=(DataError,))

@@ -6,10 +6,10 @@ from pathlib import Path
 import jax
 from absl import flags
 
+from foundation.training import launch
+from foundation.training.errors import UserError
 from gan.reporting.runs import read_runs
 from gan.reporting.sections import write_report
-from training import launch
-from training.errors import UserError
 
 _OUT = flags.DEFINE_string(
     'out',

@@ -9,18 +9,18 @@ from ml_collections import ConfigDict
 
 from backbones.images import DataFacts, read_facts
 from backbones.restoring import variables_checksum
+from foundation.training import checkpoints
+from foundation.training import workdir as workdirs
+from foundation.training.best import FOLDER as BEST
+from foundation.training.checkpoints import Position
+from foundation.training.errors import UserError
+from foundation.training.state import Variables
 from gan import data as training_data
 from gan import setup
 from gan.exported import is_exported, read_description, read_variables
 from gan.networks import Generator
 from gan.schedule import Stage, fade_in
 from gan.state import GanState
-from training import checkpoints
-from training import workdir as workdirs
-from training.best import FOLDER as BEST
-from training.checkpoints import Position
-from training.errors import UserError
-from training.state import Variables
 
 
 @dataclasses.dataclass(frozen=True)

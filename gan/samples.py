@@ -11,12 +11,12 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.pictures import draw_grid, save_picture
+from foundation.training.phases import Phase
 from gan import setup
 from gan.latents import draw_latents
 from gan.schedule import Stage
 from gan.state import GanState
 from gan.step import create_sampler
-from training.phases import Phase
 
 
 class Sampler:

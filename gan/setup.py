@@ -7,6 +7,8 @@ import optax
 from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
+from foundation.training import compute
+from foundation.training.errors import UserError
 from gan import networks
 from gan.augmentation import Augmentation
 from gan.checks import check_fields
@@ -14,8 +16,6 @@ from gan.objective import Objective
 from gan.schedule import Stage, create_stages
 from gan.state import GanState, Optimizers, create_pair, create_state
 from gan.step import Adaptation, Averaging, Recipe
-from training import compute
-from training.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

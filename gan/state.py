@@ -10,10 +10,10 @@ import optax
 from flax import traverse_util
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from foundation.training.state import NetworkState, Variables, create_network_state
 from gan import adaptation
 from gan.layers import BATCH_STATS
 from gan.networks import Discriminator, Generator
-from training.state import NetworkState, Variables, create_network_state
 
 Optimizers = Mapping[str, optax.GradientTransformation]  # by network
 # An int32 scalar; any leaf will do, since JAX also builds states of shapes, shardings and the like.

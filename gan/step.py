@@ -11,6 +11,8 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from foundation.training.mapping import create_mapper
+from foundation.training.state import Params, Variables
 from gan.adaptation import adapt
 from gan.augmentation import Augmentation, augment
 from gan.latents import draw_latents
@@ -20,8 +22,6 @@ from gan.objective import Objective
 from gan.state import GanState, Optimizers, ema_decay, update_ema
 from gan.updates import Found, Given, Metrics, TrainStep, Turn, Update, make_step
 from gan.updates import create_cycle as create_cycle_of
-from training.mapping import create_mapper
-from training.state import Params, Variables
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,12 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.images import DataFacts, batch_shapes, facts_of, open_feed, read_facts
 from backbones.pictures import save_picture
+from foundation.training import launch, logs, loop, parallel
+from foundation.training import workdir as workdirs
+from foundation.training.best import FOLDER as BEST
+from foundation.training.checkpoints import Checkpoints
+from foundation.training.errors import UserError
+from foundation.training.phases import Phase
 from gan import data as training_data
 from gan import setup
 from gan.exported import is_exported
@@ -27,12 +33,6 @@ from gan.state import GanState, grow
 from gan.step import create_cycle
 from gan.transfer import adopt_from, check_source
 from gan.watch import SCORE, create_watch
-from training import launch, logs, loop, parallel
-from training import workdir as workdirs
-from training.best import FOLDER as BEST
-from training.checkpoints import Checkpoints
-from training.errors import UserError
-from training.phases import Phase
 
 _LOGGER = logging.getLogger(__name__)
 # Fields that decide the architecture, the data and the position in them; a run cannot go on with others.

@@ -10,11 +10,11 @@ from flax import traverse_util
 from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+from foundation.training.state import NetworkState
 from gan.restoring import restore_state
 from gan.state import GanState
-from training import workdir as workdirs
-from training.errors import UserError
-from training.state import NetworkState
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ import jax
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from foundation.training.state import NetworkState, Params, Variables, all_finite, count_skips, select
 from gan.state import GanState, Optimizers
-from training.state import NetworkState, Params, Variables, all_finite, count_skips, select
 
 Batch = dict[str, Array]
 Controls = dict[str, Float[Array, '']]  # alpha, and images_seen before the step

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from foundation.training.errors import UserError
+from foundation.training.manifest import UNKNOWN_PATIENTS
 from gan.exporting.verification import Check, check_folder, printable
-from training.errors import UserError
-from training.manifest import UNKNOWN_PATIENTS
 
 _SHOWN = 20
 

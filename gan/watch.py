@@ -11,15 +11,15 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 import input_pipeline
+from foundation.training.best import Watch
+from foundation.training.errors import UserError
+from foundation.training.phases import Phase
 from gan.features import create_extractor
 from gan.samples import Sampler, read_reals
 from gan.scores.gaussian import frechet_distance
 from gan.scores.neighbours import coverage
 from gan.setup import ImageFormat
 from gan.state import GanState
-from training.best import Watch
-from training.errors import UserError
-from training.phases import Phase
 
 SCORE = 'distance'
 _LOGGER = logging.getLogger(__name__)

@@ -1,3 +1,3 @@
 """U-Nets that draw outlines in medical images, what they are worth, and what generated images add to them."""
 
-from training import native_log  # noqa: F401  (before JAX)
+from foundation.training import native_log  # noqa: F401  (before JAX)

@@ -11,12 +11,12 @@ import jax
 from absl import flags
 
 import input_pipeline
+from foundation.training import launch
+from foundation.training.errors import UserError
 from segment import setup
 from segment.evaluation import Protocol, evaluate
 from segment.metrics.policies import POLICIES
 from segment.restoring import Segmenter, restore_segmenter
-from training import launch
-from training.errors import UserError
 
 _DATA = flags.DEFINE_string('data', '', "Data set to measure on, by name; the run's own by default.")
 _SPLIT = flags.DEFINE_enum('split', 'test', ('validation', 'test'), 'Whose patients are measured.')

@@ -14,13 +14,13 @@ from jaxtyping import UInt8
 
 import input_pipeline
 from backbones.pictures import save_picture
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from segment.metrics.measures import METRICS, measure
 from segment.metrics.summary import MeasuredCase, summarise
 from segment.restoring import Segmenter
 from segment.writing.files import write_file
 from segment.writing.overlays import choose_slices, draw_contours
-from training import workdir as workdirs
-from training.errors import UserError
 
 REPORT_FILE, CASES_FILE, WORST_FILE = 'report.json', 'cases.csv', 'worst.png'
 _SHOWN_CASES = 8

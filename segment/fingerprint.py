@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 import input_pipeline
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 FINGERPRINT_FILE = 'fingerprint.json'
 _MOST_CASES = 500

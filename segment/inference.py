@@ -7,11 +7,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float32
 
+from foundation.training.mapping import create_mapper
+from foundation.training.state import Variables
 from segment.networks import UNet
 from segment.patches import join_windows, split_windows
 from segment.step import make_predict
-from training.mapping import create_mapper
-from training.state import Variables
 
 _AXES = {'horizontal': 2, 'vertical': 1}
 Images = Float32[np.ndarray, 'slices height width channel']

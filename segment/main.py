@@ -1,8 +1,8 @@
 """`python -m segment.main --config=configs/segment/X.py --workdir=DIR [--config.field=value]` trains a U-Net."""
 
+from foundation.training import launch
 from input_pipeline import DataError
 from segment.training import train_and_evaluate
-from training import launch
 
 if __name__ == '__main__':
     launch.run(train_and_evaluate, packages=('backbones', 'input_pipeline', 'segment'), user_errors=(DataError,))

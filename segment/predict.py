@@ -12,14 +12,14 @@ import jax
 from absl import flags
 
 import input_pipeline
+from foundation.training import launch
+from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
 from input_pipeline.incoming import find_incoming
 from input_pipeline.records import ReaderOptions
 from segment.restoring import restore_segmenter
 from segment.writing.answers import TABLE_FILE, Order, answer_all, check_out
 from segment.writing.files import FORMATS
-from training import launch
-from training.errors import UserError
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _FORMAT = flags.DEFINE_enum(

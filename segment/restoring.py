@@ -14,14 +14,14 @@ import input_pipeline
 from backbones.encoders import read_encoder
 from backbones.images import DataFacts, read_facts
 from backbones.restoring import variables_checksum
+from foundation.training import compute, parallel
+from foundation.training import workdir as workdirs
+from foundation.training.best import FOLDER as BEST
+from foundation.training.checkpoints import Position, restore_state
+from foundation.training.errors import UserError
+from foundation.training.state import Variables
 from segment import setup
 from segment.inference import Images, Probabilities, create_predictor
-from training import compute, parallel
-from training import workdir as workdirs
-from training.best import FOLDER as BEST
-from training.checkpoints import Position, restore_state
-from training.errors import UserError
-from training.state import Variables
 
 _SLICES_AT_A_TIME = 32
 _BATCH_SIZE = 16  # windows at a time on accelerators; CPUs gain nothing by more than one

@@ -12,6 +12,10 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.encoders import Encoder
 from backbones.images import open_split
+from foundation.training import compute
+from foundation.training.errors import UserError
+from foundation.training.fields import RUN_LOWEST, check_values, find_field
+from foundation.training.supervised import SupervisedState, create_state
 from segment.augmentation import Augmentation
 from segment.fingerprint import (
     Fingerprint,
@@ -24,10 +28,6 @@ from segment.fingerprint import (
 from segment.losses import LossWeights
 from segment.networks import UNet
 from segment.networks.unet import NORMALIZATIONS
-from training import compute
-from training.errors import UserError
-from training.fields import RUN_LOWEST, check_values, find_field
-from training.supervised import SupervisedState, create_state
 
 _LOGGER = logging.getLogger(__name__)
 _TO_BE_SUGGESTED = (0, 'suggested')

@@ -6,13 +6,13 @@ import jax
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from foundation.training.state import Variables
+from foundation.training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
 from input_pipeline import split_masks
 from segment.augmentation import Augmentation, augment
 from segment.losses import LossWeights, dice_loss, supervise_deeply
 from segment.networks import UNet
 from segment.patches import cut_patches
-from training.state import Variables
-from training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
 
 BATCH_STATS = 'batch_stats'
 

@@ -13,6 +13,9 @@ from types import FrameType
 from ml_collections import ConfigDict
 
 import input_pipeline
+from foundation.training import launch
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from segment.studies.analysis import analyse
 from segment.studies.audits import read_audits
 from segment.studies.checks import check_config, check_generated
@@ -20,9 +23,6 @@ from segment.studies.jobs import Journal, do_jobs
 from segment.studies.plan import Job, Plan
 from segment.studies.presentation import present
 from segment.studies.results import read_results
-from training import launch
-from training import workdir as workdirs
-from training.errors import UserError
 
 
 def run_study(config: ConfigDict, workdir: Path) -> None:

@@ -18,17 +18,17 @@ import input_pipeline
 from backbones.encoders import Encoder, begin_with, find_begun_encoder, write_encoder
 from backbones.images import batch_shapes, facts_of, open_feed
 from backbones.pictures import draw_grid, save_picture
+from foundation.training import launch, logs, loop, parallel
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+from foundation.training.phases import Phase
+from foundation.training.supervised import SupervisedState
 from segment import setup
 from segment.fingerprint import FINGERPRINT_FILE, Fingerprint, take_fingerprint
 from segment.inference import create_predictor
 from segment.restoring import name_classes
 from segment.step import make_train_step
 from segment.validation import measure_dice
-from training import launch, logs, loop, parallel
-from training import workdir as workdirs
-from training.errors import UserError
-from training.phases import Phase
-from training.supervised import SupervisedState
 
 _LOGGER = logging.getLogger(__name__)
 # Fields that decide the architecture, the data and the position in them; a run cannot go on with others.

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 import input_pipeline
+from foundation.training.state import Variables
 from segment.inference import Images, Probabilities
-from training.state import Variables
 
 _BATCH = 32
 

@@ -15,7 +15,7 @@ import pytest
 import tests.shape_checks  # noqa: F401  the hook finds it by name
 
 jaxtyping.install_import_hook(
-    ['backbones', 'detect', 'gan', 'input_pipeline', 'segment', 'training'], 'tests.shape_checks.check'
+    ['backbones', 'detect', 'gan', 'input_pipeline', 'segment', 'foundation'], 'tests.shape_checks.check'
 )
 
 

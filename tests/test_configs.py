@@ -13,12 +13,12 @@ from ml_collections import ConfigDict
 
 from backbones.images import batch_shapes
 from configs.gan import comparison, dcgan_cifar_dog, dcgan_medical
+from foundation.training import compute
+from foundation.training.errors import UserError
 from gan import setup
 from gan.latents import draw_latents
 from gan.networks.heads import CONDITIONS
 from gan.step import create_cycle
-from training import compute
-from training.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs' / 'gan'
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem != '__init__')

@@ -11,14 +11,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # What each package may import of ours, beside itself.
 ALLOWED = {
-    'gan': {'backbones', 'training', 'input_pipeline'},
-    'detect': {'backbones', 'training', 'input_pipeline'},
-    'segment': {'backbones', 'training', 'input_pipeline'},
-    'backbones': {'training', 'input_pipeline'},
-    'training': set(),
+    'gan': {'backbones', 'foundation', 'input_pipeline'},
+    'detect': {'backbones', 'foundation', 'input_pipeline'},
+    'segment': {'backbones', 'foundation', 'input_pipeline'},
+    'backbones': {'foundation', 'input_pipeline'},
+    'foundation': set(),
     'input_pipeline': set(),
     'configs': set(),
-    'benchmarks': {'gan', 'detect', 'segment', 'backbones', 'training', 'input_pipeline', 'configs'},
+    'benchmarks': {'gan', 'detect', 'segment', 'backbones', 'foundation', 'input_pipeline', 'configs'},
 }
 FORBIDDEN = {'tensorflow', 'pickle', 'dill', 'cloudpickle', 'joblib', 'shelve', 'marshal'}
 DATA_LIBRARIES = {'tensorflow_datasets', 'grain', 'array_record'}
@@ -66,7 +66,7 @@ def _faults(relative: Path, text: str) -> list[str]:
             faults.append(f'imports {module}')
         if top in DATA_LIBRARIES and package != 'input_pipeline':
             faults.append(f'{package} imports {module}')
-    if relative != Path('training/parallel.py') and package != 'benchmarks':
+    if relative != Path('foundation/training/parallel.py') and package != 'benchmarks':
         faults += [f'calls {name}' for name in _calls(tree) if name in PLACEMENT]
     if text.count('\n') >= MAX_FILE_LINES:
         faults.append(f'has {MAX_FILE_LINES} lines or more')
@@ -90,12 +90,12 @@ def test_file_keeps_the_rules(path):
     ('file', 'text', 'fault'),
     [
         ('gan/x.py', 'from segment.losses import dice', 'gan imports segment.losses'),
-        ('training/x.py', 'def f():\n    import gan.step', 'training imports gan.step'),
-        ('input_pipeline/x.py', 'import training', 'input_pipeline imports training'),
+        ('foundation/x.py', 'def f():\n    import gan.step', 'foundation imports gan.step'),
+        ('input_pipeline/x.py', 'import foundation', 'input_pipeline imports foundation'),
         ('backbones/x.py', 'import gan', 'backbones imports gan'),
         ('gan/x.py', 'from .step import Objective', 'imports .step'),
         ('gan/x.py', 'import tensorflow.compat.v1 as tf', 'imports tensorflow.compat.v1'),
-        ('training/x.py', 'import pickle', 'imports pickle'),
+        ('foundation/x.py', 'import pickle', 'imports pickle'),
         ('gan/x.py', 'import grain.python', 'gan imports grain.python'),
         ('gan/x.py', 'mesh = jax.sharding.Mesh(devices, names)', 'calls Mesh'),
         ('gan/x.py', 'step = pmap(step)', 'calls pmap'),
@@ -109,7 +109,7 @@ def test_a_broken_rule_is_found(file, text, fault):
 
 
 def test_rules_allow_what_the_design_allows():
-    text = 'import backbones.resnet\nimport training\nimport input_pipeline\nfrom gan import step\n'
+    text = 'import backbones.resnet\nimport foundation\nimport input_pipeline\nfrom gan import step\n'
     assert _faults(Path('gan/x.py'), text) == []
     assert _faults(Path('input_pipeline/x.py'), 'import grain\nimport tensorflow_datasets as tfds') == []
 

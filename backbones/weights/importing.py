@@ -15,7 +15,7 @@ from backbones.networks import DenseNet, InceptionV3, Network, ResNet
 from backbones.preprocessing import IMAGENET, INCEPTION, Preprocess
 from backbones.weights import naming
 from backbones.weights.reading import read_weights
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 _LONGEST_NAME = 80  # characters of the file's own words that a message repeats
 

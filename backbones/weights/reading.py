@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 
 from backbones.weights.torch_files import LEGACY_NUMBER, MOST_RECORDS, ZIP_SIGNATURE, read_legacy, read_zip
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 LARGEST_FILE = 1 << 30  # bytes, ten times what the largest of these networks needs
 _DTYPES: dict[str, Any] = {

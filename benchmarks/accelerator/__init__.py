@@ -1,3 +1,3 @@
 """Ten minutes of an accelerator turned into proof; see `__main__`."""
 
-from training import native_log  # noqa: F401  (before JAX)
+from foundation.training import native_log  # noqa: F401  (before JAX)

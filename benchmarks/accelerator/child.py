@@ -21,8 +21,8 @@ import jax.numpy as jnp
 from benchmarks.accelerator import ledger, plan
 from benchmarks.accelerator.supervisor import PROGRESS_FILE
 from benchmarks.accelerator.tasks import Context, NotHere, Task
-from training.canary import check_arithmetic
-from training.errors import UserError
+from foundation.training.canary import check_arithmetic
+from foundation.training.errors import UserError
 
 BROKEN = 3  # the exit status that asks for a new process behind the task that failed
 _PATIENCE = 3.0  # a task may take so many times what it said,

@@ -16,8 +16,8 @@ from benchmarks.accelerator import resume, subjects
 from benchmarks.accelerator.subjects import Subject
 from benchmarks.accelerator.tasks import Context, Row, Task
 from detect import setup as detector_setup
+from foundation.training.phases import make_call
 from segment import setup as unet_setup
-from training.phases import make_call
 
 LARGEST_LOSS_DIFFERENCE = 1e-4
 LARGEST_GRADIENT_DIFFERENCE = 1e-3

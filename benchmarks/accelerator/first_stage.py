@@ -6,11 +6,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from foundation.training import parallel
+from foundation.training.phases import Compiler, abstract_states
 from gan import data as training_data
 from gan import setup
 from gan.training import create_phase
-from training import parallel
-from training.phases import Compiler, abstract_states
 
 
 def measure_first_stage(config: ConfigDict, steps_per_call: int) -> float:

@@ -9,9 +9,9 @@ from ml_collections import ConfigDict
 
 from benchmarks.accelerator.tasks import Context, Row, Task
 from configs.gan import tiny
+from foundation.training import compute
 from gan.restoring import restore_state
 from gan.training import train_and_evaluate
-from training import compute
 
 _LONGER = 32  # images that are added to the last stage
 

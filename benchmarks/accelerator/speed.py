@@ -18,9 +18,9 @@ from benchmarks.accelerator import machine, subjects
 from benchmarks.accelerator.subjects import Subject
 from benchmarks.accelerator.tasks import Context, Row, Task
 from detect import setup as detector_setup
+from foundation.training import compute, feed, parallel
+from foundation.training.phases import make_call
 from segment import setup as unet_setup
-from training import compute, feed, parallel
-from training.phases import make_call
 
 _SECONDS = 1.5  # that a measurement takes at least
 _KERNELS = 10

@@ -18,12 +18,12 @@ from benchmarks.accelerator.study_workers import Workers
 from benchmarks.accelerator.tasks import Context, Row, Task
 from benchmarks.accelerator.timed_training import TimedRun, train_by_the_clock
 from configs.segment import study_brain_tumor
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from segment.studies.analysis import Analysis, analyse
 from segment.studies.jobs import Journal, do_jobs
 from segment.studies.plan import Cell, Job, Plan
 from segment.studies.results import Results, read_results
-from training import workdir as workdirs
-from training.errors import UserError
 
 _NETWORKS: Mapping[str, str] = {'enhanced': 'enhanced_gan', 'pggan': 'pggan'}  # by the name that arms give them
 _ARMS = ('real_augmented', 'pggan', 'enhanced', 'shuffled', 'duplicated', 'real')

@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from foundation.training import workdir as workdirs
 from segment.studies.jobs import Journal, do_jobs
 from segment.studies.plan import Plan
-from training import workdir as workdirs
 
 _GRACE = 8.0  # seconds in which a process that was asked to may end by itself
 

@@ -18,11 +18,11 @@ from configs.gan import conditional, dcgan, dcgan_medical, enhanced_gan, pggan, 
 from configs.segment import unet
 from detect import setup as detector_setup
 from detect.step import make_train_step as make_detector_step
+from foundation.training.phases import Step
 from gan import setup as gan_setup
 from gan.step import Recipe, create_cycle, make_train_step
 from segment import setup as unet_setup
 from segment.step import make_train_step as make_unet_step
-from training.phases import Step
 
 GANS: Mapping[str, Callable[[], ConfigDict]] = {
     'enhanced_gan': enhanced_gan.get_config,

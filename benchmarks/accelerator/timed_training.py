@@ -18,13 +18,13 @@ from benchmarks.accelerator import timetable
 from benchmarks.accelerator.first_stage import measure_first_stage
 from benchmarks.accelerator.sheet import Strip, draw_sheet
 from benchmarks.accelerator.tasks import Context, Row
+from foundation.training import compute, logs
+from foundation.training import workdir as workdirs
+from foundation.training.loop import Outcome, PhaseEnd
+from foundation.training.phases import Phase
 from gan import setup
 from gan.exported import write_exported
 from gan.training import replan_phase, train
-from training import compute, logs
-from training import workdir as workdirs
-from training.loop import Outcome, PhaseEnd
-from training.phases import Phase
 
 SHEET_FILE = 'grids.png'
 _WAITING = ('compile', 'growing', 'sample', 'checkpoint', 'data')  # activities of the loop that are no training

@@ -14,8 +14,8 @@ from benchmarks.peers.copying import convert_resnet, load
 from benchmarks.peers.forms import Form
 from benchmarks.peers.gans import count_parameters
 from benchmarks.peers.timing import Run
-from training import compute
-from training.state import Variables
+from foundation.training import compute
+from foundation.training.state import Variables
 
 CLASSES = 1000
 _LABEL = 7  # of all images; which one does not change the time

@@ -8,7 +8,7 @@ from typing import TypeVar
 import jaxtyping
 import numpy as np
 
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 _Kind = TypeVar('_Kind', bound='Fitted')
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, Float64, Int
 from threadpoolctl import ThreadpoolController
 
 from detect.anomaly.fitted import Fitted
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.ndimage
 from jaxtyping import Array, Float, Float32, Int
 
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 SIGMA = 4.0  # pixels of the Gaussian that smooths maps, for images of _SIDE pixels or more
 _SIDE = 224

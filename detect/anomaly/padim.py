@@ -12,7 +12,7 @@ from jaxtyping import Array, Float32, Int64
 
 from detect.anomaly.fitted import Fitted
 from detect.anomaly.maps import Located, Stages, check_stages, join_stages, locate
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 _REGULARISATION = 0.01  # added to the diagonal of every covariance (section III-B)
 _EXACT = jax.lax.Precision.HIGHEST

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float32, Int64
 from detect.anomaly.coreset import Reservoir, choose_coreset
 from detect.anomaly.fitted import Fitted
 from detect.anomaly.maps import Located, Stages, check_stages, join_stages, locate
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 NEIGHBOURS = 9  # of the nearest real patch, that weigh an image's score (equation 7)
 _TILE = 2**24  # distances at a time: 64 MiB

@@ -23,7 +23,7 @@ from detect.explanation.gradcam import fit_scale, grad_cam, scale_maps
 from detect.explanation.overlays import draw_heat
 from detect.networks import Detection
 from detect.restoring import Images
-from training.state import Variables
+from foundation.training.state import Variables
 
 _SCALE_QUANTILE = 0.999
 _STEPS = 16

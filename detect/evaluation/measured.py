@@ -14,7 +14,7 @@ from detect.fusion import probability_of_fake
 from detect.metrics.samples import Judged
 from detect.restoring import Trained
 from detect.scoring import FUSED, NETWORK, Anomalies, Scored, read_anomalies
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 _BATCH_SIZE = 64
 

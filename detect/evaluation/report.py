@@ -17,9 +17,9 @@ from detect.metrics.calibration import bins_of_equal_width, tabulate_reliability
 from detect.metrics.ranking import trace_roc
 from detect.metrics.samples import weigh_once
 from detect.scoring import FUSED
-from training import launch
-from training import workdir as workdirs
-from training.page import Page
+from foundation.training import launch
+from foundation.training import workdir as workdirs
+from foundation.training.page import Page
 
 REPORT_FILE, PAGE_FILE, CURVES_FILE = 'report.json', 'report.html', 'curves.png'
 

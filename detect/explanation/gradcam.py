@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 # From the last feature maps of images to their logits, higher for fake; each logit depends on its own image alone.
 Decide = Callable[[Float[Array, 'batch row column channel']], Float[Array, ' batch']]

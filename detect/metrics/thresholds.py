@@ -7,7 +7,7 @@ import numpy as np
 
 from detect.metrics.ranking import Roc, trace_roc
 from detect.metrics.samples import RATES, Labels, Scores, check_scores, weigh_once
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

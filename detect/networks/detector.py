@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from backbones.networks import Network
 from detect.networks.inputs import INPUTS
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 _PLACES = 16  # along a side of the maps of anomaly scores
 Maps = tuple[Float[Array, 'batch _ _ _'], ...]

@@ -12,10 +12,10 @@ import numpy as np
 from detect.answering import answer_one
 from detect.judging import Judge
 from detect.page.uploading import STORED
+from foundation.training.errors import UserError
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.incoming import Incoming, find_incoming
 from input_pipeline.records import ReaderOptions
-from training.errors import UserError
 
 _MOST_CASES = 50  # of one page; each has a picture
 _LOGGER = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from detect.page.asking import answer_files, read_prevalence, warm_up
 from detect.page.guarding import Guard, is_loopback, names_of
 from detect.page.rendering import Page, describe_answers, describe_problem
 from detect.page.uploading import receive_upload
+from foundation.training.errors import UserError
 from input_pipeline.records import ReaderOptions
-from training.errors import UserError
 
 _MOST_CONNECTIONS = 16
 _FOLDER = Path(__file__).parent

@@ -13,8 +13,8 @@ from detect.calibrating import Calibration, restore_calibrated
 from detect.data import binary_labels, open_images, read_batches
 from detect.networks.stack import sample_slices
 from detect.restoring import Trained
+from foundation.training.errors import UserError
 from input_pipeline.cases import number_volumes
-from training.errors import UserError
 
 _BATCH_SIZE = 64
 _FEWEST = 2  # slices of a volume: single images would be told from volumes by their number alone

@@ -16,14 +16,14 @@ from detect.fusion import probability_of_fake
 from detect.networks import StackDetector
 from detect.networks.stack import sample_slices
 from detect.stacks import setup
-from training import parallel
-from training import workdir as workdirs
-from training.best import FOLDER as BEST
-from training.checkpoints import Position, restore_state
-from training.errors import UserError
-from training.mapping import create_mapper
-from training.state import Variables
-from training.supervised import SupervisedState
+from foundation.training import parallel
+from foundation.training import workdir as workdirs
+from foundation.training.best import FOLDER as BEST
+from foundation.training.checkpoints import Position, restore_state
+from foundation.training.errors import UserError
+from foundation.training.mapping import create_mapper
+from foundation.training.state import Variables
+from foundation.training.supervised import SupervisedState
 
 SLICES_FILE = 'slices.json'  # what the slices are described by
 STACK_FILE = 'stack.json'  # what is known once training has ended

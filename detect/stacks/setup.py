@@ -9,10 +9,10 @@ from ml_collections import ConfigDict
 
 from backbones.setup import create_optimizer
 from detect.networks import StackDetector
-from training.errors import UserError
-from training.fields import RUN_LOWEST, check_values
-from training.state import Variables
-from training.supervised import Batch, Metrics, SupervisedState, create_state, make_supervised_step
+from foundation.training.errors import UserError
+from foundation.training.fields import RUN_LOWEST, check_values
+from foundation.training.state import Variables
+from foundation.training.supervised import Batch, Metrics, SupervisedState, create_state, make_supervised_step
 
 _LOWEST = {
     'seed': 0,

@@ -34,14 +34,14 @@ from detect.stacks.restoring import (
     read_slice_facts,
     restore_stack,
 )
+from foundation.training import launch, logs, loop, parallel
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+from foundation.training.feed import Batches, device_feed, place_on_devices
+from foundation.training.mapping import create_mapper
+from foundation.training.phases import Phase
+from foundation.training.supervised import SupervisedState
 from input_pipeline.order import shuffled_indices
-from training import launch, logs, loop, parallel
-from training import workdir as workdirs
-from training.errors import UserError
-from training.feed import Batches, device_feed, place_on_devices
-from training.mapping import create_mapper
-from training.phases import Phase
-from training.supervised import SupervisedState
 
 _LOGGER = logging.getLogger(__name__)
 _SPLITS = ('train', 'validation', 'test')

@@ -19,7 +19,7 @@ from detect.tampering.places import (
 )
 from detect.tampering.stacks import Listed, Stack
 from detect.tampering.tampering import Inpaint, tamper, tamper_identically
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 Kind = Literal['injected', 'removed', 'identity']
 Centres = Float64[np.ndarray, 'some 3']

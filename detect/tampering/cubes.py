@@ -11,7 +11,7 @@ import numpy as np
 import scipy.ndimage
 from jaxtyping import Bool, Float, Float32, Float64
 
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 Volume = Float32[np.ndarray, 'slices height width']
 Cube = Float32[np.ndarray, 'depth side side']

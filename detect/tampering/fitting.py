@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float, Float32
 from detect.tampering.cubes import BLANK, Cube, Region
 from detect.tampering.inpainter import HALVINGS, Cubes, Inpainter, Judge
 from detect.tampering.tampering import Inpaint
-from training.errors import UserError
-from training.state import NetworkState, Params, create_network_state, update_network
+from foundation.training.errors import UserError
+from foundation.training.state import NetworkState, Params, create_network_state, update_network
 
 _ADVERSARIAL = 0.01  # weight beside L1, as in pix2pix
 _LEARNING_RATE, _MOMENTUM = 1e-3, 0.5  # of Adam

@@ -5,7 +5,7 @@ import skimage.filters
 from jaxtyping import Bool, Float64, Shaped
 
 from detect.tampering.cubes import Region, Triple, Volume, middle_of
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 Foreground = Bool[np.ndarray, 'slices height width']
 

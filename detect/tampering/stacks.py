@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float32, Shaped
 
 from detect.tampering.cubes import Triple, Volume
 from detect.tampering.places import Foreground
+from foundation.training.errors import UserError
 from input_pipeline.cases import Case, create_case, number_volumes, volume_of
 from input_pipeline.decode import Split
 from input_pipeline.preprocessing import stored_maximum
 from input_pipeline.records import Record
 from input_pipeline.summary import read_records
-from training.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from detect.tampering.cubes import (
     middle_of,
     restore_cube,
 )
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 # From a cube in [-1, 1] whose middle is blank to the whole cube. What is injected or removed is what the maker of
 # middles was trained on: cubes with lesions inject one, cubes of healthy tissue remove what was there.

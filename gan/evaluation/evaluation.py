@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from backbones.extractors import Extractor
+from foundation.training.errors import UserError
 from gan import data as training_data
 from gan.evaluation import scoring
 from gan.evaluation.described import Described
@@ -17,7 +18,6 @@ from gan.evaluation.scoring import Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
 from gan.restoring import TrainedGenerator, read_gan_config, restore_generator
 from gan.scores.estimates import Missing, Spread, count_groups
-from training.errors import UserError
 
 _LOGGER = logging.getLogger(__name__)
 # Fields of config.data that decide what the real images are.

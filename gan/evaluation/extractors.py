@@ -8,9 +8,9 @@ from jaxtyping import Array, Float
 
 from backbones.extractors import Extracted, Extractor, import_extractor, restore_classifier
 from backbones.weights import KINDS
+from foundation.training.errors import UserError
+from foundation.training.state import Variables
 from gan.features import LARGEST, SEED, random_features, resized
-from training.errors import UserError
-from training.state import Variables
 
 RANDOM = 'random'
 

@@ -9,12 +9,12 @@ from jaxtyping import Float, Int
 
 import input_pipeline
 from backbones.pictures import draw_grid, save_picture
+from foundation.training.page import Page
 from gan.evaluation import tables
 from gan.evaluation.described import Described
 from gan.evaluation.evaluation import Evaluated, Reals
 from gan.reporting.figures import create_figure, save_figure
 from gan.scores.distances import nearest
-from training.page import Page
 
 PAGE_FILE = 'report.html'
 # Beside the page, at most: of the reference, and of each run.

@@ -17,13 +17,13 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.extractors import Extracted, Extractor
+from foundation.training import parallel
+from foundation.training.errors import UserError
+from foundation.training.mapping import create_mapper
 from gan import data as training_data
 from gan.drawing import Drawer
 from gan.evaluation.described import Batch, Described, describe
 from gan.restoring import TrainedGenerator
-from training import parallel
-from training.errors import UserError
-from training.mapping import create_mapper
 
 _CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhanced-gan' / 'references'
 _CACHE_BYTES = 4 * 2**30  # of all descriptions that are kept, but for the newest

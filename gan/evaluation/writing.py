@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from gan.evaluation.evaluation import Evaluated, Reals
 from gan.evaluation.page import PICTURES, write_page
-from training import workdir as workdirs
-from training.errors import UserError
 
 REPORT_FILE = 'report.json'
 _LOGGER = logging.getLogger(__name__)

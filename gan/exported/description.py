@@ -11,13 +11,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from backbones.images import DataFacts, facts_from_json
+from foundation.training import workdir as workdirs
+from foundation.training.checkpoints import Position
+from foundation.training.errors import UserError
 from gan import data as training_data
 from gan import setup
 from gan.networks import Generator
 from gan.schedule import Stage, fade_in
-from training import workdir as workdirs
-from training.checkpoints import Position
-from training.errors import UserError
 
 GENERATOR_FILE = 'generator.json'
 FORMAT_VERSION = 1

@@ -18,11 +18,11 @@ import input_pipeline
 from backbones.images import DataFacts
 from backbones.restoring import variables_checksum
 from backbones.weights.reading import read_weights
+from foundation.training.checkpoints import Position
+from foundation.training.errors import UserError
+from foundation.training.manifest import file_checksum
+from foundation.training.state import Variables
 from gan.exported.description import FAULTS, GENERATOR_FILE, Description, Shard, damaged, one_line
-from training.checkpoints import Position
-from training.errors import UserError
-from training.manifest import file_checksum
-from training.state import Variables
 
 DTYPES = ('bfloat16', 'float32')
 LARGEST_SHARD = 14 * 2**20  # bytes, unless one array is larger: what mail and hosts of code still take

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from foundation.training.manifest import UNKNOWN_PATIENTS, Release
 from gan.evaluation.tables import as_held_out, describe_counts
 from gan.exporting.origin import SOFTWARE, Origin
 from gan.reporting import tables
 from gan.reporting.runs import Run
-from training.manifest import UNKNOWN_PATIENTS, Release
 
 CARD_FILE = 'MODEL_CARD.md'
 EVALUATION_FILE = Path('evaluation') / 'report.json'

@@ -19,10 +19,10 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
+from foundation.training.errors import UserError
 from gan.exporting.folder import Mask, Stored
 from gan.exporting.nifti import NiftiEncoder
 from gan.exporting.origin import SOFTWARE, Origin
-from training.errors import UserError
 
 # Defined terms of Modality (C.7.3.1.1.1) for kinds of pictures; all else is 'other'.
 _MODALITIES = {

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import tifffile
 
+from foundation.training.errors import UserError
 from gan.exporting.folder import Mask, Stored
 from gan.exporting.origin import SOFTWARE, Origin
-from training.errors import UserError
 
 _HEADER_END = 8 + 25  # the signature, and the chunk IHDR (PNG specification, 5.2 and 11.2.2)
 

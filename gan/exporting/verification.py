@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from training.manifest import MANIFEST_FILE, Kind, file_checksum, read_manifest, walk
+from foundation.training.manifest import MANIFEST_FILE, Kind, file_checksum, read_manifest, walk
 
 
 @dataclasses.dataclass

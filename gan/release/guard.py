@@ -13,6 +13,10 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.extractors import Extractor
+from foundation.training import parallel
+from foundation.training.errors import UserError
+from foundation.training.manifest import Release
+from foundation.training.mapping import create_mapper
 from gan import data as training_data
 from gan.drawing import Drawer, Drawn, labels_in_turn
 from gan.release.gate import Tally, find_thresholds
@@ -21,10 +25,6 @@ from gan.release.membership import Attack, attack
 from gan.release.verdict import Policy, create_release, decide
 from gan.restoring import TrainedGenerator
 from gan.scores.estimates import Missing, Sample, count_groups, deal_groups
-from training import parallel
-from training.errors import UserError
-from training.manifest import Release
-from training.mapping import create_mapper
 
 VALIDATION, TEST = 'validation', 'test'
 _ATTACK_IMAGES = 2_000  # generated, and members

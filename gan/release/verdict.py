@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Any
 
+from foundation.training.manifest import Release
 from gan.release.gate import Tally, Thresholds
 from gan.release.membership import Attack
 from gan.scores.estimates import Missing
-from training.manifest import Release
 
 
 @dataclasses.dataclass(frozen=True)

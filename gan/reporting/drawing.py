@@ -10,14 +10,14 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 
 from backbones.pictures import draw_grid
+from foundation.training import parallel
+from foundation.training.checkpoints import Position
+from foundation.training.errors import UserError
 from gan.latents import draw_latents
 from gan.networks import Generator
 from gan.reporting.figures import LARGEST, Sheet, shrink
 from gan.restoring import TrainedGenerator, restore_generator
 from gan.step import create_sampler
-from training import parallel
-from training.checkpoints import Position
-from training.errors import UserError
 
 ROWS, STEPS = 5, 9  # of an interpolation
 _BATCH_SIZE = 16

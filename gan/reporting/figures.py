@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 from PIL import Image
 
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 DPI = 100
 LARGEST = 128  # pixels a side; larger images are shown reduced

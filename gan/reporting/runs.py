@@ -10,14 +10,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from backbones.images import DataFacts, read_facts
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+from foundation.training.logs import read_metrics
 from gan import data as training_data
 from gan import setup
 from gan.exported import is_exported, read_description
 from gan.schedule import Stage
 from gan.watch import SCORE
-from training import workdir as workdirs
-from training.errors import UserError
-from training.logs import read_metrics
 
 _GRID = re.compile(r'(\d{9,})_\w+\.png')
 _STARTED = re.compile(r' INFO (\d+ x .+ process\(es\), JAX .+)')

@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import input_pipeline
+from foundation.training.errors import UserError
+from foundation.training.page import Page
 from gan.reporting import neighbours, tables
 from gan.reporting.curves import draw_curves
 from gan.reporting.drawing import (
@@ -22,8 +24,6 @@ from gan.reporting.figures import LARGEST, Sheet, read_grid, save_figure
 from gan.reporting.moments import SHOWN, draw_comparison
 from gan.reporting.runs import Run
 from gan.watch import SCORE
-from training.errors import UserError
-from training.page import Page
 
 PAGE = 'index.html'
 _GENERATED = 16  # images whose neighbours are shown

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training import workdir as workdirs
-from training.errors import UserError
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 
 _REPORT = Path('evaluation') / 'report.json'
 SHOWN = ('frechet_distance', 'recall', 'coverage', 'authentic_percentage', 'copying_score')

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
+from foundation.training.errors import UserError
+from foundation.training.fields import check_values, find_field
 from segment.metrics.policies import POLICIES
 from segment.studies.plan import ARMS
-from training.errors import UserError
-from training.fields import check_values, find_field
 
 _LOWEST = {'margin': 1e-6, 'alpha': 1e-4, 'resamples': 1000, 'block': 0, 'resolution': 0, 'generators.images': 1}
 _HIGHEST = {'alpha': 0.25, 'resamples': 10**6}

@@ -21,10 +21,10 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from input_pipeline.atomic import is_running
 from segment.studies.plan import Job
-from training import workdir as workdirs
-from training.errors import UserError
 
 _RENEWAL_SECONDS = 20.0
 _ABANDONED_SECONDS = 180.0

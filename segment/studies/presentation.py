@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from foundation.training import workdir as workdirs
+from foundation.training.page import Page
 from segment.statistics.differences import Difference
 from segment.statistics.worth import Worth
 from segment.studies.analysis import Analysis, Compared
 from segment.studies.audits import Audit
 from segment.studies.results import Group, Results
 from segment.writing.files import write_file
-from training import workdir as workdirs
-from training.page import Page
 
 FIGURE_FILE, PAGE_FILE, RESULT_FILE, CELLS_FILE = 'study.png', 'study.html', 'study.json', 'cells.csv'
 _MEANS_HEADER = ('trained on', 'Dice', 'by seed')

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from foundation.training import launch
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from segment.studies.plan import ARMS, Cell
-from training import launch
-from training import workdir as workdirs
-from training.errors import UserError
 
 REPORT = Path('evaluation') / 'report.json'
 Cells = Float64[np.ndarray, 'seeds patients']

@@ -13,12 +13,12 @@ import numpy as np
 import tqdm
 from jaxtyping import UInt8
 
+from foundation.training.errors import UserError
 from input_pipeline import Case, DataError
 from input_pipeline.errors import Refusals
 from input_pipeline.incoming import Incoming
 from segment.writing.files import choose_format, write_file, write_masks, write_overlay
 from segment.writing.prediction import Prediction
-from training.errors import UserError
 
 TABLE_FILE = 'predictions.json'
 Segment = Callable[[Case], UInt8[np.ndarray, 'slices height width']]

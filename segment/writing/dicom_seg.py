@@ -14,9 +14,9 @@ from jaxtyping import UInt8
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from foundation.training.errors import UserError
 from input_pipeline.incoming import DicomGrid, read_header
 from segment.writing.prediction import SOFTWARE, Prediction
-from training.errors import UserError
 
 # A data set says what its classes are called, not which terms of an ontology they are: the category is one that
 # holds for any region, and the type is a code of our own whose meaning is the name.

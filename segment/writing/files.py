@@ -4,13 +4,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from foundation.training.errors import UserError
 from input_pipeline.incoming import Kind
 from segment.writing.dicom_seg import encode_dicom_seg
 from segment.writing.nifti import encode_nifti
 from segment.writing.overlays import draw_overlay
 from segment.writing.png import encode_png
 from segment.writing.prediction import Prediction
-from training.errors import UserError
 
 # Each gives the bytes of its files, by what is appended to the name of the case.
 ENCODERS: dict[str, Callable[[Prediction], dict[str, bytes]]] = {

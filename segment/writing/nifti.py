@@ -6,10 +6,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from foundation.training.errors import UserError
 from input_pipeline import DataError
 from input_pipeline.incoming import DicomGrid, NiftiGrid
 from segment.writing.prediction import SOFTWARE, Prediction
-from training.errors import UserError
 
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 _LABEL = 1002  # NIFTI_INTENT_LABEL

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from foundation.training.errors import UserError
 from segment.writing.prediction import Prediction
-from training.errors import UserError
 
 
 def encode_png(prediction: Prediction) -> dict[str, bytes]:

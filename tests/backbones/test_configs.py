@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from backbones import setup
 from configs.backbones import classifier
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 
 def _types(config, prefix=''):

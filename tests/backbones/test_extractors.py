@@ -12,8 +12,8 @@ from backbones.extractors import import_extractor
 from backbones.networks import ResNet
 from backbones.preprocessing import IMAGENET
 from backbones.weights import importing
+from foundation.training.errors import UserError
 from tests.backbones import drawn
-from training.errors import UserError
 
 
 @pytest.fixture(scope='module')

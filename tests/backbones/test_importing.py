@@ -12,8 +12,8 @@ import safetensors.numpy
 from backbones.networks import DenseNet, ResNet
 from backbones.preprocessing import IMAGENET, Preprocess
 from backbones.weights import KINDS, import_weights, importing
+from foundation.training.errors import UserError
 from tests.backbones import drawn
-from training.errors import UserError
 
 
 def _create_resnet(depth):

@@ -6,7 +6,7 @@ import PIL.Image
 import pytest
 
 from backbones.preprocessing import IMAGENET, INCEPTION, Preprocess
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 SMALL = Preprocess(20, (0.4, 0.5, 0.6), (0.1, 0.2, 0.5))
 

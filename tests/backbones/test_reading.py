@@ -13,7 +13,7 @@ import pytest
 import safetensors.numpy
 
 from backbones.weights import read_weights, reading
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 HERE = Path(__file__).parent
 LEGACY = (

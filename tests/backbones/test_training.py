@@ -20,12 +20,12 @@ from backbones.restoring import read_classifier, restore_network, variables_chec
 from backbones.splits import count_labels, open_splits
 from backbones.training import train_and_evaluate
 from configs.backbones import classifier
+from foundation.training import loop
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from input_pipeline import DataError
+from tests.foundation.training.in_process import train_here
 from tests.gan.command import Commands
-from tests.training.in_process import train_here
-from training import loop
-from training import workdir as workdirs
-from training.errors import UserError
 
 pytestmark = pytest.mark.slow
 EPOCH, END = 96, 192  # images, in batches of 16

@@ -14,7 +14,7 @@ from detect.training import train_and_evaluate
 from input_pipeline.errors import Refusals
 from input_pipeline.incoming import find_incoming
 from tests.detect import drawn
-from tests.training.in_process import train_here
+from tests.foundation.training.in_process import train_here
 
 FLAGS = {
     'resolution': 32,  # half of what is stored

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from detect.answering import Order
+from foundation.training.errors import UserError
 from tests.detect import drawn
 from tests.input_pipeline.series import random_values
-from training.errors import UserError
 
 
 def test_the_audit_log_grows_by_a_line_for_each_answer(answer, tmp_path, pictures):

@@ -5,7 +5,7 @@ import pytest
 import sklearn.metrics
 
 from detect.baselines import fit_baselines
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 NAMES = ['support_vector_machine', 'random_forest', 'decision_tree']
 

@@ -15,7 +15,7 @@ from detect.fusion import fit_logit_temperature, fit_stacking
 from detect.judging import open_judge
 from detect.metrics.thresholds import fit_thresholds
 from detect.scoring import ANOMALIES_FILE, FUSED, read_anomalies
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 
 @pytest.fixture(scope='module')

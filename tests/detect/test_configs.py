@@ -12,7 +12,7 @@ from backbones.setup import create_optimizer
 from configs.detect import detector
 from detect import setup
 from detect.step import make_train_step
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 _KEY = jax.eval_shape(lambda: jax.random.key(0))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detect.conformal import Conformal, conformal_p_values, fit_conformal
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 CALIBRATION = Conformal(tuple(np.linspace(-3, 1, 39)), tuple(np.linspace(0, 4, 39)))
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from detect.data import binary_labels, describe_split, is_real, open_images
+from foundation.training.errors import UserError
 from input_pipeline import DataError
 from tests.detect import drawn
 from tests.input_pipeline.items import make_item, random_images, write
-from training.errors import UserError
 
 
 @pytest.fixture(scope='module')

@@ -15,7 +15,7 @@ from detect.fusion import (
     log_odds_at_prevalence,
     probability_of_fake,
 )
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 STORED = {
     'names': ['a', 'b'],

@@ -16,10 +16,10 @@ from detect.metrics.ranking import auroc, trace_roc
 from detect.metrics.samples import weigh_once
 from detect.restoring import restore_trained
 from detect.training import train_and_evaluate
+from foundation.training import loop
+from foundation.training.errors import UserError
 from input_pipeline import DataError
-from tests.training.in_process import train_here
-from training import loop
-from training.errors import UserError
+from tests.foundation.training.in_process import train_here
 
 BATCH, END = 16, 1152  # images: 12 epochs of 96
 

@@ -8,7 +8,7 @@ import runpy
 import signal
 import sys
 
-from training import loop
+from foundation.training import loop
 
 
 def main(name: str, images: str, *flags: str) -> None:

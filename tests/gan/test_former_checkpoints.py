@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
+from foundation.training import checkpoints, parallel
+from foundation.training.checkpoints import Checkpoints, Position
+from foundation.training.errors import UserError
 from tests.gan import nets
-from training import checkpoints, parallel
-from training.checkpoints import Checkpoints, Position
-from training.errors import UserError
 
 _POSITION = Position(3, 24, '8x8')
 

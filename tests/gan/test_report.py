@@ -17,6 +17,8 @@ from PIL import Image
 import input_pipeline
 from backbones.images import DataFacts, facts_of
 from configs.gan import tiny
+from foundation.training.checkpoints import Checkpoints, Position
+from foundation.training.errors import UserError
 from gan import data as training_data
 from gan import setup
 from gan.reporting import curves, drawing, figures, moments, neighbours, tables
@@ -24,8 +26,6 @@ from gan.reporting.runs import Run, read_runs
 from gan.reporting.sections import write_report
 from gan.restoring import TrainedGenerator
 from tests.gan.nets import create_networks
-from training.checkpoints import Checkpoints, Position
-from training.errors import UserError
 
 FACTS = DataFacts('set', '0' * 64, 40, 20, ('healthy', 'ill'), 'uint8', None)
 

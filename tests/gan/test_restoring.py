@@ -6,9 +6,9 @@ from configs.backbones import classifier
 from configs.detect import detector
 from configs.gan import tiny
 from configs.segment import unet
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from gan.restoring import read_gan_config
-from training import workdir as workdirs
-from training.errors import UserError
 
 
 def _prepare(workdir, module):

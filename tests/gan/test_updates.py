@@ -8,10 +8,10 @@ import numpy as np
 import optax
 import pytest
 
+from foundation.training.state import NetworkState
 from gan import adaptation
 from gan.state import GanState
 from gan.updates import Found, Given, Update, create_cycle
-from training.state import NetworkState
 
 _RATE = 0.25
 _START = {'a': 1.0, 'b': 2.0, 'c': 3.0}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from foundation.training import manifest as manifests
 from gan.verify import main
-from training import manifest as manifests
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = {

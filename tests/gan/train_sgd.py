@@ -15,11 +15,11 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from foundation.training import parallel
+from foundation.training.feed import device_feed, host_feed, place_on_devices
+from foundation.training.phases import Compiler, Phase, abstract_states
 from gan.step import Averaging, create_cycle
 from tests.gan import nets
-from training import parallel
-from training.feed import device_feed, host_feed, place_on_devices
-from training.phases import Compiler, Phase, abstract_states
 
 RESOLUTION, STEPS, BATCH, CLASSES, EXAMPLES = 4, 5, 16, 3, 40
 # The generator's gradients are small at first; all weights must move far beyond the tolerance.

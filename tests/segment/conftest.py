@@ -7,8 +7,8 @@ import pytest
 
 from configs.segment import unet
 from segment.training import train_and_evaluate
+from tests.foundation.training.in_process import train_here
 from tests.input_pipeline.items import make_item, write
-from tests.training.in_process import train_here
 
 SPLITS = {'train': 8, 'validation': 3, 'test': 4}
 FLAGS = {

@@ -14,12 +14,12 @@ from backbones import setup as classifiers
 from backbones.encoders import Encoder, find_encoder, read_encoder, write_encoder
 from backbones.restoring import Classifier, write_classifier
 from configs.backbones import classifier
+from foundation.training.best import FOLDER as BEST
+from foundation.training.checkpoints import Checkpoints, Position
+from foundation.training.errors import UserError
+from foundation.training.workdir import write_json
 from segment.restoring import restore_segmenter
 from tests.segment.conftest import train
-from training.best import FOLDER as BEST
-from training.checkpoints import Checkpoints, Position
-from training.errors import UserError
-from training.workdir import write_json
 
 CLASSES = ('CT', 'MR')
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from foundation.training import parallel
 from segment.inference import create_predictor
 from segment.networks import UNet
 from segment.patches import cut_patches, gaussian_weights, join_windows, split_windows, window_starts
-from training import parallel
 
 COUNT, HEIGHT, WIDTH, PATCH = 64, 20, 14, 8
 

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from foundation.training.errors import UserError
+from foundation.training.fields import find_field
 from segment import setup
 from segment.fingerprint import Fingerprint, take_fingerprint
 from tests.input_pipeline.items import make_item, write
 from tests.segment.conftest import SPLITS, volumes
-from training.errors import UserError
-from training.fields import find_field
 
 FINGERPRINT = Fingerprint(
     name='drawn',

@@ -15,6 +15,10 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
+from foundation.training import loop
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+from foundation.training.supervised import create_state
 from input_pipeline import DataError, split_masks
 from segment import setup
 from segment.evaluation import measure_cases
@@ -25,10 +29,6 @@ from segment.training import train_and_evaluate
 from segment.validation import measure_dice
 from tests.gan.command import Commands
 from tests.segment.conftest import FLAGS, SPLITS, draw, train
-from training import loop
-from training import workdir as workdirs
-from training.errors import UserError
-from training.supervised import create_state
 
 pytestmark = pytest.mark.slow
 BATCH, END = 8, 96  # images

@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from PIL import Image
 
+from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
 from input_pipeline.incoming import find_incoming
 from segment.writing.dicom_seg import encode_dicom_seg
@@ -22,7 +23,6 @@ from segment.writing.prediction import Prediction
 from tests.input_pipeline.series import SPACING, TILTED, expected_place, random_values, save_frames, save_series
 from tests.segment.sources import OPTIONS, predict, save_nifti, save_picture
 from tests.segment.thresholds import CHECKSUM, CLASSES, segment
-from training.errors import UserError
 
 
 def _read_nifti(contents):

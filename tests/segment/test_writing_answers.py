@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from foundation.training.errors import UserError
 from input_pipeline import DataError
 from input_pipeline.errors import Refusals
 from input_pipeline.incoming import find_incoming
@@ -13,7 +14,6 @@ from segment.writing.files import write_file
 from tests.input_pipeline.series import random_values, save_series
 from tests.segment.sources import OPTIONS, save_nifti, save_picture
 from tests.segment.thresholds import CHECKSUM, CLASSES, segment
-from training.errors import UserError
 
 
 def _order(out, mask_format='auto'):

@@ -8,7 +8,7 @@ import sklearn.covariance
 import sklearn.metrics
 
 from detect.anomaly.mahalanobis import Mahalanobis, fit_mahalanobis, shrunk_covariance
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 import scipy.ndimage
 
 from detect.anomaly.maps import check_stages, join_stages, locate, spread
+from foundation.training.errors import UserError
 from tests.detect.enlarging import enlarge
-from training.errors import UserError
 
 
 def test_stages_are_joined_on_the_first_grid():

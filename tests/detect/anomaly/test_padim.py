@@ -8,7 +8,7 @@ import sklearn.metrics
 
 from detect.anomaly.maps import join_stages, locate
 from detect.anomaly.padim import Padim, fit_padim
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 SIZE = 14, 18  # of images
 

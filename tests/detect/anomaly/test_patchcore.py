@@ -12,7 +12,7 @@ import sklearn.metrics
 from detect.anomaly.coreset import Reservoir, choose_coreset
 from detect.anomaly.maps import join_stages, locate
 from detect.anomaly.patchcore import Patchcore, distances_to_nearest, extract_patches, fit_patchcore
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 SIZE = 12, 16
 _BUDGET = {'candidates': 500, 'ratio': 0.2, 'most': 60}

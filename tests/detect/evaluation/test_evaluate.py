@@ -13,8 +13,8 @@ from detect.evaluation import shortcuts, tables, transfer
 from detect.evaluation.measured import measure, read_detector
 from detect.evaluation.robustness import attack_grid, certify_some, degradation_grid
 from detect.training import train_and_evaluate
-from tests.training.in_process import train_here
-from training.errors import UserError
+from foundation.training.errors import UserError
+from tests.foundation.training.in_process import train_here
 
 
 @pytest.fixture(scope='module')

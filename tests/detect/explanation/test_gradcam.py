@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from detect.explanation.gradcam import fit_scale, grad_cam, scale_maps
+from foundation.training.errors import UserError
 from tests.detect.enlarging import enlarge
-from training.errors import UserError
 
 _RANDOM = np.random.default_rng(0)
 MAPS = _RANDOM.normal(size=(2, 3, 4, 5)).astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 import sklearn.metrics
 
 from detect.metrics.thresholds import Thresholds, fit_thresholds
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 
 def _draw(count: int):

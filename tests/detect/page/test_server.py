@@ -15,9 +15,9 @@ import pytest
 
 from detect.answering import reader_options
 from detect.page import asking, guarding, rendering, server
+from foundation.training.errors import UserError
 from tests.detect.page.conftest import MAX_BYTES, articles
 from tests.input_pipeline.series import random_values, save_series
-from training.errors import UserError
 
 
 def test_a_fake_and_a_real_picture_are_told_apart(served, pictures, judge):

@@ -12,7 +12,7 @@ from detect.stacks.training import train_and_evaluate
 from detect.tampering import copying
 from detect.training import train_and_evaluate as train_slices
 from tests.detect.volumes import SHAPE, SPLITS, write_volumes
-from tests.training.in_process import train_here
+from tests.foundation.training.in_process import train_here
 
 FLAGS = {
     'stack.width': 4,

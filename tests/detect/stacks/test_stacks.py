@@ -21,11 +21,11 @@ from detect.stacks.pooling import POOLINGS
 from detect.stacks.restoring import open_stack, restore_stack
 from detect.stacks.training import train_and_evaluate
 from detect.tampering.stacks import list_stacks, read_stack
+from foundation.training.errors import UserError
+from foundation.training.supervised import create_state
 from input_pipeline.stored import open_splits
 from tests.detect.volumes import SHAPE, SPLITS
-from tests.training.in_process import train_here
-from training.errors import UserError
-from training.supervised import create_state
+from tests.foundation.training.in_process import train_here
 
 
 @pytest.fixture(scope='module')

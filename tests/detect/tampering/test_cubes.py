@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from detect.tampering.cubes import CT_GAN, Region, cut_cube, fit_equalisation, restore_cube
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 REGION = Region(side=8, blank=4, seam=1.0)
 SPACING = 2.5, 0.7, 1.3

@@ -5,7 +5,7 @@ import pytest
 
 from detect.tampering.cubes import Region
 from detect.tampering.fitting import fit_inpainter
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 REGION = Region(side=16, blank=8, seam=1.0)
 OPTIONS = {'width': 4, 'batch_size': 8}

@@ -5,7 +5,7 @@ import pytest
 
 from detect.tampering.cubes import Region
 from detect.tampering.places import choose_centres, choose_foreground_centres, keep_free_centres
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 REGION = Region(side=8, blank=4, seam=1.0)
 

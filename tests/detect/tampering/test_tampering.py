@@ -6,7 +6,7 @@ import scipy.ndimage
 
 from detect.tampering.cubes import Region
 from detect.tampering.tampering import noise_of, tamper, tamper_identically
-from training.errors import UserError
+from foundation.training.errors import UserError
 
 REGION = Region(side=16, blank=10, seam=2.0)
 

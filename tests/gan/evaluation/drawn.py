@@ -13,11 +13,11 @@ import numpy as np
 from backbones.extractors import Extracted, Extractor
 from backbones.images import facts_of
 from configs.gan import tiny
+from foundation.training.checkpoints import Checkpoints, Position
 from gan import data as training_data
 from gan import setup
 from gan.evaluation.described import Described
 from gan.evaluation.evaluation import Protocol
-from training.checkpoints import Checkpoints, Position
 
 CLASSES = ('dark', 'bright', 'other')
 HOSTILE = '_<b onload=x>$ \u4e2d'  # the name of a workdir that is no HTML

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from foundation.training.errors import UserError
 from gan.evaluation.extractors import create_extractor
-from training.errors import UserError
 
 
 def test_random_features_take_any_channels_and_tell_no_class():

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from foundation.training.errors import UserError
 from gan.evaluation import tables
 from gan.evaluation.evaluation import evaluate
 from gan.evaluation.page import PICTURES
@@ -19,7 +20,6 @@ from gan.exporting import card
 from gan.scores.estimates import Estimate, Missing
 from input_pipeline import DataError
 from tests.gan.evaluation.drawn import create_extractor, create_protocol, write_run
-from training.errors import UserError
 
 
 class _Page(HTMLParser):

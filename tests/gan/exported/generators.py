@@ -10,11 +10,11 @@ from ml_collections import ConfigDict
 
 from backbones.images import DataFacts
 from configs.gan import dcgan, sngan, tiny
+from foundation.training.checkpoints import Position
+from foundation.training.state import Variables
 from gan import data as training_data
 from gan import setup
 from gan.exported import Description, write_exported
-from training.checkpoints import Position
-from training.state import Variables
 
 FACTS = DataFacts('phantom_exported', 'f' * 64, 40, 20, ('healthy', 'lesion'), 'uint8', (-1000.0, 1000.0))
 FAMILIES = ('progressive', 'dcgan', 'residual')

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
+from foundation.training.errors import UserError
 from gan.exported import is_exported, read_description
 from gan.reporting.runs import read_runs
 from gan.restoring import read_gan_config, restore_generator, restore_state
 from tests.gan.exported.generators import FACTS, create_config, write_generator
 from tests.gan.exported.rewriting import rewrite
-from training.errors import UserError
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 import safetensors.numpy
 from flax import traverse_util
 
+from foundation.training.errors import UserError
 from gan.drawing import draw_images
 from gan.exported import read_description, read_variables, write_exported
 from gan.exported import weights as exported_weights
@@ -16,7 +17,6 @@ from gan.exported.weights import deal
 from gan.restoring import TrainedGenerator, restore_generator
 from tests.gan.exported.generators import FACTS, FAMILIES, create_config, draw_variables, write_generator
 from tests.gan.exported.rewriting import rewrite
-from training.errors import UserError
 
 
 @pytest.mark.parametrize('family', FAMILIES)

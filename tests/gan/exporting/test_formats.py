@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image
 
 import input_pipeline
+from foundation.training.errors import UserError
 from gan.exporting.dicom import DicomEncoder
 from gan.exporting.nifti import NiftiEncoder
 from gan.exporting.png import PngEncoder
@@ -22,7 +23,6 @@ from input_pipeline.readers import READERS
 from input_pipeline.readers.pixels import to_physical
 from input_pipeline.records import ReaderOptions
 from tests.gan.exporting.origins import make_masks, make_origin, make_stored
-from training.errors import UserError
 
 GREY_8 = {'dtype': 'uint8', 'intensity': (0.0, 255.0), 'modality': 'DX', 'spacing': None}
 RELATIVE_MR = {'modality': 'MR', 'intensity': None}

@@ -13,6 +13,9 @@ import pytest
 import input_pipeline
 from backbones.images import DataFacts
 from configs.gan import tiny
+from foundation.training.checkpoints import Position
+from foundation.training.errors import UserError
+from foundation.training.manifest import NOT_CHECKED, Release
 from gan import setup
 from gan.drawing import Drawn
 from gan.exporting.card import EVALUATION_FILE, _describe_scores, escape
@@ -24,9 +27,6 @@ from gan.reporting.runs import Run
 from gan.restoring import TrainedGenerator
 from tests.gan.exporting.origins import make_masks, make_origin, make_stored
 from tests.input_pipeline.items import make_item, random_images, write
-from training.checkpoints import Position
-from training.errors import UserError
-from training.manifest import NOT_CHECKED, Release
 
 ROOT = Path(__file__).resolve().parents[3]
 

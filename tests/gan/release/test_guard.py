@@ -10,6 +10,8 @@ import pytest
 
 from backbones.images import facts_of
 from configs.gan import tiny
+from foundation.training.checkpoints import Position
+from foundation.training.errors import UserError
 from gan import data as training_data
 from gan import setup
 from gan.evaluation.extractors import create_extractor
@@ -20,8 +22,6 @@ from gan.release.membership import Attack
 from gan.release.verdict import Policy
 from gan.restoring import TrainedGenerator
 from gan.scores.estimates import Missing
-from training.checkpoints import Position
-from training.errors import UserError
 
 pytestmark = pytest.mark.slow
 POLICY = Policy(quantile=0.1, largest_withheld=0.5, largest_area=0.9)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from configs.segment import study_brain_tumor
+from foundation.training.errors import UserError
 from segment.studies.analysis import analyse
 from segment.studies.audits import Audit, read_audits
 from segment.studies.plan import plan_cells
 from segment.studies.presentation import present
 from segment.studies.results import Group, Results, read_results
-from training.errors import UserError
 
 REAL_IMAGES = {0.1: 200, 0.25: 500, 1.0: 2000}
 PATIENTS = 40

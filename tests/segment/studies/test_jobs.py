@@ -9,10 +9,10 @@ import time
 
 import pytest
 
+from foundation.training.errors import UserError
 from segment.studies import jobs as jobs_module
 from segment.studies.jobs import Journal, do_jobs
 from segment.studies.plan import Job
-from training.errors import UserError
 
 # What stands for `python -m ...`: a line in a file when it begins, one when it ends.
 _PROGRAM = """

@@ -3,9 +3,9 @@
 import pytest
 
 from configs.segment import study_brain_tumor
+from foundation.training.errors import UserError
 from segment.studies.checks import check_config, check_generated
 from segment.studies.plan import ARMS, Plan, plan_cells
-from training.errors import UserError
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from configs.segment import study_brain_tumor, unet
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from input_pipeline import derive
 from segment import setup, study
 from segment.evaluation import Protocol, evaluate
@@ -20,8 +22,6 @@ from segment.restoring import restore_segmenter
 from segment.studies import jobs
 from segment.training import train_and_evaluate
 from tests.input_pipeline.items import make_item, write
-from training import workdir as workdirs
-from training.errors import UserError
 
 SIDE = 16
 

@@ -1,0 +1,1 @@
+"""What all tasks stand on, knowing none of them."""

@@ -1,0 +1,221 @@
+"""What a run leaves to look at: log.txt, metrics.jsonl, TensorBoard events, curves, a progress bar."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tensorboardX
+import tqdm
+from absl import logging as absl_logging
+
+from foundation.training.errors import UserError
+
+METRICS_FILE = 'metrics.jsonl'
+_FEW_POINTS = 40
+
+
+class MetricsLog:
+    """metrics.jsonl and TensorBoard events of one workdir; does nothing on other processes than the first.
+
+    Args:
+      workdir: where to write.
+      enabled: False on all processes but one.
+      last_step: lines and events after this step are dropped: training goes on from there.
+    """
+
+    def __init__(self, workdir: Path, *, enabled: bool, last_step: int):
+        self._file = self._writer = None
+        if enabled:
+            path = workdir / METRICS_FILE
+            _truncate(path, last_step)
+            self._file = path.open('a', buffering=1)
+            self._writer = tensorboardX.SummaryWriter(
+                str(workdir / 'tensorboard'), purge_step=last_step + 1 if last_step else None
+            )
+
+    def scalars(self, step: int, values: Mapping[str, float | int | str]) -> None:
+        """Writes one line, and each number as a TensorBoard scalar."""
+        if self._file is None or self._writer is None:
+            return
+        self._file.write(json.dumps({'step': step, **values}) + '\n')
+        for name, value in values.items():
+            if not isinstance(value, str):
+                self._writer.add_scalar(name, value, step)
+
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Writes a (height, width, channels) uint8 picture to TensorBoard."""
+        if self._writer is not None:
+            self._writer.add_image(name, image, step, dataformats='HWC')
+
+    def close(self) -> None:
+        """Closes the files."""
+        if self._file is not None and self._writer is not None:
+            self._file.close()
+            self._writer.close()
+
+
+def _truncate(path: Path, last_step: int) -> None:
+    """Drops lines beyond `last_step` and a last line that was cut off, atomically."""
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text().splitlines() if _step_of(line) <= last_step]
+    temporary = path.with_suffix('.tmp')
+    temporary.write_text(''.join(f'{line}\n' for line in kept))
+    os.replace(temporary, path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)['step']
+    except (ValueError, KeyError, TypeError):
+        return float('inf')
+
+
+def read_metrics(workdir: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; none before training has begun.
+
+    A last line without its end is still being written, and left out.
+
+    Raises:
+      UserError: when a line is damaged.
+    """
+    path = workdir / METRICS_FILE
+    if not path.is_file():
+        return []
+    *texts, _ = path.read_text(errors='replace').split('\n')
+    lines = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = json.loads(text)
+            sound = isinstance(line['step'], int) and all(map(_is_sound, line, line.values()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            sound = False
+        if not sound:
+            raise UserError(f'{path}, line {number} is damaged; restore the file from a copy, or remove the line.')
+        lines.append(line)
+    return lines
+
+
+def _is_sound(name: str, value: Any) -> bool:
+    """Whether a metric has a value of its kind."""
+    return isinstance(value, {'phase': str, 'images_seen': int}.get(name, int | float))
+
+
+class _AroundBars(logging.StreamHandler):
+    """Writes lines above a progress bar instead of through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one record to standard error."""
+        tqdm.tqdm.write(self.format(record), file=sys.stderr)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record is none of the checkpoint library's own.
+
+    Those are tracebacks of its threads, whose errors are raised to us too, and warnings that a folder which was
+    opened for reading is read only.
+    """
+    if record.getMessage().startswith('Given directory is read only'):
+        return False
+    return record.name != 'asyncio' and not (record.exc_info and '/orbax/' in record.pathname)
+
+
+def log_to_screen(packages: Sequence[str]) -> None:
+    """Shows what these packages tell, and others' warnings."""
+    handler = _AroundBars()
+    handler.setFormatter(logging.Formatter('%(message)s'))
+    handler.addFilter(_is_news)
+    logging.raiseExceptions = False  # a log that cannot be written, as on a full disk, is no reason to tell more
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    for package in packages:
+        logging.getLogger(package).setLevel(logging.INFO)
+
+
+def silence() -> None:
+    """Shows warnings only, on all processes but the first."""
+    logging.disable(logging.INFO)
+
+
+def log_to_file(workdir: Path) -> None:
+    """Sends the log to workdir/log.txt as well."""
+    handler = logging.FileHandler(workdir / 'log.txt')
+    handler.addFilter(_is_news)
+    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
+    logging.getLogger().addHandler(handler)
+
+
+def describe_run(mesh_size: int) -> str:
+    """Devices and versions, and the git revision where there is one."""
+    device = jax.devices()[0]
+    return (
+        f'{mesh_size} x {device.device_kind} ({device.platform}), {jax.process_count()} process(es), '
+        f'JAX {jax.__version__}, revision {_revision()}'
+    )
+
+
+def _revision() -> str:
+    command = ['git', 'describe', '--always', '--dirty']
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:  # a machine without git
+        return 'unknown'
+    return done.stdout.strip() or 'unknown'
+
+
+def progress_bar(total: int, initial: int, *, enabled: bool) -> tqdm.tqdm:
+    """A bar counting images, with time left."""
+    return tqdm.tqdm(
+        total=total,
+        initial=initial,
+        unit=' images',
+        unit_scale=True,
+        disable=not enabled,
+        dynamic_ncols=True,
+        mininterval=0.5 if sys.stderr.isatty() else 10.0,
+        smoothing=0.05,
+    )
+
+
+def draw_curves(workdir: Path, panels: Mapping[str, Sequence[str]], marks: Mapping[str, int]) -> Path:
+    """Draws metrics against images seen into workdir/curves.png.
+
+    Args:
+      workdir: the run.
+      panels: title to the names of the metrics in one panel.
+      marks: labels of vertical lines to the images seen there.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    lines = [line for line in read_metrics(workdir) if 'images_seen' in line]
+    figure = Figure(figsize=(10, 2.6 * len(panels)))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    # Fixed margins: a computed layout costs more than all the drawing.
+    figure.subplots_adjust(left=0.07, right=0.98, top=0.97, bottom=0.05, hspace=0.2)
+    for axis, (title, names) in zip(axes, panels.items(), strict=True):
+        for name in names:
+            known = [(line['images_seen'], line[name]) for line in lines if name in line]
+            if known:
+                marker = '.' if len(known) < _FEW_POINTS else ''  # a line through one point would not be seen
+                axis.plot(*zip(*known, strict=True), label=name.replace('_', ' '), linewidth=1, marker=marker)
+        axis.set_title(title, loc='left', fontsize=10)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8, loc='upper right') if axis.lines else None
+        for label, position in marks.items():
+            axis.axvline(position, color='grey', linewidth=0.8, linestyle=':')
+            axis.annotate(label, (position, 1), xycoords=('data', 'axes fraction'), fontsize=7, va='top')
+    axes[-1].set_xlabel('images seen')
+    path = workdir / 'curves.png'
+    figure.savefig(path, dpi=100)
+    return path

@@ -1,0 +1,266 @@
+"""The training loop: phases, calls, checkpoints and periodic work. Knows no task."""
+
+import contextlib
+import dataclasses
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from foundation.training import logs, parallel
+from foundation.training.best import Best, Watch
+from foundation.training.checkpoints import Checkpoints, Position
+from foundation.training.errors import UserError
+from foundation.training.interrupts import TIME_LIMIT, StopRequest, stop_when_asked
+from foundation.training.meter import Meter, Stopwatch
+from foundation.training.outcomes import Outcome, PhaseEnd
+from foundation.training.periods import Periods, periods_of
+from foundation.training.phases import Compiler, Phase, State, abstract_states, find_phase
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def run(
+    phases: Sequence[Phase],
+    workdir: Path,
+    checkpoints: Checkpoints,
+    mesh: Mesh,
+    periods: Periods,
+    *,
+    seed: int,
+    sample: Callable[[State, Phase, int], np.ndarray] | None,
+    watch: Watch | None,
+    deadline: float,
+    phase_done: Callable[[PhaseEnd], Sequence[Phase]] | None,
+) -> Outcome:
+    """Trains through all phases, from the newest readable checkpoint on.
+
+    Args:
+      phases: contiguous stretches of training.
+      workdir: where metrics go.
+      checkpoints: of this workdir.
+      mesh: the devices.
+      periods: see there.
+      seed: of all randomness; step n uses fold_in(key(seed), n).
+      sample: `sample(state, phase, images_seen)` draws what people look at, a (height, width, channels) uint8
+        picture; called on every process. None draws nothing.
+      watch: what to measure; None nothing.
+      deadline: when training stops as at the end of a phase, on the clock of `time.monotonic`; infinite for never.
+      phase_done: called at the end of each phase, also where it was stopped; gives the later phases, maybe moved.
+
+    Raises:
+      UserError: when too many updates in a row had gradients that are not finite, or the disk is full.
+    """
+    runner = _Runner(phases, workdir, checkpoints, mesh, periods, seed, sample, watch, phase_done)
+    try:
+        with stop_when_asked(deadline) as stop:
+            return runner.run(stop)
+    finally:
+        runner.close()
+
+
+def run_phase(
+    phase: Phase,
+    workdir: Path,
+    config: ConfigDict,
+    mesh: Mesh,
+    *,
+    measure: Callable[[State, Phase, int], dict[str, float]],
+    score: str,
+    every: int,
+    sample: Callable[[State, Phase, int], np.ndarray] | None,
+    sample_images: int,
+) -> Outcome:
+    """Trains one network in one phase; the best state by validation is kept, whatever comes after it.
+
+    Args:
+      phase: all of the training.
+      workdir, mesh, sample: see `run`.
+      config: of the run; `run` and `seed` are read.
+      measure, score, every: of the watch, see there.
+      sample_images: images between two samples.
+
+    Raises:
+      UserError: see `run`.
+    """
+    watch = Watch(every, measure, score, on_collapse='go_on', collapse_ratio=math.inf)
+    periods = periods_of(config.run, cycle=1, sample=sample_images)
+    with contextlib.closing(Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)) as checkpoints:
+        return run(
+            [phase],
+            workdir,
+            checkpoints,
+            mesh,
+            periods,
+            seed=config.seed,
+            sample=sample,
+            watch=watch,
+            deadline=math.inf,
+            phase_done=None,
+        )
+
+
+class _Runner:
+    """One run's moving parts."""
+
+    def __init__(self, phases, workdir, checkpoints, mesh, periods, seed, sample, watch, phase_done):
+        phases = list(phases)  # shared with the compiler
+        self._phases, self._checkpoints, self._mesh, self._phase_done = phases, checkpoints, mesh, phase_done
+        self._periods, self._seed, self._sample = periods, np.uint32(seed), sample
+        self._abstract = abstract_states(phases, mesh)
+        self._compiler = Compiler(phases, self._abstract, mesh, periods.steps_per_call)
+        self._clock = Stopwatch()
+        self._state, self._position = self._start()
+        first, seen = parallel.is_first_process(), self._position.images_seen
+        self._log = logs.MetricsLog(workdir, enabled=first, last_step=self._position.step)
+        self._bar = logs.progress_bar(phases[-1].end, seen, enabled=first)
+        self._meter = Meter(seen)
+        self._best = None if watch is None else Best(workdir, watch, self._position)
+        self._collapsed, self._stopped_by = False, ''
+
+    def _start(self) -> tuple[State, Position]:
+        """The newest readable state, or a fresh one."""
+        names = [phase.name for phase in self._phases]
+        restored = self._checkpoints.restore(lambda position: self._abstract[names.index(position.phase)])
+        if restored is None:
+            self._compiler.ahead(0)
+            return self._enter(0, None), Position(0, 0, names[0])
+        state, position = restored
+        self._checkpoints.set_aside_after(position.step)
+        _LOGGER.info('Going on from step %d, %d images seen.', position.step, position.images_seen)
+        return state, position
+
+    def _enter(self, index: int, state: State | None) -> State:
+        enter = self._clock.timed('compile', self._compiler.enter, index)
+        entered = self._clock.timed('growing', jax.block_until_ready, enter(state, self._seed))
+        return self._phases[index].adopt(state, entered)
+
+    def run(self, stop: StopRequest) -> Outcome:
+        """All remaining phases, or up to a signal."""
+        first = find_phase(self._phases, self._position.images_seen)
+        for index in range(first, len(self._phases)):
+            if self._position.phase != self._phases[index].name:
+                self._state = self._enter(index, self._state)
+                self._position = dataclasses.replace(self._position, phase=self._phases[index].name)
+            self._run_phase(index, stop)
+            if self._stopped_by:
+                break
+        self._meter.flush()
+        if self._position.images_seen > 0:
+            self._clock.timed('checkpoint', self._save)
+        self._clock.timed('checkpoint', self._checkpoints.wait)
+        best = None
+        if self._best is not None:
+            self._clock.timed('checkpoint', self._best.wait)
+            best = self._best.position
+        return Outcome(self._state, self._position, best, self._stopped_by, self._clock.totals())
+
+    def _run_phase(self, index: int, stop: StopRequest) -> None:
+        """The rest of one phase, unless something, on whichever process, ends it early."""
+        phase = self._phases[index]
+        sizes = phase.call_sizes(self._position.images_seen, self._periods.steps_per_call)
+        if not sizes:  # the run was finished before
+            return
+        feed = self._clock.timed('data', phase.open_feed, self._position.images_seen, iter(sizes))
+        self._compiler.ahead(index)
+        for number, size in enumerate(sizes):
+            in_phase = (self._position.images_seen - phase.start) // phase.batch_size
+            call = self._clock.timed('compile', self._compiler.call, index, size, in_phase)
+            if number == 0:
+                self._compiler.ahead(index + 1)
+            self._call(call, phase, size, feed)
+            reason = stop.reason
+            if parallel.any_process(bool(reason)) or self._collapsed:
+                late = parallel.any_process(reason == TIME_LIMIT)  # on all, since all draw samples together
+                self._stopped_by = TIME_LIMIT if late else reason or ('collapse' if self._collapsed else 'another')
+                break
+        feed.close()
+        seen = self._position.images_seen
+        if self._stopped_by == TIME_LIMIT and seen < phase.end:
+            self._periodic(seen, seen, phase, last=True)
+        if self._phase_done is not None:
+            seconds, compiling = self._clock.totals(), self._compiler.seconds[index]
+            ended = (phase, self._state, self._position, seconds, compiling, self._phases[index + 1 :])
+            self._phases[index + 1 :] = self._phase_done(PhaseEnd(*ended))
+
+    def _call(self, call: Callable, phase: Phase, size: int, feed: Iterator) -> None:
+        """Makes one call, then whatever falls due."""
+        batches = self._clock.timed('input', next, feed)
+        before = self._position.images_seen
+        seen = before + phase.batch_size * np.arange(size)
+        rows = [phase.controls(int(images)) for images in seen]
+        controls = {name: np.asarray([row[name] for row in rows], np.float32) for name in rows[0]}
+        numbers = np.arange(self._position.step, self._position.step + size, dtype=np.int32)
+        self._state, metrics = call(self._state, batches, self._seed, controls, numbers)
+        self._meter.add(metrics)
+        images = before + size * phase.batch_size
+        self._position = Position(self._position.step + size, images, phase.name)
+        self._bar.update(images - before)
+        self._periodic(before, images, phase, last=images == phase.end)
+
+    def _periodic(self, before: int, images: int, phase: Phase, *, last: bool) -> None:
+        def due(every: int) -> bool:
+            return before // every != images // every or last
+
+        if due(self._periods.log):
+            self._write_metrics(phase)
+        if self._best is not None and due(self._best.watch.every):
+            self._look(self._best, phase)
+        if self._sample is not None and due(self._periods.sample):
+            self._meter.flush()
+            picture = self._clock.timed('sample', self._sample, self._state, phase, images)
+            self._log.image(self._position.step, 'samples', picture)
+        if due(self._periods.checkpoint):
+            self._clock.timed('checkpoint', self._save)
+
+    def _look(self, best: Best, phase: Phase) -> None:
+        """Measures; in the last phase, keeps the best state and meets a collapse."""
+        self._meter.flush()
+        seen, watch = self._position.images_seen, best.watch
+        values = self._clock.timed('watch', watch.measure, self._state, phase, seen)
+        collapsed = phase is self._phases[-1] and best.judge(values, self._state, self._position)
+        finite = {name: value for name, value in values.items() if np.isfinite(value)}
+        self._log.scalars(
+            self._position.step,
+            {'phase': phase.name, 'images_seen': seen, **finite, 'collapsed': int(collapsed)},
+        )
+        self._collapsed = collapsed and watch.on_collapse == 'stop'
+        if collapsed and watch.on_collapse == 'roll_back':
+            self._state = best.restore(self._abstract[-1]) or self._state
+
+    def _save(self) -> None:
+        self._checkpoints.save(self._state, self._position)
+
+    def _write_metrics(self, phase: Phase) -> None:
+        images = self._position.images_seen
+        averages = self._meter.averages(images)
+        if not averages:
+            return
+        controls = phase.controls(images)
+        self._log.scalars(
+            self._position.step, {'phase': phase.name, **controls, 'images_seen': images, **averages}
+        )
+        shown = ' '.join(f'{name} {value:.2f}' for name, value in controls.items() if name != 'images_seen')
+        self._bar.set_description(f'{phase.name} {shown}'.strip())
+        self._stop_if_hopeless(int(averages.get('skipped_in_a_row', 0)))
+
+    def _stop_if_hopeless(self, skipped_in_a_row: int) -> None:
+        if skipped_in_a_row >= self._periods.max_skipped_in_a_row:
+            raise UserError(
+                f'The last {skipped_in_a_row} updates had gradients that are not finite, so training stopped at '
+                f'{self._position.images_seen} images; lower the learning rates or change the loss, and start '
+                'again from the last checkpoint or in a new workdir.'
+            )
+
+    def close(self) -> None:
+        """Ends threads and closes files."""
+        if self._best is not None:
+            self._best.close()
+        self._bar.close()
+        self._compiler.close(wait=self._stopped_by != TIME_LIMIT)
+        self._log.close()

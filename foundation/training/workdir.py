@@ -1,0 +1,116 @@
+"""The run's folder: its resolved config, and the refusal to go on with another architecture."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from foundation.training.errors import UserError
+
+CONFIG_FILE = 'config.json'
+
+
+def prepare_workdir(workdir: Path, config: ConfigDict, *, fixed: Sequence[str], write: bool) -> None:
+    """Creates the folder and saves the config, or checks that the run in it can go on with this one.
+
+    Args:
+      workdir: the folder.
+      config: the resolved config.
+      fixed: fields, dotted, that may not change once training has begun, nor any field below them.
+      write: False on all processes but one.
+
+    Raises:
+      UserError: when a fixed field differs, naming it with both values.
+    """
+    path = workdir / CONFIG_FILE
+    if has_begun(workdir):
+        _check_same(workdir, read_json(workdir, CONFIG_FILE), config_to_json(config), fixed)
+    if write:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(path, config_to_json(config))
+
+
+def has_begun(workdir: Path) -> bool:
+    """Whether a run was started in the folder before."""
+    return (workdir / CONFIG_FILE).exists()
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config saved in a workdir, locked, with tuples, which JSON does not know.
+
+    Raises:
+      UserError: when there is none.
+    """
+    return config_from_json(read_json(workdir, CONFIG_FILE))
+
+
+def config_to_json(config: ConfigDict) -> dict[str, Any]:
+    """A config as JSON has it."""
+    return json.loads(config.to_json_best_effort())
+
+
+def config_from_json(content: Mapping[str, Any]) -> ConfigDict:
+    """A config that went through JSON, locked, with tuples again."""
+    return ConfigDict(_with_tuples(content)).lock()
+
+
+def read_json(workdir: Path, name: str) -> dict[str, Any]:
+    """A JSON file of a run.
+
+    Raises:
+      UserError: when it is missing or damaged.
+    """
+    path = workdir / name
+    if not path.is_file():
+        raise UserError(f'{workdir} holds no {name}; give the --workdir of a run of this project.')
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f'{path} is damaged ({error}); restore it from a copy.') from error
+    if not isinstance(content, dict):
+        raise UserError(f'{path} is damaged (it holds no fields); restore it from a copy.')
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file atomically."""
+    temporary = path.with_name(f'{path.name}.tmp')
+    temporary.write_text(json.dumps(content, indent=2) + '\n')
+    os.replace(temporary, path)
+
+
+def _with_tuples(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _with_tuples(value)
+        if isinstance(value, Mapping)
+        else tuple(value)
+        if isinstance(value, list)
+        else value
+        for name, value in tree.items()
+    }
+
+
+def _check_same(workdir: Path, old: Mapping[str, Any], new: Mapping[str, Any], fixed: Sequence[str]) -> None:
+    before, after = _flatten(old), _flatten(new)
+    for name in sorted(before.keys() | after.keys()):
+        held = any(name == field or name.startswith(f'{field}.') for field in fixed)
+        if held and name not in before:
+            raise UserError(
+                f'{workdir} holds a run whose config has no {name}; use the config and the version that it was '
+                'started with, or another --workdir.'
+            )
+        if held and before.get(name) != after.get(name):
+            raise UserError(
+                f'{workdir} holds a run with {name}={before.get(name)}, not {after.get(name)}; '
+                f'use --config.{name}={before.get(name)} to go on with it, or another --workdir.'
+            )
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flatten(value, f'{prefix}{name}.') if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
