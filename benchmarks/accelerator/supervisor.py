@@ -109,6 +109,9 @@ def _environment(process: str) -> dict[str, str]:
             environment[name[1:]] = f'{environment.get(name[1:], "")} {value}'.strip()
         else:
             environment[name] = value
+    platforms = environment.get('JAX_PLATFORMS', '')
+    if platforms and 'cpu' not in platforms.split(','):
+        environment['JAX_PLATFORMS'] = f'{platforms},cpu'  # the device is compared with the CPU
     return environment
 
 
