@@ -39,7 +39,7 @@ def test_devices_and_processes_do_not_change_the_mathematics(sgd, way):
 @pytest.mark.parametrize('network', ['generator', 'discriminator'])
 def test_the_steps_moved_the_networks(sgd, network):
     """Lest equality above be that of states at rest."""
-    one, place = sgd['one_0_of_1'], f".{network}.params['4x4_conv']['kernel']"
+    one, place = sgd['one_0_of_1'], f".networks['{network}'].params['4x4_conv']['kernel']"
     assert np.abs(one[f'end{place}'] - one[f'start{place}']).max() > 1000 * ATOL
 
 
