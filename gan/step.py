@@ -224,7 +224,7 @@ def _view(recipe: Recipe, images: Array, key: PRNGKeyArray, probability: Array) 
 def create_sampler(
     generator: Generator, mesh: Mesh, batch_size: int
 ) -> Callable[..., Float[np.ndarray, 'count height width channel']]:
-    """Returns `sample((ema_variables, alpha), latents, labels) -> images`; see `create_mapper`."""
+    """Returns `sample((averaged, alpha), latents, labels) -> images`; see `create_mapper`."""
 
     def sample(drawn_from: tuple[Variables, Array], latents: Array, labels: Array) -> Array:
         variables, alpha = drawn_from
