@@ -20,6 +20,7 @@ from gan.evaluation.page import PAGE_FILE
 from gan.evaluation.report import create_report
 from gan.evaluation.tables import print_scores
 from gan.evaluation.writing import REPORT_FILE, check_folder, write_evaluation
+from gan.exported import check_apart
 
 _AGAINST = flags.DEFINE_string('against', None, 'Workdir of a second run on the same data.')
 _EXTRACTOR = flags.DEFINE_string(
@@ -52,6 +53,7 @@ def main(argv: Sequence[str]) -> None:
             f'--config=configs/backbones/classifier.py) and name its workdir, or take --extractor={RANDOM}.'
         )
     out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
+    check_apart(workdir, out)
     check_folder(out)
     folders = [workdir] if _AGAINST.value is None else [workdir, Path(_AGAINST.value)]
     protocol = Protocol(
@@ -71,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
     print(f'Numbers: {out / REPORT_FILE}   page: {out / PAGE_FILE}')
     print('The page shows training images: treat it as you treat them.')
     if len(folders) == 1:
-        print(f'Next: {launch.python()} -m gan.generate --workdir={workdir} --num=1000 --out={workdir}/release')
+        print(f'Next: {launch.python()} -m gan.generate --workdir={workdir} --num=1000 --out={out.parent}/release')
 
 
 if __name__ == '__main__':

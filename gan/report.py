@@ -8,6 +8,7 @@ from absl import flags
 
 from foundation.training import launch
 from foundation.training.errors import UserError
+from gan.exported import check_apart
 from gan.reporting.runs import read_runs
 from gan.reporting.sections import write_report
 
@@ -26,7 +27,10 @@ def main(argv: Sequence[str]) -> None:
         raise UserError('gan.report runs on one process; leave --distributed and --coordinator out.')
     runs = read_runs(workdirs)
     default = workdirs[0] / ('report' if len(runs) == 1 else 'comparison')
-    page = write_report(runs, Path(_OUT.value) if _OUT.value else default)
+    out = Path(_OUT.value) if _OUT.value else default
+    for workdir in workdirs:
+        check_apart(workdir, out)
+    page = write_report(runs, out)
     print(f'Report: {page}   all its pictures: {page.parent}/*.png')
     print('It shows training images: treat it as you treat them.')
     if any(run.images_seen < run.images_planned for run in runs):

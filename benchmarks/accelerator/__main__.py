@@ -29,13 +29,16 @@ _DATA_DIR = flags.DEFINE_string('data_dir', '', "Folder of all sets; '' for $TFD
 _REHEARSE = flags.DEFINE_bool('rehearse', False, 'Toy sizes, to see whether everything runs.')
 
 
-def main(_: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Runs the profile, and says where its results are."""
     known = plan.PROFILES[_PROFILE.value]
-    unknown = set(_PARTS.value or ()) - set(known)
+    unknown = sorted(set(_PARTS.value or ()) - set(known))
     if unknown:
-        sys.exit(f'Error: --parts={",".join(sorted(unknown))} is not there; choose of {", ".join(known)}.')
+        sys.exit(f'Error: --parts: there is no part {", ".join(unknown)}; choose from {", ".join(known)}.')
+    if len(argv) > 1:
+        sys.exit(f'Error: {argv[1]!r} is not a flag; did you mean --{argv[1].lstrip("-")}?')
     _check_data()
+    _check_out(Path(_OUT.value))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit('Stopped; what was measured is kept.'))
     out = Path(_OUT.value)
     with tempfile.TemporaryDirectory(prefix='accelerator-', ignore_cleanup_errors=True) as scratch:
@@ -70,6 +73,18 @@ def _check_data() -> None:
         input_pipeline.count_images(_DATA.value, folder, 'train')
     except input_pipeline.DataError as error:
         sys.exit(f'Error: {error}')
+
+
+def _check_out(out: Path) -> None:
+    """Ends with one sentence when the results cannot be written there, or somebody else's are there."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        sys.exit(f'Error: --out={out}: {error.strerror}; name a folder that can be written to.')
+    if (out / ledger.TABLES_FILE).exists() and not (out / ledger.ROWS_FILE).exists():
+        sys.exit(f'Error: --out={out} holds a {ledger.TABLES_FILE} of something else; name another folder.')
 
 
 if __name__ == '__main__':

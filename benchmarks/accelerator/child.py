@@ -67,14 +67,27 @@ def main() -> None:
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
     # Toys are compiled often and run for moments.
     jax.config.update('jax_disable_most_optimizations', order.rehearse)
-    check_arithmetic()
+    try:
+        check_arithmetic()
+    except UserError as error:
+        _tell_start(order, str(error))
+        sys.exit(f'Error: {error}')
     for number in range(len(order.parts)):
         _Runner(order, number).run(order.first_task if number == 0 else 0)
 
 
-def describe_device() -> str:
-    """The device and what runs on it, in one line."""
-    return f'{jax.devices()[0].device_kind}, JAX {jax.__version__}, Python {sys.version.split()[0]}'
+def describe_conditions(order: Order) -> str:
+    """The device, what runs on it, and on which data, in one line: rows of other conditions are not the same."""
+    versions = f'JAX {jax.__version__}, Python {sys.version.split()[0]}'
+    told = [jax.devices()[0].device_kind, versions, f'data {order.data or "phantoms"}']
+    return ', '.join([*told, *['REHEARSED at toy size'] * order.rehearse])
+
+
+def _tell_start(order: Order, reason: str) -> None:
+    """Leaves the reason for which nothing could begin."""
+    progress = {'part': order.parts[0], 'number': -1, 'task': 'start', 'over': False, 'limit': order.end}
+    told = json.dumps(progress | {'device': '', 'reason': reason})
+    (Path(order.scratch) / PROGRESS_FILE).write_text(told)
 
 
 class _Runner:
@@ -82,6 +95,7 @@ class _Runner:
 
     def __init__(self, order: Order, number: int):
         self._order, self._name = order, order.parts[number]
+        self._device = describe_conditions(order)
         parts = plan.PROFILES[order.profile]
         self._ledger = ledger.Ledger(Path(order.out), plan.titles())
         left = [parts[name] for name in (*order.parts[number:], *order.later)]
@@ -96,18 +110,17 @@ class _Runner:
         """All tasks from the first on."""
         for number, task in enumerate(self._tasks[first:], start=first):
             self._tell_progress(number, task, over=False)
-            if not self._ledger.is_done(self._name, task.name, describe_device()):
+            if not self._ledger.is_done(self._name, task.name, self._device):
                 self._run_task(task)
             self._tell_progress(number, task, over=True)
 
     def _run_task(self, task: Task) -> None:
         left, cost = self._context.seconds_left(), 0.0 if self._order.rehearse else task.seconds
         if left < cost or left <= 0:
-            self._write(
-                task, ledger.LEFT_OUT, reason=f'it takes about {task.seconds:.0f} s, {left:.0f} s were left'
-            )
+            reason = f'it takes about {task.seconds:.0f} s, {max(left, 0):.0f} s were left'
+            self._write(task, ledger.LEFT_OUT, reason=reason)
             return
-        print(f'{self._name} {task.name}: about {task.seconds:.0f} s of {left:.0f} s left', flush=True)
+        print(f'{self._name} {task.name}: about {task.seconds:.0f} s, {left:.0f} s for this part', flush=True)
         try:
             start = time.monotonic()
             for row in task.run(self._context):
@@ -122,7 +135,7 @@ class _Runner:
             _leave_if_broken()
 
     def _write(self, task: Task, status: str, **figures) -> None:
-        shown = ', '.join(f'{name} {value}' for name, value in figures.items())
+        shown = ', '.join(f'{name} {ledger.cell(value)}' for name, value in figures.items())
         print(f'  {self._name} {task.name}: {status}{": " * bool(shown)}{shown}', flush=True)
         self._ledger.write(
             part=self._name,
@@ -139,7 +152,7 @@ class _Runner:
             limit = min(limit, time.monotonic() + max(_PATIENCE * task.seconds, _LEAST))
         progress = {'part': self._name, 'number': number, 'task': task.name, 'over': over, 'limit': limit}
         path = Path(self._order.scratch) / PROGRESS_FILE
-        path.with_suffix('.new').write_text(json.dumps(progress | {'device': describe_device()}))
+        path.with_suffix('.new').write_text(json.dumps(progress | {'device': self._device}))
         path.with_suffix('.new').replace(path)
 
 

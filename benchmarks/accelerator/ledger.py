@@ -98,11 +98,12 @@ def _table(rows: Sequence[Row], with_device: bool) -> str:
     hidden = set(_OWN) - ({'device'} if with_device else set())
     columns = list(dict.fromkeys(name for row in rows for name in row if name not in hidden))
     kinds = ['---' if any(isinstance(row.get(name), str) for row in rows) else '---:' for name in columns]
-    lines = [columns, kinds, *([_cell(row.get(name)) for name in columns] for row in rows)]
+    lines = [columns, kinds, *([cell(row.get(name)) for name in columns] for row in rows)]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as a table shows it."""
     if value is None:
         return ''
     if isinstance(value, bool):
@@ -110,5 +111,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f'{value:.0f}' if 1000 <= abs(value) < 1e6 else f'{value:.3g}'
     if isinstance(value, list):
-        return ', '.join(map(_cell, value))
+        return ', '.join(map(cell, value))
     return str(value).replace('|', '\\|').replace('\n', ' ')

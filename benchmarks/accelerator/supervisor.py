@@ -58,7 +58,7 @@ def run_all(run: Run) -> bool:
             status = ledger.TIMED_OUT if reason.startswith('it was still') else ledger.FAILED
             print(f'  {progress["part"]} {progress["task"]}: {status}; {reason}', flush=True)
             own = {name: progress[name] for name in ('part', 'task', 'device')}
-            book.write(**own, run=began, status=status, reason=reason)
+            book.write(**own, run=began, status=status, reason=progress.get('reason', reason))
         part, task = run.parts.index(progress['part']), progress['number'] + 1
         if progress['number'] < 0:  # it did not even begin; the next process may
             part, task = part + len(_together(run, part)), 0

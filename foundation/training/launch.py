@@ -44,6 +44,8 @@ def run(
     """
     config = config_flags.DEFINE_config_file('config', help_string='Path of a config file.', lock_config=True)
     flags.mark_flag_as_required('config')
+    for flag in (config, _WORKDIR, _DISTRIBUTED, _COORDINATOR, _PROCESS_COUNT, _PROCESS_ID):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])  # that --help shows it
 
     def main(argv: Sequence[str]) -> None:
         reject_arguments(argv)

@@ -4,13 +4,14 @@
 of the training data is in them but the facts that a run keeps, and no folder of the machine.
 """
 
-from gan.exported.description import GENERATOR_FILE, Description, is_exported, read_description
+from gan.exported.description import GENERATOR_FILE, Description, check_apart, is_exported, read_description
 from gan.exported.weights import DTYPES, read_variables, write_exported
 
 __all__ = [
     'DTYPES',
     'GENERATOR_FILE',
     'Description',
+    'check_apart',
     'is_exported',
     'read_description',
     'read_variables',

@@ -101,6 +101,15 @@ def is_exported(folder: Path) -> bool:
     return (folder / GENERATOR_FILE).is_file() and not workdirs.has_begun(folder)
 
 
+def check_apart(folder: Path, out: Path) -> None:
+    """Raises UserError when `out`, which will show training images, lies within an exported generator."""
+    if is_exported(folder) and out.absolute().is_relative_to(folder.absolute()):
+        raise UserError(
+            f'{folder} is an exported generator, to be passed on, but this page shows training images; '
+            'give --out a folder outside it.'
+        )
+
+
 def read_description(folder: Path) -> Description:
     """What an exported generator is; its weights are not touched.
 

@@ -62,11 +62,22 @@ def test_without_the_data_the_way_out_is_named(commands, exported, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
-def test_it_is_evaluated_where_the_data_are(commands, exported):
-    flags = ('--extractor=random', '--num=16')
-    done = commands.run('gan.evaluate', f'--workdir={exported}/generator', *flags)
+def test_it_is_evaluated_where_the_data_are(commands, exported, tmp_path):
+    flags = (f'--workdir={exported}/generator', '--extractor=random', '--num=16')
+    done = commands.run('gan.evaluate', *flags, f'--out={tmp_path}/evaluation')
     assert done.returncode == 0, done.stdout
     assert 'kernel distance' in done.stdout
+
+
+@pytest.mark.parametrize('command', ['gan.evaluate', 'gan.report'])
+def test_pages_with_training_images_stay_out_of_what_is_passed_on(commands, exported, command):
+    before = sorted(path.name for path in (exported / 'generator').rglob('*'))
+    extractor = ('--extractor=random',) if command == 'gan.evaluate' else ()
+    for out in ((), (f'--out={exported}/generator/a/b',)):
+        done = commands.run(command, f'--workdir={exported}/generator', *extractor, *out)
+        assert done.returncode == 1, done.stdout
+        assert 'give --out a folder outside it.' in done.stdout.strip().splitlines()[-1]
+    assert sorted(path.name for path in (exported / 'generator').rglob('*')) == before
 
 
 def test_damage_and_misuse_are_told_in_one_sentence(commands, exported, tmp_path):
