@@ -140,7 +140,7 @@ class _Runner:
         self._ledger.write(
             part=self._name,
             task=task.name,
-            device=describe_device(),
+            device=self._device,
             run=self._order.run,
             status=status,
             **figures,
