@@ -1,6 +1,7 @@
 """What is stepped and timed: every network with its training step, made from its config as training makes it."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -146,6 +147,13 @@ def remember_gradients(optimizer: optax.GradientTransformation) -> optax.Gradien
     return optax.chain(optax.GradientTransformation(init, update), optimizer)
 
 
+def _supervised(
+    step: Step, create_state: Callable[[PRNGKeyArray], PyTree], batch_size: int, resolution: int, channels: int
+) -> Subject:
+    """One network with one step, which is its whole cycle."""
+    return Subject((step,), (step,), step, create_state, batch_size, resolution, channels, controls={})
+
+
 def create_unet(variant: str, patch: int, batch_size: int, dtype: str) -> Subject:
     """A U-Net for images with one kind of mask."""
     config = create_unet_config(variant, patch, dtype)
@@ -157,16 +165,8 @@ def create_unet(variant: str, patch: int, batch_size: int, dtype: str) -> Subjec
         patch=config.patch,
         foreground_share=config.schedule.foreground_share,
     )
-    return Subject(
-        cycle=(step,),
-        counted_cycle=(step,),
-        whole_step=step,
-        create_state=lambda key: unet_setup.create_state_of(config, None, key),
-        batch_size=batch_size or config.schedule.batch_size,
-        resolution=patch,
-        channels=2,
-        controls={},
-    )
+    create_state = functools.partial(unet_setup.create_state_of, config, None)
+    return _supervised(step, create_state, batch_size or config.schedule.batch_size, patch, 2)
 
 
 def create_unet_config(variant: str, patch: int, dtype: str) -> ConfigDict:
@@ -189,16 +189,8 @@ def create_detector(variant: str, resolution: int, batch_size: int, dtype: str) 
         eps=0.0,
         attack_steps=0,
     )
-    return Subject(
-        cycle=(step,),
-        counted_cycle=(step,),
-        whole_step=step,
-        create_state=lambda key: detector_setup.create_state_of(config, None, _STEPS, key),
-        batch_size=batch_size or config.schedule.batch_size,
-        resolution=resolution,
-        channels=config.channels,
-        controls={},
-    )
+    create_state = functools.partial(detector_setup.create_state_of, config, None, _STEPS)
+    return _supervised(step, create_state, batch_size or config.schedule.batch_size, resolution, config.channels)
 
 
 def create_detector_config(variant: str, resolution: int, dtype: str) -> ConfigDict:
@@ -217,16 +209,8 @@ def create_classifier(variant: str, resolution: int, batch_size: int, dtype: str
         classifier_setup.create_augmentation(config),
         config.optimizer.label_smoothing,
     )
-    return Subject(
-        cycle=(step,),
-        counted_cycle=(step,),
-        whole_step=step,
-        create_state=lambda key: classifier_setup.create_state_of(config, 2, _STEPS, key),
-        batch_size=batch_size or config.schedule.batch_size,
-        resolution=resolution,
-        channels=config.channels,
-        controls={},
-    )
+    create_state = functools.partial(classifier_setup.create_state_of, config, 2, _STEPS)
+    return _supervised(step, create_state, batch_size or config.schedule.batch_size, resolution, config.channels)
 
 
 def create_classifier_config(variant: str, resolution: int, dtype: str) -> ConfigDict:
