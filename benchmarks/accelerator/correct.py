@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import jax
@@ -67,8 +67,8 @@ def _smallest(name: str) -> int:
 def _compare_steps(context: Context) -> Iterator[Row]:
     made = _subjects(context.rehearse)
     with ThreadPoolExecutor(_THREADS) as executor:
-        rows = executor.map(lambda name: compare_step(name, made[name]()), made)
-        yield from rows
+        rows = [executor.submit(lambda name=name: compare_step(name, made[name]())) for name in made]
+        yield from (row.result() for row in as_completed(rows))
 
 
 def _compare_large_step(context: Context) -> Iterator[Row]:

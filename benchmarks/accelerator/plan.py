@@ -78,12 +78,16 @@ _MACHINE = Part(
     False,
     _machine,
 )
+# XLA chooses kernels by its rules instead of timing many: on an H200, one step of one small network was not compiled
+# in 70 s otherwise, and a run of minutes measured nothing.
+FAST_COMPILING = '--xla_gpu_autotune_level=0 --xla_gpu_experimental_enable_fusion_autotuner=false'
 # What the process of a part finds in its environment, beside what is there. `+` adds to a variable.
 PROCESSES: Mapping[str, Mapping[str, str]] = {
-    'measuring': {},
-    'deterministic': {'+XLA_FLAGS': '--xla_gpu_deterministic_ops=true'},
-    'sharing': {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'},  # one device with PyTorch, or with other processes
-    'training': {},
+    'measuring': {'+XLA_FLAGS': FAST_COMPILING},
+    'deterministic': {'+XLA_FLAGS': f'{FAST_COMPILING} --xla_gpu_deterministic_ops=true'},
+    # One device with PyTorch, or with other processes.
+    'sharing': {'+XLA_FLAGS': FAST_COMPILING, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'},
+    'training': {'+XLA_FLAGS': FAST_COMPILING},
 }
 PROFILES: Mapping[str, Mapping[str, Part]] = {
     'proof': {
