@@ -20,43 +20,54 @@ from foundation.training.phases import make_call
 from segment import setup as unet_setup
 
 LARGEST_LOSS_DIFFERENCE = 1e-4
-LARGEST_GRADIENT_DIFFERENCE = 1e-3
+LARGEST_GRADIENT_DIFFERENCE = LARGEST_UPDATE_DIFFERENCE = 1e-3
 LARGEST_BFLOAT16_DIFFERENCE = 0.02
 _LEAST_LOSS = 0.1  # losses nearer to 0 are compared with this
-_LEAST_LEAF = 1e-3  # a layer whose gradient is a smaller share of its network's is left out: it is rounding
-_THREADS = 8  # that compile at the same time
+_LEAST_LEAF = 1e-3  # a layer whose gradient is a smaller share of its network's is compared with this share of it
+_THREADS = 4  # that compile at the same time
 _WIDTH = 32
 _GATHERED = ('generator_loss', 'discriminator_loss', 'penalty', 'loss')
 
 
+_FIRST = ('enhanced_gan', 'unet', 'detector', 'sngan')  # one of each kind
+
+
 def create_tasks(rehearse: bool) -> Sequence[Task]:
     """In their order of worth."""
+    made = create_subjects()
+    first = {name: made[name] for name in _FIRST[: 3 if rehearse else 4]}
+    others = {name: create for name, create in made.items() if name not in _FIRST}
     tasks = (
-        Task('step of every network', 40, _compare_steps),
-        Task('bfloat16', 25, _compare_types),
-        Task('many steps a call', 12, _compare_calls),
+        Task('step of every network', 30, functools.partial(_compare_steps, first)),
+        Task('many steps a call', 25, _compare_calls),
+        Task('answers', 15, _compare_answers),
+        Task('bfloat16', 30, _compare_types),
+        Task('step of every network, the others', 40, functools.partial(_compare_steps, others)),
         *resume.create_tasks(rehearse),
-        Task('answers', 25, _compare_answers),
         Task('step at 256x256', 45, _compare_large_step),
         Task('operations', 45, _compare_operations),
     )
-    left_out = {'step at 256x256', 'stop and resume'} if rehearse else set()  # the latter is a part of its own
+    # The last two of these are parts of their own, or too large for CPUs.
+    left_out = {'step of every network, the others', 'step at 256x256', 'stop and resume'} if rehearse else set()
     return [task for task in tasks if task.name not in left_out]
 
 
-def _subjects(rehearse: bool) -> dict[str, Callable[[], Subject]]:
+def create_subjects(width: int = _WIDTH, side: int = 16) -> dict[str, Callable[[], Subject]]:
     """Narrow networks for small images: what can go wrong does not depend on their size, and they compile fast."""
-    side = 8 if rehearse else 16
-    gans = ('enhanced_gan',) if rehearse else tuple(subjects.GANS)
-    made: dict[str, Callable[[], Subject]] = {
-        name: functools.partial(subjects.create_gan, name, max(side, _smallest(name)), 4, 'float32', width=_WIDTH)
-        for name in gans
+    gans: dict[str, Callable[[], Subject]] = {
+        name: functools.partial(
+            subjects.create_gan, name, max(side, _smallest(name)), 4, 'float32', width=width, compared=True
+        )
+        for name in subjects.GANS
     }
-    if not rehearse:
-        made['unet'] = functools.partial(subjects.create_unet, 'small', 32, 4, 'float32')
-        made['detector'] = functools.partial(subjects.create_detector, 'small', 32, 4, 'float32')
-        made['classifier'] = functools.partial(subjects.create_classifier, 'small', 32, 4, 'float32')
-    return made
+    return gans | {
+        name: functools.partial(create, 'small', 2 * side, 4, 'float32', compared=True)
+        for name, create in (
+            ('unet', subjects.create_unet),
+            ('detector', subjects.create_detector),
+            ('classifier', subjects.create_classifier),
+        )
+    }
 
 
 def _smallest(name: str) -> int:
@@ -64,44 +75,62 @@ def _smallest(name: str) -> int:
     return 16 if 'dcgan' in name else 8
 
 
-def _compare_steps(context: Context) -> Iterator[Row]:
-    made = _subjects(context.rehearse)
-    with ThreadPoolExecutor(_THREADS) as executor:
-        rows = [executor.submit(lambda name=name: compare_step(name, made[name]())) for name in made]
-        yield from (row.result() for row in as_completed(rows))
+def _compare_steps(made: Mapping[str, Callable[[], Subject]], context: Context) -> Iterator[Row]:
+    """A row for each network as soon as it is there, and an error in the end where one failed."""
+    errors = []
+    with ThreadPoolExecutor(1 if context.rehearse else _THREADS) as executor:
+        rows = {executor.submit(lambda own=create: compare_step(own())): name for name, create in made.items()}
+        for row in as_completed(rows):
+            error = row.exception()
+            if error is None:
+                yield {'table': 'steps', 'network': rows[row]} | row.result()
+            else:
+                errors.append(f'{rows[row]}: {type(error).__name__}: {str(error).splitlines()[0]}')
+    if errors:
+        raise RuntimeError('; '.join(errors))
 
 
 def _compare_large_step(context: Context) -> Iterator[Row]:
     del context
-    yield compare_step('enhanced_gan, 256x256', subjects.create_gan('enhanced_gan', 256, 4, 'float32'))
+    subject = subjects.create_gan('enhanced_gan', 256, 4, 'float32', compared=True)
+    yield {'table': 'steps', 'network': 'enhanced_gan, 256x256'} | compare_step(subject)
 
 
-def compare_step(name: str, subject: Subject) -> Row:
-    """One whole step on the first CPU and on the first device: how far losses, gradients and parameters differ."""
+Stepped = tuple[PyTree, dict[str, float]]  # a state and its metrics
+
+
+def compare_step(subject: Subject) -> Row:
+    """One whole step on the first CPU and on the first device: how far losses, gradients and updates differ."""
     cpu, device = jax.devices('cpu')[0], jax.devices()[0]
     with jax.default_device(cpu):
-        state = jax.jit(subject.create_state)(jax.random.key(0))
+        state = jax.device_get(jax.jit(subject.create_state)(jax.random.key(0)))
         batch = subject.create_batch(jax.random.key(1))
     with ThreadPoolExecutor(len({cpu, device})) as executor:  # both compile at once
-        run = functools.partial(_run_step, subject, state, batch)
-        (expected, told), (computed, observed) = executor.map(run, (cpu, device))
+        run = functools.partial(run_step, subject, state, batch)
+        expected, computed = executor.map(run, (cpu, device))
+    return judge_step(state, computed, expected)
+
+
+def judge_step(before: PyTree, computed: Stepped, expected: Stepped) -> Row:
+    """How far two forms of one step from the same state differ, and whether that is little enough."""
+    (state, observed), (own, told) = computed, expected
     losses = [value for value in _GATHERED if value in told]
     loss = max(abs(observed[key] - told[key]) / max(abs(told[key]), _LEAST_LOSS) for key in losses)
-    gradients = max(
-        _gradient_difference(a, b) for a, b in zip(_gradients(computed), _gradients(expected), strict=True)
-    )
+    gradients = max(map(_difference, _gradients(state), _gradients(own)))
+    updates = max(map(_difference, _updates(before, state), _updates(before, own)))
     return {
-        'network': name,
         'losses': float(loss),
-        'gradients': float(gradients),
-        'new parameters': float(max(_largest_differences(_params(computed), _params(expected)))),
-        'passes': bool(loss <= LARGEST_LOSS_DIFFERENCE and gradients <= LARGEST_GRADIENT_DIFFERENCE),
+        'gradients': gradients,
+        'new parameters': updates,
+        'passes': bool(
+            loss <= LARGEST_LOSS_DIFFERENCE
+            and gradients <= LARGEST_GRADIENT_DIFFERENCE
+            and updates <= LARGEST_UPDATE_DIFFERENCE
+        ),
     }
 
 
-def _run_step(
-    subject: Subject, state: PyTree, batch: PyTree, device: jax.Device
-) -> tuple[PyTree, dict[str, float]]:
+def run_step(subject: Subject, state: PyTree, batch: PyTree, device: jax.Device) -> Stepped:
     """The state after a whole step on a device, in full float32, and its metrics."""
     with jax.default_matmul_precision('highest'), jax.default_device(device):
         given = jax.device_put((state, batch, jax.random.key(2), _arrays(subject.controls)), device)
@@ -119,21 +148,22 @@ def _networks(state: PyTree) -> list[Any]:
     return list(state.networks.values()) if hasattr(state, 'networks') else [state.network]
 
 
-def _params(state: PyTree) -> list[PyTree]:
-    return [network.params for network in _networks(state)]
+def _updates(before: PyTree, after: PyTree) -> list[PyTree]:
+    """What was added to the parameters of each network."""
+    pairs = zip(_networks(after), _networks(before), strict=True)
+    return [jax.tree.map(lambda a, b: np.float64(a) - b, new.params, old.params) for new, old in pairs]
 
 
 def _gradients(state: PyTree) -> list[PyTree]:
-    """What the optimisers of `subjects` remember."""
+    """What `subjects.create_plain_optimizer` remembers."""
     return [network.opt_state[0] for network in _networks(state)]
 
 
-def _gradient_difference(computed: PyTree, expected: PyTree) -> float:
+def _difference(computed: PyTree, expected: PyTree) -> float:
     """The largest over all layers of |a - b| / |b|."""
     pairs = list(zip(jax.tree.leaves(computed), jax.tree.leaves(expected), strict=True))
-    whole = np.sqrt(sum(np.sum(np.square(b, dtype=np.float64)) for _, b in pairs))
-    sizes = [(np.linalg.norm(a - b), np.linalg.norm(b)) for a, b in pairs]
-    return max(float(distance / size) for distance, size in sizes if size > _LEAST_LEAF * whole)
+    least = _LEAST_LEAF * np.sqrt(sum(np.sum(np.square(b, dtype=np.float64)) for _, b in pairs))
+    return max(float(np.linalg.norm(a - b) / max(np.linalg.norm(b), least, 1e-30)) for a, b in pairs)
 
 
 def _largest_differences(computed: PyTree, expected: PyTree) -> list[float]:
@@ -148,11 +178,14 @@ def _compare_types(context: Context) -> Iterator[Row]:
     Single losses part ways by chance, so the distributions are compared: Kolmogorov and Smirnov's distance, and
     the same between two float32 runs of different seeds, which shows how large chance makes it.
     """
-    side, count = (4, 12) if context.rehearse else (32, 200)
-    losses = {}
-    for dtype, seed in (('float32', 0), ('bfloat16', 0), ('float32', 1)):
-        subject = subjects.create_gan('enhanced_gan', side, 8, dtype, width=_WIDTH if context.rehearse else 128)
-        losses[dtype, seed] = _losses(subject, count, seed)
+    side, count, width = (4, 12, _WIDTH) if context.rehearse else (16, 200, 64)
+    types = ('float32', 'bfloat16')
+    made = [subjects.create_gan('enhanced_gan', side, 8, dtype, width=width) for dtype in types]
+    with ThreadPoolExecutor(1 if context.rehearse else _THREADS) as executor:
+        runs = dict(zip(types, executor.map(functools.partial(_compile_run, count=count), made), strict=True))
+    losses = {
+        (dtype, seed): runs[dtype](seed) for dtype, seed in (('float32', 0), ('bfloat16', 0), ('float32', 1))
+    }
     for name in ('discriminator_loss', 'generator_loss'):
         whole, half, other = (losses[key][name] for key in (('float32', 0), ('bfloat16', 0), ('float32', 1)))
         first = abs(half[0] - whole[0]) / max(abs(whole[0]), _LEAST_LOSS)
@@ -170,19 +203,20 @@ def _compare_types(context: Context) -> Iterator[Row]:
         }
 
 
-def _losses(subject: Subject, count: int, seed: int) -> dict[str, np.ndarray]:
-    """Every loss of so many steps, on batches that are drawn anew for each."""
+def _compile_run(subject: Subject, count: int) -> Callable[[int], dict[str, np.ndarray]]:
+    """Compiles the function from a seed to every loss of so many steps, each on a batch of its own."""
 
     def step(state: PyTree, key: jax.Array) -> tuple[PyTree, dict[str, jax.Array]]:
         batch_key, step_key = jax.random.split(key)
         return subject.whole_step(state, subject.create_batch(batch_key), step_key, _arrays(subject.controls))
 
-    def run(key: jax.Array) -> dict[str, jax.Array]:
-        state = subject.create_state(jax.random.key(0))
-        return jax.lax.scan(step, state, jax.random.split(key, count))[1]
+    def run(state: PyTree, key: jax.Array) -> dict[str, jax.Array]:
+        metrics = jax.lax.scan(step, state, jax.random.split(key, count))[1]
+        return {name: metrics[name] for name in _GATHERED if name in metrics}
 
-    metrics = jax.device_get(jax.jit(run)(jax.random.key(seed)))
-    return {name: metrics[name] for name in _GATHERED if name in metrics}
+    state = subject.draw_state(jax.random.key(0))
+    program = jax.jit(run).lower(state, jax.random.key(0)).compile()
+    return lambda seed: jax.device_get(program(state, jax.random.key(seed)))
 
 
 def _compare_calls(context: Context) -> Iterator[Row]:
@@ -190,8 +224,8 @@ def _compare_calls(context: Context) -> Iterator[Row]:
     side, count = (4, 2) if context.rehearse else (16, 4)
     for name in ('enhanced_gan', 'pggan')[: 1 if context.rehearse else 2]:
         subject = subjects.create_gan(name, side, 4, 'float32', width=_WIDTH)
-        with jax.default_matmul_precision('highest'):
-            one, many = (_run_calls(subject, count, size) for size in (1, count))
+        with ThreadPoolExecutor(1 if context.rehearse else 2) as executor:  # both compile at once
+            one, many = executor.map(functools.partial(_run_calls, subject, count), (1, count))
         losses = [key for key in _GATHERED if key in one]
         first = max(abs(one[key][0] - many[key][0]) / max(abs(one[key][0]), _LEAST_LOSS) for key in losses)
         last = max(abs(one[key][-1] - many[key][-1]) / max(abs(one[key][-1]), _LEAST_LOSS) for key in losses)
@@ -206,9 +240,14 @@ def _compare_calls(context: Context) -> Iterator[Row]:
 
 
 def _run_calls(subject: Subject, count: int, size: int) -> dict[str, np.ndarray]:
-    """The losses of `count` steps in calls of `size`."""
+    """The losses of `count` steps in calls of `size`, in full float32."""
+    with jax.default_matmul_precision('highest'):
+        return _gather_losses(subject, count, size)
+
+
+def _gather_losses(subject: Subject, count: int, size: int) -> dict[str, np.ndarray]:
     call = jax.jit(make_call((subject.whole_step,) * size))
-    state = jax.jit(subject.create_state)(jax.random.key(0))
+    state = subject.draw_state(jax.random.key(0))
     batches = jax.vmap(subject.create_batch)(jax.random.split(jax.random.key(1), count))
     controls = {name: np.full(size, value, np.float32) for name, value in subject.controls.items()}
     collected = []
@@ -236,10 +275,17 @@ def _compare_answers(context: Context) -> Iterator[Row]:
     if not context.rehearse:
         config = subjects.create_classifier_config('resnet18', side, 'float32')
         made['extractor (ResNet-18)'] = classifier_setup.create_network(config, 2)
-    for name, network in made.items():
-        cpu, device = (_answer(network, side, place) for place in (jax.devices('cpu')[0], jax.devices()[0]))
-        difference = max(_largest_differences(device, cpu))
-        yield {'network': name, 'pixels': side, 'difference': difference, 'passes': difference <= 1e-3}
+    with ThreadPoolExecutor(1 if context.rehearse else _THREADS) as executor:
+        differences = {executor.submit(_compare_answer, network, side): name for name, network in made.items()}
+        for found in as_completed(differences):
+            difference = found.result()
+            row = {'network': differences[found], 'pixels': side, 'difference': difference}
+            yield row | {'passes': difference <= 1e-3}
+
+
+def _compare_answer(network: Any, side: int) -> float:
+    cpu, device = (_answer(network, side, place) for place in (jax.devices('cpu')[0], jax.devices()[0]))
+    return max(_largest_differences(device, cpu))
 
 
 def _answer(network: Any, side: int, device: jax.Device) -> PyTree:

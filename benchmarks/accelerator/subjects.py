@@ -20,6 +20,7 @@ from configs.segment import unet
 from detect import setup as detector_setup
 from detect.step import make_train_step as make_detector_step
 from foundation.training.phases import Step
+from foundation.training.supervised import SupervisedState
 from gan import setup as gan_setup
 from gan.step import Recipe, create_cycle, make_train_step
 from segment import setup as unet_setup
@@ -37,6 +38,7 @@ GANS: Mapping[str, Callable[[], ConfigDict]] = {
 }
 _CLASSES = 3
 _STEPS = 1000  # of schedules of learning rates, which time does not depend on
+_RATE = 0.01  # of steps that are compared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,15 @@ class Subject:
     channels: int
     controls: Mapping[str, float]
 
+    def draw_state(self, key: PRNGKeyArray) -> PyTree:
+        """A fresh state, drawn on the CPU and put on the device.
+
+        A program that draws every layer takes long to compile, and longest for a GPU.
+        """
+        with jax.default_device(jax.devices('cpu')[0]):
+            state = jax.device_get(jax.jit(self.create_state)(key))
+        return jax.device_put(state, jax.devices()[0])
+
     def create_batch(self, key: PRNGKeyArray) -> dict[str, Array]:
         """A batch of smooth images, with labels; where masks are among the channels, they are of both kinds."""
         image = draw_images(key, self.batch_size, self.resolution, self.channels)
@@ -75,7 +86,9 @@ def draw_images(
     return jax.image.resize(rough, (count, resolution, resolution, channels), 'linear')
 
 
-def create_gan(name: str, resolution: int, batch_size: int, dtype: str, *, width: int = 0) -> Subject:
+def create_gan(
+    name: str, resolution: int, batch_size: int, dtype: str, *, width: int = 0, compared: bool = False
+) -> Subject:
     """A GAN of GANS.
 
     Args:
@@ -84,16 +97,17 @@ def create_gan(name: str, resolution: int, batch_size: int, dtype: str, *, width
       batch_size: 0 for that of the config.
       dtype: see `compute.compute_dtype`.
       width: features of a layer, at most; 0 for those of the config.
+      compared: whether it moves by `create_plain_optimizer` instead of the optimizers of its config.
     """
     config = GANS[name]()
     config.resolution, config.compute_dtype = resolution, dtype
     if width:
         _narrow(config, width)
     size = batch_size or config.schedule.batch_size[f'at_{resolution}']
-    recipe = _create_recipe(config)
+    recipe = _create_recipe(config, compared=compared)
     return Subject(
         cycle=create_cycle(recipe),
-        counted_cycle=create_cycle(_create_recipe(_without_loops(config))),
+        counted_cycle=create_cycle(_create_recipe(_without_loops(config), compared=compared)),
         whole_step=_whole_step(recipe),
         create_state=lambda key: gan_setup.create_state_of(config, recipe, key),
         batch_size=size,
@@ -103,12 +117,12 @@ def create_gan(name: str, resolution: int, batch_size: int, dtype: str, *, width
     )
 
 
-def _create_recipe(config: ConfigDict) -> Recipe:
+def _create_recipe(config: ConfigDict, *, compared: bool) -> Recipe:
     form = gan_setup.ImageFormat(config.channels, 0, _CLASSES if config.conditional else 0)
     recipe = gan_setup.create_recipe(config, config.resolution, form)
-    return dataclasses.replace(
-        recipe, optimizers={name: remember_gradients(own) for name, own in recipe.optimizers.items()}
-    )
+    if not compared:
+        return recipe
+    return dataclasses.replace(recipe, optimizers={name: create_plain_optimizer() for name in recipe.optimizers})
 
 
 def _without_loops(config: ConfigDict) -> ConfigDict:
@@ -134,8 +148,12 @@ def _narrow(config: ConfigDict, width: int) -> None:
             network.attention_resolution = min(network.attention_resolution, config.resolution)
 
 
-def remember_gradients(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """The same updates, with the last gradients first in its state."""
+def create_plain_optimizer() -> optax.GradientTransformation:
+    """Gradient descent at a fixed rate, with the last gradients first in its state.
+
+    The first step of Adam has its full length also where a gradient is nothing but rounding, so that equal
+    networks part ways; here rounding stays as small as it is.
+    """
 
     def init(params: PyTree) -> PyTree:
         return jax.tree.map(jnp.zeros_like, params)
@@ -144,7 +162,7 @@ def remember_gradients(optimizer: optax.GradientTransformation) -> optax.Gradien
         del state, params
         return gradients, gradients
 
-    return optax.chain(optax.GradientTransformation(init, update), optimizer)
+    return optax.chain(optax.GradientTransformation(init, update), optax.sgd(_RATE))
 
 
 def _supervised(
@@ -154,18 +172,32 @@ def _supervised(
     return Subject((step,), (step,), step, create_state, batch_size, resolution, channels, controls={})
 
 
-def create_unet(variant: str, patch: int, batch_size: int, dtype: str) -> Subject:
-    """A U-Net for images with one kind of mask."""
+def _with_optimizer(
+    create_state: Callable[[PRNGKeyArray], SupervisedState], optimizer: optax.GradientTransformation
+) -> Callable[[PRNGKeyArray], SupervisedState]:
+    """The same states, with that of another optimizer."""
+
+    def create(key: PRNGKeyArray) -> SupervisedState:
+        state = create_state(key)
+        network = dataclasses.replace(state.network, opt_state=optimizer.init(state.network.params))
+        return dataclasses.replace(state, network=network)
+
+    return create
+
+
+def create_unet(variant: str, patch: int, batch_size: int, dtype: str, *, compared: bool = False) -> Subject:
+    """A U-Net for images with one kind of mask; `compared` as in `create_gan`."""
     config = create_unet_config(variant, patch, dtype)
+    optimizer = create_plain_optimizer() if compared else unet_setup.create_optimizer(config)
     step = make_unet_step(
         unet_setup.create_network(config, None),
-        unet_setup.create_optimizer(config),
+        optimizer,
         unet_setup.create_loss(config),
         unet_setup.create_augmentation(config),
         patch=config.patch,
         foreground_share=config.schedule.foreground_share,
     )
-    create_state = functools.partial(unet_setup.create_state_of, config, None)
+    create_state = _with_optimizer(functools.partial(unet_setup.create_state_of, config, None), optimizer)
     return _supervised(step, create_state, batch_size or config.schedule.batch_size, patch, 2)
 
 
@@ -178,18 +210,23 @@ def create_unet_config(variant: str, patch: int, dtype: str) -> ConfigDict:
     return config
 
 
-def create_detector(variant: str, resolution: int, batch_size: int, dtype: str) -> Subject:
-    """A detector, trained without attacks."""
+def create_detector(
+    variant: str, resolution: int, batch_size: int, dtype: str, *, compared: bool = False
+) -> Subject:
+    """A detector, trained without attacks; `compared` as in `create_gan`."""
     config = create_detector_config(variant, resolution, dtype)
+    optimizer = create_plain_optimizer() if compared else classifier_setup.create_optimizer(config, _STEPS)
     step = make_detector_step(
         detector_setup.create_network(config, None),
-        classifier_setup.create_optimizer(config, _STEPS),
+        optimizer,
         detector_setup.create_augmentation(config),
         detector_setup.create_degradation(config),
         eps=0.0,
         attack_steps=0,
     )
-    create_state = functools.partial(detector_setup.create_state_of, config, None, _STEPS)
+    create_state = _with_optimizer(
+        functools.partial(detector_setup.create_state_of, config, None, _STEPS), optimizer
+    )
     return _supervised(step, create_state, batch_size or config.schedule.batch_size, resolution, config.channels)
 
 
@@ -200,16 +237,21 @@ def create_detector_config(variant: str, resolution: int, dtype: str) -> ConfigD
     return config
 
 
-def create_classifier(variant: str, resolution: int, batch_size: int, dtype: str) -> Subject:
-    """A classifier of two classes."""
+def create_classifier(
+    variant: str, resolution: int, batch_size: int, dtype: str, *, compared: bool = False
+) -> Subject:
+    """A classifier of two classes; `compared` as in `create_gan`."""
     config = create_classifier_config(variant, resolution, dtype)
+    optimizer = create_plain_optimizer() if compared else classifier_setup.create_optimizer(config, _STEPS)
     step = make_classifier_step(
         classifier_setup.create_network(config, 2),
-        classifier_setup.create_optimizer(config, _STEPS),
+        optimizer,
         classifier_setup.create_augmentation(config),
         config.optimizer.label_smoothing,
     )
-    create_state = functools.partial(classifier_setup.create_state_of, config, 2, _STEPS)
+    create_state = _with_optimizer(
+        functools.partial(classifier_setup.create_state_of, config, 2, _STEPS), optimizer
+    )
     return _supervised(step, create_state, batch_size or config.schedule.batch_size, resolution, config.channels)
 
 
