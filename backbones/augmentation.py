@@ -10,7 +10,7 @@ Images = Float[Array, 'batch height width channel']
 
 
 @dataclasses.dataclass(frozen=True)
-class Augmentation:
+class ImageAugmentation:
     """How far images are varied.
 
     Attributes:
@@ -24,7 +24,7 @@ class Augmentation:
     brightness: float
 
 
-def vary(augmentation: Augmentation, images: Images, key: PRNGKeyArray) -> Images:
+def vary(augmentation: ImageAugmentation, images: Images, key: PRNGKeyArray) -> Images:
     """Shifts every image in [-1, 1], and changes its contrast and brightness, each with numbers of its own."""
     keys = jax.random.split(key, 3)
     shift, (count, height, width, channels) = augmentation.shift, images.shape

@@ -8,9 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from backbones.classifier import read_classifier, restore_network
 from backbones.networks import DenseNet, Network
 from backbones.preprocessing import Preprocess
-from backbones.restoring import read_classifier, restore_network
 from backbones.setup import ARCHITECTURES, create_network
 from backbones.weights import import_weights
 from foundation.training import workdir as workdirs

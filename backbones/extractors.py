@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from backbones import setup
-from backbones.restoring import read_classifier, restore_network, variables_checksum
+from backbones.classifier import read_classifier, restore_network, variables_checksum
 from backbones.weights import import_weights
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError

@@ -1,6 +1,6 @@
 """`python -m backbones.main --config=configs/backbones/X.py --workdir=DIR [--config.field=value]` trains one."""
 
-from backbones.training import train_and_evaluate
+from backbones.train import train_and_evaluate
 from foundation.training import launch
 from input_pipeline import DataError
 

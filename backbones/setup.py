@@ -6,7 +6,7 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from backbones import networks
-from backbones.augmentation import Augmentation
+from backbones.augmentation import ImageAugmentation
 from backbones.networks.resnet import DEPTHS
 from foundation.training import compute
 from foundation.training.errors import UserError
@@ -95,9 +95,9 @@ def create_optimizer(config: ConfigDict, steps: int) -> optax.GradientTransforma
     return optax.adamw(rate, weight_decay=config.optimizer.weight_decay)
 
 
-def create_augmentation(config: ConfigDict) -> Augmentation:
+def create_augmentation(config: ConfigDict) -> ImageAugmentation:
     """How training images are varied."""
-    return Augmentation(
+    return ImageAugmentation(
         shift=int(config.augment.shift * config.resolution),
         contrast=config.augment.contrast,
         brightness=config.augment.brightness,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from backbones.augmentation import Augmentation, vary
+from backbones.augmentation import ImageAugmentation, vary
 from backbones.networks import Features, Network
 from foundation.training.state import Variables
 from foundation.training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
@@ -18,7 +18,7 @@ BATCH_STATS = 'batch_stats'
 def make_train_step(
     network: Network,
     optimizer: optax.GradientTransformation,
-    augmentation: Augmentation,
+    augmentation: ImageAugmentation,
     label_smoothing: float,
 ) -> Callable[..., tuple[SupervisedState, Metrics]]:
     """Returns `step(state, batch, key, controls) -> (state, metrics)`."""

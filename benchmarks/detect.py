@@ -28,9 +28,9 @@ from backbones.setup import create_optimizer
 from benchmarks import machine
 from configs.detect import detector
 from detect import prepare, setup
-from detect.judging import open_judge
+from detect.detector import open_judge
 from detect.step import make_train_step
-from detect.training import train_and_evaluate
+from detect.train import train_and_evaluate
 from foundation.training import compute
 from input_pipeline import prepare as prepare_real
 

@@ -29,8 +29,8 @@ from backbones.preprocessing import IMAGENET, INCEPTION, Preprocess
 from foundation.training import parallel
 from foundation.training.mapping import create_mapper
 from gan.evaluation import scoring
-from gan.evaluation.described import Described
 from gan.evaluation.extractors import RANDOM, create_extractor
+from gan.evaluation.statistics import ImageStatistics
 from gan.scores.estimates import LARGEST_GROUP_COUNT
 
 _COUNTS = flags.DEFINE_list('counts', ['10000'], 'Generated images, and reference images, to be scored.')
@@ -130,10 +130,10 @@ def _peak_mib() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM')) / 1024
 
 
-def _draw_described(count: int, size: int, features: int, seed: int) -> Described:
+def _draw_described(count: int, size: int, features: int, seed: int) -> ImageStatistics:
     rng = np.random.default_rng(seed)
     kept = min(count, 2048)
-    return Described(
+    return ImageStatistics(
         features=rng.standard_normal((count, features), np.float32),
         probabilities=rng.dirichlet(np.ones(_CLASSES), count).astype(np.float32),
         labels=np.zeros(count, np.int32),

@@ -23,13 +23,13 @@ from ml_collections import ConfigDict
 from configs.gan import dcgan
 from foundation.training import logs
 from gan.data import open_images
-from gan.drawing import draw_images
 from gan.features import create_extractor
-from gan.restoring import restore_generator
+from gan.generator import restore_generator
+from gan.sampler import draw_images
 from gan.samples import read_reals
 from gan.scores.gaussian import frechet_distance
 from gan.scores.neighbours import coverage
-from gan.training import train_and_evaluate
+from gan.train import train_and_evaluate
 from input_pipeline import prepare
 
 _PATH = flags.DEFINE_string('path', None, 'Folder of images, a folder a class.', required=True)

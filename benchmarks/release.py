@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import app, flags
 
-from gan.release.likeness import Likeness
+from gan.release.nearest import NearestImages
 
 _TRAINING = flags.DEFINE_integer('training', 100_000, 'Training images.', lower_bound=1)
 _CANDIDATES = flags.DEFINE_integer('candidates', 10_000, 'Generated images.', lower_bound=1)
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> None:
     """Builds the index, measures all candidates, and prints what it took."""
     training = _draw(_TRAINING.value, 0)
     start = time.perf_counter()
-    likeness = Likeness(*training)
+    likeness = NearestImages(*training)
     built = time.perf_counter() - start
     images, features = _draw(_CANDIDATES.value, 1)
     likeness.measure(images[:_BATCH], features[:_BATCH])  # compiles

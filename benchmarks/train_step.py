@@ -26,7 +26,7 @@ from foundation.training.phases import Compiler, Phase, abstract_states
 from gan import data as training_data
 from gan import setup
 from gan.schedule import Stage
-from gan.training import create_phase
+from gan.train import create_phase
 
 _CONFIG = config_flags.DEFINE_config_file('config', 'configs/gan/tiny.py', 'Path of a config file.')
 _RESOLUTIONS = flags.DEFINE_list('resolutions', None, 'Stages to time; all by default.')

@@ -11,8 +11,8 @@ import jax
 from absl import flags
 
 import input_pipeline
-from detect.answering import reader_options
-from detect.judging import open_judge
+from detect.detector import open_judge
+from detect.predictions import reader_options
 from foundation.training import compute, launch
 from foundation.training.errors import UserError
 

@@ -37,7 +37,7 @@ def conformal_p_values(
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class ConformalVerdict:
     """What is said of an image.
 
     Attributes:
@@ -70,7 +70,7 @@ class Conformal:
         if not self.reals or not self.fakes or not all(map(math.isfinite, (*self.reals, *self.fakes))):
             raise ValueError('Conformal verdicts need finite scores of real and of fake images.')
 
-    def judge(self, scores: Scores, *, error_level: float) -> list[Verdict]:
+    def judge(self, scores: Scores, *, error_level: float) -> list[ConformalVerdict]:
         """A verdict for each score.
 
         Args:
@@ -127,11 +127,11 @@ def fit_conformal(scores: Scores, labels: Labels, *, split: str) -> Conformal:
     return Conformal(tuple(np.sort(scores[~fake]).tolist()), tuple(np.sort(scores[fake]).tolist()))
 
 
-def decide(real_p: float, fake_p: float, error_level: float) -> Verdict:
+def decide(real_p: float, fake_p: float, error_level: float) -> ConformalVerdict:
     """The class that is conformal at the error level, where the other is not."""
     fits_real, fits_fake = real_p > error_level, fake_p > error_level
     if fits_real and fits_fake:
-        return Verdict("don't know", real_p, fake_p, 'The image fits both real and synthetic images.')
+        return ConformalVerdict("don't know", real_p, fake_p, 'The image fits both real and synthetic images.')
     if not fits_real and not fits_fake:
-        return Verdict("don't know", real_p, fake_p, 'The image fits neither real nor synthetic images.')
-    return Verdict('real' if fits_real else 'synthetic', real_p, fake_p, None)
+        return ConformalVerdict("don't know", real_p, fake_p, 'The image fits neither real nor synthetic images.')
+    return ConformalVerdict('real' if fits_real else 'synthetic', real_p, fake_p, None)

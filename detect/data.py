@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from foundation.training.errors import UserError
-from input_pipeline.mixture import REAL
+from input_pipeline.dataset.mixture import REAL
 
 _GIB = 2**30
 

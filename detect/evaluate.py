@@ -14,11 +14,11 @@ import jax
 from absl import flags
 
 import input_pipeline
-from detect.evaluation.explaining import explain
-from detect.evaluation.headline import Protocol, score_all, score_baselines, score_parts
-from detect.evaluation.measured import Detector, Measured, measure, open_every_source, read_detector
+from detect.evaluation.explanations import explain
+from detect.evaluation.outputs import EvaluatedDetector, SplitOutputs, measure, open_every_source, read_detector
 from detect.evaluation.report import print_report, write_report
 from detect.evaluation.robustness import attack_grid, certify_some, degradation_grid
+from detect.evaluation.scores import DetectorProtocol, score_all, score_baselines, score_parts
 from detect.evaluation.shortcuts import draw_card
 from detect.evaluation.transfer import transfer
 from foundation.training import launch
@@ -63,9 +63,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _measure_all(
-    detector: Detector, others: Sequence[Detector], control: Detector | None, measured: Measured, out: Path
+    detector: EvaluatedDetector,
+    others: Sequence[EvaluatedDetector],
+    control: EvaluatedDetector | None,
+    measured: SplitOutputs,
+    out: Path,
 ) -> dict[str, Any]:
-    protocol, seed = Protocol(_PREVALENCE.value, _RESAMPLES.value, _SEED.value), _SEED.value
+    protocol, seed = DetectorProtocol(_PREVALENCE.value, _RESAMPLES.value, _SEED.value), _SEED.value
     images = measured.images
     return {
         'data': images.name,

@@ -4,15 +4,15 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from detect import training
-from detect.stacks import training as stack_training
+from detect import train
+from detect.stacks import train as stack_training
 from foundation.training import launch
 from input_pipeline import DataError
 
 
 def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     """Trains the detector of images, or of volumes, that is configured."""
-    task = stack_training if 'stack' in config else training
+    task = stack_training if 'stack' in config else train
     task.train_and_evaluate(config, workdir)
 
 

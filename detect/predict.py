@@ -13,12 +13,12 @@ import jax
 from absl import flags
 
 import input_pipeline
-from detect.answering import Order, answer_all, reader_options
-from detect.judging import open_judge
+from detect.detector import open_judge
+from detect.predictions import PredictionRequest, answer_all, reader_options
 from foundation.training import compute, launch
 from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
-from input_pipeline.incoming import find_incoming
+from input_pipeline.inputs import find_incoming
 
 _OUT = flags.DEFINE_string('out', '', 'File for the lines; the standard output without it.')
 _STACK = flags.DEFINE_string('stack', '', 'Workdir of a stack detector, which judges volumes as a whole.')
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     launch.start_jax()
     if jax.process_count() > 1:
         raise UserError('detect.predict runs on one process; leave --distributed and --coordinator out.')
-    order = Order(
+    order = PredictionRequest(
         out=Path(_OUT.value) if _OUT.value else None,
         overlays=Path(_OVERLAYS.value) if _OVERLAYS.value else None,
         audit=Path(_AUDIT.value) if _AUDIT.value else None,

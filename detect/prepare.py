@@ -10,15 +10,15 @@ from typing import Any
 
 from detect.sources import Source, divide, find_items, read_source
 from foundation.training.errors import UserError
-from input_pipeline.builder import Target
-from input_pipeline.catalogue import default_data_dir
+from input_pipeline.dataset.builder import Target
+from input_pipeline.dataset.catalogue import default_data_dir
+from input_pipeline.dataset.items import open_splits
+from input_pipeline.dataset.mixture import Mixture, MixtureForm, write_mixture
+from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.flags import Parser, names
-from input_pipeline.mixture import Form, Mixture, write_mixture
 from input_pipeline.records import Item, ReaderOptions
 from input_pipeline.report import describe
-from input_pipeline.splits import SPLITS
-from input_pipeline.stored import open_splits
 
 _DESCRIPTION = """Real images of prepared data sets and synthetic ones of any folders, as one data set.
 
@@ -77,7 +77,7 @@ def _create_mixture(options: argparse.Namespace, target: Target, refusals: Refus
     return Mixture(
         reals=options.real,
         synthetic=items,
-        form=Form.from_dict(vars(options)),
+        form=MixtureForm.from_dict(vars(options)),
         modalities=dict(options.modality or ()),
         licence=options.licence
         or ' AND '.join(sorted({one.get('licence', '') for one in summaries.values()} - {''})),

@@ -14,7 +14,7 @@ from detect.anomaly.mahalanobis import Mahalanobis, fit_mahalanobis
 from detect.anomaly.padim import Padim, fit_padim
 from detect.anomaly.patchcore import Patchcore, fit_patchcore
 from detect.networks import Detection
-from detect.restoring import Images, Trained
+from detect.trained_network import Images, Trained
 from foundation.training.errors import UserError
 
 ANOMALIES_FILE = 'anomalies.npz'

@@ -6,12 +6,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 from ml_collections import ConfigDict
 
-from backbones.augmentation import Augmentation
+from backbones.augmentation import ImageAugmentation
 from backbones.encoders import Encoder
 from backbones.networks.resnet import DEPTHS
 from backbones.setup import ARCHITECTURES, check_blocks, create_optimizer
 from detect.degradations import Degradation
-from detect.networks import INPUTS, Detector
+from detect.networks import INPUTS, DetectorNetwork
 from foundation.training import compute
 from foundation.training.errors import UserError
 from foundation.training.fields import RUN_LOWEST, check_values
@@ -97,7 +97,7 @@ def check_channels(config: ConfigDict, channels: int) -> None:
         )
 
 
-def create_network(config: ConfigDict, encoder: Encoder | None) -> Detector:
+def create_network(config: ConfigDict, encoder: Encoder | None) -> DetectorNetwork:
     """The configured network; all branches have the encoder, or networks as configured where it is None."""
     dtype = compute.compute_dtype(config.compute_dtype)
     fields = {
@@ -111,16 +111,16 @@ def create_network(config: ConfigDict, encoder: Encoder | None) -> Detector:
         for _ in config.inputs
     )
     prepare = _keep if encoder is None else encoder.prepare
-    return Detector(tuple(config.inputs), encoders, prepare, config.attention_heads)
+    return DetectorNetwork(tuple(config.inputs), encoders, prepare, config.attention_heads)
 
 
 def _keep(images: Array) -> Array:
     return images
 
 
-def create_augmentation(config: ConfigDict) -> Augmentation:
+def create_augmentation(config: ConfigDict) -> ImageAugmentation:
     """How training images are varied."""
-    return Augmentation(
+    return ImageAugmentation(
         shift=int(config.augment.shift * config.resolution),
         contrast=config.augment.contrast,
         brightness=config.augment.brightness,

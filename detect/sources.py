@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from foundation.export.manifest import MANIFEST_FILE, read_manifest
 from foundation.training.errors import UserError
-from foundation.training.manifest import MANIFEST_FILE, read_manifest
+from input_pipeline.dataset.mixture import REAL
+from input_pipeline.dataset.splits import SPLITS, SplitFractions, hashed_split
 from input_pipeline.errors import Refusals
-from input_pipeline.incoming import Incoming, find_incoming
-from input_pipeline.mixture import REAL
+from input_pipeline.inputs import Incoming, find_incoming
 from input_pipeline.readers.paths import inside
 from input_pipeline.readers.raster import read_picture
 from input_pipeline.records import Item, ReaderOptions, Record
-from input_pipeline.splits import SPLITS, SplitFractions, hashed_split
 
 INDEX = 'index.csv'
 IMAGES = 'images'

@@ -5,22 +5,53 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from backbones.augmentation import Augmentation, vary
-from detect.attacks.training import adversarial_images
+from backbones.augmentation import ImageAugmentation, vary
 from detect.degradations import Degradation, degrade
-from detect.networks import Detection, Detector, choose_stages
+from detect.networks import Detection, DetectorNetwork, choose_stages
 from foundation.training.state import Variables
 from foundation.training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
+
+Images = Float[Array, 'batch height width channel']
+
+
+def adversarial_images(
+    loss_of_images: Callable[[Images], Float[Array, '']],
+    images: Images,
+    key: PRNGKeyArray,
+    *,
+    eps: float,
+    steps: int,
+) -> Images:
+    """Images within eps of those given, from a random start, with a larger loss; no gradient passes through them.
+
+    Few steps are taken, unrolled. A step is 2.5 eps / steps, but at most 1.25 eps, as larger single steps overfit
+    to themselves (Wong et al. 2020, arXiv:2001.03994).
+
+    Args:
+      loss_of_images: mean loss of a batch, with the parameters and labels of the training step.
+      images: in [-1, 1].
+      key: decides the start.
+      eps: largest change of a value, in units of the images.
+      steps: gradients of the loss; each costs as much as that of the training step.
+    """
+    low, high = jnp.clip(images - eps, -1, 1), jnp.clip(images + eps, -1, 1)
+    size = min(2.5 / steps, 1.25) * eps
+    adversarial = low + (high - low) * jax.random.uniform(key, images.shape)
+    for _ in range(steps):
+        gradients = jax.grad(loss_of_images)(adversarial)
+        adversarial = jnp.clip(adversarial + size * jnp.sign(gradients), low, high)
+    return jax.lax.stop_gradient(adversarial)
+
 
 MUTABLE = ['batch_stats']
 
 
 def make_train_step(
-    network: Detector,
+    network: DetectorNetwork,
     optimizer: optax.GradientTransformation,
-    augmentation: Augmentation,
+    augmentation: ImageAugmentation,
     degradation: Degradation,
     *,
     eps: float,
@@ -56,7 +87,7 @@ def make_train_step(
     return make_supervised_step(loss, optimizer)
 
 
-def make_describe(network: Detector) -> Callable[[Variables, Array], Detection]:
+def make_describe(network: DetectorNetwork) -> Callable[[Variables, Array], Detection]:
     """Returns `describe(variables, images)`: what the trained network says of images, traced.
 
     Of its maps only those are kept that anomaly scores look at, see `choose_stages`.

@@ -10,23 +10,23 @@ from typing import Any
 
 import tqdm
 
-from detect.tampering.copying import choose_patients, fit_inpainters, tamper_stack
+from detect.tampering.copies import choose_patients, fit_inpainters, tamper_stack
 from detect.tampering.cubes import Region
+from detect.tampering.files import Folder
 from detect.tampering.inpainter import HALVINGS
 from detect.tampering.stacks import Listed, Stack, list_stacks, read_stack
 from detect.tampering.tampering import Inpaint
-from detect.tampering.writing import Folder
 from foundation.training import launch
 from foundation.training.canary import check_arithmetic
 from foundation.training.errors import UserError
 from foundation.training.logs import log_to_screen
 from input_pipeline import DataError, complete_folder
-from input_pipeline.catalogue import default_data_dir
+from input_pipeline.dataset.catalogue import default_data_dir
+from input_pipeline.dataset.items import open_splits
+from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.decode import Split
 from input_pipeline.errors import Refusals
 from input_pipeline.flags import Parser, count, names
-from input_pipeline.splits import SPLITS
-from input_pipeline.stored import open_splits
 
 FACTS = 'tampering.json'
 _DESCRIPTION = """Copies of real volumes or images, altered in one place each, with masks of where.

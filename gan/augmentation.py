@@ -163,7 +163,7 @@ OPERATIONS: dict[str, Callable[..., Array]] = {**GEOMETRY, **INTENSITY, 'cutout'
 
 
 @dataclasses.dataclass(frozen=True)
-class Augmentation:
+class DiscriminatorAugmentation:
     """What may happen to an image.
 
     Attributes:
@@ -190,7 +190,10 @@ class Augmentation:
 
 
 def augment(
-    augmentation: Augmentation, images: Images, key: PRNGKeyArray, probability: Float[Array, ''] | float
+    augmentation: DiscriminatorAugmentation,
+    images: Images,
+    key: PRNGKeyArray,
+    probability: Float[Array, ''] | float,
 ) -> Images:
     """Images after each operation happened to each of them with this probability.
 

@@ -14,13 +14,12 @@ from absl import flags
 import input_pipeline
 from foundation.training import launch
 from foundation.training.errors import UserError
-from gan.evaluation.evaluation import Protocol, evaluate
+from gan.evaluation.evaluation import GeneratorProtocol, evaluate
 from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.evaluation.page import PAGE_FILE
-from gan.evaluation.report import create_report
+from gan.evaluation.report import REPORT_FILE, check_folder, create_report, write_evaluation
 from gan.evaluation.tables import print_scores
-from gan.evaluation.writing import REPORT_FILE, check_folder, write_evaluation
-from gan.exported import check_apart
+from gan.weights import check_apart
 
 _AGAINST = flags.DEFINE_string('against', None, 'Workdir of a second run on the same data.')
 _EXTRACTOR = flags.DEFINE_string(
@@ -56,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     check_apart(workdir, out)
     check_folder(out)
     folders = [workdir] if _AGAINST.value is None else [workdir, Path(_AGAINST.value)]
-    protocol = Protocol(
+    protocol = GeneratorProtocol(
         count=_NUM.value,
         seed=_SEED.value,
         reference=_REFERENCE.value,

@@ -11,9 +11,9 @@ from absl import flags
 
 from foundation.training import launch
 from foundation.training.errors import UserError
-from gan.exported import DTYPES, is_exported, write_exported
 from gan.generation import check_out
-from gan.restoring import read_gan_config, restore_generator
+from gan.generator import read_gan_config, restore_generator
+from gan.weights import DTYPES, is_exported, write_exported
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _DTYPE = flags.DEFINE_enum('dtype', 'bfloat16', DTYPES, 'Of the parameters; bfloat16 takes half the space.')

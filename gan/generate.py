@@ -11,18 +11,18 @@ import jax
 from absl import flags
 
 import input_pipeline
+from foundation.export.manifest import NOT_CHECKED, Release
 from foundation.training import launch
 from foundation.training.errors import UserError
-from foundation.training.manifest import NOT_CHECKED, Release
-from gan.drawing import draw_images
 from gan.evaluation.extractors import RANDOM, create_extractor
-from gan.exporting.origin import find_origin
-from gan.exporting.writers import FORMATS
-from gan.generation import Order, check_out, write_images
-from gan.release.guard import Guard
-from gan.release.verdict import Policy
-from gan.reporting.runs import Run, read_runs
-from gan.restoring import TrainedGenerator, restore_generator
+from gan.formats.origin import find_origin
+from gan.formats.writers import FORMATS
+from gan.generation import GenerationRequest, check_out, write_images
+from gan.generator import TrainedGenerator, restore_generator
+from gan.release.decision import Policy
+from gan.release.guard import ReleaseGuard
+from gan.reporting.runs import ReportedRun, read_runs
+from gan.sampler import draw_images
 
 _NUM = flags.DEFINE_integer('num', None, 'Images to write.', 1, 10_000_000, required=True)
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> None:
     trained = restore_generator(workdir, _STEP.value, best=_BEST.value)
     label = _find_label(trained, _LABEL.value)
     run = read_runs([workdir])[0]
-    order = Order(
+    order = GenerationRequest(
         out=out,
         image_format=_FORMAT.value,
         count=_NUM.value,
@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> None:
     _print_verdict(release, out)
 
 
-def _write(trained: TrainedGenerator, run: Run, order: Order, label: int | None) -> Release:
+def _write(trained: TrainedGenerator, run: ReportedRun, order: GenerationRequest, label: int | None) -> Release:
     """Through the gate, or around it."""
     seed, batch_size = _SEED.value, _BATCH.value
     origin = find_origin(trained, run, seed)
@@ -95,7 +95,7 @@ def _write(trained: TrainedGenerator, run: Run, order: Order, label: int | None)
     policy = Policy(_QUANTILE.value, _LARGEST_WITHHELD.value, _LARGEST_AREA.value)
     extractor = create_extractor(_EXTRACTOR.value)
     try:
-        guard = Guard(trained, run.config, extractor, policy, seed=seed, batch_size=batch_size)
+        guard = ReleaseGuard(trained, run.config, extractor, policy, seed=seed, batch_size=batch_size)
     except input_pipeline.DataError as error:
         raise UserError(
             f'The gate cannot compare with the training data ({str(error).rstrip(".")}); prepare them as they '

@@ -9,18 +9,18 @@ import numpy as np
 import tqdm
 
 import input_pipeline
+from foundation.export.manifest import Release, write_manifest
 from foundation.training.errors import UserError
-from foundation.training.manifest import Release, write_manifest
-from gan.drawing import Drawn
-from gan.exporting.card import CARD_FILE, Edition, write_card
-from gan.exporting.folder import Writer
-from gan.exporting.origin import SOFTWARE, Origin
-from gan.exporting.writers import create_writer
-from gan.reporting.runs import Run
+from gan.formats.card import CARD_FILE, Edition, write_card
+from gan.formats.folder import Writer
+from gan.formats.origin import SOFTWARE, Origin
+from gan.formats.writers import create_writer
+from gan.reporting.runs import ReportedRun
+from gan.sampler import Drawn
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
+class GenerationRequest:
     """What is written.
 
     Attributes:
@@ -47,7 +47,11 @@ def check_out(out: Path) -> None:
 
 
 def write_images(
-    drawn: Iterable[Drawn], order: Order, run: Run, origin: Origin, judge: Callable[[], Release]
+    drawn: Iterable[Drawn],
+    order: GenerationRequest,
+    run: ReportedRun,
+    origin: Origin,
+    judge: Callable[[], Release],
 ) -> Release:
     """Writes images, their manifest and the model card into a new folder.
 
@@ -107,7 +111,7 @@ def _check_finite(batch: Drawn) -> None:
         )
 
 
-def _describe(order: Order, origin: Origin, count: int, release: Release) -> dict[str, Any]:
+def _describe(order: GenerationRequest, origin: Origin, count: int, release: Release) -> dict[str, Any]:
     return {
         'synthetic': 'yes',
         'software': {'name': SOFTWARE, 'version': origin.version},

@@ -158,7 +158,7 @@ class Dense(_ScaledLayer):
         return self._add_bias(x.astype(self.dtype) @ self._kernel((x.shape[-1], self.features), update_stats))
 
 
-class BatchNorm(nn.Module):
+class ConditionalBatchNorm(nn.Module):
     """Batch normalization in float32 (Ioffe and Szegedy 2015), with a gain and bias for each class.
 
     Without classes it has one of each. With them it is the conditional normalization of Dumoulin et al.

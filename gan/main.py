@@ -1,7 +1,7 @@
 """`python -m gan.main --config=configs/gan/X.py --workdir=DIR [--config.field=value]` trains a GAN."""
 
 from foundation.training import launch
-from gan.training import train_and_evaluate
+from gan.train import train_and_evaluate
 from input_pipeline import DataError
 
 if __name__ == '__main__':

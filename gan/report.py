@@ -8,9 +8,9 @@ from absl import flags
 
 from foundation.training import launch
 from foundation.training.errors import UserError
-from gan.exported import check_apart
 from gan.reporting.runs import read_runs
 from gan.reporting.sections import write_report
+from gan.weights import check_apart
 
 _OUT = flags.DEFINE_string(
     'out',

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones.pictures import draw_grid, save_picture
+from backbones.grids import draw_grid, save_picture
 from foundation.training.phases import Phase
 from gan import setup
 from gan.latents import draw_latents

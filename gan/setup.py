@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 from foundation.training import compute
 from foundation.training.errors import UserError
 from gan import networks
-from gan.augmentation import Augmentation
+from gan.augmentation import DiscriminatorAugmentation
 from gan.checks import check_fields
-from gan.objective import Objective
+from gan.losses import Objective
 from gan.schedule import Stage, create_stages
 from gan.state import GanState, Optimizers, create_pair, create_state
 from gan.step import Adaptation, Averaging, Recipe
@@ -81,7 +81,7 @@ def create_recipe(config: ConfigDict, resolution: int, image_format: ImageFormat
             optimizers=create_optimizers(config),
             objective=Objective(**config.loss),
             averaging=Averaging(**config.average),
-            augmentation=Augmentation(tuple(augment.operations), image_format.mask_classes),
+            augmentation=DiscriminatorAugmentation(tuple(augment.operations), image_format.mask_classes),
             adaptation=Adaptation(augment.target, augment.every, augment.images) if augment.adaptive else None,
             discriminator_steps=config.optimizer.discriminator_steps,
         )

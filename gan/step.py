@@ -14,11 +14,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from foundation.training.mapping import create_mapper
 from foundation.training.state import Params, Variables
 from gan.adaptation import adapt
-from gan.augmentation import Augmentation, augment
+from gan.augmentation import DiscriminatorAugmentation, augment
 from gan.latents import draw_latents
 from gan.layers import BATCH_STATS
-from gan.networks import Discriminator, Generator, Verdict, fade_reals
-from gan.objective import Objective
+from gan.losses import Objective
+from gan.networks import Discriminator, DiscriminatorOutput, Generator, fade_reals
 from gan.state import GanState, Optimizers, ema_decay, update_ema
 from gan.updates import Found, Given, Metrics, TrainStep, Turn, Update, make_step
 from gan.updates import create_cycle as create_cycle_of
@@ -65,7 +65,7 @@ class Recipe:
     optimizers: Optimizers
     objective: Objective
     averaging: Averaging
-    augmentation: Augmentation
+    augmentation: DiscriminatorAugmentation
     adaptation: Adaptation | None
     discriminator_steps: int
 
@@ -139,7 +139,9 @@ def _discriminator_loss(
     if objective.joint_batches:
         images, both_labels = jnp.concatenate([real, fake]), jnp.concatenate([labels, labels])
         verdict, model_state = judge(model_state, dropout_keys[0], images, both_labels, **moving)
-        real_verdict, fake_verdict = (Verdict(*parts) for parts in zip(*map(_halve, verdict), strict=True))
+        real_verdict, fake_verdict = (
+            DiscriminatorOutput(*parts) for parts in zip(*map(_halve, verdict), strict=True)
+        )
     else:
         real_verdict, model_state = judge(model_state, dropout_keys[0], real, labels, **moving)
         fake_verdict = judge(model_state, dropout_keys[1], fake, labels)

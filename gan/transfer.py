@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.state import NetworkState
-from gan.restoring import restore_state
+from gan.generator import restore_state
 from gan.state import GanState
 
 _LOGGER = logging.getLogger(__name__)

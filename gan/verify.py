@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from foundation.export.manifest import UNKNOWN_PATIENTS
 from foundation.training.errors import UserError
-from foundation.training.manifest import UNKNOWN_PATIENTS
-from gan.exporting.verification import Check, check_folder, printable
+from gan.formats.verification import Check, check_folder, printable
 
 _SHOWN = 20
 

@@ -4,18 +4,18 @@ The only package that imports tensorflow_datasets and grain. Imports nothing els
 """
 
 from input_pipeline.atomic import complete_folder
-from input_pipeline.builder import Target
 from input_pipeline.cases import Case, preprocess_case, restore_size
-from input_pipeline.catalogue import count_images, default_data_dir, ensure_prepared
-from input_pipeline.dataset import ImageData
+from input_pipeline.dataset.builder import Target
+from input_pipeline.dataset.catalogue import count_images, default_data_dir, ensure_prepared
+from input_pipeline.dataset.generated import Generated, write_generated
+from input_pipeline.dataset.provenance import Provenance, find_provenance
+from input_pipeline.dataset.selection import open_dataset
 from input_pipeline.errors import DataError
-from input_pipeline.generated import Generated, write_generated
-from input_pipeline.opening import open_dataset
+from input_pipeline.intensities import from_unit, join_masks, split_masks, to_physical, to_unit, unpack
 from input_pipeline.phantom import PhantomOptions
 from input_pipeline.preprocessing import Preprocessing
-from input_pipeline.provenance import Provenance, find_provenance
 from input_pipeline.records import Record
-from input_pipeline.values import from_unit, join_masks, split_masks, to_physical, to_unit, unpack
+from input_pipeline.stream import ImageData
 
 __all__ = [
     'Case',

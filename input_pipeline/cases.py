@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from input_pipeline.intensities import to_unit
 from input_pipeline.preprocessing import Preprocessing, placement, preprocess_image, resolve_window
 from input_pipeline.records import Record
-from input_pipeline.values import to_unit
 
 
 @dataclasses.dataclass(frozen=True)

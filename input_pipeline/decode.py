@@ -11,7 +11,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Int64, UInt
 
+from input_pipeline.dataset.splits import SPLITS
+from input_pipeline.dataset.summary import SUMMARY_FILE
 from input_pipeline.errors import DataError, MissingSplitError, first_line
+from input_pipeline.intensities import mask_channels
 from input_pipeline.preprocessing import (
     Preprocessing,
     fit_mask,
@@ -20,9 +23,6 @@ from input_pipeline.preprocessing import (
     stored_maximum,
 )
 from input_pipeline.records import Record
-from input_pipeline.splits import SPLITS
-from input_pipeline.summary import SUMMARY_FILE
-from input_pipeline.values import mask_channels
 
 _DECODED = ('image', 'mask', 'label', 'intensity', 'window')
 _DESCRIBED = ('key', 'patient', 'modality', 'spacing', 'source')

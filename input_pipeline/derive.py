@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from input_pipeline.builder import Target
-from input_pipeline.catalogue import default_data_dir
-from input_pipeline.derivation import Derivation, derive_dataset
+from input_pipeline.dataset.builder import Target
+from input_pipeline.dataset.catalogue import default_data_dir
+from input_pipeline.dataset.derivation import Derivation, derive_dataset
 from input_pipeline.errors import DataError
 from input_pipeline.flags import Parser, count
 from input_pipeline.report import describe

@@ -13,23 +13,23 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from input_pipeline.catalogue import default_data_dir
+from input_pipeline.dataset.catalogue import default_data_dir
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.flags import Parser, count, names
-from input_pipeline.identification.building import build_exemplars
 from input_pipeline.identification.exemplars import Exemplars, load_exemplars, save_exemplars
 from input_pipeline.identification.measures import DEFAULT_MEASURE, MEASURES
 from input_pipeline.identification.phantoms import phantom_exemplars
-from input_pipeline.identification.pictures import Picture, in_chunks, read_pictures, read_prepared
 from input_pipeline.identification.recognition import Answers, Recogniser, join
-from input_pipeline.identification.verdicts import (
-    Verdict,
+from input_pipeline.identification.report import (
+    Identification,
     accuracy,
     accuracy_table,
     confusion_table,
     judge,
     verdict_table,
 )
+from input_pipeline.identification.selection import build_exemplars
+from input_pipeline.identification.thumbnails import Picture, in_chunks, read_pictures, read_prepared
 
 _DESCRIPTION = """Tells which kind of set pictures belong to, by their likeness to exemplars of each kind.
 
@@ -45,17 +45,17 @@ _CHUNK = 256  # pictures kept in memory at a time
 
 
 @dataclasses.dataclass(frozen=True)
-class _Kind:
+class _PictureKind:
     name: str
     modality: str
     path: Path
 
 
-def _kind(text: str) -> _Kind:
+def _kind(text: str) -> _PictureKind:
     match = _KIND.fullmatch(text)
     if match is None:
         raise ValueError(text)
-    return _Kind(match[1], match[2] or '', Path(match[3]))
+    return _PictureKind(match[1], match[2] or '', Path(match[3]))
 
 
 _kind.__name__ = 'kind like chest_xray=FOLDER or chest_xray:DX=FOLDER'  # argparse puts it into its message
@@ -151,7 +151,7 @@ def _identify(options: argparse.Namespace) -> None:
         print(verdict_table(verdicts))
 
 
-def _verdicts(path: Path, recognisers: dict[str, Recogniser], limit: int) -> Iterator[Verdict]:
+def _verdicts(path: Path, recognisers: dict[str, Recogniser], limit: int) -> Iterator[Identification]:
     refusals = Refusals(skip=True)
     answers: dict[str, list[Answers]] = {measure: [] for measure in recognisers}
     for chunk in in_chunks(read_pictures(path, limit, refusals), _CHUNK):
@@ -207,7 +207,7 @@ def _build(options: argparse.Namespace) -> None:
     print(f'{len(exemplars.pictures)} exemplars of {len(pictures)} kinds are in {options.build}.')
 
 
-def _folder(kind: _Kind, limit: int) -> Iterator[Picture]:
+def _folder(kind: _PictureKind, limit: int) -> Iterator[Picture]:
     refusals = Refusals(skip=True)
     pictures = list(read_pictures(kind.path, limit, refusals))
     _require(kind.path, bool(pictures), refusals)

@@ -11,16 +11,16 @@ from types import FrameType
 from typing import Any
 
 from input_pipeline import flags
-from input_pipeline.builder import Target, WriteOptions, write_dataset
-from input_pipeline.catalogue import default_data_dir, prepare_catalogue, prepare_phantom
+from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
+from input_pipeline.dataset.catalogue import default_data_dir, prepare_catalogue, prepare_phantom
+from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.identification.declared import Sample, describe_likeness, require_kind
+from input_pipeline.identification.declaration import DeclaredSample, describe_likeness, require_kind
 from input_pipeline.identification.exemplars import load_exemplars
 from input_pipeline.phantom import PhantomOptions
 from input_pipeline.readers import READERS
 from input_pipeline.records import ReaderOptions
 from input_pipeline.report import describe, next_step
-from input_pipeline.splits import SplitFractions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,7 +86,7 @@ def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOpti
         axis=options.axis,
         patient_pattern=options.patient_pattern,
     )
-    refusals, sample = Refusals(skip=options.on_error == 'skip'), Sample()
+    refusals, sample = Refusals(skip=options.on_error == 'skip'), DeclaredSample()
     print(f'Looking through {options.path} ...', flush=True)
     items = READERS[options.source](options.path, reader, refusals)
     summary = write_dataset(items if exemplars is None else sample.tap(items), target, write, refusals)

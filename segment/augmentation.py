@@ -17,7 +17,7 @@ Row = Float[Array, 'batch']
 
 
 @dataclasses.dataclass(frozen=True)
-class Augmentation:
+class SegmentationAugmentation:
     """How images are varied: each operation happens to each image with a probability of its own.
 
     Attributes:
@@ -54,7 +54,7 @@ class Augmentation:
 
 
 def augment(
-    augmentation: Augmentation, images: Images, ids: Ids, num_classes: int, key: PRNGKeyArray
+    augmentation: SegmentationAugmentation, images: Images, ids: Ids, num_classes: int, key: PRNGKeyArray
 ) -> tuple[Images, Ids]:
     """Images in [-1, 1] after what chance decides for each; masks move exactly with their images.
 
@@ -74,7 +74,12 @@ def augment(
 
 
 def _draw(
-    augmentation: Augmentation, key: PRNGKeyArray, count: int, probability: float, low: float, high: float
+    augmentation: SegmentationAugmentation,
+    key: PRNGKeyArray,
+    count: int,
+    probability: float,
+    low: float,
+    high: float,
 ) -> tuple[Bool[Array, 'batch'], Row]:
     """To which images it happens, and how strongly, uniform between the ends."""
     happens, strength = jax.random.split(key)
@@ -87,7 +92,7 @@ def _pixels(row: Array) -> Array:
 
 
 def _move(
-    augmentation: Augmentation, images: Images, ids: Ids, num_classes: int, keys: Key[Array, '3']
+    augmentation: SegmentationAugmentation, images: Images, ids: Ids, num_classes: int, keys: Key[Array, '3']
 ) -> tuple[Images, Ids]:
     """Mirroring, rotation and scaling about the middle, as one resampling."""
     count = len(images)
@@ -110,14 +115,16 @@ def _move(
     return moved[..., :channels], moved[..., channels:].argmax(axis=-1).astype(ids.dtype)
 
 
-def _add_noise(augmentation: Augmentation, images: Images, key: PRNGKeyArray) -> Images:
+def _add_noise(augmentation: SegmentationAugmentation, images: Images, key: PRNGKeyArray) -> Images:
     drawing, noising = jax.random.split(key)
     applied, shares = _draw(augmentation, drawing, len(images), augmentation.noise, 0.0, augmentation.deviation)
     deviations = images.std(axis=(1, 2, 3)) * jnp.where(applied, shares, 0.0)
     return images + _pixels(deviations) * jax.random.normal(noising, images.shape)
 
 
-def _soften(augmentation: Augmentation, images: Images, blur_key: PRNGKeyArray, low_key: PRNGKeyArray) -> Images:
+def _soften(
+    augmentation: SegmentationAugmentation, images: Images, blur_key: PRNGKeyArray, low_key: PRNGKeyArray
+) -> Images:
     """Blur and low resolution are linear along rows and along columns: each is a matrix on either side."""
     count, height, width, _ = images.shape
     blurred, sigmas = _draw(augmentation, blur_key, count, augmentation.blur, *augmentation.sigma)
@@ -162,14 +169,14 @@ def low_resolution_matrix(factors: Row, size: int) -> Float[Array, 'batch size s
     return (1 - share)[..., None] * nearest(below) + share[..., None] * nearest(below + 1)
 
 
-def _brighten(augmentation: Augmentation, images: Images, key: PRNGKeyArray) -> Images:
+def _brighten(augmentation: SegmentationAugmentation, images: Images, key: PRNGKeyArray) -> Images:
     applied, factors = _draw(
         augmentation, key, len(images), augmentation.brightness, *augmentation.brightness_range
     )
     return images * _pixels(jnp.where(applied, factors, 1.0))
 
 
-def _contrast(augmentation: Augmentation, images: Images, key: PRNGKeyArray) -> Images:
+def _contrast(augmentation: SegmentationAugmentation, images: Images, key: PRNGKeyArray) -> Images:
     """Stretched or squeezed about the mean, within the range that the image had."""
     applied, factors = _draw(augmentation, key, len(images), augmentation.contrast, *augmentation.contrast_range)
     mean, low, high = (f(images, axis=(1, 2, 3), keepdims=True) for f in (jnp.mean, jnp.min, jnp.max))
@@ -177,7 +184,7 @@ def _contrast(augmentation: Augmentation, images: Images, key: PRNGKeyArray) -> 
     return jnp.where(_pixels(applied), changed, images)
 
 
-def _bend(augmentation: Augmentation, images: Images, key: PRNGKeyArray) -> Images:
+def _bend(augmentation: SegmentationAugmentation, images: Images, key: PRNGKeyArray) -> Images:
     """Intensity to a power, between the darkest and the brightest pixel, which stay."""
     applied, exponents = _draw(augmentation, key, len(images), augmentation.gamma, *augmentation.gamma_range)
     low, high = images.min(axis=(1, 2, 3), keepdims=True), images.max(axis=(1, 2, 3), keepdims=True)

@@ -14,9 +14,9 @@ import input_pipeline
 from foundation.training import launch
 from foundation.training.errors import UserError
 from segment import setup
-from segment.evaluation import Protocol, evaluate
+from segment.evaluation import SegmenterProtocol, evaluate
 from segment.metrics.policies import POLICIES
-from segment.restoring import Segmenter, restore_segmenter
+from segment.segmenter import Segmenter, restore_segmenter
 
 _DATA = flags.DEFINE_string('data', '', "Data set to measure on, by name; the run's own by default.")
 _SPLIT = flags.DEFINE_enum('split', 'test', ('validation', 'test'), 'Whose patients are measured.')
@@ -42,7 +42,9 @@ def main(argv: Sequence[str]) -> None:
     segmenter = restore_segmenter(
         workdir, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
     )
-    protocol = Protocol(_SPLIT.value, _POLICY.value, _TOLERANCE.value, _MIRROR.value, _LEVEL.value, _SEED.value)
+    protocol = SegmenterProtocol(
+        _SPLIT.value, _POLICY.value, _TOLERANCE.value, _MIRROR.value, _LEVEL.value, _SEED.value
+    )
     out = Path(_OUT.value) if _OUT.value else workdir / _folder_name()
     evaluate(segmenter, _open_images(segmenter), protocol, out, draw=_DRAW.value)
 

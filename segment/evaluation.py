@@ -10,17 +10,136 @@ from typing import Any
 
 import numpy as np
 import tqdm
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 
 import input_pipeline
-from backbones.pictures import save_picture
+from backbones.grids import save_picture
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
-from segment.metrics.measures import METRICS, measure
-from segment.metrics.summary import MeasuredCase, summarise
-from segment.restoring import Segmenter
-from segment.writing.files import write_file
-from segment.writing.overlays import choose_slices, draw_contours
+from segment.formats.files import write_file
+from segment.formats.overlays import choose_slices, draw_contours
+from segment.metrics.measures import METRICS, PLAIN_METRICS, POLICY_METRICS, CaseMeasures, measure
+from segment.metrics.policies import KINDS, POLICIES
+from segment.segmenter import Segmenter
+from segment.statistics.means import Mean, bootstrap_mean
+
+RESAMPLES = 4000
+_UNIT_RANGE = {'dice', 'iou', 'nsd', 'sensitivity'}  # the others have no upper limit
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuredCase:
+    """One class of one case.
+
+    Attributes:
+      case: its name.
+      patient: the unit of the means.
+      class_name: of the class.
+      measured: by `measure`.
+    """
+
+    case: str
+    patient: str
+    class_name: str
+    measured: CaseMeasures
+
+
+def summarise(cases: Sequence[MeasuredCase], *, level: float, seed: int) -> dict[str, Any]:
+    """Scores of each class and over all classes.
+
+    `classes` and `overall` hold `kinds` (cases by kind) and, by metric, a score: `value`, `interval`, `patients`
+    with a value, `touched` (cases in which a mask is empty, so that the policy decides), `skipped` (cases without
+    a value), `left_out` (classes without a value) and `reason` where value or interval is None. Scores of
+    POLICY_METRICS come by the name of the policy. HD95 and volumes have a `unit`, NSD is `within` a tolerance. A
+    case counts once a class.
+
+    Args:
+      cases: a row a case and class.
+      level: coverage of the intervals.
+      seed: of the bootstrap of patients.
+    """
+    names = list(dict.fromkeys(case.class_name for case in cases))
+    by_class = {name: [case for case in cases if case.class_name == name] for name in names}
+    return {
+        'level': level,
+        'cases': len({(case.patient, case.case) for case in cases}),
+        'patients': len({case.patient for case in cases}),
+        'classes': {name: _summarise_rows(rows, level, seed) for name, rows in by_class.items()},
+        'overall': _summarise_rows(cases, level, seed),
+    }
+
+
+def _summarise_rows(rows: Sequence[MeasuredCase], level: float, seed: int) -> dict[str, Any]:
+    kinds = {kind: sum(row.measured.kind == kind for row in rows) for kind in KINDS}
+    with_policy = {
+        metric: {policy: _score(rows, metric, policy, level, seed) for policy in POLICIES}
+        for metric in POLICY_METRICS
+    }
+    plain = {metric: _score(rows, metric, POLICIES[0], level, seed) for metric in PLAIN_METRICS}
+    return {'kinds': kinds, **with_policy, **plain}
+
+
+def _score(rows: Sequence[MeasuredCase], metric: str, policy: str, level: float, seed: int) -> dict[str, Any]:
+    """One score, see `summarise`."""
+    values = [row.measured.score(metric, policy) for row in rows]
+    valued = {row.class_name for row, value in zip(rows, values, strict=True) if value is not None}
+    units = _units(rows, metric)
+    if len(units) > 1:
+        mean = Mean(None, None, 0, f'cases in {" and in ".join(units)} have no mean in common.')
+    else:
+        mean = bootstrap_mean(tabulate(rows, values), resamples=RESAMPLES, seed=seed)
+    score = {
+        'value': mean.value,
+        'interval': _interval(mean, metric, level),
+        'patients': mean.patients,
+        'touched': sum(row.measured.kind != 'both' for row in rows) if metric in POLICY_METRICS else 0,
+        'skipped': values.count(None),
+        'left_out': [name for name in dict.fromkeys(row.class_name for row in rows) if name not in valued],
+        'reason': mean.reason,
+    }
+    if metric == 'nsd':
+        return score | {'within': ' or '.join(units)}
+    return score | {'unit': ' or '.join(units)} if metric in ('hd95', 'false_positive_volume') else score
+
+
+def _units(rows: Sequence[MeasuredCase], metric: str) -> list[str]:
+    """What the values of a metric are measured in, or with: one entry where they may be averaged."""
+    if metric == 'hd95':
+        return sorted({row.measured.unit for row in rows})
+    if metric == 'nsd':
+        return sorted({f'{row.measured.tolerance:g} {row.measured.unit}' for row in rows})
+    if metric == 'false_positive_volume':
+        return sorted({row.measured.volume_unit for row in rows})
+    return ['1']
+
+
+def _interval(mean: Mean, metric: str, level: float) -> list[float] | None:
+    """Within the range of the metric, which a calibrated distribution may leave."""
+    if mean.distribution is None:
+        return None
+    highest = 1.0 if metric in _UNIT_RANGE else np.inf
+    return [float(np.clip(end, 0.0, highest)) for end in mean.distribution.interval(level)]
+
+
+def tabulate(
+    rows: Sequence[MeasuredCase], values: Sequence[float | None]
+) -> Float64[np.ndarray, 'patients classes']:
+    """Means over a patient's cases; NaN where a patient has no value of a class.
+
+    Args:
+      rows: patients and classes, which come in the order in which they are first named.
+      values: of the rows; None where there is none.
+    """
+    patients = {name: place for place, name in enumerate(dict.fromkeys(row.patient for row in rows))}
+    classes = {name: place for place, name in enumerate(dict.fromkeys(row.class_name for row in rows))}
+    sums, counts = np.zeros((2, len(patients), len(classes)))
+    for row, value in zip(rows, values, strict=True):
+        if value is not None:
+            place = patients[row.patient], classes[row.class_name]
+            sums[place] += value
+            counts[place] += 1
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
 
 REPORT_FILE, CASES_FILE, WORST_FILE = 'report.json', 'cases.csv', 'worst.png'
 _SHOWN_CASES = 8
@@ -30,7 +149,7 @@ _COUNTS = ('true_positives', 'false_positives', 'false_negatives')
 
 
 @dataclasses.dataclass(frozen=True)
-class Protocol:
+class SegmenterProtocol:
     """How a segmenter is measured.
 
     Attributes:
@@ -68,7 +187,7 @@ class Shown:
 
 
 def evaluate(
-    segmenter: Segmenter, images: input_pipeline.ImageData, protocol: Protocol, out: Path, *, draw: bool
+    segmenter: Segmenter, images: input_pipeline.ImageData, protocol: SegmenterProtocol, out: Path, *, draw: bool
 ) -> None:
     """Measures a segmenter on a split; writes and prints what came out.
 

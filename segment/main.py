@@ -2,7 +2,7 @@
 
 from foundation.training import launch
 from input_pipeline import DataError
-from segment.training import train_and_evaluate
+from segment.train import train_and_evaluate
 
 if __name__ == '__main__':
     launch.run(train_and_evaluate, packages=('backbones', 'input_pipeline', 'segment'), user_errors=(DataError,))

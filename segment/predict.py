@@ -15,11 +15,11 @@ import input_pipeline
 from foundation.training import launch
 from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
-from input_pipeline.incoming import find_incoming
+from input_pipeline.inputs import find_incoming
 from input_pipeline.records import ReaderOptions
-from segment.restoring import restore_segmenter
-from segment.writing.answers import TABLE_FILE, Order, answer_all, check_out
-from segment.writing.files import FORMATS
+from segment.formats.files import FORMATS
+from segment.formats.predictions import TABLE_FILE, SegmentationRequest, answer_all, check_out
+from segment.segmenter import restore_segmenter
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _FORMAT = flags.DEFINE_enum(
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(
             'nothing that is named can be segmented; name pictures, DICOM or NIfTI files, or folders of them.'
         )
-    order = Order(
+    order = SegmentationRequest(
         out=out,
         mask_format=_FORMAT.value,
         overlays=_OVERLAYS.value,

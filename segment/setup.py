@@ -16,7 +16,7 @@ from foundation.training import compute
 from foundation.training.errors import UserError
 from foundation.training.fields import RUN_LOWEST, check_values, find_field
 from foundation.training.supervised import SupervisedState, create_state
-from segment.augmentation import Augmentation
+from segment.augmentation import SegmentationAugmentation
 from segment.fingerprint import (
     Fingerprint,
     Suggestion,
@@ -265,9 +265,9 @@ def create_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     return optax.chain(clip, optax.adamw(rate, weight_decay=options.weight_decay))
 
 
-def create_augmentation(config: ConfigDict) -> Augmentation:
+def create_augmentation(config: ConfigDict) -> SegmentationAugmentation:
     """How training images are varied."""
-    return Augmentation(**{name: _fixed(value) for name, value in config.augment.items()})
+    return SegmentationAugmentation(**{name: _fixed(value) for name, value in config.augment.items()})
 
 
 def _fixed(value: Any) -> Any:

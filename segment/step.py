@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from foundation.training.state import Variables
 from foundation.training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
 from input_pipeline import split_masks
-from segment.augmentation import Augmentation, augment
+from segment.augmentation import SegmentationAugmentation, augment
 from segment.losses import LossWeights, dice_loss, supervise_deeply
 from segment.networks import UNet
 from segment.patches import cut_patches
@@ -29,7 +29,7 @@ def make_train_step(
     network: UNet,
     optimizer: optax.GradientTransformation,
     weights: LossWeights,
-    augmentation: Augmentation,
+    augmentation: SegmentationAugmentation,
     *,
     patch: int,
     foreground_share: float,

@@ -18,9 +18,8 @@ from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from segment.studies.analysis import analyse
 from segment.studies.audits import read_audits
-from segment.studies.checks import check_config, check_generated
 from segment.studies.jobs import Journal, do_jobs
-from segment.studies.plan import Job, Plan
+from segment.studies.plan import Job, Plan, check_config, check_generated
 from segment.studies.presentation import present
 from segment.studies.results import read_results
 

@@ -12,8 +12,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from configs.gan import dcgan
-from detect.attacks.robustness import attacked_logits, measure_robustness, worst_logits
 from detect.attacks.threat import Threat, Worst, create_box, differentiate, find_logits, keep_worst, margins_of
+from detect.evaluation.robustness import attacked_logits, measure_robustness, worst_logits
 from gan import losses, networks, setup
 from gan.evaluation import scoring, tables
 from gan.networks.dcgan import DcganDiscriminator, DcganGenerator

@@ -43,7 +43,7 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _WeightKind:
     """How one network is imported.
 
     Attributes:
@@ -77,10 +77,12 @@ def _create_inception(num_classes: int) -> InceptionV3:
 
 
 _KINDS = {
-    'inception': _Kind(_create_inception, naming.INCEPTION, INCEPTION, 'pt_inception-2015-12-05-6726825d.pth'),
-    'resnet50': _Kind(partial(_create_resnet, 50), naming.RESNET, IMAGENET, 'resnet50-0676ba61.pth'),
-    'resnet18': _Kind(partial(_create_resnet, 18), naming.RESNET, IMAGENET, 'resnet18-f37072fd.pth'),
-    'densenet121': _Kind(_create_densenet, naming.DENSENET, IMAGENET, 'densenet121-a639ec97.pth'),
+    'inception': _WeightKind(
+        _create_inception, naming.INCEPTION, INCEPTION, 'pt_inception-2015-12-05-6726825d.pth'
+    ),
+    'resnet50': _WeightKind(partial(_create_resnet, 50), naming.RESNET, IMAGENET, 'resnet50-0676ba61.pth'),
+    'resnet18': _WeightKind(partial(_create_resnet, 18), naming.RESNET, IMAGENET, 'resnet18-f37072fd.pth'),
+    'densenet121': _WeightKind(_create_densenet, naming.DENSENET, IMAGENET, 'densenet121-a639ec97.pth'),
 }
 KINDS = tuple(_KINDS)
 
@@ -117,7 +119,7 @@ def import_weights(path: Path, kind: str) -> Imported:
     return Imported(network, nested, num_classes, file.checksum, standard, recipe.preprocess)
 
 
-def _count_classes(tensors: Mapping[str, np.ndarray], recipe: _Kind) -> int:
+def _count_classes(tensors: Mapping[str, np.ndarray], recipe: _WeightKind) -> int:
     """As many as the last layer has rows; what is wrong with that layer itself is found with the others."""
     head = tensors.get(naming.translate(('params', 'head', 'kernel'), recipe.rules))
     return head.shape[0] if head is not None and head.ndim == 2 and head.size else 1

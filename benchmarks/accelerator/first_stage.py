@@ -10,7 +10,7 @@ from foundation.training import parallel
 from foundation.training.phases import Compiler, abstract_states
 from gan import data as training_data
 from gan import setup
-from gan.training import create_phase
+from gan.train import create_phase
 
 
 def measure_first_stage(config: ConfigDict, steps_per_call: int) -> float:

@@ -7,10 +7,10 @@ import numpy as np
 
 from benchmarks.accelerator.tasks import Row
 from gan.evaluation import scoring
-from gan.evaluation.described import Described
 from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.evaluation.sets import create_extract, describe_generated, describe_reals, draw_labels
-from gan.restoring import read_gan_config, restore_generator
+from gan.evaluation.statistics import ImageStatistics
+from gan.generator import read_gan_config, restore_generator
 from gan.scores.estimates import Missing, Score, count_groups
 
 _SCORES = ('kernel_distance', 'recall', 'precision')
@@ -52,7 +52,7 @@ def score_generator(name: str, folder: Path, data_dir: str, count: int) -> Itera
         }
 
 
-def _measure(judged: Described, reference: Described, group_count: int) -> scoring.Scores:
+def _measure(judged: ImageStatistics, reference: ImageStatistics, group_count: int) -> scoring.Scores:
     if group_count < 2:
         return dict.fromkeys(_SCORES, Missing('needs two held-out patients.'))
     return scoring.measure_features(judged, reference, group_count)

@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 from benchmarks.accelerator.tasks import Context, Row, Task
 from configs.gan import tiny
 from foundation.training import compute
-from gan.restoring import restore_state
-from gan.training import train_and_evaluate
+from gan.generator import restore_state
+from gan.train import train_and_evaluate
 
 _LONGER = 32  # images that are added to the last stage
 

@@ -22,7 +22,7 @@ from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from segment.studies.analysis import Analysis, analyse
 from segment.studies.jobs import Journal, do_jobs
-from segment.studies.plan import Cell, Job, Plan
+from segment.studies.plan import Job, Plan, StudyCell
 from segment.studies.results import Results, read_results
 
 _NETWORKS: Mapping[str, str] = {'enhanced': 'enhanced_gan', 'pggan': 'pggan'}  # by the name that arms give them
@@ -100,7 +100,7 @@ def _train_unets(context: Context) -> Iterator[Row]:
         yield from _compare(study, seeds)
 
 
-def _describe_cell(study: '_Study', cell: Cell) -> Row:
+def _describe_cell(study: '_Study', cell: StudyCell) -> Row:
     (values,) = study.read([cell]).groups.values()
     known = values[~(values != values)]
     return {
@@ -164,12 +164,12 @@ class _Study:
             return min(_GAN_SHARE * self.context.seconds_left(), _MOST_OF_GAN)
         return max(row['seconds'] for row in self.context.rows(part='study', table='time'))
 
-    def is_done(self, cell: Cell) -> bool:
+    def is_done(self, cell: StudyCell) -> bool:
         """Whether it was trained and measured."""
         (job,) = (job for job in self.plan.jobs if job.name == f'evaluate-{cell.name}')
         return self.journal.is_done(job)
 
-    def read(self, cells: Sequence[Cell]) -> Results:
+    def read(self, cells: Sequence[StudyCell]) -> Results:
         """Dice of cells that are done."""
         return read_results(cells, [self.plan.cell_folder(cell) for cell in cells], self.config.policy)
 

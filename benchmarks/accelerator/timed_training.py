@@ -23,8 +23,8 @@ from foundation.training import workdir as workdirs
 from foundation.training.loop import Outcome, PhaseEnd
 from foundation.training.phases import Phase
 from gan import setup
-from gan.exported import write_exported
-from gan.training import replan_phase, train
+from gan.train import replan_phase, train
+from gan.weights import write_exported
 
 SHEET_FILE = 'grids.png'
 _WAITING = ('compile', 'growing', 'sample', 'checkpoint', 'data')  # activities of the loop that are no training

@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from benchmarks.peers.forms import Form
 from benchmarks.peers.timing import Run
-from gan.scores.estimates import LARGEST_GROUP_COUNT, Estimate, Sample, Spread
+from gan.scores.estimates import LARGEST_GROUP_COUNT, Estimate, FeatureSample, Spread
 from gan.scores.gaussian import frechet_distance
 from gan.scores.kernel import kernel_score_of_subsets
 from gan.scores.neighbours import COVERAGE_NEIGHBOURS, PRECISION_NEIGHBOURS, precision_recall_density_coverage
@@ -60,7 +60,7 @@ def kernel_of_torch_fidelity(generated: Vectors, reference: Vectors) -> float:
 def shares_of_ours(generated: Vectors, reference: Vectors) -> dict[str, float]:
     """Precision, recall, density and coverage."""
     groups = np.arange(len(generated)) % LARGEST_GROUP_COUNT
-    samples = (Sample(each, groups, LARGEST_GROUP_COUNT) for each in (generated, reference))
+    samples = (FeatureSample(each, groups, LARGEST_GROUP_COUNT) for each in (generated, reference))
     values = {}
     for name, score in precision_recall_density_coverage(*samples).items():
         assert isinstance(score, Estimate), score

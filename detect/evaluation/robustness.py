@@ -1,7 +1,8 @@
 """How far a detector can be pushed: by attacks that know it, and by what happens to images on their way."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,18 +12,101 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Float32, Int32, PRNGKeyArray
 
 from detect.attacks.gradient import apgd, pgd
-from detect.attacks.robustness import Attack, attacked_logits, measure_robustness, worst_logits
 from detect.attacks.smoothing import certify
 from detect.attacks.square import square
-from detect.attacks.threat import Threat, eps_of_grey_steps
+from detect.attacks.threat import Images, LogitsOf, Threat, eps_of_grey_steps, find_logits
+from detect.attacks.threat import Labels as DeviceLabels
 from detect.data import read_batches
 from detect.degradations import gaussian_blur, gaussian_noise, jpeg, resample
-from detect.evaluation.changed import logits_after, on_device
-from detect.evaluation.measured import Detector, Measured
+from detect.evaluation.outputs import EvaluatedDetector, SplitOutputs
+from detect.evaluation.perturbations import logits_after, on_device
 from detect.metrics import decisions
 from detect.metrics.ranking import auroc_of
-from detect.metrics.samples import weigh_once
+from detect.metrics.samples import Labels, weigh_once
 from detect.scoring import NETWORK
+
+Attack = Callable[[Images, DeviceLabels, PRNGKeyArray], Images]
+Logits = Float[np.ndarray, ' image']
+
+
+def attacked_logits(
+    logits_of: LogitsOf,
+    attack: Attack,
+    images: Float[np.ndarray, 'image height width channel'],
+    labels: Labels,
+    key: PRNGKeyArray,
+    *,
+    batch: int,
+) -> Logits:
+    """The logits after an attack, a batch at a time; the last one is filled up, so that nothing is compiled twice.
+
+    Args:
+      logits_of: see `detect.attacks.threat`.
+      attack: such as `pgd` with all but its images, labels and key given.
+      images: in [-1, 1].
+      labels: 1 for fake.
+      key: of the attack; each batch has its own.
+      batch: images at a time.
+    """
+    found = []
+    for start in range(0, len(images), batch):
+        rows = np.minimum(np.arange(start, start + batch), len(images) - 1)
+        chosen = jnp.asarray(images[rows])
+        attacked = attack(chosen, jnp.asarray(labels[rows]), jax.random.fold_in(key, start))
+        found.append(np.asarray(find_logits(logits_of, attacked)))
+    return np.concatenate(found)[: len(images)]
+
+
+def worst_logits(logits: Sequence[Logits], labels: Labels) -> Logits:
+    """Of each image, over the attacks: a fake's smallest logit, a real image's largest."""
+    return np.where(labels.astype(bool), np.min(logits, axis=0), np.max(logits, axis=0))
+
+
+def attack_one_class(clean: Logits, worst: Logits, labels: Labels, *, fakes: bool) -> Logits:
+    """Logits where only fakes are attacked, to look real, or only real images, to look fake."""
+    return np.where(labels.astype(bool) == fakes, worst, clean)
+
+
+@dataclasses.dataclass(frozen=True)
+class Robustness:
+    """Scores from the worst logits, 0 to 1; NaN for a class without images. See `score_table` for intervals.
+
+    Attributes:
+      accuracy: share of all images that are called rightly however attacked.
+      fake_accuracy: share of the fakes that stay fake when they are attacked to look real.
+      real_accuracy: share of the real images that stay real when they are attacked to look fake.
+      auroc: when both are attacked.
+      auroc_fake_to_real, auroc_real_to_fake: when only fakes, or only real images, are attacked.
+    """
+
+    accuracy: float
+    fake_accuracy: float
+    real_accuracy: float
+    auroc: float
+    auroc_fake_to_real: float
+    auroc_real_to_fake: float
+
+
+def measure_robustness(clean: Logits, worst: Logits, labels: Labels, *, threshold: float) -> Robustness:
+    """Robust accuracy and AUROC, by direction of the attack.
+
+    Args:
+      clean: logits without an attack.
+      worst: logits over all attacks, from `worst_logits`.
+      labels: 1 for fake.
+      threshold: logits no less than it mean fake; from validation.
+    """
+    made = decisions.decide(worst, labels, weigh_once(len(labels)), threshold=threshold)
+    fakes, reals = (attack_one_class(clean, worst, labels, fakes=chosen) for chosen in (True, False))
+    return Robustness(
+        accuracy=decisions.accuracy(made).item(),
+        fake_accuracy=decisions.recall(made).item(),
+        real_accuracy=decisions.real_accuracy(made).item(),
+        auroc=auroc_of(worst, labels),
+        auroc_fake_to_real=auroc_of(fakes, labels),
+        auroc_real_to_fake=auroc_of(reals, labels),
+    )
+
 
 EPS = (1, 2, 4, 8)  # in 1/255 of the range of images
 _WINDOW = 1500.0  # Hounsfield units, to say what eps means in a wide CT window
@@ -37,7 +121,7 @@ _DEGRADATIONS: dict[str, tuple[Callable[..., Array], tuple[float, ...]]] = {
 }
 
 
-def logits_of(detector: Detector) -> Partial:
+def logits_of(detector: EvaluatedDetector) -> Partial:
     """The network as attacks take it: weights are arguments, so that nothing is compiled twice."""
     return Partial(functools.partial(_apply, detector.trained.network), detector.trained.variables)
 
@@ -46,7 +130,9 @@ def _apply(network: Any, variables: Any, images: Array) -> Array:
     return network.apply(variables, images, train=False).logits
 
 
-def attack_grid(detector: Detector, measured: Measured, *, images: int, steps: int, seed: int) -> dict[str, Any]:
+def attack_grid(
+    detector: EvaluatedDetector, measured: SplitOutputs, *, images: int, steps: int, seed: int
+) -> dict[str, Any]:
     """Robust accuracy and AUROC of the network's logit by eps, the worst of PGD, APGD and Square counting.
 
     Images are rounded to grey levels as files store them. Accuracy is at the threshold that validation chose.
@@ -87,7 +173,7 @@ def _attacks(judge: Partial, threat: Threat, steps: int) -> dict[str, Attack]:
     }
 
 
-def _centred(detector: Detector, threshold: float) -> Partial:
+def _centred(detector: EvaluatedDetector, threshold: float) -> Partial:
     """The logit minus its threshold, so that its sign is what is said: what an attacker wants to turn."""
     return Partial(_minus, logits_of(detector), threshold)
 
@@ -97,7 +183,7 @@ def _minus(judge: Partial, threshold: Array, images: Array) -> Array:
 
 
 def _choose(
-    detector: Detector, measured: Measured, count: int, seed: int
+    detector: EvaluatedDetector, measured: SplitOutputs, count: int, seed: int
 ) -> tuple[Float32[np.ndarray, 'image height width channel'], Int32[np.ndarray, ' image']]:
     """As many real as synthetic images, at random; one of each at least."""
     random, chosen = np.random.default_rng(seed), np.zeros(len(measured.labels), bool)
@@ -108,7 +194,7 @@ def _choose(
     return np.concatenate(kept), measured.labels[chosen]
 
 
-def degradation_grid(detector: Detector, measured: Measured) -> list[dict[str, Any]]:
+def degradation_grid(detector: EvaluatedDetector, measured: SplitOutputs) -> list[dict[str, Any]]:
     """AUROC and accuracies of the network's logit after what happens to all images alike."""
     labels, threshold = measured.labels, detector.calibration.thresholds[NETWORK].youden
     rows = [_row('as they are', None, measured.scored.scores[NETWORK], labels, threshold)]
@@ -138,7 +224,7 @@ def _row(
 
 
 def certify_some(
-    detector: Detector, measured: Measured, *, images: int, draws: int, seed: int
+    detector: EvaluatedDetector, measured: SplitOutputs, *, images: int, draws: int, seed: int
 ) -> dict[str, Any] | None:
     """What randomised smoothing guarantees of some images: the L2 radius within which the answer stays.
 

@@ -9,26 +9,118 @@ from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 
 import input_pipeline
 from detect.data import binary_labels, open_images, read_batches
 from detect.degradations import jpeg
-from detect.evaluation import controls
-from detect.evaluation.changed import logits_after, on_device
-from detect.evaluation.measured import Detector, Measured, logits_of_split, open_every_source
+from detect.evaluation.outputs import EvaluatedDetector, SplitOutputs, logits_of_split, open_every_source
+from detect.evaluation.perturbations import Change, logits_after, on_device
 from detect.metrics import decisions
 from detect.metrics.ranking import auroc_of
 from detect.metrics.samples import weigh_once
 from detect.scoring import NETWORK
+from detect.tampering.tampering import tamper_identically
+from detect.trained_network import Images
+
+_DONORS = 64  # real images of each modality whose grey levels are given to others
+_NEIGHBOURS = (3, 5)  # pixels along the squares whose means order equal pixels
+_TAMPERED_MM = 51.2  # what a whole image is taken to measure, so that a cube's grid is not that of the image
+_BATCH_SIZE = 64
+
+Image = Float[np.ndarray, 'height width channel']
+
+
+def match_grey_levels(detector: EvaluatedDetector, measured: SplitOutputs, seed: int) -> Change:
+    """Gives every image, real or synthetic, exactly the grey levels of a real one of its modality.
+
+    Whatever could be told from histograms cannot be told afterwards; what lies between neighbouring pixels stays
+    about as it was.
+
+    Args:
+      detector, measured: see there.
+      seed: of the choice among the real images.
+    """
+    random = np.random.default_rng(seed)
+    modalities, real = np.array(measured.modalities), measured.labels == 0
+    chosen = {}
+    for modality in sorted(set(measured.modalities)):
+        own = real & (modalities == modality)
+        places = np.flatnonzero(own if own.any() else real)  # one without real images borrows from all
+        chosen[modality] = np.sort(random.choice(places, min(_DONORS, len(places)), replace=False))
+    every = np.unique(np.concatenate(list(chosen.values())))
+    levels = _read_grey_levels(detector, measured, every)
+    donors = {modality: levels[np.searchsorted(every, places)] for modality, places in chosen.items()}
+    drawn = random.random(len(modalities))
+
+    def change(batch: Images, places: Int[np.ndarray, ' image']) -> Images:
+        given = (donors[modalities[place]] for place in places)
+        return np.stack(
+            [
+                give_grey_levels(image, own[int(drawn[place] * len(own))])
+                for image, own, place in zip(batch, given, places, strict=True)
+            ]
+        )
+
+    return change
+
+
+def _read_grey_levels(
+    detector: EvaluatedDetector, measured: SplitOutputs, places: Int[np.ndarray, ' donor']
+) -> Float[np.ndarray, 'donor pixel channel']:
+    """Sorted grey levels of the images at these places, which rise."""
+    wanted = np.isin(np.arange(len(measured.labels)), places)
+    batches = list(read_batches(measured.images, detector.trained.config.resolution, _BATCH_SIZE, wanted))
+    shown = np.concatenate(batches)
+    return np.sort(shown.reshape(len(shown), -1, shown.shape[-1]), axis=1)
+
+
+def give_grey_levels(image: Image, levels: Float[np.ndarray, 'pixel channel']) -> Image:
+    """The image with these grey levels in the order of its own; equal ones are ordered by those around them.
+
+    Exact histogram specification (Coltuc, Bolon and Chassery 2006, IEEE Trans. Image Processing 15:1143, with two
+    neighbourhoods).
+
+    Args:
+      image: in any units.
+      levels: as many as the image has pixels, rising, for each channel.
+    """
+    given = np.empty_like(image)
+    for channel in range(image.shape[-1]):
+        plane = image[..., channel]
+        around = [ndimage.uniform_filter(plane.astype(np.float64), side).ravel() for side in _NEIGHBOURS]
+        order = np.lexsort([*reversed(around), plane.ravel()])
+        given[..., channel].flat[order] = levels[:, channel]
+    return given
+
+
+def put_back(seed: int) -> Change:
+    """Cuts the middle out of every image, about, takes it to a grid of other pixels, and puts it back."""
+    random = np.random.default_rng(seed)
+
+    def change(batch: Images, places: Int[np.ndarray, ' image']) -> Images:
+        return np.stack([_put_back(image, random) for image in batch])
+
+    return change
+
+
+def _put_back(image: Image, random: np.random.Generator) -> Image:
+    spacing = _TAMPERED_MM / max(image.shape[:2])
+    row, column = (float(random.uniform(0.4, 0.6) * (size - 1)) for size in image.shape[:2])
+    planes = [
+        tamper_identically(image[None, ..., channel], (spacing,) * 3, (0.0, row, column), random)[0][0]
+        for channel in range(image.shape[-1])
+    ]
+    return np.stack(planes, axis=-1).astype(np.float32)
+
 
 LARGEST_CHANGE = 0.02  # of the AUROC when a codec is swapped
 _QUALITY = 95
 _MARGIN = 0.05  # of the AUROC, between a detector and what grey levels alone tell
 _BINS = 16
 _TREES = 200
-_BATCH_SIZE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +142,9 @@ class Entry:
     remark: str
 
 
-def draw_card(detector: Detector, measured: Measured, control: Detector | None, seed: int) -> list[Entry]:
+def draw_card(
+    detector: EvaluatedDetector, measured: SplitOutputs, control: EvaluatedDetector | None, seed: int
+) -> list[Entry]:
     """All lines.
 
     Args:
@@ -61,8 +155,8 @@ def draw_card(detector: Detector, measured: Measured, control: Detector | None, 
     """
     changes = {
         'jpeg': on_device(lambda images: jpeg(images, jnp.full(len(images), _QUALITY))),
-        'matched': controls.match_grey_levels(detector, measured, seed),
-        'put back': controls.put_back(seed),
+        'matched': match_grey_levels(detector, measured, seed),
+        'put back': put_back(seed),
     }
     after = logits_after(detector, measured.images, changes)
     return [
@@ -74,7 +168,7 @@ def draw_card(detector: Detector, measured: Measured, control: Detector | None, 
     ]
 
 
-def _random_labels(control: Detector | None) -> Entry:
+def _random_labels(control: EvaluatedDetector | None) -> Entry:
     wanted = 'about 0.5: patients of the test split cannot be known'
     if control is None:
         remark = 'train with --config.data.labels=random, and name that run with --control'
@@ -89,7 +183,9 @@ def _random_labels(control: Detector | None) -> Entry:
     return Entry('random labels', value, wanted, bool(abs(value - 0.5) < 3 * error), remark)
 
 
-def _codec_swaps(detector: Detector, measured: Measured, compressed: Float[np.ndarray, ' image']) -> list[Entry]:
+def _codec_swaps(
+    detector: EvaluatedDetector, measured: SplitOutputs, compressed: Float[np.ndarray, ' image']
+) -> list[Entry]:
     """JPEG on one class alone, and on both."""
     clean, labels = measured.scored.scores[NETWORK], measured.labels
     before, entries = auroc_of(clean, labels), []
@@ -111,7 +207,7 @@ def _codec_swaps(detector: Detector, measured: Measured, compressed: Float[np.nd
     return entries
 
 
-def _floors(detector: Detector, measured: Measured, seed: int) -> list[Entry]:
+def _floors(detector: EvaluatedDetector, measured: SplitOutputs, seed: int) -> list[Entry]:
     """What can be told without looking at the picture."""
     train = open_every_source(detector.trained.config, 'train')
     entries = []
@@ -141,7 +237,9 @@ def _headers(images: input_pipeline.ImageData) -> Float[np.ndarray, 'image field
     return np.array(rows, np.float64)
 
 
-def _make_histograms(detector: Detector) -> Callable[[input_pipeline.ImageData], Float[np.ndarray, 'image bin']]:
+def _make_histograms(
+    detector: EvaluatedDetector,
+) -> Callable[[input_pipeline.ImageData], Float[np.ndarray, 'image bin']]:
     side = detector.trained.config.resolution
 
     def describe(images: input_pipeline.ImageData) -> Float[np.ndarray, 'image bin']:
@@ -158,7 +256,7 @@ def _make_histograms(detector: Detector) -> Callable[[input_pipeline.ImageData],
     return describe
 
 
-def _matched_grey_levels(measured: Measured, matched: Float[np.ndarray, ' image']) -> Entry:
+def _matched_grey_levels(measured: SplitOutputs, matched: Float[np.ndarray, ' image']) -> Entry:
     own, value = (auroc_of(logits, measured.labels) for logits in (measured.scored.scores[NETWORK], matched))
     return Entry(
         'grey levels of other images',
@@ -169,7 +267,7 @@ def _matched_grey_levels(measured: Measured, matched: Float[np.ndarray, ' image'
     )
 
 
-def _identity_tampering(measured: Measured, tampered: Float[np.ndarray, ' image']) -> Entry:
+def _identity_tampering(measured: SplitOutputs, tampered: Float[np.ndarray, ' image']) -> Entry:
     """Real images with a part put back after resampling: nothing in them is synthetic."""
     real = measured.labels == 0
     clean = measured.scored.scores[NETWORK][real]

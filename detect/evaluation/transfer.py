@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from detect.evaluation.measured import Detector, Measured, logits_of_split
+from detect.evaluation.outputs import EvaluatedDetector, SplitOutputs, logits_of_split
 from detect.metrics import decisions
 from detect.metrics.cells import cells_by_fakes
 from detect.metrics.ranking import auroc_of
@@ -16,7 +16,7 @@ from detect.scoring import NETWORK
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class TransferCell:
     """A run tested on one source, against the real images of its modalities.
 
     Attributes:
@@ -35,14 +35,14 @@ class Cell:
     fake_accuracy: float
 
 
-def transfer(detectors: Sequence[Detector], measured: Measured) -> dict[str, Any]:
+def transfer(detectors: Sequence[EvaluatedDetector], measured: SplitOutputs) -> dict[str, Any]:
     """The matrix of runs by sources, with means over seen and unseen ones, and the worst cell.
 
     Args:
       detectors: the first is the one that was measured.
       measured: the test split with all its sources.
     """
-    cells: list[Cell] = []
+    cells: list[TransferCell] = []
     for number, detector in enumerate(detectors):
         logits = (
             measured.scored.scores[NETWORK] if not number else logits_of_split(detector.trained, measured.images)
@@ -55,7 +55,9 @@ def transfer(detectors: Sequence[Detector], measured: Measured) -> dict[str, Any
     }
 
 
-def _test(detector: Detector, measured: Measured, logits: Float64[np.ndarray, ' image']) -> list[Cell]:
+def _test(
+    detector: EvaluatedDetector, measured: SplitOutputs, logits: Float64[np.ndarray, ' image']
+) -> list[TransferCell]:
     wanted = tuple(detector.trained.config.data.sources)
     threshold = detector.calibration.thresholds[NETWORK].youden
     cells = []
@@ -63,7 +65,7 @@ def _test(detector: Detector, measured: Measured, logits: Float64[np.ndarray, ' 
         own, labels = logits[chosen], measured.labels[chosen]
         made = decisions.decide(own, labels, weigh_once(len(own)), threshold=threshold)
         cells.append(
-            Cell(
+            TransferCell(
                 run=str(detector.workdir),
                 source=source,
                 seen=not wanted or source in wanted,
@@ -75,7 +77,7 @@ def _test(detector: Detector, measured: Measured, logits: Float64[np.ndarray, ' 
     return cells
 
 
-def _summarise(cells: Sequence[Cell]) -> dict[str, Any] | None:
+def _summarise(cells: Sequence[TransferCell]) -> dict[str, Any] | None:
     if not cells:
         return None
     worst = min(cells, key=lambda cell: cell.auroc)

@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from detect.metrics.bootstrap import Score, count_patients
 from detect.metrics.samples import Judged, Labels
 from detect.metrics.table import LOWER_IS_BETTER, score_table
-from detect.metrics.thresholds import Thresholds
+from detect.metrics.thresholds import DecisionThresholds
 
 Mask = Bool[np.ndarray, ' image']
 
@@ -73,7 +73,7 @@ def cells_by_fakes(labels: Labels, names: Sequence[str], modalities: Sequence[st
 def score_cells(
     judged: Judged,
     cells: Mapping[str, Mask],
-    thresholds: Thresholds,
+    thresholds: DecisionThresholds,
     *,
     fewest_patients: int,
     prevalence: float,

@@ -16,14 +16,14 @@ from detect.metrics.bootstrap import (
     percentile_interval,
 )
 from detect.metrics.samples import RATES, Judged, Values, Weights, weigh_once
-from detect.metrics.thresholds import Thresholds
+from detect.metrics.thresholds import DecisionThresholds
 
 LOWER_IS_BETTER = ('equal_error_rate', 'brier', 'calibration_error_width', 'calibration_error_mass')
 _THRESHOLDS = ('youden', 'equal_error', *RATES)
 
 
 def score_table(
-    judged: Judged, thresholds: Thresholds, *, prevalence: float, resamples: int, seed: int
+    judged: Judged, thresholds: DecisionThresholds, *, prevalence: float, resamples: int, seed: int
 ) -> dict[str, Score]:
     """Scores by name, each with its 95% interval.
 
@@ -62,7 +62,9 @@ def score_table(
     return scores
 
 
-def _evaluate(judged: Judged, thresholds: Thresholds, prevalence: float, weights: Weights) -> dict[str, Values]:
+def _evaluate(
+    judged: Judged, thresholds: DecisionThresholds, prevalence: float, weights: Weights
+) -> dict[str, Values]:
     roc = ranking.trace_roc(judged.scores, judged.labels, weights)
     values = {
         'share_of_fakes': roc.fakes[:, -1] / weights.sum(axis=1),

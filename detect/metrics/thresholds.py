@@ -11,10 +11,10 @@ from foundation.training.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Thresholds:
+class DecisionThresholds:
     """An image is called fake where its score is no less than the threshold.
 
-    For JSON: `dataclasses.asdict(thresholds)` and `Thresholds(**loaded)`.
+    For JSON: `dataclasses.asdict(thresholds)` and `DecisionThresholds(**loaded)`.
 
     Attributes:
       youden: of the largest true minus false positive rate (Youden 1950).
@@ -63,7 +63,7 @@ def check_fit(what: str, scores: Scores, labels: Labels, *, split: str) -> None:
         )
 
 
-def fit_thresholds(scores: Scores, labels: Labels, *, split: str) -> Thresholds:
+def fit_thresholds(scores: Scores, labels: Labels, *, split: str) -> DecisionThresholds:
     """The thresholds, midway between the scores that they part; the highest where several do equally well.
 
     Args:
@@ -82,7 +82,7 @@ def fit_thresholds(scores: Scores, labels: Labels, *, split: str) -> Thresholds:
         name: _threshold_at(roc, int(roc.last_within(rate)[0])) if roc.resolves(rate) else None
         for name, rate in RATES.items()
     }
-    return Thresholds(
+    return DecisionThresholds(
         youden=_threshold_at(roc, int(np.argmax(true_rate - false_rate))),
         equal_error=_threshold_at(roc, int(np.argmin(np.abs(1 - true_rate - false_rate)))),
         **limited,

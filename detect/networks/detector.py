@@ -32,7 +32,7 @@ class Detection(NamedTuple):
     stages: tuple[Float[Array, 'batch _ _ _'], ...]
 
 
-class SelfAttention(nn.Module):
+class MultiHeadAttention(nn.Module):
     """Lets every place of a map look at all others; added to what was there with a weight that begins at 0.
 
     Attributes:
@@ -53,7 +53,7 @@ class SelfAttention(nn.Module):
         return x + weight * looked.reshape(x.shape)
 
 
-class Detector(nn.Module):
+class DetectorNetwork(nn.Module):
     """Images to logits.
 
     Attributes:
@@ -71,7 +71,7 @@ class Detector(nn.Module):
     def setup(self) -> None:
         """Makes the layers behind the encoders."""
         if self.attention_heads:
-            self.attention = [SelfAttention(self.attention_heads) for _ in self.inputs]
+            self.attention = [MultiHeadAttention(self.attention_heads) for _ in self.inputs]
         self.head = nn.Dense(1)
 
     def __call__(self, images: Float[Array, 'batch height width channel'], train: bool = False) -> Detection:

@@ -4,26 +4,102 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
+import ipaddress
 import signal
 import socket
 import tempfile
+import urllib.parse
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from detect.judging import Judge
-from detect.page.asking import answer_files, read_prevalence, warm_up
-from detect.page.guarding import Guard, is_loopback, names_of
-from detect.page.rendering import Page, describe_answers, describe_problem
-from detect.page.uploading import receive_upload
+from detect.detector import TrainedDetector
+from detect.page.html import DetectorPage, describe_answers, describe_problem
+from detect.page.results import answer_files, read_prevalence, warm_up
+from detect.page.uploads import receive_upload
 from foundation.training.errors import UserError
 from input_pipeline.records import ReaderOptions
+
+_HEADERS = {
+    'Content-Security-Policy': (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    'X-Content-Type-Options': 'nosniff',
+    'Referrer-Policy': 'same-origin',  # with no-referrer, browsers hide the origin of a form
+    'Cross-Origin-Opener-Policy': 'same-origin',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    'Cache-Control': 'no-store',  # answers are kept nowhere
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == 'localhost'
+
+
+def names_of(host: str) -> frozenset[str]:
+    """Names, besides addresses, by which a page that listens at `host` may be opened."""
+    return frozenset(
+        {'localhost'} if is_loopback(host) else {'localhost', host.lower(), socket.gethostname().lower()}
+    )
+
+
+class RequestGuard:
+    """Refuses requests that another page may have caused, and tells browsers what the page may load.
+
+    A foreign page can make the browser send files here, or let its own name point here (DNS rebinding). The first
+    shows in the Origin of the request, the second in its Host, which then is a name and not ours.
+
+    Args:
+      app: what is guarded.
+      names: see `names_of`.
+    """
+
+    def __init__(self, app: ASGIApp, names: frozenset[str]):
+        self._app = app
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a request."""
+        headers = Headers(scope=scope)
+
+        async def send_guarded(message: Message) -> None:
+            if message['type'] == 'http.response.start':
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        app: ASGIApp = self._app
+        if not self._is_ours(headers.get('host', '')):
+            app = PlainTextResponse('Open this page by the address that detect.app printed.\n', 421)
+        elif not _is_same(headers):
+            app = PlainTextResponse('Another page sent this; nothing was read.\n', 403)
+        await app(scope, receive, send_guarded)
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urllib.parse.urlsplit(f'//{host}').hostname or ''
+            return name in self._names or bool(ipaddress.ip_address(name))
+        except ValueError:  # neither a name of ours nor an address
+            return False
+
+
+def _is_same(headers: Headers) -> bool:
+    """Whether no browser says that another page asks; programs say nothing, and may ask."""
+    origin = headers.get('origin')
+    same = origin is None or origin.partition('://')[2] == headers['host']
+    return same and headers.get('sec-fetch-site', 'none') in ('same-origin', 'none')
+
 
 _MOST_CONNECTIONS = 16
 _FOLDER = Path(__file__).parent
@@ -42,13 +118,13 @@ class Service:
       names: by which the page may be opened, see `guarding.names_of`.
     """
 
-    judge: Judge
+    judge: TrainedDetector
     reading: ReaderOptions
     max_bytes: int
     names: frozenset[str]
 
 
-def serve(judge: Judge, reading: ReaderOptions, max_bytes: int, host: str, port: int) -> None:
+def serve(judge: TrainedDetector, reading: ReaderOptions, max_bytes: int, host: str, port: int) -> None:
     """Serves the page until it is stopped.
 
     Args:
@@ -109,7 +185,7 @@ def create_server(service: Service, folder: Path) -> uvicorn.Server:
 
 def create_app(service: Service, folder: Path) -> ASGIApp:
     """The pages; see `create_server`."""
-    page = Page.create(service.judge, service.max_bytes)
+    page = DetectorPage.create(service.judge, service.max_bytes)
     one_at_a_time = asyncio.Lock()
 
     async def show(request: Request) -> Response:
@@ -140,7 +216,7 @@ def create_app(service: Service, folder: Path) -> ASGIApp:
         routes=[Route('/', show, methods=['GET']), Route('/', answer, methods=['POST']), *assets],
         exception_handlers={HTTPException: tell, Exception: tell},
     )
-    return Guard(app, service.names)  # around errors too
+    return RequestGuard(app, service.names)  # around errors too
 
 
 async def _send(path: Path, request: Request) -> Response:

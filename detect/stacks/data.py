@@ -9,10 +9,10 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from ml_collections import ConfigDict
 
 import input_pipeline
-from detect.calibrating import Calibration, restore_calibrated
+from detect.calibration import Calibration, restore_calibrated
 from detect.data import binary_labels, open_images, read_batches
 from detect.networks.stack import sample_slices
-from detect.restoring import Trained
+from detect.trained_network import Trained
 from foundation.training.errors import UserError
 from input_pipeline.cases import number_volumes
 

@@ -10,10 +10,10 @@ from detect.tampering.cubes import Triple, Volume
 from detect.tampering.places import Foreground
 from foundation.training.errors import UserError
 from input_pipeline.cases import Case, create_case, number_volumes, volume_of
+from input_pipeline.dataset.summary import read_records
 from input_pipeline.decode import Split
 from input_pipeline.preprocessing import stored_maximum
 from input_pipeline.records import Record
-from input_pipeline.summary import read_records
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import inspect
 import logging
 import os
+import sys
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -14,9 +16,40 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from foundation.training import parallel
-from foundation.training.dropped_errors import first_error_alone
 from foundation.training.errors import UserError
 from foundation.training.phases import State
+
+_ASYNCIO_LOGGER = logging.getLogger('asyncio')
+_READER = ocp.__path__[0]
+
+
+@contextlib.contextmanager
+def first_error_alone() -> Iterator[None]:
+    """Hides errors of the reader's other tasks within the block, and from then on where the block fails."""
+    if _is_waited_for in _ASYNCIO_LOGGER.filters:
+        yield
+        return
+    previous_hook = sys.unraisablehook
+
+    def tell_unless_of_the_reader(unraisable: 'sys.UnraisableHookArgs') -> None:
+        if not _is_of_the_reader(unraisable.object):
+            previous_hook(unraisable)
+
+    _ASYNCIO_LOGGER.addFilter(_is_waited_for)
+    sys.unraisablehook = tell_unless_of_the_reader
+    yield
+    sys.unraisablehook = previous_hook
+    _ASYNCIO_LOGGER.removeFilter(_is_waited_for)
+
+
+def _is_waited_for(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return 'exception was never retrieved' not in message and 'Task was destroyed' not in message
+
+
+def _is_of_the_reader(dropped: object) -> bool:
+    return inspect.iscoroutine(dropped) and dropped.cr_code.co_filename.startswith(_READER)
+
 
 _LOGGER = logging.getLogger(__name__)
 _STEP_DIGITS = 9

@@ -12,15 +12,86 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from foundation.training import logs, parallel
+from foundation.training import compute, logs, parallel
 from foundation.training.best import Best, Watch
 from foundation.training.checkpoints import Checkpoints, Position
 from foundation.training.errors import UserError
 from foundation.training.interrupts import TIME_LIMIT, StopRequest, stop_when_asked
 from foundation.training.meter import Meter, Stopwatch
-from foundation.training.outcomes import Outcome, PhaseEnd
-from foundation.training.periods import Periods, periods_of
 from foundation.training.phases import Compiler, Phase, State, abstract_states, find_phase
+
+
+@dataclasses.dataclass(frozen=True)
+class Periods:
+    """How often things happen, in images, and how calls are cut.
+
+    Attributes:
+      log, sample, checkpoint: images between two of them.
+      steps_per_call: steps in one call of the device.
+      max_skipped_in_a_row: the run ends with an error after so many skipped updates.
+    """
+
+    log: int
+    sample: int
+    checkpoint: int
+    steps_per_call: int
+    max_skipped_in_a_row: int
+
+
+def periods_of(run: ConfigDict, cycle: int, sample: int) -> Periods:
+    """The periods that a config's `run` asks for.
+
+    Args:
+      run: that part of the config.
+      cycle: steps that repeat, see `compute.steps_per_call`.
+      sample: images between two pictures.
+    """
+    return Periods(
+        log=run.log_images,
+        sample=sample,
+        checkpoint=run.checkpoint_images,
+        steps_per_call=compute.steps_per_call(run.steps_per_call, cycle),
+        max_skipped_in_a_row=run.max_skipped_in_a_row,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+      state, position: the last ones.
+      best: position of the best state of the last phase; None where none was measured.
+      stopped_by: the signal, `time limit`, `collapse`, `another` (process that was asked to stop), or ''.
+      seconds: where its time went.
+    """
+
+    state: State
+    position: Position
+    best: Position | None
+    stopped_by: str
+    seconds: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseEnd:
+    """A phase that is over, or that was stopped.
+
+    Attributes:
+      phase: which one.
+      state, position: at its end; the state is donated when training goes on.
+      seconds: where the time of the run has gone so far, see `Outcome`.
+      compiling: seconds that its programs took to compile, in the background or not.
+      later: the phases after it.
+    """
+
+    phase: Phase
+    state: State
+    position: Position
+    seconds: dict[str, float]
+    compiling: float
+    later: Sequence[Phase]
+
 
 _LOGGER = logging.getLogger(__name__)
 

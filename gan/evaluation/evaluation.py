@@ -13,10 +13,10 @@ from backbones.extractors import Extractor
 from foundation.training.errors import UserError
 from gan import data as training_data
 from gan.evaluation import scoring
-from gan.evaluation.described import Described
 from gan.evaluation.scoring import Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
-from gan.restoring import TrainedGenerator, read_gan_config, restore_generator
+from gan.evaluation.statistics import ImageStatistics
+from gan.generator import TrainedGenerator, read_gan_config, restore_generator
 from gan.scores.estimates import Missing, Spread, count_groups
 
 _LOGGER = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ _DATA_FIELDS = ('split', 'modalities', 'classes', 'window', 'window_range', 'fit
 
 
 @dataclasses.dataclass(frozen=True)
-class Protocol:
+class GeneratorProtocol:
     """What decides the numbers, besides the run and the extractor.
 
     Attributes:
@@ -57,15 +57,15 @@ class Reals:
       patients_known: see `input_pipeline.ImageData`.
     """
 
-    reference: Described
-    held_out: Described
-    training: Described
+    reference: ImageStatistics
+    held_out: ImageStatistics
+    training: ImageStatistics
     group_count: int
     floor: Scores
     patients_known: bool
 
 
-class Run(NamedTuple):
+class EvaluatedRun(NamedTuple):
     """A run with its generator."""
 
     workdir: Path
@@ -100,15 +100,17 @@ class Evaluated:
       as_published: mean and deviation over parts, as in the literature.
     """
 
-    run: Run
-    generated: Described
+    run: EvaluatedRun
+    generated: ImageStatistics
     scores: Scores
     at_floor: Scores
     by_class: dict[str, ClassScores]
     as_published: dict[str, Spread | Missing]
 
 
-def evaluate(folders: list[Path], extractor: Extractor, protocol: Protocol) -> tuple[Reals, list[Evaluated]]:
+def evaluate(
+    folders: list[Path], extractor: Extractor, protocol: GeneratorProtocol
+) -> tuple[Reals, list[Evaluated]]:
     """Measures runs on the same real images; see `gan.evaluate`.
 
     Raises:
@@ -118,7 +120,7 @@ def evaluate(folders: list[Path], extractor: Extractor, protocol: Protocol) -> t
     for config in configs:
         _check_splits(config, protocol)
     runs = [
-        Run(folder, config, restore_generator(folder, protocol.step, best=protocol.best))
+        EvaluatedRun(folder, config, restore_generator(folder, protocol.step, best=protocol.best))
         for folder, config in zip(folders, configs, strict=True)
     ]
     first, *others = runs
@@ -132,14 +134,14 @@ def evaluate(folders: list[Path], extractor: Extractor, protocol: Protocol) -> t
     return reals, [_evaluate_run(run, reals, extractor, extract, protocol) for run in runs]
 
 
-def _check_splits(config: ConfigDict, protocol: Protocol) -> None:
+def _check_splits(config: ConfigDict, protocol: GeneratorProtocol) -> None:
     if protocol.held_out == config.data.split:
         raise UserError(f'--held_out={protocol.held_out} is the split that the run was trained on; name another.')
     if protocol.reference == protocol.held_out:
         raise UserError(f'--reference and --held_out are both {protocol.reference!r}; name two splits.')
 
 
-def _check_comparable(first: Run, other: Run) -> None:
+def _check_comparable(first: EvaluatedRun, other: EvaluatedRun) -> None:
     theirs = _decisive(other)
     for name, value in _decisive(first).items():
         if value != theirs[name]:
@@ -149,7 +151,7 @@ def _check_comparable(first: Run, other: Run) -> None:
             )
 
 
-def _decisive(run: Run) -> dict[str, str]:
+def _decisive(run: EvaluatedRun) -> dict[str, str]:
     """What must be equal in runs that are compared, by the name that a message gives it."""
     facts, data = run.trained.facts, json.loads(run.config.data.to_json_best_effort())
     return {
@@ -160,8 +162,10 @@ def _decisive(run: Run) -> dict[str, str]:
     }
 
 
-def _describe_reals(run: Run, extractor: Extractor, extract: Extract, protocol: Protocol) -> Reals:
-    def describe(split: str) -> Described:
+def _describe_reals(
+    run: EvaluatedRun, extractor: Extractor, extract: Extract, protocol: GeneratorProtocol
+) -> Reals:
+    def describe(split: str) -> ImageStatistics:
         return describe_reals(run.config, run.trained, split, extractor, extract, protocol.batch_size)
 
     reference, held_out = describe(protocol.reference), describe(protocol.held_out)
@@ -181,7 +185,9 @@ def _describe_reals(run: Run, extractor: Extractor, extract: Extract, protocol: 
     return Reals(reference, held_out, training, group_count, floor, images.patients_known)
 
 
-def _evaluate_run(run: Run, reals: Reals, extractor: Extractor, extract: Extract, protocol: Protocol) -> Evaluated:
+def _evaluate_run(
+    run: EvaluatedRun, reals: Reals, extractor: Extractor, extract: Extract, protocol: GeneratorProtocol
+) -> Evaluated:
     workdir, _, trained = run
     num_classes = trained.image_format.num_classes
     labels = draw_labels(reals.reference, protocol.count, num_classes, protocol.seed)
@@ -203,11 +209,11 @@ def _evaluate_run(run: Run, reals: Reals, extractor: Extractor, extract: Extract
     return Evaluated(run, generated, scores, at_floor, by_class, published)
 
 
-def _at_most(described: Described, count: int) -> Described:
+def _at_most(described: ImageStatistics, count: int) -> ImageStatistics:
     return described if len(described) <= count else described.fewer(count)
 
 
-def _measure_class(label: int, name: str, generated: Described, reals: Reals) -> ClassScores:
+def _measure_class(label: int, name: str, generated: ImageStatistics, reals: Reals) -> ClassScores:
     """Scores by features within one class, beside their floor."""
     _LOGGER.info('Class %s:', name)
     drawn, reference, held_out = (
@@ -223,7 +229,7 @@ def _measure_class(label: int, name: str, generated: Described, reals: Reals) ->
     return ClassScores(scores, at_floor, floor)
 
 
-def _measure_members(kind: str, judged: Described, reference: Described, largest: int) -> Scores:
+def _measure_members(kind: str, judged: ImageStatistics, reference: ImageStatistics, largest: int) -> Scores:
     """Scores by features of the images of one class, with a jackknife of its own."""
     for name, described in (('reference', reference), (kind, judged)):
         if not len(described):

@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 import input_pipeline
-from backbones.pictures import draw_grid, save_picture
-from foundation.training.page import Page
+from backbones.grids import draw_grid, save_picture
+from foundation.report.page import Page
 from gan.evaluation import tables
-from gan.evaluation.described import Described
 from gan.evaluation.evaluation import Evaluated, Reals
+from gan.evaluation.statistics import ImageStatistics
 from gan.reporting.figures import create_figure, save_figure
 from gan.scores.distances import nearest
 
@@ -60,13 +60,13 @@ def write_page(report: Mapping[str, Any], reals: Reals, evaluated: list[Evaluate
     page.write(folder / PAGE_FILE)
 
 
-def _add_grid(page: Page, path: Path, described: Described, caption: str) -> None:
+def _add_grid(page: Page, path: Path, described: ImageStatistics, caption: str) -> None:
     chosen = np.unique(np.linspace(0, len(described.pixels) - 1, _ROWS * _COLUMNS).astype(int))
     save_picture(_draw(described, chosen, _COLUMNS), path)
     page.figure(path, caption)
 
 
-def _draw(described: Described, rows: Int[np.ndarray, 'count'], columns: int):
+def _draw(described: ImageStatistics, rows: Int[np.ndarray, 'count'], columns: int):
     images = input_pipeline.to_unit(described.pixels[rows])
     return draw_grid(images, columns, images.shape[-1], 0)
 

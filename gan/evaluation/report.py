@@ -1,16 +1,24 @@
 """report.json: what an evaluation found, as plain numbers with all that decided them."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backbones.extractors import Extractor
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from gan.evaluation import scoring
-from gan.evaluation.described import Described
-from gan.evaluation.evaluation import Evaluated, Protocol, Reals
+from gan.evaluation.evaluation import Evaluated, GeneratorProtocol, Reals
+from gan.evaluation.page import PICTURES, write_page
 from gan.evaluation.scoring import Scores
+from gan.evaluation.statistics import ImageStatistics
 from gan.scores.classification import absent_classes
 from gan.scores.estimates import Missing, Score, Spread, difference
 
@@ -25,7 +33,7 @@ def differences(first: Evaluated, second: Evaluated) -> Scores:
 
 
 def create_report(
-    reals: Reals, evaluated: list[Evaluated], extractor: Extractor, protocol: Protocol
+    reals: Reals, evaluated: list[Evaluated], extractor: Extractor, protocol: GeneratorProtocol
 ) -> dict[str, Any]:
     """report.json: every score with its interval, what it was measured on, and why others are missing."""
     first = evaluated[0]
@@ -66,12 +74,14 @@ def create_report(
     return report
 
 
-def _describe_split(split: str, described: Described, reals: Reals) -> dict[str, Any]:
+def _describe_split(split: str, described: ImageStatistics, reals: Reals) -> dict[str, Any]:
     patients = len(np.unique(described.owners)) if reals.patients_known else None
     return {'split': split, 'images': len(described), 'patients': patients}
 
 
-def _describe_run(each: Evaluated, reals: Reals, extractor: Extractor, protocol: Protocol) -> dict[str, Any]:
+def _describe_run(
+    each: Evaluated, reals: Reals, extractor: Extractor, protocol: GeneratorProtocol
+) -> dict[str, Any]:
     floor = {name: reals.floor.get(name, Missing('could not be measured.')) for name in each.scores}
     described = {name: _describe_beside_floor(name, each.scores, each.at_floor, floor) for name in each.scores}
     return {
@@ -103,7 +113,7 @@ def _describe_beside_floor(name: str, scores: Scores, at_floor: Scores, floor: S
 
 
 def _find_absent_classes(
-    generated: Described, reference: Described, class_names: Sequence[str]
+    generated: ImageStatistics, reference: ImageStatistics, class_names: Sequence[str]
 ) -> dict[str, list[str]]:
     """The extractor's classes that it sees in one set alone, by the set that lacks them."""
     drawn, real = generated.probabilities, reference.probabilities
@@ -124,3 +134,44 @@ def _describe_spread(spread: Spread | Missing) -> dict[str, Any]:
     if isinstance(spread, Missing):
         return {'value': None, 'deviation': None, 'parts': None, 'reason': spread.reason}
     return {'value': spread.mean, 'deviation': spread.deviation, 'parts': spread.parts, 'reason': None}
+
+
+REPORT_FILE = 'report.json'
+_LOGGER = logging.getLogger(__name__)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises UserError, before anything is measured, where no evaluation can be written.
+
+    A folder that does not exist must be creatable: the nearest one above it counts.
+    """
+    existing = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
+    if not existing.is_dir():
+        raise UserError(f'--out={folder}: {existing} is a file; name a folder.')
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f'--out={folder}: nothing can be written to {existing}; name another folder.')
+
+
+def write_evaluation(folder: Path, report: Mapping[str, Any], reals: Reals, evaluated: list[Evaluated]) -> None:
+    """Writes report.json, the page and its pictures; files of an earlier evaluation are replaced at the end.
+
+    Pictures of it that this one does not have, as of a second run, are removed.
+    """
+    _LOGGER.info('Writing %s.', folder)
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix='incomplete.', dir=folder) as name:
+            partial = Path(name)
+            write_page(report, reals, evaluated, partial)
+            workdirs.write_json(partial / REPORT_FILE, report)
+            written = sorted(path.name for path in partial.iterdir())
+            for file in written:
+                os.replace(partial / file, folder / file)
+        for file in set(PICTURES) - set(written):
+            (folder / file).unlink(missing_ok=True)
+    except BaseException:
+        if is_new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise

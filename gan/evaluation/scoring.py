@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from gan.evaluation.described import Described
+from gan.evaluation.statistics import ImageStatistics
 from gan.scores import classification, gaussian, intensities, kernel, memorisation, neighbours, patches, structure
-from gan.scores.estimates import Missing, Sample, Score, Spread, difference
+from gan.scores.estimates import FeatureSample, Missing, Score, Spread, difference
 
 _LOGGER = logging.getLogger(__name__)
 _PAIRS = 10_000  # of MS-SSIM
@@ -72,7 +72,9 @@ def create_meanings(*, is_fid: bool) -> dict[str, Meaning]:
     }
 
 
-def measure(generated: Described, reference: Described, group_count: int, class_names: Sequence[str]) -> Scores:
+def measure(
+    generated: ImageStatistics, reference: ImageStatistics, group_count: int, class_names: Sequence[str]
+) -> Scores:
     """All scores that compare two sets: those of MEANINGS but for MEMORY, and SWD at each scale, as `swd_64`.
 
     Args:
@@ -93,7 +95,7 @@ def measure(generated: Described, reference: Described, group_count: int, class_
     }
 
 
-def measure_features(generated: Described, reference: Described, group_count: int) -> Scores:
+def measure_features(generated: ImageStatistics, reference: ImageStatistics, group_count: int) -> Scores:
     """The scores in BY_FEATURES."""
     if fault := find_fault(generated=generated, reference=reference):
         return dict.fromkeys(BY_FEATURES, fault)
@@ -105,7 +107,9 @@ def measure_features(generated: Described, reference: Described, group_count: in
     }
 
 
-def measure_memory(generated: Described, held_out: Described, training: Described, group_count: int) -> Scores:
+def measure_memory(
+    generated: ImageStatistics, held_out: ImageStatistics, training: ImageStatistics, group_count: int
+) -> Scores:
     """Screens for memorised training images, with held-out ones as the measure; no proof."""
     if fault := find_fault(generated=generated, held_out=held_out, training=training):
         return dict.fromkeys(MEMORY, fault)
@@ -119,7 +123,7 @@ def measure_memory(generated: Described, held_out: Described, training: Describe
 
 
 def measure_as_published(
-    generated: Described, reference: Described, class_names: Sequence[str]
+    generated: ImageStatistics, reference: ImageStatistics, class_names: Sequence[str]
 ) -> dict[str, Spread | Missing]:
     """Mean and standard deviation over parts of the images, as the literature gives them."""
     names = 'kernel_distance_of_subsets', 'inception_score_of_splits'
@@ -141,7 +145,7 @@ def measure_as_published(
     return spreads | {names[1]: classification.inception_score_of_splits(shuffled)}
 
 
-def find_fault(**sets: Described) -> Missing | None:
+def find_fault(**sets: ImageStatistics) -> Missing | None:
     """Why sets, given by their names, have no score at all: an image that is not finite."""
     for name, described in sets.items():
         if described.not_finite:
@@ -150,7 +154,7 @@ def find_fault(**sets: Described) -> Missing | None:
     return None
 
 
-def _measure_frechet(generated: Sample, reference: Sample) -> Score:
+def _measure_frechet(generated: FeatureSample, reference: FeatureSample) -> Score:
     moments = (
         gaussian.collect_moments(sample.values, sample.groups, sample.group_count)
         for sample in (generated, reference)
@@ -159,7 +163,7 @@ def _measure_frechet(generated: Sample, reference: Sample) -> Score:
 
 
 def _measure_classes(
-    generated: Described, reference: Described, group_count: int, class_names: Sequence[str]
+    generated: ImageStatistics, reference: ImageStatistics, group_count: int, class_names: Sequence[str]
 ) -> Scores:
     names = ('inception_score', 'am_score', 'mode_score', 'mode_score_identity', 'mode_score_reversed')
     if not class_names:
@@ -178,7 +182,7 @@ def _measure_classes(
     }
 
 
-def _measure_patches(generated: Sample, reference: Sample) -> Scores:
+def _measure_patches(generated: FeatureSample, reference: FeatureSample) -> Scores:
     """The mean over scales, and each scale by its pixels."""
     fewer, fewer_real = (_spread(sample, _PATCH_IMAGES) for sample in (generated, reference))
     scores: Scores = {}
@@ -188,7 +192,7 @@ def _measure_patches(generated: Sample, reference: Sample) -> Scores:
     return scores
 
 
-def _spread(sample: Sample, count: int) -> Sample:
+def _spread(sample: FeatureSample, count: int) -> FeatureSample:
     """At most so many images, evenly spread over the groups, as many of each, and within them."""
     share = max(count // sample.group_count, 1)
     rows = []
@@ -197,10 +201,10 @@ def _spread(sample: Sample, count: int) -> Sample:
         taken = min(share, len(members))
         rows.append(members[np.arange(taken) * len(members) // max(taken, 1)])
     chosen = np.sort(np.concatenate(rows))
-    return Sample(sample.values[chosen], sample.groups[chosen], sample.group_count)
+    return FeatureSample(sample.values[chosen], sample.groups[chosen], sample.group_count)
 
 
-def _measure_structure(generated: Sample, reference: Sample) -> Scores:
+def _measure_structure(generated: FeatureSample, reference: FeatureSample) -> Scores:
     """How much more alike generated images are than real ones."""
     means = []
     for name, sample in (('generated', generated), ('reference', reference)):
@@ -210,7 +214,7 @@ def _measure_structure(generated: Sample, reference: Sample) -> Scores:
     return {'ms_ssim': difference(*means)}
 
 
-def _measure_intensities(generated: Sample, reference: Sample) -> Scores:
+def _measure_intensities(generated: FeatureSample, reference: FeatureSample) -> Scores:
     histograms, spectra = [], []
     for sample in (generated, reference):
         height, width, channels = sample.values.shape[1:]

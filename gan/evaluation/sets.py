@@ -21,14 +21,14 @@ from foundation.training import parallel
 from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
 from gan import data as training_data
-from gan.drawing import Drawer
-from gan.evaluation.described import Batch, Described, describe
-from gan.restoring import TrainedGenerator
+from gan.evaluation.statistics import Batch, ImageStatistics, describe
+from gan.generator import TrainedGenerator
+from gan.sampler import Drawer
 
 _CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhanced-gan' / 'references'
 _CACHE_BYTES = 4 * 2**30  # of all descriptions that are kept, but for the newest
 _FORMAT = 2  # of cached descriptions
-_FIELDS = tuple(field.name for field in dataclasses.fields(Described))
+_FIELDS = tuple(field.name for field in dataclasses.fields(ImageStatistics))
 _LOGGER = logging.getLogger(__name__)
 Extract = Callable[..., Extracted]
 
@@ -46,7 +46,7 @@ def describe_reals(
     extractor: Extractor,
     extract: Extract,
     batch_size: int,
-) -> Described:
+) -> ImageStatistics:
     """Describes all images of a split, or reads the description of an earlier time.
 
     Descriptions are kept in the user's cache, readable by that user alone, as they hold some of the images.
@@ -92,7 +92,7 @@ def _real_batches(batches: Iterator[dict[str, np.ndarray]], channels: int) -> It
 
 def describe_generated(
     trained: TrainedGenerator, labels: Int[np.ndarray, 'count'], seed: int, extract: Extract, batch_size: int
-) -> Described:
+) -> ImageStatistics:
     """Describes an image for each label; image i is the same whatever the number of images."""
     drawer = Drawer(trained, seed=seed, batch_size=batch_size)
 
@@ -107,7 +107,7 @@ def describe_generated(
     )
 
 
-def draw_labels(reference: Described, count: int, num_classes: int, seed: int) -> Int[np.ndarray, 'count']:
+def draw_labels(reference: ImageStatistics, count: int, num_classes: int, seed: int) -> Int[np.ndarray, 'count']:
     """Classes to draw, as frequent as in the reference; 0 without a condition."""
     if not num_classes:
         return np.zeros(count, np.int32)
@@ -141,18 +141,18 @@ def _software_version() -> str:
         return 'unknown'
 
 
-def _read_cache(path: Path) -> Described | None:
+def _read_cache(path: Path) -> ImageStatistics | None:
     """What was written; None where there is nothing, or nothing that can be read."""
     try:
         with path.open('rb') as file, np.load(file, allow_pickle=False) as arrays:
-            described = Described(**{name: arrays[name] for name in _FIELDS})
+            described = ImageStatistics(**{name: arrays[name] for name in _FIELDS})
         os.utime(path)  # what is used stays
     except Exception:  # whatever a damaged archive makes its readers raise, describing anew mends it
         return None
     return described
 
 
-def _write_cache(path: Path, described: Described) -> None:
+def _write_cache(path: Path, described: ImageStatistics) -> None:
     """Keeps a description; where that is impossible, it is made anew the next time."""
     temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
     try:

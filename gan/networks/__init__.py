@@ -5,7 +5,7 @@
 """
 
 from gan.networks.dcgan import DcganDiscriminator, DcganGenerator
-from gan.networks.heads import Verdict
+from gan.networks.heads import DiscriminatorOutput
 from gan.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals
 from gan.networks.residual import ResidualDiscriminator, ResidualGenerator
 
@@ -23,11 +23,11 @@ __all__ = [
     'DcganDiscriminator',
     'DcganGenerator',
     'Discriminator',
+    'DiscriminatorOutput',
     'Generator',
     'ProgressiveDiscriminator',
     'ProgressiveGenerator',
     'ResidualDiscriminator',
     'ResidualGenerator',
-    'Verdict',
     'fade_reals',
 ]

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from gan.layers import BatchNorm, leaky_relu
-from gan.networks.heads import Head, Verdict
+from gan.layers import ConditionalBatchNorm, leaky_relu
+from gan.networks.heads import DiscriminatorOutput, Head
 from gan.strided import StridedConv, TransposedConv
 
 _ACTIVATIONS = {'relu': jax.nn.relu, 'leaky_relu': leaky_relu}
@@ -76,7 +76,7 @@ class DcganGenerator(nn.Module):
 
     def _activate(self, name: str, x: Array, labels: Array, update_stats: bool) -> Array:
         if self.batch_norm:
-            x = BatchNorm(dtype=self.dtype, name=f'{name}_norm')(x, labels, update_stats)
+            x = ConditionalBatchNorm(dtype=self.dtype, name=f'{name}_norm')(x, labels, update_stats)
         return _ACTIVATIONS[self.activation](x)
 
     def _width(self, resolution: int) -> int:
@@ -115,14 +115,14 @@ class DcganDiscriminator(nn.Module):
         labels: Int[Array, 'batch'],
         alpha: Float[Array, ''] | float = 1.0,
         update_stats: bool = False,
-    ) -> Verdict:
+    ) -> DiscriminatorOutput:
         """Judges images. `alpha` means nothing here, and there are no statistics to update."""
         x = images
         for layer in range(self.layers):
             width = min(self.first_width << layer, self.max_width)
             x = StridedConv(width, self.kernel_size, self.dtype, name=f'conv{layer}')(x)
             if self.batch_norm and layer > 0:
-                norm = BatchNorm(tracked=False, dtype=self.dtype, name=f'norm{layer}')
+                norm = ConditionalBatchNorm(tracked=False, dtype=self.dtype, name=f'norm{layer}')
                 x = norm(x, labels, update_stats)
             x = leaky_relu(x)
             x = nn.Dropout(self.dropout, deterministic=not self.has_rng('dropout'))(x)

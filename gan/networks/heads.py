@@ -12,7 +12,7 @@ from gan.layers import Dense, Scaling
 CONDITIONS = ('projection', 'auxiliary')
 
 
-class Verdict(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What a discriminator says of a batch.
 
     Attributes:
@@ -42,7 +42,7 @@ class Head(nn.Module):
     @nn.compact
     def __call__(
         self, features: Float[Array, 'batch feature'], labels: Int[Array, 'batch'], update_stats: bool = False
-    ) -> Verdict:
+    ) -> DiscriminatorOutput:
         features = features.astype(jnp.float32)
         logits = Dense(1, gain=1.0, scaling=self.scaling, name='logits')(features, update_stats)[:, 0]
         class_logits = jnp.zeros((features.shape[0], 0))
@@ -51,7 +51,7 @@ class Head(nn.Module):
             class_logits = classify(features, update_stats)
         elif self.num_classes:
             logits += self._project(features, labels, update_stats)
-        return Verdict(logits, class_logits)
+        return DiscriminatorOutput(logits, class_logits)
 
     def _project(self, features: Array, labels: Array, update_stats: bool) -> Float[Array, 'batch']:
         """<embedding of the class, features>, as strong as the logits without condition."""

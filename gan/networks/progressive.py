@@ -21,7 +21,7 @@ from gan.layers import (
     pixel_norm,
     upsample,
 )
-from gan.networks.heads import Head, Verdict
+from gan.networks.heads import DiscriminatorOutput, Head
 
 
 def feature_maps(resolution: int, fmap_base: int, fmap_max: int) -> int:
@@ -155,7 +155,7 @@ class ProgressiveDiscriminator(nn.Module):
         labels: Int[Array, 'batch'],
         alpha: Float[Array, ''] | float = 1.0,
         update_stats: bool = False,
-    ) -> Verdict:
+    ) -> DiscriminatorOutput:
         """Judges images. `update_stats` moves the power-iteration vectors one step."""
         if self.resolution == 4:
             return self._last_block(self._from_image(4, images, update_stats), labels, update_stats)
@@ -179,7 +179,7 @@ class ProgressiveDiscriminator(nn.Module):
             x = attention(x, update_stats)
         return x
 
-    def _last_block(self, x: Array, labels: Array, update_stats: bool) -> Verdict:
+    def _last_block(self, x: Array, labels: Array, update_stats: bool) -> DiscriminatorOutput:
         x = self._conv('4x4_conv', minibatch_stddev(x, self.stddev_group), self._features(4), update_stats)
         x = x.reshape(x.shape[0], -1)
         dense = Dense(self._features(2), scaling=self._scaling, dtype=self.dtype, name='4x4_dense')

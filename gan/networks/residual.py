@@ -10,8 +10,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from gan.attention import SelfAttention
-from gan.layers import BatchNorm, Conv, Dense, Scaling, downsample, upsample
-from gan.networks.heads import Head, Verdict
+from gan.layers import ConditionalBatchNorm, Conv, Dense, Scaling, downsample, upsample
+from gan.networks.heads import DiscriminatorOutput, Head
 
 
 class ResidualGenerator(nn.Module):
@@ -68,7 +68,7 @@ class ResidualGenerator(nn.Module):
                 x = self._attend(f'{resolution}x{resolution}_attention', x, update_stats)
             x = self._block(resolution, x, labels, update_stats)
             resolution *= 2
-        x = jax.nn.relu(BatchNorm(dtype=self.dtype, name='last_norm')(x, labels, update_stats))
+        x = jax.nn.relu(ConditionalBatchNorm(dtype=self.dtype, name='last_norm')(x, labels, update_stats))
         image = self._conv('to_image', x, self.channels, update_stats, gain=1.0)
         return jnp.tanh(image.astype(jnp.float32))
 
@@ -76,7 +76,7 @@ class ResidualGenerator(nn.Module):
         name, width = f'{resolution}x{resolution}', self._width(resolution)
 
         def activate(suffix: str, x: Array) -> Array:
-            norm = BatchNorm(self.num_classes, dtype=self.dtype, name=f'{name}_norm{suffix}')
+            norm = ConditionalBatchNorm(self.num_classes, dtype=self.dtype, name=f'{name}_norm{suffix}')
             return jax.nn.relu(norm(x, labels, update_stats))
 
         straight = self._conv(f'{name}_conv0', upsample(activate('0', x)), width, update_stats)
@@ -128,7 +128,7 @@ class ResidualDiscriminator(nn.Module):
         labels: Int[Array, 'batch'],
         alpha: Float[Array, ''] | float = 1.0,
         update_stats: bool = False,
-    ) -> Verdict:
+    ) -> DiscriminatorOutput:
         """Judges images. `alpha` means nothing here; `update_stats` moves the power-iteration vectors one step."""
         x, resolution, width = images, self.resolution, self.first_width
         while resolution > 4:

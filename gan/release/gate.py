@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from gan.release.likeness import Distances
+from gan.release.nearest import Distances
 
 MEASURES = ('pixels', 'features')
 _COPY = 0.01  # distance in pixels below which images are the same but for rounding
 
 
 @dataclasses.dataclass(frozen=True)
-class Thresholds:
+class GateThresholds:
     """Distances below or at which an image is withheld.
 
     Attributes:
@@ -37,7 +37,7 @@ class Thresholds:
         return {name: ~(getattr(distances, name) > getattr(self, name)) for name in MEASURES}
 
 
-def find_thresholds(held_out: Distances, owners: Int[np.ndarray, 'count'], quantile: float) -> Thresholds:
+def find_thresholds(held_out: Distances, owners: Int[np.ndarray, 'count'], quantile: float) -> GateThresholds:
     """Thresholds under which about a share of `quantile` of real held-out patients lies, in either measure.
 
     Each patient has the same weight, which the images share: one of many slices does not decide alone. Each
@@ -47,7 +47,7 @@ def find_thresholds(held_out: Distances, owners: Int[np.ndarray, 'count'], quant
     Args:
       held_out: distances of real held-out images.
       owners: the number of each image's patient.
-      quantile: see `Thresholds`.
+      quantile: see `GateThresholds`.
 
     Raises:
       ValueError: for a quantile that is not above 0 and below 1, or without images.
@@ -60,7 +60,7 @@ def find_thresholds(held_out: Distances, owners: Int[np.ndarray, 'count'], quant
     weights = 1 / (images[places] * len(images))
     share = quantile / len(MEASURES)
     values = {name: _weighted_quantile(getattr(held_out, name), weights, share) for name in MEASURES}
-    return Thresholds(**values, quantile=quantile, held_out=len(owners), patients=len(images))
+    return GateThresholds(**values, quantile=quantile, held_out=len(owners), patients=len(images))
 
 
 def _weighted_quantile(

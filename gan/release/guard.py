@@ -13,18 +13,18 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.extractors import Extractor
+from foundation.export.manifest import Release
 from foundation.training import parallel
 from foundation.training.errors import UserError
-from foundation.training.manifest import Release
 from foundation.training.mapping import create_mapper
 from gan import data as training_data
-from gan.drawing import Drawer, Drawn, labels_in_turn
+from gan.generator import TrainedGenerator
+from gan.release.decision import Policy, create_release, decide
 from gan.release.gate import Tally, find_thresholds
-from gan.release.likeness import Likeness, reduce
 from gan.release.membership import Attack, attack
-from gan.release.verdict import Policy, create_release, decide
-from gan.restoring import TrainedGenerator
-from gan.scores.estimates import Missing, Sample, count_groups, deal_groups
+from gan.release.nearest import NearestImages, reduce
+from gan.sampler import Drawer, Drawn, labels_in_turn
+from gan.scores.estimates import FeatureSample, Missing, count_groups, deal_groups
 
 VALIDATION, TEST = 'validation', 'test'
 _ATTACK_IMAGES = 2_000  # generated, and members
@@ -49,7 +49,7 @@ class Seen:
     labels: Int[np.ndarray, 'count']
 
 
-class Guard:
+class ReleaseGuard:
     """Holds what candidates are compared with, and counts them.
 
     Reads the run's data set: the training split, `test` as held-out patients, and `validation`, where there is
@@ -88,7 +88,7 @@ class Guard:
         self._extract = lambda images: mapped(extractor.variables, images).features.astype(np.float32)
         training, held_out = self._read(config.data.split), self._read(TEST)
         self._splits = {config.data.split: len(training.owners), TEST: len(held_out.owners)}
-        self._likeness = Likeness(training.images, training.features)
+        self._likeness = NearestImages(training.images, training.features)
         self.thresholds = find_thresholds(
             self._likeness.measure(held_out.images, held_out.features), held_out.owners, policy.quantile
         )
@@ -121,8 +121,8 @@ class Guard:
         if group_count < 2:
             return Attack(Missing('needs held-out images of two patients.'), calibrated=False)
         owners = training.owners[chosen]
-        members = Sample(training.features[chosen], deal_groups(owners, group_count), group_count)
-        others = Sample(held_out.features, deal_groups(held_out.owners, group_count), group_count)
+        members = FeatureSample(training.features[chosen], deal_groups(owners, group_count), group_count)
+        others = FeatureSample(held_out.features, deal_groups(held_out.owners, group_count), group_count)
         numbers = np.arange(_ATTACK_NUMBERS, _ATTACK_NUMBERS + _ATTACK_IMAGES)
         labels = labels_in_turn(len(numbers), self._trained.image_format.num_classes, None)
         drawn = self._drawer.draw(numbers, labels)

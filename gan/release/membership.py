@@ -9,7 +9,7 @@ import scipy.stats
 from jaxtyping import Float, Float64, Int
 
 from gan.scores.distances import nearest
-from gan.scores.estimates import SHARE, Estimate, Missing, Sample, Score, find_faults
+from gan.scores.estimates import SHARE, Estimate, FeatureSample, Missing, Score, find_faults
 
 MINIMUM = 10  # held-out images
 Labels = Int[np.ndarray, '_']
@@ -30,8 +30,8 @@ class Attack:
 
 
 def attack(
-    members: Sample,
-    others: Sample,
+    members: FeatureSample,
+    others: FeatureSample,
     classes: tuple[Labels, Labels],
     generated: Float[np.ndarray, 'generated feature'],
     reference: Float[np.ndarray, 'reference feature'] | None,

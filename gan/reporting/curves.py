@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from gan.reporting.figures import create_figure, printable
-from gan.reporting.runs import Run
+from gan.reporting.runs import ReportedRun
 
 _DISTANCE = 'distance to training images (random features)'
 # Title to the metrics in one panel, each with its kind of line.
@@ -38,7 +38,7 @@ _EDGE = 60  # pixels around and between panels
 _SMOOTHED_FROM, _WINDOWS = 100, 40  # with so many values, running means over a 40th of them are drawn
 
 
-def draw_curves(runs: Sequence[Run], *, by_epochs: bool) -> Figure | None:
+def draw_curves(runs: Sequence[ReportedRun], *, by_epochs: bool) -> Figure | None:
     """A panel for each metric that a run has; None where none has any.
 
     Args:
@@ -70,7 +70,7 @@ def draw_curves(runs: Sequence[Run], *, by_epochs: bool) -> Figure | None:
     return figure
 
 
-def plot(axis: Axes, run: Run, name: str, *, by_epochs: bool, **style: Any) -> None:
+def plot(axis: Axes, run: ReportedRun, name: str, *, by_epochs: bool, **style: Any) -> None:
     """Draws one metric: as logged, and where there are many values faintly so, with their running mean.
 
     The line is broken where the log has no value of a metric that it has elsewhere.
@@ -87,7 +87,7 @@ def plot(axis: Axes, run: Run, name: str, *, by_epochs: bool, **style: Any) -> N
     axis.plot(places[alone], values[alone], linestyle='none', marker='.', markersize=4, color=style['color'])
 
 
-def _finish_distance(axis: Axes, runs: Sequence[Run], *, by_epochs: bool) -> None:
+def _finish_distance(axis: Axes, runs: Sequence[ReportedRun], *, by_epochs: bool) -> None:
     """A logarithmic scale with plain numbers, and a cross at each collapse."""
     axis.set_yscale('log')
     low, high = axis.get_ylim()
@@ -102,7 +102,7 @@ def _finish_distance(axis: Axes, runs: Sequence[Run], *, by_epochs: bool) -> Non
                 axis.plot(place, measured[images], 'x', color=colour(number, len(runs)), markersize=6)
 
 
-def plot_losses(axis: Axes, run: Run) -> None:
+def plot_losses(axis: Axes, run: ReportedRun) -> None:
     """Draws the losses of both networks."""
     for label, (name, style) in _LOSSES.items():
         plot(axis, run, name, by_epochs=False, color=colour(int(style == '--'), 2), linestyle=style)
@@ -111,7 +111,7 @@ def plot_losses(axis: Axes, run: Run) -> None:
     axis.tick_params(labelsize=7)
 
 
-def series(run: Run, name: str) -> tuple[Float[np.ndarray, ' lines'], Float[np.ndarray, ' lines']]:
+def series(run: ReportedRun, name: str) -> tuple[Float[np.ndarray, ' lines'], Float[np.ndarray, ' lines']]:
     """Images seen, and a metric there: NaN on a line of the kind that has it, where it was not finite."""
     # Training and the watch write lines of their own.
     of_training = {'images_per_second' in line for line in run.lines if name in line}
@@ -136,11 +136,11 @@ def colour(number: int, count: int) -> tuple[float, ...]:
     return mpl.colormaps['turbo'](0.05 + 0.9 * number / (count - 1))
 
 
-def _has(run: Run, names: dict[str, str]) -> bool:
+def _has(run: ReportedRun, names: dict[str, str]) -> bool:
     return any(name in line for line in run.lines for name in names)
 
 
-def _label(figure: Figure, axes: Sequence[Axes], runs: Sequence[Run], *, by_epochs: bool) -> None:
+def _label(figure: Figure, axes: Sequence[Axes], runs: Sequence[ReportedRun], *, by_epochs: bool) -> None:
     """Units, the legend, and epochs above where they are the same for all."""
     for axis in axes[-_COLUMNS:]:
         axis.set_xlabel('epochs' if by_epochs else 'images seen', fontsize=8)

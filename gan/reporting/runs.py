@@ -15,9 +15,9 @@ from foundation.training.errors import UserError
 from foundation.training.logs import read_metrics
 from gan import data as training_data
 from gan import setup
-from gan.exported import is_exported, read_description
 from gan.schedule import Stage
 from gan.watch import SCORE
+from gan.weights import is_exported, read_description
 
 _GRID = re.compile(r'(\d{9,})_\w+\.png')
 _STARTED = re.compile(r' INFO (\d+ x .+ process\(es\), JAX .+)')
@@ -25,7 +25,7 @@ Line = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class ReportedRun:
     """A run as its workdir tells it.
 
     Attributes:
@@ -96,7 +96,7 @@ class Run:
         return found
 
 
-def read_runs(workdirs: Sequence[Path]) -> list[Run]:
+def read_runs(workdirs: Sequence[Path]) -> list[ReportedRun]:
     """Reads runs and names them by their folders, in full where two would be called alike.
 
     Of an exported generator, the run it comes from is known by its config and data alone.
@@ -115,11 +115,11 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
     return [_read_run(name, workdir) for name, workdir in zip(names, workdirs, strict=True)]
 
 
-def _read_run(name: str, workdir: Path) -> Run:
+def _read_run(name: str, workdir: Path) -> ReportedRun:
     if is_exported(workdir):
         described = read_description(workdir)
         stages = setup.create_stages_of(described.config, described.facts.num_examples)
-        return Run(name, workdir, described.config, described.facts, stages, lines=(), grids={})
+        return ReportedRun(name, workdir, described.config, described.facts, stages, lines=(), grids={})
     try:
         config = workdirs.read_config(workdir)
         setup.check_config(config)
@@ -130,7 +130,7 @@ def _read_run(name: str, workdir: Path) -> Run:
             'use the version that trained the run.'
         ) from error
     facts = read_facts(workdir)
-    return Run(
+    return ReportedRun(
         name=name,
         workdir=workdir,
         config=config,

@@ -8,21 +8,22 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import input_pipeline
+from foundation.report.page import Page
 from foundation.training.errors import UserError
-from foundation.training.page import Page
 from gan.reporting import neighbours, tables
 from gan.reporting.curves import draw_curves
-from gan.reporting.drawing import (
+from gan.reporting.figures import LARGEST, Sheet, read_grid, save_figure
+from gan.reporting.grids import (
+    SHOWN,
     STEPS,
     Artist,
     Artists,
+    draw_comparison,
     draw_interpolation,
     draw_side_by_side,
     restore_artists,
 )
-from gan.reporting.figures import LARGEST, Sheet, read_grid, save_figure
-from gan.reporting.moments import SHOWN, draw_comparison
-from gan.reporting.runs import Run
+from gan.reporting.runs import ReportedRun
 from gan.watch import SCORE
 
 PAGE = 'index.html'
@@ -31,7 +32,7 @@ _BLOCKS = 2  # of rows of neighbours, side by side
 _LARGEST_GRID = (6, 8)  # rows and columns of the best and the last
 
 
-def write_report(runs: Sequence[Run], out: Path) -> Path:
+def write_report(runs: Sequence[ReportedRun], out: Path) -> Path:
     """Writes the page and its figures into `out` and returns the path of the page.
 
     Raises:
@@ -62,10 +63,12 @@ class _Report:
         self.page.figure(path, caption)
 
 
-Show = Callable[[_Report, Run, Artists, str], None]
+Show = Callable[[_Report, ReportedRun, Artists, str], None]
 
 
-def _each(report: _Report, title: str, runs: Sequence[Run], artists: Sequence[Artists], show: Show) -> None:
+def _each(
+    report: _Report, title: str, runs: Sequence[ReportedRun], artists: Sequence[Artists], show: Show
+) -> None:
     """A section with a part for each run; `show(report, run, artists, suffix)` fills it."""
     report.page.section(title)
     for number, (run, drawn) in enumerate(zip(runs, artists, strict=True), start=1):
@@ -74,7 +77,7 @@ def _each(report: _Report, title: str, runs: Sequence[Run], artists: Sequence[Ar
         show(report, run, drawn, f'_{number}' if len(runs) > 1 else '')
 
 
-def _summarize(report: _Report, runs: Sequence[Run]) -> None:
+def _summarize(report: _Report, runs: Sequence[ReportedRun]) -> None:
     page, names = report.page, [run.name for run in runs]
     page.section('Summary')
     page.table(['', *names], tables.summarize(runs), 'What was trained, and how far.')
@@ -93,7 +96,7 @@ def _summarize(report: _Report, runs: Sequence[Run]) -> None:
         page.note('All fields of the configs are the same.')
 
 
-def _compare(report: _Report, runs: Sequence[Run]) -> None:
+def _compare(report: _Report, runs: Sequence[ReportedRun]) -> None:
     report.page.section('Samples over time')
     figure = draw_comparison(runs)
     if figure is None:
@@ -107,7 +110,7 @@ def _compare(report: _Report, runs: Sequence[Run]) -> None:
     )
 
 
-def _draw_curves(report: _Report, runs: Sequence[Run]) -> None:
+def _draw_curves(report: _Report, runs: Sequence[ReportedRun]) -> None:
     report.page.section('Curves')
     figure = draw_curves(runs, by_epochs=False)
     if figure is None:
@@ -119,7 +122,7 @@ def _draw_curves(report: _Report, runs: Sequence[Run]) -> None:
         report.figure(by_epochs, 'curves_by_epochs', "The same against epochs of each run's own data.")
 
 
-def _show_best_and_last(report: _Report, run: Run, artists: Artists, suffix: str) -> None:
+def _show_best_and_last(report: _Report, run: ReportedRun, artists: Artists, suffix: str) -> None:
     for reason in artists.missing:
         report.page.note(reason)
     rows, columns = (
@@ -143,7 +146,7 @@ def _show_best_and_last(report: _Report, run: Run, artists: Artists, suffix: str
     report.figure(draw_side_by_side(pictures), f'best_and_last{suffix}', caption)
 
 
-def _title(kind: str, run: Run, artist: Artist) -> str:
+def _title(kind: str, run: ReportedRun, artist: Artist) -> str:
     measured, seen = run.scores(), artist.position.images_seen
     before = max((images for images in measured if images <= seen), default=None)
     if before is None:
@@ -152,7 +155,7 @@ def _title(kind: str, run: Run, artist: Artist) -> str:
     return f'{kind}: {run.moment(seen)}, {SCORE} {measured[before]:.4g}{at}'
 
 
-def _show_interpolation(report: _Report, run: Run, artists: Artists, suffix: str) -> None:
+def _show_interpolation(report: _Report, run: ReportedRun, artists: Artists, suffix: str) -> None:
     artist = artists.best or artists.last
     if artist is None:
         report.page.note('There is no checkpoint to draw from.')
@@ -171,7 +174,7 @@ def _which(artists: Artists) -> str:
     return 'from the best checkpoint' if artists.best else 'from the last checkpoint'
 
 
-def _show_neighbours(report: _Report, run: Run, artists: Artists, suffix: str) -> None:
+def _show_neighbours(report: _Report, run: ReportedRun, artists: Artists, suffix: str) -> None:
     artist = artists.best or artists.last
     if artist is None:
         report.page.note('There is no checkpoint to draw from.')

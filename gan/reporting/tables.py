@@ -8,14 +8,14 @@ from typing import Any
 import jax
 
 from gan import setup
-from gan.reporting.runs import Run
+from gan.reporting.runs import ReportedRun
 from gan.watch import SCORE
 
 _MAIN_GROUPS = ('generator', 'discriminator', 'loss', 'optimizer', 'average', 'augment', 'schedule', 'watch')
 _ABSENT = 'no such field'
 
 
-def summarize(runs: Sequence[Run]) -> list[list[str]]:
+def summarize(runs: Sequence[ReportedRun]) -> list[list[str]]:
     """Rows of a table with a column for each run."""
     rows = {
         'folder': lambda run: str(run.workdir),
@@ -37,7 +37,7 @@ def summarize(runs: Sequence[Run]) -> list[list[str]]:
     return [[title, *(describe(run) for run in runs)] for title, describe in rows.items()]
 
 
-def differing_fields(runs: Sequence[Run]) -> list[list[str]]:
+def differing_fields(runs: Sequence[ReportedRun]) -> list[list[str]]:
     """Rows of the fields that are not the same in all configs, with a value for each run."""
     configs = [flatten(run.config.to_dict()) for run in runs]
     names = sorted({name for config in configs for name in config})
@@ -45,7 +45,7 @@ def differing_fields(runs: Sequence[Run]) -> list[list[str]]:
     return [row for row in rows if len(set(row[1:])) > 1]
 
 
-def main_fields(run: Run) -> list[list[str]]:
+def main_fields(run: ReportedRun) -> list[list[str]]:
     """Rows of the groups of fields that decide what is trained and how."""
     return [
         [
@@ -70,20 +70,20 @@ def _text(value: Any) -> str:
     return repr(value) if value == '' else str(value)
 
 
-def _describe_images(run: Run) -> str:
+def _describe_images(run: ReportedRun) -> str:
     form, size = run.image_format, run.config.resolution
     masks = f', masks of {form.mask_classes} classes' if form.mask_classes else ''
     condition = 'conditional' if form.num_classes else 'not conditional'
     return f'{size} x {size} x {form.channels}{masks}, {condition}'
 
 
-def _describe_loss(run: Run) -> str:
+def _describe_loss(run: ReportedRun) -> str:
     loss = run.config.loss
     penalty = f'{loss.penalty} x {loss.penalty_weight:g}' if loss.penalty != 'none' else 'no penalty'
     return f'{loss.name}, {penalty}'
 
 
-def _describe_augmentation(run: Run) -> str:
+def _describe_augmentation(run: ReportedRun) -> str:
     augment = run.config.augment
     if not augment.operations:
         return 'none'
@@ -91,7 +91,7 @@ def _describe_augmentation(run: Run) -> str:
     return f'{", ".join(augment.operations)}; {how}'
 
 
-def _count_parameters(run: Run) -> str:
+def _count_parameters(run: ReportedRun) -> str:
     recipe = setup.create_recipe(run.config, run.config.resolution, run.image_format)
     state = jax.eval_shape(functools.partial(setup.create_state_of, run.config, recipe), jax.random.key(0))
     counts = [
@@ -101,12 +101,12 @@ def _count_parameters(run: Run) -> str:
     return f'generator {counts[0]:,}, discriminator {counts[1]:,}'
 
 
-def _describe_progress(run: Run) -> str:
+def _describe_progress(run: ReportedRun) -> str:
     share = run.images_seen / run.images_planned
     return f'{run.images_seen:,} of {run.images_planned:,} ({share:.0%}), {run.epochs(run.images_seen):.3g} epochs'
 
 
-def _describe_last_score(run: Run) -> str:
+def _describe_last_score(run: ReportedRun) -> str:
     measured = run.scores()
     if not measured:
         return 'not measured' if run.config.watch.images else 'not watched'
@@ -114,7 +114,7 @@ def _describe_last_score(run: Run) -> str:
     return f'{measured[last]:.4g} at {last:,} images'
 
 
-def _describe_best_score(run: Run) -> str:
+def _describe_best_score(run: ReportedRun) -> str:
     """The shortest distance of the last stage: before, images were smaller."""
     measured = {images: score for images, score in run.scores().items() if images > run.stages[-1].start}
     if not measured:
@@ -123,7 +123,7 @@ def _describe_best_score(run: Run) -> str:
     return f'{measured[best]:.4g} at {best:,} images'
 
 
-def _describe_collapses(run: Run) -> str:
+def _describe_collapses(run: ReportedRun) -> str:
     seen = run.collapses()
     return f'{len(seen)}, the last at {seen[-1]:,} images' if seen else 'none seen'
 

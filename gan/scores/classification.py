@@ -12,8 +12,8 @@ from jaxtyping import Float, Float64
 
 from gan.scores.estimates import (
     POSITIVE,
+    FeatureSample,
     Missing,
-    Sample,
     Score,
     Spread,
     create_estimate,
@@ -44,7 +44,7 @@ def absent_classes(
     return tuple(name for number, name in enumerate(class_names) if number in absent)
 
 
-def inception_score(generated: Sample) -> Score:
+def inception_score(generated: FeatureSample) -> Score:
     """exp(E KL(p_i||pG)), 1 to the number of classes, higher is better (Salimans et al. 2016, arXiv:1606.03498).
 
     All images make one part; `inception_score_of_splits` is the form that is published, which is lower.
@@ -79,7 +79,9 @@ def inception_score_of_splits(
     return Spread(float(np.mean(scores)), float(np.std(scores)), splits)
 
 
-def mode_score(generated: Sample, reference: Sample, variant: str, class_names: Sequence[str]) -> Score:
+def mode_score(
+    generated: FeatureSample, reference: FeatureSample, variant: str, class_names: Sequence[str]
+) -> Score:
     """Mode Score, higher is better, in one of the variants of MODE_SCORES.
 
     The form with KL(p*||pG) is that of Che et al. 2016 (arXiv:1612.02136, section 4.1). In the form that is
@@ -104,7 +106,7 @@ def mode_score(generated: Sample, reference: Sample, variant: str, class_names: 
     return create_estimate(values, bounds, generated=len(generated), reference=len(reference))
 
 
-def am_score(generated: Sample, reference: Sample, class_names: Sequence[str]) -> Score:
+def am_score(generated: FeatureSample, reference: FeatureSample, class_names: Sequence[str]) -> Score:
     """AM Score: KL(p*||pG) + E H(p_i), 0 or more, lower is better (Zhou et al. 2018, arXiv:1703.02000).
 
     Raises:
@@ -121,7 +123,7 @@ def am_score(generated: Sample, reference: Sample, class_names: Sequence[str]) -
     return create_estimate(values, POSITIVE, generated=len(generated), reference=len(reference))
 
 
-def _means(sample: Sample) -> tuple[Replicates, Means]:
+def _means(sample: FeatureSample) -> tuple[Replicates, Means]:
     """E sum p log p and E p, of all images and without each group."""
     values = sample.values
     if (values < 0).any() or (np.abs(values.sum(axis=1, dtype=np.float64) - 1) > _TOLERANCE).any():

@@ -79,7 +79,7 @@ class Spread(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Sample:
+class FeatureSample:
     """What scores read of a set of images.
 
     Attributes:
@@ -113,10 +113,10 @@ class Sample:
         """Images with a value that is not finite."""
         return len(self) - sum(int(finite_rows(self.values[rows]).sum()) for rows in tiles(len(self), 1024))
 
-    def without(self, group: int) -> 'Sample':
+    def without(self, group: int) -> 'FeatureSample':
         """The images that are in other groups."""
         kept = self.groups != group
-        return Sample(self.values[kept], self.groups[kept], self.group_count)
+        return FeatureSample(self.values[kept], self.groups[kept], self.group_count)
 
 
 def count_groups(*owners: Int[np.ndarray, '_']) -> int:
@@ -183,7 +183,7 @@ def kept_groups(group_count: int) -> Float64[np.ndarray, 'replicate group']:
 
 
 def group_sums(
-    sample: Sample, reduce: Callable[[Shaped[np.ndarray, 'count *shape']], Shaped[np.ndarray, '*sum']]
+    sample: FeatureSample, reduce: Callable[[Shaped[np.ndarray, 'count *shape']], Shaped[np.ndarray, '*sum']]
 ) -> Float64[np.ndarray, 'group *sum']:
     """What `reduce` makes of the values of each group."""
     members = (sample.values[sample.groups == group] for group in range(sample.group_count))
@@ -211,7 +211,7 @@ def find_fault(name: str, sizes: Int[np.ndarray, ' group'], not_finite: int, min
     return None
 
 
-def find_faults(minimum: int, **samples: Sample) -> Missing | None:
+def find_faults(minimum: int, **samples: FeatureSample) -> Missing | None:
     """The first fault of samples, given by the names of their sets.
 
     Raises:

@@ -9,8 +9,8 @@ from jaxtyping import Float, Float64, Int
 
 from gan.scores.estimates import (
     ANY,
+    FeatureSample,
     Missing,
-    Sample,
     Score,
     Spread,
     create_estimate,
@@ -24,7 +24,7 @@ _SUBSETS, _SUBSET_SIZE = 100, 1000  # as published
 Features = Float[np.ndarray, 'count feature']
 
 
-def kernel_score(generated: Sample, reference: Sample) -> Score:
+def kernel_score(generated: FeatureSample, reference: FeatureSample) -> Score:
     """Kernel distance over all pairs, lower is better, 0 is expected of two draws of one distribution.
 
     Uses every pair once, which gives the expectation of the mean over subsets with the least variance (Gretton et
@@ -77,7 +77,7 @@ def _kernel(
     return cubes
 
 
-def _block_sums(first: Sample, second: Sample) -> Float64[np.ndarray, 'group group']:
+def _block_sums(first: FeatureSample, second: FeatureSample) -> Float64[np.ndarray, 'group group']:
     """Sums of the kernel over the pairs of each two groups; of a set with itself, only half is computed."""
     same = first is second
     sums = np.zeros((first.group_count, first.group_count))
@@ -99,7 +99,9 @@ def _membership(groups: Int[np.ndarray, ' count'], group_count: int) -> Float64[
     return np.eye(group_count)[groups]
 
 
-def _without_own(sums: Float64[np.ndarray, 'group group'], sample: Sample) -> Float64[np.ndarray, 'group group']:
+def _without_own(
+    sums: Float64[np.ndarray, 'group group'], sample: FeatureSample
+) -> Float64[np.ndarray, 'group group']:
     """Less the kernel of each vector with itself."""
     own = np.zeros(sample.group_count)
     for rows in tiles(len(sample), _TILE):

@@ -10,8 +10,8 @@ from jaxtyping import Float, Float64, Int
 from gan.scores.distances import nearest, nearest_other
 from gan.scores.estimates import (
     ANY,
+    FeatureSample,
     Missing,
-    Sample,
     Score,
     create_estimate,
     find_faults,
@@ -29,7 +29,7 @@ Blocks = Float64[np.ndarray, 'cell group group']
 Sizes = Float64[np.ndarray, 'cell group']
 
 
-def authentic_percentage(generated: Sample, training: Features) -> Score:
+def authentic_percentage(generated: FeatureSample, training: Features) -> Score:
     """AuthPct, 0 to 100: share of authentic generated vectors (Alaa et al. 2022, arXiv:2102.08921, section 4).
 
     One is authentic when it is farther from its nearest training vector than that one is from its own nearest
@@ -40,12 +40,14 @@ def authentic_percentage(generated: Sample, training: Features) -> Score:
     distances, indices = nearest(generated.values, training)
     chosen, places = np.unique(indices, return_inverse=True)
     own = nearest_other(training, chosen)[0][places]
-    authentic = Sample((distances > own).astype(np.float64), generated.groups, generated.group_count)
+    authentic = FeatureSample((distances > own).astype(np.float64), generated.groups, generated.group_count)
     shares = leave_out(group_sums(authentic, np.sum)) / leave_out(generated.sizes)
     return create_estimate(100 * shares, (0.0, 100.0), generated=len(generated), training=len(training))
 
 
-def copying_score(generated: Sample, held_out: Sample, training: Features, cells: int, seed: int) -> Score:
+def copying_score(
+    generated: FeatureSample, held_out: FeatureSample, training: Features, cells: int, seed: int
+) -> Score:
     """C_T: do generated vectors lie nearer to training vectors than held-out ones do (negative: copying).
 
     Meehan et al. 2020, arXiv:2004.05675, section 3: in each cell of a k-means partition of the training set, the
@@ -102,7 +104,7 @@ def _training_fault(training: Features, minimum: int) -> Missing | None:
 
 
 def _weighted_z(
-    samples: tuple[Sample, Sample],
+    samples: tuple[FeatureSample, FeatureSample],
     distances: list[Float64[np.ndarray, ' _']],
     places: list[Int[np.ndarray, ' _']],
     cells: int,

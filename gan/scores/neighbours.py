@@ -14,8 +14,8 @@ from gan.scores.distances import ROUNDING, ROWS, distance_tiles, hide_pairs, mea
 from gan.scores.estimates import (
     POSITIVE,
     SHARE,
+    FeatureSample,
     Missing,
-    Sample,
     Score,
     create_estimate,
     find_faults,
@@ -49,7 +49,7 @@ def coverage(
     if not (np.isfinite(real).all() and np.isfinite(generated).all()):
         return float('nan')
     centre = mean_of(real)
-    one_group = Sample(real, np.zeros(len(real), np.int64), 2)  # of two; the other one is empty
+    one_group = FeatureSample(real, np.zeros(len(real), np.int64), 2)  # of two; the other one is empty
     radii = _radii(_nearest_of_groups(one_group, centre, neighbours), neighbours)[:, 0]
     least = np.full(len(real), np.inf)
     for rows, _, squared in distance_tiles(real, generated, centre):
@@ -57,7 +57,7 @@ def coverage(
     return float((least < radii * (1 - _TIE)).mean())
 
 
-def precision_recall_density_coverage(generated: Sample, reference: Sample) -> dict[str, Score]:
+def precision_recall_density_coverage(generated: FeatureSample, reference: FeatureSample) -> dict[str, Score]:
     """The four shares (density may exceed 1), by the names in SCORES; higher is better.
 
     Precision: share of the generated vectors in a ball of the reference; recall: share of the reference in a ball
@@ -83,14 +83,14 @@ def precision_recall_density_coverage(generated: Sample, reference: Sample) -> d
     return {name: create_estimate(values[name], bounds, **counts) for name, bounds in _BOUNDS.items()}
 
 
-def _sorted(sample: Sample) -> Sample:
+def _sorted(sample: FeatureSample) -> FeatureSample:
     """By group, so that the vectors of a group lie together."""
     order = np.argsort(sample.groups, kind='stable')
-    return Sample(sample.values[order], sample.groups[order], sample.group_count)
+    return FeatureSample(sample.values[order], sample.groups[order], sample.group_count)
 
 
 def _nearest_of_groups(
-    sample: Sample, centre: Float64[np.ndarray, ' feature'], neighbours: int
+    sample: FeatureSample, centre: Float64[np.ndarray, ' feature'], neighbours: int
 ) -> Float64[np.ndarray, 'count group neighbour']:
     """Squared distances to the nearest other vectors in each group, in any order; infinite where none is."""
     nearest = np.full((len(sample), sample.group_count, neighbours), np.inf)
@@ -138,7 +138,7 @@ class _Membership:
     Of all pairs, few are near enough to matter; only those are compared for each replicate.
     """
 
-    def __init__(self, generated: Sample, reference: Sample, balls: _Balls) -> None:
+    def __init__(self, generated: FeatureSample, reference: FeatureSample, balls: _Balls) -> None:
         self._generated, self._reference, self._balls = generated, reference, balls
         self._kept = kept_groups(generated.group_count).astype(bool).T  # group, replicate
         shape = len(generated), len(self._kept.T)
@@ -196,7 +196,9 @@ class _Membership:
         """Whether both vectors of a pair are left in a replicate."""
         return self._kept[self._generated.groups[generated]] & self._kept[self._reference.groups[reference]]
 
-    def _count(self, flags: Bool[np.ndarray, 'count replicate'], sample: Sample) -> Int[np.ndarray, ' replicate']:
+    def _count(
+        self, flags: Bool[np.ndarray, 'count replicate'], sample: FeatureSample
+    ) -> Int[np.ndarray, ' replicate']:
         return (flags & self._kept[sample.groups]).sum(axis=0)
 
 

@@ -17,8 +17,8 @@ from jaxtyping import Float32, Float64, Int
 from gan.scores.estimates import (
     POSITIVE,
     Estimate,
+    FeatureSample,
     Missing,
-    Sample,
     Score,
     create_estimate,
     find_faults,
@@ -43,7 +43,9 @@ Moments = Float64[np.ndarray, 'replicate channel']
 Directions = Float32[np.ndarray, '_ channel pixel']
 
 
-def sliced_wasserstein(generated: Sample, reference: Sample, seed: int) -> dict[str, dict[str, Score]]:
+def sliced_wasserstein(
+    generated: FeatureSample, reference: FeatureSample, seed: int
+) -> dict[str, dict[str, Score]]:
     """1000 times the mean distance along random directions, lower is better; by variant, then 'mean' or pixels.
 
     Args:
@@ -83,7 +85,7 @@ def _mean(scores: list[Score]) -> Score:
     return Estimate(float(np.mean([each.value for each in estimates])), replicates, estimates[0].counts, POSITIVE)
 
 
-def extract_patches(sample: Sample, seed: int) -> dict[int, Sample]:
+def extract_patches(sample: FeatureSample, seed: int) -> dict[int, FeatureSample]:
     """128 random patches of each image and level, (count, patch, channel, 49), by the pixels of a level's side."""
     generator = np.random.default_rng(seed)
     levels: dict[int, list[np.ndarray]] = {}
@@ -93,7 +95,7 @@ def extract_patches(sample: Sample, seed: int) -> dict[int, Sample]:
         for level in laplacian_pyramid(unit):
             levels.setdefault(min(level.shape[1:3]), []).append(_draw_patches(level, generator))
     return {
-        pixels: Sample(np.concatenate(parts), sample.groups, sample.group_count)
+        pixels: FeatureSample(np.concatenate(parts), sample.groups, sample.group_count)
         for pixels, parts in levels.items()
     }
 
@@ -124,7 +126,7 @@ def _smooth(images: Levels) -> Levels:
     return images
 
 
-def compare_patches(generated: Sample, reference: Sample, seed: int) -> dict[str, Score]:
+def compare_patches(generated: FeatureSample, reference: FeatureSample, seed: int) -> dict[str, Score]:
     """The distance in both variants at one level, from its patches."""
     moments = [_moments(sample) for sample in (generated, reference)]
     for name, (_, deviation) in zip(('generated', 'reference'), moments, strict=True):
@@ -181,7 +183,7 @@ def _measure_replicate(
     return distances
 
 
-def _moments(sample: Sample) -> tuple[Moments, Moments]:
+def _moments(sample: FeatureSample) -> tuple[Moments, Moments]:
     """Means and deviations of the channels, of all images and without each group."""
     axes = (0, 1, 3)
     pixels = leave_out(sample.sizes)[:, None] * sample.values.shape[1] * sample.values.shape[3]
@@ -217,7 +219,7 @@ class _Projection:
         return [share[kept] for share in self.shares]
 
 
-def _project(sample: Sample, directions: Directions) -> Iterator[_Projection]:
+def _project(sample: FeatureSample, directions: Directions) -> Iterator[_Projection]:
     patches, channels, pixels = sample.values.shape[1:]
     flat = sample.values.reshape(-1, channels, pixels)
     groups = np.repeat(sample.groups, patches)
@@ -268,7 +270,7 @@ class _Matching:
         return float((np.abs(first[self.first] - second[self.second]) * self.mass).sum())
 
 
-def _match_replicates(generated: Sample, reference: Sample) -> list[_Matching]:
+def _match_replicates(generated: FeatureSample, reference: FeatureSample) -> list[_Matching]:
     """The matchings of all patches and without each group; replicates of equal sizes share one."""
     patches = generated.values.shape[1]
     counts = [(leave_out(sample.sizes) * patches).astype(np.int64).tolist() for sample in (generated, reference)]

@@ -7,7 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int, Shaped
 
-from gan.scores.estimates import SHARE, Missing, Sample, Score, create_estimate, find_faults, kept_groups, tiles
+from gan.scores.estimates import (
+    SHARE,
+    FeatureSample,
+    Missing,
+    Score,
+    create_estimate,
+    find_faults,
+    kept_groups,
+    tiles,
+)
 from input_pipeline import to_unit
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first (Wang et al. 2003, section 3.2)
@@ -40,7 +49,7 @@ def draw_pairs(count: int, pairs: int, seed: int) -> Int[np.ndarray, 'pair 2']:
     return np.stack([first, (first + generator.integers(1, count, size=pairs)) % count], axis=1)
 
 
-def mean_similarity(sample: Sample, name: str, pairs: Int[np.ndarray, 'pair 2']) -> Score:
+def mean_similarity(sample: FeatureSample, name: str, pairs: Int[np.ndarray, 'pair 2']) -> Score:
     """Mean MS-SSIM of pairs within one set, 0 to 1; alike images have a high one (Odena et al. 2017).
 
     Without a group, the pairs that touch it are left out. A generator with a higher mean than the real images has

@@ -5,11 +5,11 @@ import itertools
 
 import numpy as np
 
-from input_pipeline.identification.building import build_exemplars
 from input_pipeline.identification.exemplars import Exemplars
-from input_pipeline.identification.pictures import SIDE, Picture, shrink
+from input_pipeline.identification.selection import build_exemplars
+from input_pipeline.identification.thumbnails import SIDE, Picture, shrink
 from input_pipeline.parallel import ordered_map
-from input_pipeline.phantom import drawing, torso
+from input_pipeline.phantom import images, torso_ct
 from input_pipeline.phantom.dataset import PERCENTILES, store
 from input_pipeline.phantom.randomness import Purpose, create_generator
 from input_pipeline.records import Record
@@ -41,7 +41,7 @@ def patients(kind: str, count: int, first: int) -> list[int]:
 
     def is_wanted(seed: int) -> bool:
         anatomy, varied = (create_generator(seed, purpose, 0) for purpose in (Purpose.ANATOMY, Purpose.SLICE))
-        return chest is None or torso.create_torso(anatomy, varied).chest == chest
+        return chest is None or torso_ct.create_torso(anatomy, varied).chest == chest
 
     return list(itertools.islice(filter(is_wanted, itertools.count(first)), count))
 
@@ -54,8 +54,8 @@ def draw_picture(kind: str, patient_seed: int) -> Picture:
       patient_seed: see `phantom.draw`; must be of the kind's region.
     """
     name = KINDS[kind][0]
-    image, _ = drawing.draw(name, patient_seed, 0, SIDE, lesion=bool(patient_seed % 2))
-    intensity = drawing.MODALITIES[name].intensity
+    image, _ = images.draw(name, patient_seed, 0, SIDE, lesion=bool(patient_seed % 2))
+    intensity = images.MODALITIES[name].intensity
     low, high = np.percentile(image, PERCENTILES)
     record = Record(
         key=str(patient_seed),

@@ -1,6 +1,6 @@
 """Phantom: procedurally drawn CT, MR and X-ray images with anatomy, lesions and masks, decided by a seed."""
 
 from input_pipeline.phantom.dataset import PhantomOptions, scan
-from input_pipeline.phantom.drawing import draw
+from input_pipeline.phantom.images import draw
 
 __all__ = ['PhantomOptions', 'draw', 'scan']

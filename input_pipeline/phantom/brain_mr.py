@@ -16,7 +16,7 @@ CORTEX_THICKNESS = 0.034  # 4 mm
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Head:
+class HeadPhantom:
     """One patient's head in anatomy units (120 mm).
 
     Attributes:
@@ -40,12 +40,12 @@ class Head:
     pose: geometry.Pose
 
 
-def create_head(patient: np.random.Generator, varied: np.random.Generator) -> Head:
+def create_head(patient: np.random.Generator, varied: np.random.Generator) -> HeadPhantom:
     """Draws the patient's head from `patient` and this slice's small changes from `varied`."""
     length = patient.uniform(0.84, 0.92)
     age = patient.random()
     level = patient.uniform(0.1, 0.85) + varied.uniform(-0.07, 0.07)
-    return Head(
+    return HeadPhantom(
         width=length * patient.uniform(0.77, 0.84),
         length=length,
         scalp=patient.uniform(0.045, 0.07),
@@ -83,7 +83,7 @@ def draw_mr(patient_seed: int, slice_index: int, size: int, lesion: bool) -> tup
     return texture.add_rician_noise(noise, signal * bias, 75.0), mask
 
 
-def _paint_skull(signal: Field, grid: Grid, head: Head, mottle: Field) -> Field:
+def _paint_skull(signal: Field, grid: Grid, head: HeadPhantom, mottle: Field) -> Field:
     """Paints scalp, skull with marrow, and fluid; returns the signed distance to the brain's surface."""
     wider_behind = grid.x * (1.02 - 0.10 * grid.y)
     skin = geometry.ellipse(wider_behind, grid.y, (0.0, 0.0), (head.width, head.length))
@@ -99,7 +99,7 @@ def _paint_skull(signal: Field, grid: Grid, head: Head, mottle: Field) -> Field:
     return inner + 0.014 + 0.5 * head.sulcus
 
 
-def _paint_cortex(signal: Field, grid: Grid, head: Head, brain: Field, folds: Field, mottle: Field) -> None:
+def _paint_cortex(signal: Field, grid: Grid, head: HeadPhantom, brain: Field, folds: Field, mottle: Field) -> None:
     """Paints white matter, the ribbon of grey matter along all furrows, and the furrows themselves.
 
     Furrows run inwards from the surface at angles bent by `folds`; each is a capsule of its own depth.
@@ -121,7 +121,7 @@ def _paint_cortex(signal: Field, grid: Grid, head: Head, brain: Field, folds: Fi
     geometry.paint(signal, FLUID, geometry.coverage(np.maximum(furrow, brain), soft))
 
 
-def _fissures(grid: Grid, head: Head, folds: Field) -> Field:
+def _fissures(grid: Grid, head: HeadPhantom, folds: Field) -> Field:
     """Signed distance to the fissure between the hemispheres and, low in the head, the Sylvian fissures."""
     x, y = grid.x + 0.012 * folds, grid.y
     gap = 0.20 + 0.9 * max(0.0, 0.35 - head.level) if head.level < 0.78 else 0.0
@@ -135,7 +135,7 @@ def _fissures(grid: Grid, head: Head, folds: Field) -> Field:
     return middle
 
 
-def _paint_deep_nuclei(signal: Field, grid: Grid, head: Head) -> None:
+def _paint_deep_nuclei(signal: Field, grid: Grid, head: HeadPhantom) -> None:
     """Caudate, lentiform nucleus and thalamus; absent above the ventricles."""
     size = 1 - geometry.smooth_step(head.level, 0.4, 0.75)
     if size < 0.3:
@@ -150,7 +150,7 @@ def _paint_deep_nuclei(signal: Field, grid: Grid, head: Head) -> None:
             geometry.paint_ellipse(signal, grid, DEEP_GREY, centre, scaled, angle, 0.02)
 
 
-def _paint_ventricles(signal: Field, grid: Grid, head: Head) -> None:
+def _paint_ventricles(signal: Field, grid: Grid, head: HeadPhantom) -> None:
     """Lateral ventricles: frontal horns and trigones low, one long body higher; the third as a slit."""
     size = head.ventricles * (1 - 0.9 * geometry.smooth_step(head.level, 0.75, 0.95))
     x, y, soft = grid.x, grid.y, grid.pixel + 0.006

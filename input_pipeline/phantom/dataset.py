@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt16
 
 from input_pipeline.errors import DataError
-from input_pipeline.phantom.drawing import MODALITIES, draw
+from input_pipeline.phantom.images import MODALITIES, draw
 from input_pipeline.records import Item, Record
 
 SIZES = (8, 1024)

@@ -24,7 +24,7 @@ from jaxtyping import Real
 
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers.nifti_volume import Volume, check_same_space, open_volume, read_labels
-from input_pipeline.readers.pairing import MASK_ENDINGS, stem
+from input_pipeline.readers.paired_folder import MASK_ENDINGS, stem
 from input_pipeline.readers.paths import (
     leading_split,
     naming,

@@ -11,18 +11,136 @@ Pairs of NIfTI volumes are cut into slices as by the reader `nifti`. Masks becom
 `masks.class_ids`.
 """
 
+import csv
+import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers import nifti
 from input_pipeline.readers.masks import class_ids, drop_equal_channels
-from input_pipeline.readers.pairing import INDEX, Pair, match_names, read_index
-from input_pipeline.readers.paths import naming, patient_finder, refusing, require_items
+from input_pipeline.readers.paths import SPLITS, inside, naming, patient_finder, refusing, require_items, walk
 from input_pipeline.readers.pixels import create_record
 from input_pipeline.readers.raster import EXTENSIONS, read_header, read_indices, read_picture
 from input_pipeline.records import Item, ReaderOptions, Record
+
+_LOGGER = logging.getLogger(__name__)
+
+INDEX = 'index.csv'
+IMAGE_FOLDER = 'images'
+MASK_FOLDERS = ('masks', 'labels')
+MASK_ENDINGS = ('_mask', '_seg', '_segmentation', '_label', '_labels')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageMaskPair:
+    """An image and its mask, both relative to the prepared path, and what is known of them."""
+
+    image: PurePosixPath
+    mask: PurePosixPath
+    label: str | None
+    patient: str | None
+    split: str | None
+
+
+def read_index(root: Path, refusals: Refusals) -> list[ImageMaskPair]:
+    """The rows of `index.csv` that belong to a split, or all where it has no column of that name.
+
+    Raises:
+      DataError: not a table with the columns image and mask, no row left, or (where refusals are not
+        skipped) a row without image, mask or patient, twice the same image, or a path that leaves `root`.
+    """
+    rows = _read_rows(root / INDEX)
+    has_split, has_patient = 'split' in rows[0], 'patient' in rows[0]
+    members = [row for row in rows if not has_split or row['split'].lower() in SPLITS]
+    if len(members) < len(rows):
+        _LOGGER.info('%s: %d rows belong to no split and are left out.', INDEX, len(rows) - len(members))
+    if not members:
+        raise DataError(f'{INDEX}: no row belongs to a split; `split` must be train, validation or test.')
+    pairs: dict[PurePosixPath, ImageMaskPair] = {}
+    for row in members:
+        with refusing(f'{INDEX}#{row["line"]}', refusals):
+            if has_patient and not row['patient']:
+                raise DataError('has no patient, though the index has that column')
+            image, mask = (_locate(root, row, column) for column in ('image', 'mask'))
+            if image in pairs:
+                raise DataError(f'names the image {image} a second time')
+            split = SPLITS[row['split'].lower()] if has_split else None
+            pairs[image] = ImageMaskPair(image, mask, row.get('label') or None, row.get('patient'), split)
+    return list(pairs.values())
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding='utf-8-sig', newline='') as file:
+            lines = list(csv.reader(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f'{INDEX}: is not readable as comma-separated UTF-8 text ({error}).') from error
+    columns = [name.strip().lower() for name in lines[0]] if lines else []
+    if not {'image', 'mask'} <= set(columns) or len(set(columns)) < len(columns):
+        raise DataError(f'{INDEX}: needs the columns image and mask, and each column once; it has {columns}.')
+    rows = []
+    for number, cells in enumerate(lines[1:], start=2):
+        if any(cells):
+            padded = [cell.strip() for cell in cells] + [''] * (len(columns) - len(cells))
+            rows.append(dict(zip(columns, padded, strict=False)) | {'line': str(number)})
+    if not rows:
+        raise DataError(f'{INDEX}: has no rows.')
+    return rows
+
+
+def _locate(root: Path, row: dict[str, str], column: str) -> PurePosixPath:
+    if not row[column]:
+        raise DataError(f'has no {column}')
+    return PurePosixPath(inside(root, row[column]).relative_to(root).as_posix())
+
+
+def match_names(root: Path, refusals: Refusals) -> list[ImageMaskPair]:
+    """Pairs of `images/` and `masks/` (or `labels/`), directly below `root` or below its split folders.
+
+    Raises:
+      DataError: one of the folders is missing, or (where refusals are not skipped) a file has no partner.
+    """
+    images: dict[PurePosixPath, PurePosixPath] = {}
+    masks: dict[PurePosixPath, PurePosixPath] = {}
+    for relative in walk(root, refusals):
+        depth = int(relative.parts[0].lower() in SPLITS)
+        role = relative.parts[depth] if len(relative.parts) > depth + 1 else ''
+        with refusing(relative, refusals):
+            if role not in (IMAGE_FOLDER, *MASK_FOLDERS):
+                raise DataError(f'lies outside {IMAGE_FOLDER}/ and {" or ".join(MASK_FOLDERS)}/')
+            names = images if role == IMAGE_FOLDER else masks
+            name = PurePosixPath(*relative.parts[:depth], *relative.parts[depth + 1 :]).with_name(stem(relative))
+            if name in names:
+                raise DataError(f'has the same name as {names[name]}')
+            names[name] = relative
+    if not images or not masks:
+        raise DataError(f'{root}: needs an {INDEX}, or {IMAGE_FOLDER}/ beside {" or ".join(MASK_FOLDERS)}/.')
+    return _join(images, masks, refusals)
+
+
+def _join(
+    images: dict[PurePosixPath, PurePosixPath], masks: dict[PurePosixPath, PurePosixPath], refusals: Refusals
+) -> list[ImageMaskPair]:
+    pairs = []
+    for name, image in images.items():
+        candidates = (name.with_name(name.name + ending) for ending in ('', *MASK_ENDINGS))
+        match = next((candidate for candidate in candidates if candidate in masks), None)
+        if match is None:
+            refusals.add(str(image), 'has no mask')
+        else:
+            split = SPLITS.get(image.parts[0].lower())
+            pairs.append(ImageMaskPair(image, masks.pop(match), None, None, split))
+    for mask in masks.values():
+        refusals.add(str(mask), 'is a mask without an image')
+    return pairs
+
+
+def stem(path: PurePosixPath) -> str:
+    """The name without its extension, `.nii.gz` being one extension."""
+    return path.name.removesuffix('.nii.gz') if path.name.endswith('.nii.gz') else path.stem
 
 
 def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
@@ -42,7 +160,9 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
     return require_items(items, path, 'pairs of image and mask', refusals)
 
 
-def _create_item(root: Path, pair: Pair, options: ReaderOptions, find_patient: Callable[[str, str], str]) -> Item:
+def _create_item(
+    root: Path, pair: ImageMaskPair, options: ReaderOptions, find_patient: Callable[[str, str], str]
+) -> Item:
     if nifti.is_nifti(pair.image):
         patient = pair.patient or find_patient(str(pair.image), nifti.case_name(pair.image, pair.mask))
         return nifti.create_item(root, pair.image, pair.mask, options, patient, pair.split, pair.label)
@@ -57,7 +177,7 @@ def _create_item(root: Path, pair: Pair, options: ReaderOptions, find_patient: C
     return Item(str(pair.image), patient, pair.split, pair.label, header.dtype, header.channels, load)
 
 
-def _load(root: Path, pair: Pair, options: ReaderOptions, patient: str) -> Iterator[Record]:
+def _load(root: Path, pair: ImageMaskPair, options: ReaderOptions, patient: str) -> Iterator[Record]:
     with naming(pair.image):
         values = read_picture(root / pair.image, options.pixel_limit)
         with naming(pair.mask):

@@ -3,19 +3,132 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
+from jaxtyping import Float, Float64
 from ml_collections import ConfigDict
 
 from segment.statistics.differences import Difference, hierarchical_bootstrap
-from segment.statistics.verdicts import Verdict, adjust_holm, judge, say
-from segment.statistics.worth import Worth, worth_of_synthetic
+from segment.statistics.exchange_rate import Worth, worth_of_synthetic
 from segment.studies.plan import ARMS
 from segment.studies.results import Cells, Group, Results
 
+Answer = Literal['better', 'worse', 'equivalent', 'undecided']
+
 
 @dataclasses.dataclass(frozen=True)
-class Compared:
+class StudyClaim:
+    """What a difference says of the first of two arms.
+
+    Attributes:
+      answer: of the first arm, against the second.
+      significant: the interval leaves 0 out, and so does the corrected p value.
+      equivalent: see `is_equivalent`.
+    """
+
+    answer: Answer
+    significant: bool
+    equivalent: bool
+
+
+def adjust_holm(p_values: Float[np.ndarray, ' tests']) -> Float64[np.ndarray, ' tests']:
+    """P values corrected for their number, so that the chance of any false claim stays below their limit.
+
+    Holm 1979, doi:10.2307/4615733, as step-down adjusted p values.
+
+    Args:
+      p_values: of one family. A test that could not be made has 1.
+
+    Raises:
+      ValueError: for p values that are not from 0 to 1.
+    """
+    if not ((p_values >= 0) & (p_values <= 1)).all():
+        raise ValueError(f'P values lie between 0 and 1, unlike {p_values}.')
+    order = np.argsort(p_values, kind='stable')
+    scaled = np.asarray(p_values, np.float64)[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1)
+    return adjusted
+
+
+def is_equivalent(difference: Difference, *, margin: float, alpha: float) -> bool:
+    """Whether the difference is smaller than a margin, by two one-sided tests.
+
+    They are both significant where the interval at the level 1 - 2 alpha lies within the margin (Schuirmann 1987,
+    doi:10.1007/BF01068419). A difference without an interval is not equivalent.
+
+    Args:
+      difference: of two arms.
+      margin: the smallest difference that matters, chosen before the data are seen.
+      alpha: chance of calling a difference of the margin equivalent.
+
+    Raises:
+      ValueError: for a margin that is not positive.
+    """
+    if not margin > 0:
+        raise ValueError(f'A margin of equivalence is positive, not {margin}.')
+    if difference.distribution is None:
+        return False
+    low, high = difference.distribution.interval(1 - 2 * alpha)
+    return -margin < low and high < margin
+
+
+def judge(difference: Difference, adjusted_p: float, *, margin: float, alpha: float) -> StudyClaim:
+    """The verdict on the first of two arms, where higher is better.
+
+    A difference that is not 0 but smaller than the margin is 'equivalent': the margin was said to be the smallest
+    that matters. Equivalence is not corrected for the number of comparisons.
+
+    Args:
+      difference: first arm minus second.
+      adjusted_p: its p value after `adjust_holm`.
+      margin, alpha: see `is_equivalent`; alpha is the limit of p values, too.
+    """
+    if difference.estimate is None or difference.distribution is None:
+        return StudyClaim('undecided', significant=False, equivalent=False)
+    low, high = difference.distribution.interval(1 - alpha)
+    significant = bool((low > 0 or high < 0) and adjusted_p < alpha)
+    if is_equivalent(difference, margin=margin, alpha=alpha):
+        return StudyClaim('equivalent', significant, equivalent=True)
+    if significant:
+        return StudyClaim('better' if difference.estimate > 0 else 'worse', significant, equivalent=False)
+    return StudyClaim('undecided', significant, equivalent=False)
+
+
+def say(
+    verdict: StudyClaim,
+    difference: Difference,
+    adjusted_p: float,
+    *,
+    arms: tuple[str, str],
+    margin: float,
+    alpha: float,
+) -> str:
+    """The verdict in plain words.
+
+    Args:
+      verdict: from `judge`, with the same difference, p value, margin and alpha.
+      arms: names of the first and the second arm.
+    """
+    first, second = arms
+    if difference.estimate is None or difference.distribution is None:
+        return f'Nothing is claimed of {first} against {second}: {difference.reason}'
+    low, high = difference.distribution.interval(1 - alpha)
+    numbers = (
+        f'mean difference in Dice {difference.estimate:+.4f} [{low:+.4f}, {high:+.4f}] at {1 - alpha:.0%}, '
+        f'p = {adjusted_p:.2g} after Holm, {difference.seeds} seeds, {difference.patients} patients'
+    )
+    if verdict.answer == 'equivalent':
+        slight = ' (it is not 0, but too small to matter)' if verdict.significant else ''
+        return f'{first} and {second} are equivalent, within {margin:g}{slight}: {numbers}.'
+    if verdict.answer == 'undecided':
+        return f'No difference between {first} and {second} is claimed, nor that there is none: {numbers}.'
+    return f'{first} is {verdict.answer} than {second}: {numbers}.'
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmComparison:
     """Two groups of cells, patient by patient and seed by seed.
 
     Attributes:
@@ -32,7 +145,7 @@ class Compared:
     second: Group
     difference: Difference
     adjusted_p: float
-    verdict: Verdict
+    verdict: StudyClaim
     one_sided: int
     sentence: str
 
@@ -49,7 +162,7 @@ class Analysis:
     """
 
     means: dict[Group, Difference]
-    compared: list[Compared]
+    compared: list[ArmComparison]
     worths: dict[Group, Worth]
     claims: list[str]
 
@@ -75,7 +188,7 @@ def analyse(config: ConfigDict, results: Results, real_images: Mapping[float, in
     return Analysis(means, compared, worths, _claim(config, compared))
 
 
-def _compare(config: ConfigDict, results: Results) -> list[Compared]:
+def _compare(config: ConfigDict, results: Results) -> list[ArmComparison]:
     pairs = [
         (first, second)
         for (one, other), first, second in itertools.product(config.comparisons, results.groups, results.groups)
@@ -97,7 +210,7 @@ def _compare(config: ConfigDict, results: Results) -> list[Compared]:
         sentence = say(verdict, difference, adjusted, arms=(first.meaning, second.meaning), **options)
         one_sided = _count_one_sided(results.groups[first], results.groups[second])
         sentence += _say_one_sided(one_sided, config.policy)
-        compared.append(Compared(first, second, difference, float(adjusted), verdict, one_sided, sentence))
+        compared.append(ArmComparison(first, second, difference, float(adjusted), verdict, one_sided, sentence))
     return compared
 
 
@@ -147,7 +260,7 @@ def _curve(
     return counts, np.stack([results.groups[group] for _, group in own])
 
 
-def _claim(config: ConfigDict, compared: list[Compared]) -> list[str]:
+def _claim(config: ConfigDict, compared: list[ArmComparison]) -> list[str]:
     """The claims that generated images help, and that one generator's help more: stated or refused."""
     sentences = []
     for one in compared:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from foundation.report.page import Page
 from foundation.training import workdir as workdirs
-from foundation.training.page import Page
+from segment.formats.files import write_file
 from segment.statistics.differences import Difference
-from segment.statistics.worth import Worth
-from segment.studies.analysis import Analysis, Compared
+from segment.statistics.exchange_rate import Worth
+from segment.studies.analysis import Analysis, ArmComparison
 from segment.studies.audits import Audit
 from segment.studies.results import Group, Results
-from segment.writing.files import write_file
 
 FIGURE_FILE, PAGE_FILE, RESULT_FILE, CELLS_FILE = 'study.png', 'study.html', 'study.json', 'cells.csv'
 _MEANS_HEADER = ('trained on', 'Dice', 'by seed')
@@ -218,7 +218,7 @@ def _difference_json(difference: Difference, level: float, lowest: float) -> dic
     }
 
 
-def _compared_json(one: Compared, level: float) -> dict[str, Any]:
+def _compared_json(one: ArmComparison, level: float) -> dict[str, Any]:
     return {
         'first': vars(one.first),
         'second': vars(one.second),

@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from foundation.training import launch
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
-from segment.studies.plan import ARMS, Cell
+from segment.studies.plan import ARMS, StudyCell
 
 REPORT = Path('evaluation') / 'report.json'
 Cells = Float64[np.ndarray, 'seeds patients']
@@ -22,7 +22,7 @@ class Group:
     """Cells that differ by their seed alone.
 
     Attributes:
-      arm, fraction, ratio: see `Cell`.
+      arm, fraction, ratio: see `StudyCell`.
     """
 
     arm: str
@@ -54,7 +54,7 @@ class Results:
     groups: dict[Group, Cells]
 
 
-def read_results(cells: Sequence[Cell], folders: Sequence[Path], policy: str) -> Results:
+def read_results(cells: Sequence[StudyCell], folders: Sequence[Path], policy: str) -> Results:
     """Reads what `segment.evaluate` wrote for each cell.
 
     Args:

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from backbones.augmentation import Augmentation, vary
+from backbones.augmentation import ImageAugmentation, vary
 
 COUNT = 64
 SHAPE = (COUNT, 9, 9, 1)
 
 
 def _vary(images, shift=0, contrast=0.0, brightness=0.0):
-    return np.asarray(vary(Augmentation(shift, contrast, brightness), jnp.asarray(images), jax.random.key(0)))
+    return np.asarray(vary(ImageAugmentation(shift, contrast, brightness), jnp.asarray(images), jax.random.key(0)))
 
 
 def test_nothing_changes_nothing():

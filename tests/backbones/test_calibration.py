@@ -6,9 +6,9 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from backbones.assessment import Described, assess, describe_score
 from backbones.calibration import calibration_error, fit_temperature, log_loss, probabilities_of
-from backbones.figures import draw_assessment, reliability
+from backbones.evaluation import ClassifiedImages, assess, describe_score
+from backbones.train import draw_assessment, reliability
 
 CLASSES = ('CT', 'DX', 'MR')
 
@@ -58,7 +58,7 @@ def test_calibration_error_by_hand():
 def _described(right, patients):
     """Images of one class that are classified rightly or not, with a confidence of 0.8 at temperature 1."""
     logits = np.log([[0.8, 0.2]] * len(right))
-    return Described(logits, np.where(right, 0, 1), np.asarray(patients))
+    return ClassifiedImages(logits, np.where(right, 0, 1), np.asarray(patients))
 
 
 def test_accuracy_of_single_images_has_the_binomial_interval():
@@ -97,12 +97,12 @@ def test_the_interval_of_a_calibrated_network_reaches_zero():
     reached = 0
     for seed in range(12):
         logits, labels = _draw_calibrated(400, seed)
-        score = assess(Described(logits, labels, np.arange(400)), 1.0, CLASSES)['calibration_error']
+        score = assess(ClassifiedImages(logits, labels, np.arange(400)), 1.0, CLASSES)['calibration_error']
         low, high = score['interval']
         assert 0 < score['value'] <= high
         reached += low == 0
         # At a temperature of 3 it is off by far, and this is seen.
-        off = assess(Described(logits, labels, np.arange(400)), 3.0, CLASSES)['calibration_error']
+        off = assess(ClassifiedImages(logits, labels, np.arange(400)), 3.0, CLASSES)['calibration_error']
         assert off['interval'][0] > 0.1
     assert reached >= 11
 
@@ -123,7 +123,7 @@ def test_one_patient_has_no_interval():
 
 def test_confusion_and_recall():
     logits = np.eye(3)[[0, 0, 1, 1, 1]]
-    scores = assess(Described(logits, np.array([0, 1, 1, 1, 0]), np.arange(5)), 1.0, CLASSES)
+    scores = assess(ClassifiedImages(logits, np.array([0, 1, 1, 1, 0]), np.arange(5)), 1.0, CLASSES)
     assert scores['confusion'] == [[1, 1, 0], [1, 2, 0], [0, 0, 0]]
     assert scores['recall'] == {'CT': 1 / 2, 'DX': 2 / 3, 'MR': None}
 
@@ -135,6 +135,6 @@ def test_points_of_the_diagram_by_hand():
 
 def test_the_picture_is_written_whole(tmp_path):
     logits, labels = _draw_calibrated(50, 0)
-    draw_assessment(Described(logits, labels, np.arange(50)), 1.0, CLASSES, tmp_path / 'assessment.png')
+    draw_assessment(ClassifiedImages(logits, labels, np.arange(50)), 1.0, CLASSES, tmp_path / 'assessment.png')
     assert [path.name for path in tmp_path.iterdir()] == ['assessment.png']
     assert matplotlib.image.imread(tmp_path / 'assessment.png').std() > 0.05

@@ -15,10 +15,10 @@ import pytest
 
 import input_pipeline
 from backbones import setup
+from backbones.classifier import read_classifier, restore_network, variables_checksum
 from backbones.extractors import restore_classifier
-from backbones.restoring import read_classifier, restore_network, variables_checksum
 from backbones.splits import count_labels, open_splits
-from backbones.training import train_and_evaluate
+from backbones.train import train_and_evaluate
 from configs.backbones import classifier
 from foundation.training import loop
 from foundation.training import workdir as workdirs
@@ -272,14 +272,14 @@ def test_another_run_in_the_workdir(create_config, trained, changes, expected):
 
 def test_images_without_a_class_are_left_out(create_config, trained, monkeypatch, caplog):
     """As if every third record had none."""
-    read = input_pipeline.opening.read_records
+    read = input_pipeline.dataset.selection.read_records
 
     def read_some(folder, split):
         table = read(folder, split)
         labels = tuple('' if number % 3 == 0 else label for number, label in enumerate(table.labels))
         return dataclasses.replace(table, labels=labels)
 
-    monkeypatch.setattr(input_pipeline.opening, 'read_records', read_some)
+    monkeypatch.setattr(input_pipeline.dataset.selection, 'read_records', read_some)
     whole = open_splits(create_config())
     with caplog.at_level(logging.WARNING):
         splits = open_splits(create_config({'target': 'class'}))

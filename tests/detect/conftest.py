@@ -7,12 +7,12 @@ import pytest
 
 from configs.detect import detector
 from detect import prepare
-from detect.answering import Order, answer_all
-from detect.judging import Judge, open_judge
+from detect.detector import TrainedDetector, open_judge
 from detect.predict import reader_options
-from detect.training import train_and_evaluate
+from detect.predictions import PredictionRequest, answer_all
+from detect.train import train_and_evaluate
 from input_pipeline.errors import Refusals
-from input_pipeline.incoming import find_incoming
+from input_pipeline.inputs import find_incoming
 from tests.detect import drawn
 from tests.foundation.training.in_process import train_here
 
@@ -73,7 +73,7 @@ def detector_workdir(create_config, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='session')
-def judge(detector_workdir) -> Judge:
+def judge(detector_workdir) -> TrainedDetector:
     """The detector at work, at an error level of 10% and a prevalence of 1%."""
     return open_judge(detector_workdir, error_level=0.1, prevalence=0.01, batch_size=8)
 
@@ -91,7 +91,7 @@ def answer(judge, tmp_path):
 
     def run(*paths, audit=None, overlays=None, axis=2):
         out = tmp_path / f'lines{len(list(tmp_path.glob("lines*")))}.jsonl'
-        order = Order(out, overlays, audit)
+        order = PredictionRequest(out, overlays, audit)
         order.check()
         refusals = Refusals(skip=True)
         found = find_incoming(paths, reader_options(axis, 2**20), refusals)

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from detect.answering import Order
+from detect.predictions import PredictionRequest
 from foundation.training.errors import UserError
 from tests.detect import drawn
 from tests.input_pipeline.series import random_values
@@ -71,5 +71,5 @@ def test_what_is_there_is_not_overwritten(tmp_path):
         ({'audit': tmp_path / 'no' / 'file'}, 'there is no folder'),
     ):
         with pytest.raises(UserError, match=expected):
-            Order(**{'out': None, 'overlays': None, 'audit': None} | fields).check()
-    Order(None, tmp_path / 'new', there / 'file').check()
+            PredictionRequest(**{'out': None, 'overlays': None, 'audit': None} | fields).check()
+    PredictionRequest(None, tmp_path / 'new', there / 'file').check()

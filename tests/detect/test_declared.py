@@ -3,7 +3,7 @@
 import pydicom
 import pytest
 
-from foundation.training.manifest import write_manifest
+from foundation.export.manifest import write_manifest
 from tests.detect import drawn
 from tests.detect.test_sources import MANIFEST
 from tests.input_pipeline.series import random_values, save_series

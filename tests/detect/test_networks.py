@@ -8,8 +8,8 @@ import pytest
 from backbones.networks import ResNet
 from configs.detect import detector
 from detect import setup
-from detect.networks import INPUTS, Detector, StackDetector
-from detect.networks.detector import SelfAttention
+from detect.networks import INPUTS, DetectorNetwork, StackDetector
+from detect.networks.detector import MultiHeadAttention
 from detect.networks.stack import sample_slices
 
 LEVELS = 64
@@ -92,7 +92,7 @@ def detected():
     """A detector of two branches with attention: itself, its variables, images, and what it says of them."""
     encoder = ResNet(depth=18, width=2, small_stem=True, num_classes=1, dtype=jnp.float32, num_stages=2)
     encoders = (encoder, encoder.clone())
-    network = Detector(('residual', 'pixels'), encoders, _twice, attention_heads=2)
+    network = DetectorNetwork(('residual', 'pixels'), encoders, _twice, attention_heads=2)
     images = jnp.asarray(_images(3, 8, 8, 1))
     variables = jax.jit(network.init)(jax.random.key(0), images)
     return network, variables, images, jax.jit(network.apply)(variables, images)
@@ -131,7 +131,7 @@ def test_pixels_are_prepared_before_any_branch_sees_them(detected):
 
 
 def test_self_attention_begins_as_identity_and_then_looks_everywhere():
-    module, maps = SelfAttention(2), jnp.asarray(_images(1, 3, 3, 4))
+    module, maps = MultiHeadAttention(2), jnp.asarray(_images(1, 3, 3, 4))
     variables = module.init(jax.random.key(0), maps)
     apply = jax.jit(module.apply)
     np.testing.assert_array_equal(apply(variables, maps), maps)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from detect import prepare
-from foundation.training.manifest import write_manifest
-from input_pipeline.stored import open_splits
-from input_pipeline.summary import read_records
+from foundation.export.manifest import write_manifest
+from input_pipeline.dataset.items import open_splits
+from input_pipeline.dataset.summary import read_records
 from tests.detect.drawn import save_picture
 from tests.detect.test_sources import MANIFEST
 from tests.input_pipeline.items import make_item, random_images, write

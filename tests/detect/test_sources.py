@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from detect.sources import divide, find_items, read_source
+from foundation.export.manifest import write_manifest
 from foundation.training.errors import UserError
-from foundation.training.manifest import write_manifest
+from input_pipeline.dataset.splits import SplitFractions, hashed_split
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.records import ReaderOptions
-from input_pipeline.splits import SplitFractions, hashed_split
 from tests.detect.drawn import save_picture
 from tests.input_pipeline.items import make_item
 

@@ -11,12 +11,12 @@ import pytest
 
 from detect import prepare, tamper
 from detect.data import binary_labels, open_images
-from detect.tampering import copying
-from detect.tampering.copying import choose_patients
+from detect.tampering import copies
+from detect.tampering.copies import choose_patients
 from detect.tampering.stacks import Listed
 from input_pipeline.cases import number_volumes
+from input_pipeline.dataset.items import open_splits
 from input_pipeline.readers.raster import read_picture
-from input_pipeline.stored import open_splits
 from tests.detect.volumes import SHAPE, SPLITS, draw_lesions, write_volumes
 
 SMALL = ['--side=8', '--blank=4', '--seam=1', '--width=2', '--steps=2']
@@ -45,7 +45,7 @@ def run(data_dir, tmp_path_factory):
         out = tmp_path_factory.mktemp('out') / 'copies'
         arguments = [f'--data={data}', f'--kind={kind}', f'--out={out}', f'--data_dir={data_dir}', *SMALL, *flags]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(copying, 'fit_inpainter', _fit_median)
+            patch.setattr(copies, 'fit_inpainter', _fit_median)
             assert tamper.main(arguments) == 0
         return out, _read_index(out)
 

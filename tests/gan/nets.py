@@ -9,9 +9,9 @@ import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray
 
-from gan.augmentation import Augmentation
+from gan.augmentation import DiscriminatorAugmentation
+from gan.losses import Objective
 from gan.networks import ARCHITECTURES, Discriminator, Generator
-from gan.objective import Objective
 from gan.state import GanState, create_pair, create_state
 from gan.step import Adaptation, Averaging, Recipe, create_cycle
 
@@ -107,7 +107,7 @@ def create_recipe(
         optimizers=dict(zip(('generator', 'discriminator'), optimizers, strict=True)),
         objective=objective or create_objective(),
         averaging=averaging or Averaging(1000.0, 0.0),
-        augmentation=Augmentation(operations, 0),
+        augmentation=DiscriminatorAugmentation(operations, 0),
         adaptation=adaptation,
         discriminator_steps=discriminator_steps,
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from gan.augmentation import GEOMETRY, INTENSITY, OPERATIONS, Augmentation, augment
+from gan.augmentation import GEOMETRY, INTENSITY, OPERATIONS, DiscriminatorAugmentation, augment
 
 COUNT, HEIGHT, WIDTH = 128, 16, 24
 KEY = jax.random.key(7)
@@ -28,7 +28,9 @@ def _compiled(augmentation, images, key, probability):
 
 def _run(operations, images, key=KEY, probability=1.0):
     """What becomes of the images, and the gradient of its sum weighted by WEIGHTS."""
-    results, gradients = _compiled(Augmentation(operations, 1), jnp.asarray(images), key, jnp.float32(probability))
+    results, gradients = _compiled(
+        DiscriminatorAugmentation(operations, 1), jnp.asarray(images), key, jnp.float32(probability)
+    )
     return np.asarray(results), np.asarray(gradients)
 
 
@@ -130,7 +132,7 @@ def test_geometry_keeps_its_draws_beside_other_operations_and_is_applied_in_orde
 def test_geometry_is_the_same_without_masks():
     pictures, results, _ = _moved(*ALL_GEOMETRY)
     alone = jax.jit(augment, static_argnums=0)(
-        Augmentation(ALL_GEOMETRY, 0), jnp.asarray(pictures)[..., None], KEY, 1.0
+        DiscriminatorAugmentation(ALL_GEOMETRY, 0), jnp.asarray(pictures)[..., None], KEY, 1.0
     )
     np.testing.assert_allclose(alone[..., 0], results, atol=1e-5)
 
@@ -296,7 +298,7 @@ def test_scan_and_vmap_give_what_single_calls_give():
 
     @jax.jit
     def scan(keys):
-        call = jax.vmap(lambda key: augment(Augmentation(operations, 1), images, key, 0.7))
+        call = jax.vmap(lambda key: augment(DiscriminatorAugmentation(operations, 1), images, key, 0.7))
         return jax.lax.scan(lambda carry, pair: (carry, call(pair)), None, keys)[1]
 
     single = np.stack([_run(operations, images, key, 0.7)[0] for key in keys.ravel()])
@@ -307,9 +309,9 @@ def test_scan_and_vmap_give_what_single_calls_give():
 @pytest.mark.parametrize('operations', [('mirror',), ('flip', 'noise', 'flip')])
 def test_wrong_names_are_refused(operations):
     with pytest.raises(ValueError, match=r'brightness, contrast, cutout, flip, gamma, noise, rotation'):
-        Augmentation(operations, 0)
+        DiscriminatorAugmentation(operations, 0)
 
 
 def test_a_negative_number_of_masks_is_refused():
     with pytest.raises(ValueError, match='mask_classes is -1'):
-        Augmentation((), -1)
+        DiscriminatorAugmentation((), -1)

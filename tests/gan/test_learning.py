@@ -7,9 +7,9 @@ import scipy.linalg
 
 from configs.gan import small
 from gan.data import open_images
-from gan.drawing import draw_images
-from gan.restoring import restore_generator
-from gan.training import train_and_evaluate
+from gan.generator import restore_generator
+from gan.sampler import draw_images
+from gan.train import train_and_evaluate
 from input_pipeline import prepare
 
 

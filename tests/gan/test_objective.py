@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan.networks import Verdict
-from gan.objective import class_loss, exchange
+from gan.losses import class_loss, exchange
+from gan.networks import DiscriminatorOutput
 from gan.step import make_train_step
 from tests.gan import nets
 
@@ -18,7 +18,7 @@ KEY = jax.random.key(0)
 
 
 def _verdict(logits, class_logits=None):
-    return Verdict(logits, jnp.zeros((len(logits), 0)) if class_logits is None else class_logits)
+    return DiscriminatorOutput(logits, jnp.zeros((len(logits), 0)) if class_logits is None else class_logits)
 
 
 def _loss(objective, real=REAL, fake=FAKE, key=KEY):

@@ -21,10 +21,12 @@ from foundation.training.checkpoints import Checkpoints, Position
 from foundation.training.errors import UserError
 from gan import data as training_data
 from gan import setup
-from gan.reporting import curves, drawing, figures, moments, neighbours, tables
-from gan.reporting.runs import Run, read_runs
+from gan.generator import TrainedGenerator
+from gan.reporting import curves, figures, neighbours, tables
+from gan.reporting import grids as drawing
+from gan.reporting import grids as moments
+from gan.reporting.runs import ReportedRun, read_runs
 from gan.reporting.sections import write_report
-from gan.restoring import TrainedGenerator
 from tests.gan.nets import create_networks
 
 FACTS = DataFacts('set', '0' * 64, 40, 20, ('healthy', 'ill'), 'uint8', None)
@@ -61,7 +63,7 @@ def _training_line(images: int, **values: float) -> dict:
     return {'step': images // 8, 'phase': '16x16', 'images_seen': images, 'images_per_second': 4.0, **values}
 
 
-def _read(*workdirs: Path) -> list[Run]:
+def _read(*workdirs: Path) -> list[ReportedRun]:
     return read_runs(list(workdirs))
 
 

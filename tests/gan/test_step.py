@@ -12,9 +12,8 @@ import pytest
 
 from gan import state as states
 from gan.layers import power_iteration
-from gan.losses import GENERATOR_LOSSES
+from gan.losses import GENERATOR_LOSSES, PENALTIES
 from gan.networks import ARCHITECTURES
-from gan.objective import PENALTIES
 from gan.step import Averaging, create_cycle
 from tests.gan import nets
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation.training import manifest as manifests
+from foundation.export import manifest as manifests
 from gan.verify import main
 
 ROOT = Path(__file__).resolve().parents[2]

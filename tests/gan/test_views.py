@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gan.networks import DcganDiscriminator, Verdict
+from gan.networks import DcganDiscriminator, DiscriminatorOutput
 from gan.step import Adaptation, make_train_step
 from tests.gan import nets
 
@@ -22,7 +22,7 @@ class _Probe(DcganDiscriminator):
         logits = scale * jnp.square(images).mean(axis=(1, 2, 3))
         if self.has_rng('dropout') and self.dropout:
             logits += jax.random.uniform(self.make_rng('dropout'))
-        return Verdict(logits, jnp.zeros((len(logits), 0)))
+        return DiscriminatorOutput(logits, jnp.zeros((len(logits), 0)))
 
 
 def _probe(dropout=0.0, **changes):

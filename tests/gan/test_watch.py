@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan.restoring import restore_state
+from gan.generator import restore_state
 from gan.transfer import copy_matching
 from tests.gan.command import SMALL
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.builder import Target, WriteOptions, write_dataset
+from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
+from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.errors import Refusals
 from input_pipeline.records import Item, Record
-from input_pipeline.splits import SplitFractions
 
 OPTIONS = WriteOptions(
     SplitFractions(validation=0.2, test=0.2), None, (0.5, 99.5), {'source': 'test'}, licence='CC0'

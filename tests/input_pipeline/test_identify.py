@@ -10,14 +10,14 @@ from skimage.metrics import structural_similarity
 
 from input_pipeline import prepare
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.identification.building import build_exemplars, cover
-from input_pipeline.identification.declared import describe_likeness
+from input_pipeline.identification.declaration import describe_likeness
 from input_pipeline.identification.exemplars import load_exemplars, save_exemplars
 from input_pipeline.identification.measures import DEFAULT_MEASURE, MEASURES
 from input_pipeline.identification.phantoms import KINDS, draw_picture, patients, phantom_exemplars
-from input_pipeline.identification.pictures import Picture, read_pictures, spread
 from input_pipeline.identification.recognition import NONE, Answers, Recogniser
-from input_pipeline.identification.verdicts import MIXED, accuracy, judge
+from input_pipeline.identification.report import MIXED, accuracy, judge
+from input_pipeline.identification.selection import build_exemplars, cover
+from input_pipeline.identification.thumbnails import Picture, read_pictures, spread
 from input_pipeline.identify import main
 
 EASY = {'disc': 'DX', 'stripes': 'CT'}

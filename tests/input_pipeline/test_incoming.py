@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.incoming import Incoming, find_incoming
+from input_pipeline.inputs import Incoming, find_incoming
 from input_pipeline.readers import READERS
 from input_pipeline.readers.pixels import to_physical
 from input_pipeline.records import ReaderOptions

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.errors import DataError
-from input_pipeline.phantom import PhantomOptions, draw, scan, texture, torso
+from input_pipeline.phantom import PhantomOptions, draw, scan, texture, torso_ct
 from input_pipeline.phantom.geometry import Grid, Pose, create_grid, ellipse, tube
 from input_pipeline.phantom.randomness import Purpose, create_generator
 
@@ -29,11 +29,11 @@ def load_all(options: PhantomOptions) -> list:
     return [record for item in scan(options) for record in item.load()]
 
 
-def place_torso(patient_seed: int, size: int) -> tuple[torso.Torso, Grid]:
+def place_torso(patient_seed: int, size: int) -> tuple[torso_ct.Torso, Grid]:
     """The anatomy that `draw('CT', patient_seed, 0, ...)` uses."""
     patient = create_generator(patient_seed, Purpose.ANATOMY, 0)
-    body = torso.create_torso(patient, create_generator(patient_seed, Purpose.SLICE, 0))
-    return body, create_grid(size, body.pose, texture.create_warp(patient_seed, 0, size, torso.WARP))
+    body = torso_ct.create_torso(patient, create_generator(patient_seed, Purpose.SLICE, 0))
+    return body, create_grid(size, body.pose, texture.create_warp(patient_seed, 0, size, torso_ct.WARP))
 
 
 def find(grid: Grid, x: float, y: float, radius: float) -> np.ndarray:

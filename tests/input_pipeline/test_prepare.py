@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from input_pipeline import catalogue
+from input_pipeline.dataset import catalogue
 from input_pipeline.prepare import main
 from tests.input_pipeline.items import random_images
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs.segment import unet
-from segment.training import train_and_evaluate
+from segment.train import train_and_evaluate
 from tests.foundation.training.in_process import train_here
 from tests.input_pipeline.items import make_item, write
 

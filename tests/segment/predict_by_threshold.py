@@ -9,12 +9,12 @@ from tests.segment import thresholds
 
 def main(*arguments: str) -> None:
     """Runs segment.predict with a segmenter that needs no workdir."""
-    restoring = types.ModuleType('segment.restoring')
+    restoring = types.ModuleType('segment.segmenter')
     restored = types.SimpleNamespace(
         classes=thresholds.CLASSES, checksum=thresholds.CHECKSUM, segment=thresholds.segment
     )
     restoring.restore_segmenter = lambda workdir, step, *, best, mirror: restored  # type: ignore[attr-defined]
-    sys.modules['segment.restoring'] = restoring
+    sys.modules['segment.segmenter'] = restoring
     sys.argv = ['segment.predict', *arguments]
     runpy.run_module('segment.predict', run_name='__main__')
 

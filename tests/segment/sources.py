@@ -5,9 +5,9 @@ import nibabel as nib
 import numpy as np
 
 from input_pipeline.errors import Refusals
-from input_pipeline.incoming import find_incoming
+from input_pipeline.inputs import find_incoming
 from input_pipeline.records import ReaderOptions
-from segment.writing.prediction import Prediction
+from segment.formats.prediction import Prediction
 from tests.input_pipeline.series import random_values
 from tests.segment.thresholds import CHECKSUM, CLASSES, segment
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segment.augmentation import Augmentation, augment, blur_matrix, low_resolution_matrix
+from segment.augmentation import SegmentationAugmentation, augment, blur_matrix, low_resolution_matrix
 
-NONE = Augmentation(
+NONE = SegmentationAugmentation(
     scale=1.0,
     mirror=(),
     rotation=0.0,

@@ -11,14 +11,14 @@ import pytest
 from flax import traverse_util
 
 from backbones import setup as classifiers
+from backbones.classifier import Classifier, write_classifier
 from backbones.encoders import Encoder, find_encoder, read_encoder, write_encoder
-from backbones.restoring import Classifier, write_classifier
 from configs.backbones import classifier
 from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Checkpoints, Position
 from foundation.training.errors import UserError
 from foundation.training.workdir import write_json
-from segment.restoring import restore_segmenter
+from segment.segmenter import restore_segmenter
 from tests.segment.conftest import train
 
 CLASSES = ('CT', 'MR')

@@ -10,8 +10,7 @@ import pytest
 import scipy.ndimage
 import scipy.spatial.distance
 
-from segment.metrics.distances import surface_distances
-from segment.metrics.measures import METRICS, Measured, measure
+from segment.metrics.measures import METRICS, CaseMeasures, measure, surface_distances
 from segment.metrics.policies import POLICIES
 
 SPACING = (3.0, 4.0)
@@ -195,7 +194,7 @@ def test_other_classes_do_not_matter(masks):
 def test_measures_go_through_json(masks):
     for pair in (masks, (masks[0], 0 * masks[1])):
         measured = measure(*pair, 1, SPACING_3D, 1.0)
-        assert Measured(**json.loads(json.dumps(dataclasses.asdict(measured)))) == measured
+        assert CaseMeasures(**json.loads(json.dumps(dataclasses.asdict(measured)))) == measured
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from segment.evaluation import print_summary
-from segment.metrics.measures import Measured
+from segment.evaluation import MeasuredCase, print_summary, summarise
+from segment.metrics.measures import CaseMeasures
 from segment.metrics.policies import POLICIES
-from segment.metrics.summary import MeasuredCase, summarise
 
 
 def _measured(hits, extra, missed, unit='mm', tolerance=1.0):
     both = hits + extra > 0 and hits + missed > 0
     neither = not (hits or extra or missed)
-    return Measured(hits, extra, missed, 3, unit, 2.0, tolerance, None if neither else 5.0, 0.5 if both else None)
+    return CaseMeasures(
+        hits, extra, missed, 3, unit, 2.0, tolerance, None if neither else 5.0, 0.5 if both else None
+    )
 
 
 def _summarise(rows):

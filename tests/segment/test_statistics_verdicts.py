@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from segment.statistics.differences import Difference, hierarchical_bootstrap
+from segment.statistics.exchange_rate import worth_of_synthetic
 from segment.statistics.resampling import Distribution
-from segment.statistics.verdicts import adjust_holm, is_equivalent, judge, say
-from segment.statistics.worth import worth_of_synthetic
+from segment.studies.analysis import adjust_holm, is_equivalent, judge, say
 
 MARGIN = 0.01
 ALPHA = 0.05

@@ -23,10 +23,9 @@ from input_pipeline import DataError, split_masks
 from segment import setup
 from segment.evaluation import measure_cases
 from segment.metrics.measures import measure
-from segment.restoring import restore_segmenter
+from segment.segmenter import restore_segmenter
 from segment.step import make_train_step
-from segment.training import train_and_evaluate
-from segment.validation import measure_dice
+from segment.train import measure_dice, train_and_evaluate
 from tests.gan.command import Commands
 from tests.segment.conftest import FLAGS, SPLITS, draw, train
 

@@ -8,16 +8,16 @@ import pytest
 from foundation.training.errors import UserError
 from input_pipeline import DataError
 from input_pipeline.errors import Refusals
-from input_pipeline.incoming import find_incoming
-from segment.writing.answers import TABLE_FILE, Order, answer_all
-from segment.writing.files import write_file
+from input_pipeline.inputs import find_incoming
+from segment.formats.files import write_file
+from segment.formats.predictions import TABLE_FILE, SegmentationRequest, answer_all
 from tests.input_pipeline.series import random_values, save_series
 from tests.segment.sources import OPTIONS, save_nifti, save_picture
 from tests.segment.thresholds import CHECKSUM, CLASSES, segment
 
 
 def _order(out, mask_format='auto'):
-    return Order(out, mask_format, True, CLASSES, CHECKSUM, {'step': None})
+    return SegmentationRequest(out, mask_format, True, CLASSES, CHECKSUM, {'step': None})
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_an_interrupted_file_leaves_nothing(tmp_path, monkeypatch):
     def interrupted(source, target):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('segment.writing.files.os.replace', interrupted)
+    monkeypatch.setattr('segment.formats.files.os.replace', interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_file(tmp_path / 'a.png', b'content')
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.accelerator import study, study_workers
 from benchmarks.accelerator.study_workers import Workers
 from benchmarks.accelerator.tasks import Context
-from segment.studies.checks import check_config
+from segment.studies.plan import check_config
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.accelerator import train
 from benchmarks.accelerator.tasks import Context
-from gan.drawing import draw_images
-from gan.restoring import restore_generator
+from gan.generator import restore_generator
+from gan.sampler import draw_images
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,15 @@ import scipy.special
 import scipy.stats
 import sklearn.metrics
 
-from detect.anomaly.coreset import Reservoir, choose_coreset
 from detect.anomaly.maps import join_stages, locate
-from detect.anomaly.patchcore import Patchcore, distances_to_nearest, extract_patches, fit_patchcore
+from detect.anomaly.patchcore import (
+    Patchcore,
+    Reservoir,
+    choose_coreset,
+    distances_to_nearest,
+    extract_patches,
+    fit_patchcore,
+)
 from foundation.training.errors import UserError
 
 SIZE = 12, 16

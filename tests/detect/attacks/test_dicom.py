@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from detect.answering import read_case
 from detect.attacks.gradient import pgd
 from detect.attacks.threat import Threat, eps_of_hounsfield, hounsfield_levels
 from detect.data import is_real, open_images, read_batches
-from detect.evaluation.measured import read_detector
+from detect.evaluation.outputs import read_detector
 from detect.evaluation.robustness import logits_of
 from detect.predict import reader_options
+from detect.predictions import read_case
 from input_pipeline.errors import Refusals
-from input_pipeline.incoming import find_incoming
+from input_pipeline.inputs import find_incoming
 from tests.input_pipeline.series import save_series
 
 LOW, WIDTH = -160, 255  # Hounsfield units of the window

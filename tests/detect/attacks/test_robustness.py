@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from detect.attacks.gradient import pgd
-from detect.attacks.robustness import attack_one_class, attacked_logits, measure_robustness, worst_logits
 from detect.attacks.threat import Threat
+from detect.evaluation.robustness import attack_one_class, attacked_logits, measure_robustness, worst_logits
 from tests.detect.attacks import models
 
 LABELS = np.array([1, 1, 1, 0, 0])

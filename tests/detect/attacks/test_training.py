@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from detect.attacks.training import adversarial_images
+from detect.step import adversarial_images
 from tests.detect.attacks.models import BENT, IMAGES, KEY, LABELS, LINEAR, logits, worst_logits
 
 

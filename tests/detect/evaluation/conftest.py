@@ -2,7 +2,7 @@
 
 import pytest
 
-from detect.evaluation.measured import measure, open_every_source, read_detector
+from detect.evaluation.outputs import measure, open_every_source, read_detector
 
 
 @pytest.fixture(scope='module')

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from detect.data import read_batches
-from detect.evaluation.changed import logits_after, on_device
-from detect.evaluation.controls import give_grey_levels, match_grey_levels, put_back
+from detect.evaluation.perturbations import logits_after, on_device
+from detect.evaluation.shortcuts import give_grey_levels, match_grey_levels, put_back
 
 
 @pytest.fixture(scope='module')

@@ -9,10 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from detect.evaluation import shortcuts, tables, transfer
-from detect.evaluation.measured import measure, read_detector
+from detect.evaluation import report as tables
+from detect.evaluation import shortcuts, transfer
+from detect.evaluation.outputs import measure, read_detector
 from detect.evaluation.robustness import attack_grid, certify_some, degradation_grid
-from detect.training import train_and_evaluate
+from detect.train import train_and_evaluate
 from foundation.training.errors import UserError
 from tests.foundation.training.in_process import train_here
 

@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from detect.explanation.faithfulness import (
-    curve_areas,
-    deletion_curves,
-    pointing_game,
-    rank_correlations,
-    shuffle_parameters,
-)
+from detect.explanation import curve_areas, deletion_curves, pointing_game, rank_correlations, shuffle_parameters
 
 
 def one_pixel(row, column):

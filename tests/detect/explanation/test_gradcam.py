@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from detect.explanation.gradcam import fit_scale, grad_cam, scale_maps
+from detect.explanation import fit_scale, grad_cam, scale_maps
 from foundation.training.errors import UserError
 from tests.detect.enlarging import enlarge
 

@@ -3,7 +3,7 @@
 import matplotlib as mpl
 import numpy as np
 
-from detect.explanation.overlays import colour_map, draw_heat
+from detect.explanation import colour_map, draw_heat
 
 
 def test_colours_are_those_of_inferno():

@@ -9,9 +9,9 @@ import pytest
 from detect.metrics.cells import cells_by_fakes, cells_by_modality, score_cells
 from detect.metrics.samples import Judged
 from detect.metrics.table import score_table
-from detect.metrics.thresholds import Thresholds
+from detect.metrics.thresholds import DecisionThresholds
 
-THRESHOLDS = Thresholds(0.5, 0.5, None, None)
+THRESHOLDS = DecisionThresholds(0.5, 0.5, None, None)
 SETTINGS = {'prevalence': 0.01, 'resamples': 20, 'seed': 0}
 LABELS = np.array([0] * 12 + [1] * 14)
 NAMES = ['real'] * 12 + ['good'] * 6 + ['poor'] * 6 + ['rare'] * 2

@@ -11,9 +11,9 @@ import sklearn.metrics
 from detect.metrics.bootstrap import Score, draw_weights
 from detect.metrics.samples import Judged
 from detect.metrics.table import LOWER_IS_BETTER, score_table
-from detect.metrics.thresholds import Thresholds
+from detect.metrics.thresholds import DecisionThresholds
 
-THRESHOLDS = Thresholds(0.5, 0.4, 1.5, None)
+THRESHOLDS = DecisionThresholds(0.5, 0.4, 1.5, None)
 BRUTE_FORCE = {
     'auroc': lambda labels, scores, called: sklearn.metrics.roc_auc_score(labels, scores),
     'average_precision': lambda labels, scores, called: sklearn.metrics.average_precision_score(labels, scores),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from detect.metrics.thresholds import Thresholds, fit_thresholds
+from detect.metrics.thresholds import DecisionThresholds, fit_thresholds
 from foundation.training.errors import UserError
 
 
@@ -38,7 +38,7 @@ def test_thresholds_do_best_on_what_they_are_fitted_on():
 
 def test_thresholds_lie_midway_between_scores():
     fitted = fit_thresholds(np.array([1.0, 2.0, 4.0, 5.0]), np.array([0, 0, 1, 1]), split='validation')
-    assert fitted == Thresholds(3.0, 3.0, None, None)
+    assert fitted == DecisionThresholds(3.0, 3.0, None, None)
 
 
 @pytest.mark.parametrize(('reals', 'known'), [(99, 0), (100, 1), (999, 1), (1000, 2)])
@@ -89,10 +89,10 @@ def test_bad_scores_are_refused(scores, labels, message):
 
 def test_thresholds_go_through_json():
     fitted = fit_thresholds(*_draw(300), split='validation')
-    assert Thresholds(**json.loads(json.dumps(dataclasses.asdict(fitted)))) == fitted
+    assert DecisionThresholds(**json.loads(json.dumps(dataclasses.asdict(fitted)))) == fitted
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), True])
 def test_bad_thresholds_are_refused(value):
     with pytest.raises(ValueError, match='youden'):
-        Thresholds(value, 0.0, None, None)
+        DecisionThresholds(value, 0.0, None, None)

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from detect.answering import reader_options
-from detect.judging import Judge
-from detect.page.guarding import names_of
-from detect.page.server import Service, create_server, listen
+from detect.detector import TrainedDetector
+from detect.page.server import Service, create_server, listen, names_of
+from detect.predictions import reader_options
 from tests.detect import drawn
 
 MAX_BYTES = 2**20
@@ -45,7 +44,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def serve(judge: Judge, folder: Path) -> Iterator[Served]:
+def serve(judge: TrainedDetector, folder: Path) -> Iterator[Served]:
     """Serves until it is left."""
     service = Service(judge, reader_options(axis=2, pixel_limit=10**6), MAX_BYTES, names_of('127.0.0.1'))
     with listen('127.0.0.1', 0) as listener, requests.Session() as session:

@@ -13,8 +13,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from detect.answering import reader_options
-from detect.page import asking, guarding, rendering, server
+from detect.page import html, results, server
+from detect.page import server as guarding
+from detect.predictions import reader_options
 from foundation.training.errors import UserError
 from tests.detect.page.conftest import MAX_BYTES, articles
 from tests.input_pipeline.series import random_values, save_series
@@ -146,7 +147,7 @@ def test_what_nobody_expected_is_one_sentence_and_told_on_the_terminal_only(serv
         raise RuntimeError('secret')
 
     with monkeypatch.context() as patch:
-        patch.setattr(asking, 'answer_one', fail)
+        patch.setattr(results, 'answer_one', fail)
         response = served.post(('real.png', pictures['real']))
         assert 'real.png: cannot be judged' in response.text
         patch.setattr(server, 'answer_files', fail)
@@ -166,7 +167,7 @@ def test_requests_are_answered_one_after_the_other(served, pictures, monkeypatch
         most[0] = max(most[0], running[0])
         time.sleep(0.05)
         running[0] -= 1
-        return asking.Answers((), ())
+        return results.PageResults((), ())
 
     monkeypatch.setattr(server, 'answer_files', count)
     threads = [threading.Thread(target=served.post, args=(('a.png', pictures['real']),)) for _ in range(4)]
@@ -189,7 +190,7 @@ def test_requests_are_answered_one_after_the_other(served, pictures, monkeypatch
     ],
 )
 def test_odds(probability, expected):
-    assert rendering.odds(probability) == expected
+    assert html.odds(probability) == expected
 
 
 def test_volumes_of_one_file_are_told_apart(served, tmp_path):

@@ -8,9 +8,9 @@ import pytest
 from configs.detect import stack
 from detect import prepare, tamper
 from detect.stacks.data import describe_stacks, open_slices, read_slice_detector
-from detect.stacks.training import train_and_evaluate
-from detect.tampering import copying
-from detect.training import train_and_evaluate as train_slices
+from detect.stacks.train import train_and_evaluate
+from detect.tampering import copies
+from detect.train import train_and_evaluate as train_slices
 from tests.detect.volumes import SHAPE, SPLITS, write_volumes
 from tests.foundation.training.in_process import train_here
 
@@ -36,7 +36,7 @@ def stack_data(tmp_path_factory) -> Path:
     write_volumes(folder / 'data', 'volumes')
     out = folder / 'black'
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(copying, 'fit_inpainter', lambda *_, **__: lambda cube: 0 * cube - 1)
+        patch.setattr(copies, 'fit_inpainter', lambda *_, **__: lambda cube: 0 * cube - 1)
         arguments = ['--data=volumes', '--kind=removed', f'--out={out}', f'--data_dir={folder / "data"}']
         assert tamper.main([*arguments, *REGION]) == 0
     arguments = ['--name=stacks', '--real', 'volumes', '--fakes', f'black={out}', f'--resolution={SHAPE[1]}']

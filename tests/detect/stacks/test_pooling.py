@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detect.stacks.pooling import POOLINGS
+from detect.stacks.evaluation import POOLINGS
 
 P = [np.array([0.1, 0.9, 0.4]), np.array([0.5]), np.linspace(0.01, 0.99, 25)]
 EXPECTED = {

@@ -12,18 +12,17 @@ import optax
 import pytest
 
 from detect import main
-from detect.judging import describe_judgement, open_judge
+from detect.detector import describe_judgement, open_judge
 from detect.networks.stack import sample_slices
 from detect.stacks import setup
 from detect.stacks.data import Stacks, describe_stacks, list_volumes, open_slices, read_slice_detector
-from detect.stacks.measuring import describe, measure, score_slices, score_stacks
-from detect.stacks.pooling import POOLINGS
-from detect.stacks.restoring import open_stack, restore_stack
-from detect.stacks.training import train_and_evaluate
+from detect.stacks.detector import open_stack, restore_stack
+from detect.stacks.evaluation import POOLINGS, describe, measure, score_slices, score_stacks
+from detect.stacks.train import train_and_evaluate
 from detect.tampering.stacks import list_stacks, read_stack
 from foundation.training.errors import UserError
 from foundation.training.supervised import create_state
-from input_pipeline.stored import open_splits
+from input_pipeline.dataset.items import open_splits
 from tests.detect.volumes import SHAPE, SPLITS
 from tests.foundation.training.in_process import train_here
 

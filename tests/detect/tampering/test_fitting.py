@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detect.tampering.cubes import Region
-from detect.tampering.fitting import fit_inpainter
+from detect.tampering.inpainter import fit_inpainter
 from foundation.training.errors import UserError
 
 REGION = Region(side=16, blank=8, seam=1.0)

@@ -46,7 +46,8 @@ def test_the_short_products_of_gpus_are_no_fault(monkeypatch):
     monkeypatch.setattr(canary, '_squares', squares)
     canary.check_arithmetic()
     (text,) = lowered
-    assert 'HIGHEST' in text and 'DEFAULT' not in text
+    assert 'HIGHEST' in text
+    assert 'DEFAULT' not in text
 
 
 @pytest.mark.parametrize('wrong', [0.0, np.nan])

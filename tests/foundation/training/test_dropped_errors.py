@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from foundation.training import dropped_errors
-from foundation.training.dropped_errors import first_error_alone
+from foundation.training import checkpoints
+from foundation.training.checkpoints import first_error_alone
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def told(caplog, monkeypatch):
 
 @pytest.fixture
 def ours_is_the_reader(monkeypatch):
-    monkeypatch.setattr(dropped_errors, '_READER', __file__)
+    monkeypatch.setattr(checkpoints, '_READER', __file__)
 
 
 def _drop_a_future() -> None:

@@ -16,8 +16,8 @@ from configs.gan import tiny
 from foundation.training.checkpoints import Checkpoints, Position
 from gan import data as training_data
 from gan import setup
-from gan.evaluation.described import Described
-from gan.evaluation.evaluation import Protocol
+from gan.evaluation.evaluation import GeneratorProtocol
+from gan.evaluation.statistics import ImageStatistics
 
 CLASSES = ('dark', 'bright', 'other')
 HOSTILE = '_<b onload=x>$ \u4e2d'  # the name of a workdir that is no HTML
@@ -27,7 +27,7 @@ def draw_described(count, seed=0, class_count=3, owners=None):
     """Random images of 16 pixels a side, each with four features and the probabilities of classes."""
     generator = np.random.default_rng(seed)
     noise = generator.normal(size=(count, 16, 16, 1)).cumsum(1)
-    return Described(
+    return ImageStatistics(
         features=generator.normal(size=(count, 4)).astype(np.float32),
         probabilities=generator.dirichlet(np.full(3, 0.3), count).astype(np.float32)[:, :class_count],
         labels=np.arange(count, dtype=np.int32) % 3,
@@ -95,7 +95,7 @@ def write_run(folder: Path, name: str, seed: int, **fields) -> Path:
     return workdir
 
 
-def create_protocol(**fields) -> Protocol:
+def create_protocol(**fields) -> GeneratorProtocol:
     """Forty images of the newest state against the training split."""
     values: dict[str, Any] = {
         'count': 40,
@@ -106,4 +106,4 @@ def create_protocol(**fields) -> Protocol:
         'best': False,
         'batch_size': 16,
     }
-    return Protocol(**(values | fields))
+    return GeneratorProtocol(**(values | fields))

@@ -13,10 +13,9 @@ from foundation.training.errors import UserError
 from gan.evaluation import tables
 from gan.evaluation.evaluation import evaluate
 from gan.evaluation.page import PICTURES
-from gan.evaluation.report import create_report, differences
+from gan.evaluation.report import check_folder, create_report, differences, write_evaluation
 from gan.evaluation.scoring import MEANINGS
-from gan.evaluation.writing import check_folder, write_evaluation
-from gan.exporting import card
+from gan.formats import card
 from gan.scores.estimates import Estimate, Missing
 from input_pipeline import DataError
 from tests.gan.evaluation.drawn import create_extractor, create_protocol, write_run
@@ -173,7 +172,7 @@ def test_a_crash_leaves_the_old_evaluation_whole(measured, written, monkeypatch,
     reals, evaluated, report = measured
     before = {path.name: path.read_bytes() for path in written.iterdir()}
     unwritable = report | {'runs': [*report['runs'], {1, 2}]}
-    monkeypatch.setattr('gan.evaluation.writing.write_page', lambda *_: None)
+    monkeypatch.setattr('gan.evaluation.report.write_page', lambda *_: None)
     for out in (written, tmp_path / 'new' / 'out'):
         with pytest.raises(TypeError):
             write_evaluation(out, unwritable, reals, evaluated)

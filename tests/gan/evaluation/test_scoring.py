@@ -9,7 +9,7 @@ import scipy.stats
 from gan.evaluation import scoring
 from gan.evaluation.scoring import MEANINGS, MEMORY, measure, measure_memory
 from gan.scores import patches
-from gan.scores.estimates import Estimate, Missing, Sample, Spread, count_groups
+from gan.scores.estimates import Estimate, FeatureSample, Missing, Spread, count_groups
 from tests.gan.evaluation.drawn import CLASSES, draw_described, spoil
 
 GROUPS = 5
@@ -139,7 +139,7 @@ def test_parts_of_the_published_inception_score_are_random():
 
 def test_patches_come_from_as_many_images_of_each_group():
     groups = np.random.default_rng(0).permutation(np.repeat(np.arange(4), [40, 30, 3, 20]))
-    sample = Sample(np.arange(93), groups, 4)
+    sample = FeatureSample(np.arange(93), groups, 4)
     fewer = scoring._spread(sample, 41)
     assert fewer.sizes.tolist() == [10, 10, 3, 10]
     np.testing.assert_array_equal(fewer.groups, groups[fewer.values])

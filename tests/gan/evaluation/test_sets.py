@@ -9,12 +9,12 @@ import pytest
 from foundation.training.errors import UserError
 from gan import data as training_data
 from gan.evaluation import sets
-from gan.evaluation.described import Described
 from gan.evaluation.sets import create_extract, describe_generated, describe_reals, draw_labels
-from gan.restoring import restore_generator
+from gan.evaluation.statistics import ImageStatistics
+from gan.generator import restore_generator
 from tests.gan.evaluation.drawn import create_config, create_extractor, draw_described, write_run
 
-FIELDS = [field.name for field in dataclasses.fields(Described)]
+FIELDS = [field.name for field in dataclasses.fields(ImageStatistics)]
 
 
 @pytest.fixture(scope='module')

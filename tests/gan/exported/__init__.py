@@ -1,1 +1,1 @@
-"""Tests of `gan.exported`."""
+"""Tests of `gan.weights`."""

@@ -14,7 +14,7 @@ from foundation.training.checkpoints import Position
 from foundation.training.state import Variables
 from gan import data as training_data
 from gan import setup
-from gan.exported import Description, write_exported
+from gan.weights import Description, write_exported
 
 FACTS = DataFacts('phantom_exported', 'f' * 64, 40, 20, ('healthy', 'lesion'), 'uint8', (-1000.0, 1000.0))
 FAMILIES = ('progressive', 'dcgan', 'residual')

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from gan.exporting.origin import Data, Form, Model, Origin
+from gan.formats.origin import Data, Model, Origin, ValueForm
 
-_FORM = Form(
+_FORM = ValueForm(
     channels=1,
     classes=(),
     mask_classes=0,

@@ -14,10 +14,10 @@ from PIL import Image
 
 import input_pipeline
 from foundation.training.errors import UserError
-from gan.exporting.dicom import DicomEncoder
-from gan.exporting.nifti import NiftiEncoder
-from gan.exporting.png import PngEncoder
-from gan.exporting.writers import FORMATS, create_writer
+from gan.formats.dicom import DicomEncoder
+from gan.formats.nifti import NiftiEncoder
+from gan.formats.png import PngEncoder
+from gan.formats.writers import FORMATS, create_writer
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers import READERS
 from input_pipeline.readers.pixels import to_physical

@@ -13,18 +13,18 @@ import pytest
 import input_pipeline
 from backbones.images import DataFacts
 from configs.gan import tiny
+from foundation.export.manifest import NOT_CHECKED, Release
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
-from foundation.training.manifest import NOT_CHECKED, Release
 from gan import setup
-from gan.drawing import Drawn
-from gan.exporting.card import EVALUATION_FILE, _describe_scores, escape
-from gan.exporting.origin import find_origin
-from gan.exporting.verification import check_folder
-from gan.generation import Order, write_images
+from gan.formats.card import EVALUATION_FILE, _describe_scores, escape
+from gan.formats.origin import find_origin
+from gan.formats.verification import check_folder
+from gan.generation import GenerationRequest, write_images
+from gan.generator import TrainedGenerator
 from gan.reporting import tables
-from gan.reporting.runs import Run
-from gan.restoring import TrainedGenerator
+from gan.reporting.runs import ReportedRun
+from gan.sampler import Drawn
 from tests.gan.exporting.origins import make_masks, make_origin, make_stored
 from tests.input_pipeline.items import make_item, random_images, write
 
@@ -44,11 +44,11 @@ def _make_run(workdir, **data):
     config = tiny.get_config()
     config.data.update(data)
     facts = DataFacts('chest|x', 'ef' * 32, 10, 5, ('a_b', 'c'), 'uint16', (-1024.0, 3071.0))
-    return Run('run', workdir, config.lock(), facts, setup.create_stages_of(config, 10), (), {})
+    return ReportedRun('run', workdir, config.lock(), facts, setup.create_stages_of(config, 10), (), {})
 
 
 def _order(out, image_format='png', **fields):
-    return Order(
+    return GenerationRequest(
         **{
             'out': out,
             'image_format': image_format,

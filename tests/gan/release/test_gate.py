@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from gan.release.gate import MEASURES, Tally, Thresholds, find_thresholds
-from gan.release.likeness import Distances, Likeness, reduce
+from gan.release.gate import MEASURES, GateThresholds, Tally, find_thresholds
+from gan.release.nearest import Distances, NearestImages, reduce
 from input_pipeline import from_unit, to_unit
 
 SIDE, TRAINING, HELD_OUT = 32, 300, 400
@@ -32,7 +32,7 @@ def training():
 
 @pytest.fixture(scope='module')
 def likeness(training):
-    return Likeness(training, _features(training))
+    return NearestImages(training, _features(training))
 
 
 @pytest.fixture(scope='module')
@@ -77,7 +77,7 @@ def test_shifted_copies_are_found_among_many_that_are_alike(shift):
     images = from_unit(np.clip(2 * body / body.std() + detail / detail.std(), -4, 4)[..., None] / 4, np.uint8)
     chosen = np.arange(0, 1000, 25)
     copies = _shift(images[chosen], *shift)
-    found = Likeness(images, _features(images)).measure(copies, _features(copies))
+    found = NearestImages(images, _features(images)).measure(copies, _features(copies))
     np.testing.assert_array_equal(found.nearest, chosen)
     assert found.pixels.max() < 0.01
 
@@ -97,7 +97,9 @@ def test_real_patients_pass_at_the_configured_rate(likeness, held_out):
 
 def test_pixels_are_compared_without_brightness_or_contrast(likeness, training):
     copy = from_unit(0.5 * to_unit(training[:3]) + 0.3, np.uint16)
-    again = Likeness(from_unit(to_unit(training), np.uint16), _features(training)).measure(copy, _features(copy))
+    again = NearestImages(from_unit(to_unit(training), np.uint16), _features(training)).measure(
+        copy, _features(copy)
+    )
     assert again.pixels.max() < 0.01
     assert likeness.measure(training[:3], _features(training[:3])).pixels.max() < 1e-3
 
@@ -109,7 +111,7 @@ def test_distance_in_pixels_is_that_of_standardised_images():
     flat = to_unit(images).reshape(6, -1)
     standard = (flat - flat.mean(1, keepdims=True)) / flat.std(1, keepdims=True)
     expected = np.sqrt(np.square(standard[:2, None] - standard[None, 2:]).mean(-1))
-    found = Likeness(images[2:], flat[2:]).measure(images[:2], flat[:2])
+    found = NearestImages(images[2:], flat[2:]).measure(images[:2], flat[:2])
     np.testing.assert_allclose(found.pixels, expected.min(1), atol=1e-4)
     np.testing.assert_array_equal(found.nearest, expected.argmin(1))
 
@@ -162,7 +164,7 @@ def test_held_out_copies_of_training_images_are_told(likeness, training):
 
 def test_what_has_no_distance_does_not_pass():
     distances = Distances(np.array([5.0, np.nan, 5.0]), np.array([5.0, 5.0, np.nan]), np.zeros(3, int))
-    passed = Tally().add(Thresholds(1.0, 1.0, 0.01, 10, 10).too_near(distances))
+    passed = Tally().add(GateThresholds(1.0, 1.0, 0.01, 10, 10).too_near(distances))
     assert passed.tolist() == [True, False, False]
 
 

@@ -15,12 +15,12 @@ from foundation.training.errors import UserError
 from gan import data as training_data
 from gan import setup
 from gan.evaluation.extractors import create_extractor
+from gan.generator import TrainedGenerator
 from gan.networks import ProgressiveGenerator
 from gan.release import guard
-from gan.release.guard import Guard
+from gan.release.decision import Policy
+from gan.release.guard import ReleaseGuard
 from gan.release.membership import Attack
-from gan.release.verdict import Policy
-from gan.restoring import TrainedGenerator
 from gan.scores.estimates import Missing
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,7 @@ def training(config):
 def _guard(config, training, network, variables, **changes):
     trained = TrainedGenerator(network, variables, 1.0, FORM, training[1], Position(0, 0, 'stage'))
     policy = dataclasses.replace(POLICY, **changes)
-    return Guard(trained, config, create_extractor('random'), policy, seed=3, batch_size=32)
+    return ReleaseGuard(trained, config, create_extractor('random'), policy, seed=3, batch_size=32)
 
 
 @pytest.fixture(scope='module')

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from gan.release import membership, verdict
-from gan.release.gate import Tally, Thresholds
+from gan.release import decision, membership
+from gan.release.decision import Policy, decide
+from gan.release.gate import GateThresholds, Tally
 from gan.release.membership import attack
-from gan.release.verdict import Policy, decide
-from gan.scores.estimates import Estimate, Missing, Sample
+from gan.scores.estimates import Estimate, FeatureSample, Missing
 
 POLICY = Policy(quantile=0.01, largest_withheld=0.1, largest_area=0.6)
 K = 10
@@ -17,12 +17,12 @@ K = 10
 
 def _patients(count, seed):
     features = np.random.default_rng(seed).normal(size=(count, 8))
-    return Sample(features, np.arange(count) % K, K)
+    return FeatureSample(features, np.arange(count) % K, K)
 
 
 MEMBERS, OTHERS = _patients(300, 1), _patients(300, 2)
 ONE_CLASS = np.zeros(300, int), np.zeros(300, int)
-THRESHOLDS = Thresholds(0.2, 3.0, 0.01, 50, 40)
+THRESHOLDS = GateThresholds(0.2, 3.0, 0.01, 50, 40)
 REFERENCE = _patients(400, 3).values
 
 
@@ -44,7 +44,7 @@ def test_chance_without_and_more_with_copies():
 
 def test_calibration_takes_away_what_is_easy_for_everybody():
     """Members of a common kind are near to any draw; that is no leak, and calibration sees it."""
-    easy = Sample(0.3 * MEMBERS.values, MEMBERS.groups, K)
+    easy = FeatureSample(0.3 * MEMBERS.values, MEMBERS.groups, K)
     drawn = _repeat(0.0)
     assert attack(easy, OTHERS, ONE_CLASS, drawn, None).area.value > 0.9
     assert abs(attack(easy, OTHERS, ONE_CLASS, drawn, REFERENCE[:300]).area.value - 0.5) < 0.15
@@ -66,7 +66,7 @@ def test_replicates_leave_a_group_out():
 
 
 def test_too_few_patients_or_values_that_are_not_finite_give_no_area():
-    few = Sample(OTHERS.values[:10], OTHERS.groups[:10], K)
+    few = FeatureSample(OTHERS.values[:10], OTHERS.groups[:10], K)
     assert 'at least 10 held-out images' in attack(MEMBERS, few, ONE_CLASS, REFERENCE, None).area.reason
     bad = REFERENCE.copy()
     bad[0, 0] = np.nan
@@ -82,7 +82,7 @@ def test_classes_that_are_easier_to_draw_are_no_leak():
     shares = np.repeat([0, 1], [240, 60]), np.repeat([0, 1], [60, 240])
     places = 20 * np.eye(8)[:2]
     members, others = (
-        Sample(places[labels] + generator.normal(size=(300, 8)), np.arange(300) % K, K) for labels in shares
+        FeatureSample(places[labels] + generator.normal(size=(300, 8)), np.arange(300) % K, K) for labels in shares
     )
     drawn = np.concatenate(
         [places[0] + generator.normal(size=(500, 8)), places[1] + generator.normal(size=(8, 8))]
@@ -127,7 +127,7 @@ def test_a_gate_that_cannot_tell_copies_lets_nothing_pass():
 
 
 def test_the_manifest_tells_all_figures():
-    release = verdict.create_release(
+    release = decision.create_release(
         False,
         ['a reason'],
         Tally(100, 11, {'pixels': 4, 'features': 9}),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gan.scores.estimates import Estimate, Sample
+from gan.scores.estimates import Estimate, FeatureSample
 
 GROUPS = 5
 
@@ -12,7 +12,7 @@ def sample(values, seed=0, group_count=GROUPS):
     """Values in random groups of different sizes."""
     shares = np.arange(1, group_count + 1) / (group_count * (group_count + 1) / 2)
     groups = np.random.default_rng(seed).choice(group_count, size=len(values), p=shares)
-    return Sample(np.asarray(values), groups, group_count)
+    return FeatureSample(np.asarray(values), groups, group_count)
 
 
 def assert_exact_replicates(score, compute, *samples, rel=1e-9, abs_=1e-9):

@@ -12,7 +12,7 @@ from gan.scores.classification import (
     inception_score_of_splits,
     mode_score,
 )
-from gan.scores.estimates import Estimate, Missing, Sample
+from gan.scores.estimates import Estimate, FeatureSample, Missing
 from tests.gan.scores.recomputing import assert_exact_replicates, sample
 
 NAMES = ('hand', 'chest', 'head')
@@ -107,7 +107,7 @@ def test_a_class_that_is_never_generated_is_named(reference):
 def test_a_class_of_one_group_is_named(generated):
     values = np.tile([0.5, 0.5, 0.0], (50, 1))
     values[7] = [0.0, 0.0, 1.0]
-    score = mode_score(generated, Sample(values, np.arange(50) % 5, 5), 'default', NAMES)
+    score = mode_score(generated, FeatureSample(values, np.arange(50) % 5, 5), 'default', NAMES)
     assert isinstance(score, Missing)
     assert 'in all reference images without group 2,' in score.reason
 
@@ -123,7 +123,7 @@ def test_absent_classes_are_those_of_other_images_alone():
 def test_bad_values_have_no_score(generated, reference):
     values = generated.values.copy()
     values[3] = np.nan
-    broken = Sample(values, generated.groups, generated.group_count)
+    broken = FeatureSample(values, generated.groups, generated.group_count)
     expected = Missing('1 of 90 generated images are not finite.')
     assert inception_score(broken) == am_score(broken, reference, NAMES) == expected
     assert isinstance(inception_score_of_splits(values), Missing)

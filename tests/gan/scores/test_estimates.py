@@ -10,8 +10,8 @@ from gan.scores.estimates import (
     ANY,
     SHARE,
     Estimate,
+    FeatureSample,
     Missing,
-    Sample,
     create_estimate,
     difference,
     find_faults,
@@ -73,23 +73,23 @@ def test_a_difference_is_paired_by_group():
 def test_samples_have_groups_that_fit():
     values = np.zeros((4, 2))
     with pytest.raises(ValueError, match='4 images have 3 groups'):
-        Sample(values, np.array([0, 1, 2]), 3)
+        FeatureSample(values, np.array([0, 1, 2]), 3)
     with pytest.raises(ValueError, match='Groups are 0 to 3, not 0 to 2'):
-        Sample(values, np.arange(4), 3)
+        FeatureSample(values, np.arange(4), 3)
     with pytest.raises(ValueError, match='Groups are -1 to 2, not 0 to 3'):
-        Sample(values, np.arange(4) - 1, 4)
+        FeatureSample(values, np.arange(4) - 1, 4)
     with pytest.raises(ValueError, match='two groups or more, not 1'):
-        Sample(values, np.zeros(4, int), 1)
+        FeatureSample(values, np.zeros(4, int), 1)
     with pytest.raises(ValueError, match='same number of groups'):
-        find_faults(1, a=Sample(values, np.arange(4), 4), b=Sample(values, np.arange(4), 5))
+        find_faults(1, a=FeatureSample(values, np.arange(4), 4), b=FeatureSample(values, np.arange(4), 5))
 
 
 def test_images_of_one_group_make_no_score():
-    one = Sample(np.zeros((7, 2)), np.full(7, 2), 4)
+    one = FeatureSample(np.zeros((7, 2)), np.full(7, 2), 4)
     assert find_faults(1, reference=one) == Missing(
         'needs at least 1 reference images without the largest group; there are 0, and 7 with it.'
     )
-    nothing = Sample(np.zeros((0, 2)), np.zeros(0, int), 4)
+    nothing = FeatureSample(np.zeros((0, 2)), np.zeros(0, int), 4)
     assert isinstance(find_faults(1, reference=nothing), Missing)
 
 
@@ -119,7 +119,9 @@ def test_intervals_of_the_inception_score_hold_it():
     shares = weights / weights.sum()
     information = shares @ (scipy.special.psi(weights + 1) - scipy.special.psi(weights.sum() + 1))
     truth = np.exp(information - shares @ np.log(shares))
-    share = _share_that_holds(truth, lambda g: inception_score(Sample(g.dirichlet(weights, 200), groups, 20)))
+    share = _share_that_holds(
+        truth, lambda g: inception_score(FeatureSample(g.dirichlet(weights, 200), groups, 20))
+    )
     assert BOUNDS[0] <= share <= BOUNDS[1]
 
 

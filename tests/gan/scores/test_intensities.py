@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from gan.scores.estimates import Missing, Sample
+from gan.scores.estimates import FeatureSample, Missing
 from gan.scores.intensities import Histograms, Spectra, intensity_distance, spectrum_distance
 from tests.gan.scores.recomputing import GROUPS, assert_exact_replicates, sample
 
@@ -57,7 +57,7 @@ def test_intensities_are_compared_in_units_of_their_range():
 def test_all_number_formats_have_the_same_intensities():
     stored = _stored(20, 0, 256, 1)
     for values in (stored.values.astype(np.uint16) * np.uint16(257), stored.values / np.float32(127.5) - 1):
-        other = Sample(values, stored.groups, stored.group_count)
+        other = FeatureSample(values, stored.groups, stored.group_count)
         np.testing.assert_array_equal(_histograms(other).counts, _histograms(stored, batch=20).counts)
         assert _spectral(other, stored).value == pytest.approx(0, abs=1e-4)
     assert _distance(stored, stored).value == 0
@@ -65,7 +65,7 @@ def test_all_number_formats_have_the_same_intensities():
 
 def test_halved_noise_is_six_decibels_less():
     noise = sample(np.random.default_rng(0).normal(scale=0.2, size=(40, 16, 16, 1)))
-    half = Sample(noise.values / 2, noise.groups, noise.group_count)
+    half = FeatureSample(noise.values / 2, noise.groups, noise.group_count)
     score = _spectral(half, noise)
     np.testing.assert_allclose([score.value, *score.replicates], 20 * np.log10(2), rtol=1e-6)
     assert _spectral(noise, noise).value == 0

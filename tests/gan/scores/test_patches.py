@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from gan.scores import patches
-from gan.scores.estimates import Estimate, Missing, Sample
+from gan.scores.estimates import Estimate, FeatureSample, Missing
 from gan.scores.patches import VARIANTS, compare_patches, extract_patches, laplacian_pyramid, sliced_wasserstein
 from tests.gan.scores.recomputing import assert_exact_replicates, sample
 
@@ -53,7 +53,9 @@ def test_directions_have_length_one():
 
 def test_only_one_variant_sees_a_change_of_all_intensities():
     reference = extract_patches(_images(30, 1), seed=0)[16]
-    darker = Sample(reference.values * np.float32(0.5) - np.float32(0.3), reference.groups, reference.group_count)
+    darker = FeatureSample(
+        reference.values * np.float32(0.5) - np.float32(0.3), reference.groups, reference.group_count
+    )
     scores = compare_patches(darker, reference, seed=0)
     assert scores['normalised'].value == pytest.approx(0, abs=0.01)
     assert scores['intensity_aware'].value > 100

@@ -4,8 +4,7 @@ import pytest
 
 from configs.segment import study_brain_tumor
 from foundation.training.errors import UserError
-from segment.studies.checks import check_config, check_generated
-from segment.studies.plan import ARMS, Plan, plan_cells
+from segment.studies.plan import ARMS, Plan, check_config, check_generated, plan_cells
 
 
 @pytest.fixture

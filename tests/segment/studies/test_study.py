@@ -17,10 +17,10 @@ from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from input_pipeline import derive
 from segment import setup, study
-from segment.evaluation import Protocol, evaluate
-from segment.restoring import restore_segmenter
+from segment.evaluation import SegmenterProtocol, evaluate
+from segment.segmenter import restore_segmenter
 from segment.studies import jobs
-from segment.training import train_and_evaluate
+from segment.train import train_and_evaluate
 from tests.input_pipeline.items import make_item, write
 
 SIDE = 16
@@ -88,7 +88,7 @@ def in_process(monkeypatch, tmp_path):
         elif module == 'segment.evaluate':
             segmenter = restore_segmenter(Path(_flag(command, 'workdir')), None, best=True)
             images = setup.open_images(segmenter.config, 'test', train=False)
-            protocol = Protocol('test', _flag(command, 'policy'), 2.0, False, 0.95, 0)
+            protocol = SegmenterProtocol('test', _flag(command, 'policy'), 2.0, False, 0.95, 0)
             out = Path(_flag(command, 'workdir')) / 'evaluation'
             evaluate(segmenter, images, protocol, out, draw=False)
         elif module == 'gan.generate':  # in place of a trained generator: images drawn afresh

@@ -1,0 +1,219 @@
+"""Predictions for all files that came in, a line for each; one bad file never stops the others."""
+
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import tqdm
+
+from backbones.grids import save_picture
+from detect.detector import Judgement, TrainedDetector, describe_judgement
+from detect.explanation import draw_heat
+from foundation.export.manifest import MANIFEST_FILE, file_checksum, read_manifest
+from foundation.training.errors import UserError
+from input_pipeline import Case
+from input_pipeline.errors import DataError, Refusals, first_line
+from input_pipeline.inputs import Incoming, read_header
+from input_pipeline.records import ReaderOptions
+
+_FOLDERS_UP = 2  # images lie in a folder of the one that has the manifest
+
+
+def find_declaration(incoming: Incoming, checksums: Mapping[Path, str]) -> dict[str, Any] | None:
+    """Who says that it is synthetic: its DICOM header, or the manifest of the folder it lies in; None for nobody.
+
+    A manifest counts only for files whose checksum it gives. Without a declaration an image may be synthetic all
+    the same.
+
+    Args:
+      incoming: a picture, series or volume.
+      checksums: SHA-256 of its files.
+    """
+    for file in checksums if incoming.kind == 'dicom' else ():
+        if read_header(file).get('SyntheticData') == 'YES':
+            return {'by': 'DICOM header', 'file': file.name, 'element': 'SyntheticData (0008,001C) = YES'}
+    for file, checksum in checksums.items():
+        found = _find_in_manifest(file, checksum)
+        if found is not None:
+            return found
+    return None
+
+
+def _find_in_manifest(file: Path, checksum: str) -> dict[str, Any] | None:
+    for folder in list(file.absolute().parents)[:_FOLDERS_UP]:
+        if not (folder / MANIFEST_FILE).is_file():
+            continue
+        try:
+            manifest = read_manifest(folder)
+        except UserError:  # an altered manifest declares nothing
+            continue
+        if any(entry['sha256'] == checksum for entry in manifest['files']):
+            model = manifest['model']['weights_sha256']
+            return {'by': 'manifest', 'file': str(folder / MANIFEST_FILE), 'generator_sha256': model}
+    return None
+
+
+_SHOWN = 8  # slices of an overlay: the most suspicious ones
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictionRequest:
+    """Where answers go.
+
+    Attributes:
+      out: file for the lines; None for the standard output.
+      overlays: new folder for pictures; None without.
+      audit: file that lines are added to; None without.
+    """
+
+    out: Path | None
+    overlays: Path | None
+    audit: Path | None
+
+    def check(self) -> None:
+        """Raises UserError where something would be overwritten or cannot be written."""
+        if self.out is not None and self.out.exists():
+            raise UserError(f'{self.out} exists already; give --out a new file.')
+        folder = self.overlays
+        if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f'{folder} exists already; give --overlays a new folder.')
+        if self.audit is not None and self.audit.is_dir():
+            raise UserError(f'{self.audit} is a folder; give --audit a file.')
+        for path in (self.out, self.audit):
+            if path is not None and not path.absolute().parent.is_dir():
+                raise UserError(f'{path}: there is no folder {path.absolute().parent}.')
+
+
+def reader_options(axis: int, pixel_limit: int) -> ReaderOptions:
+    """How files are read."""
+    return ReaderOptions(
+        modality='', percentiles=(0.5, 99.5), pixel_limit=pixel_limit, axis=axis, patient_pattern=''
+    )
+
+
+def answer_all(
+    found: Sequence[Incoming], judge: TrainedDetector, order: PredictionRequest, refusals: Refusals
+) -> int:
+    """Writes a line for each; returns how many were answered.
+
+    Args:
+      found: what came in.
+      judge: the detector.
+      order: where lines and pictures go.
+      refusals: takes what fails; what it holds already gets its lines first.
+    """
+    answered, told = 0, 0
+    with _open(order.out) as out:
+        for incoming in tqdm.tqdm(found, unit=' cases', file=sys.stderr):
+            told = _tell(refusals, told, out)
+            try:
+                answer = answer_one(incoming, judge, order.overlays)
+            except (DataError, UserError) as error:
+                refusals.add(incoming.source, str(error))
+                continue
+            _write(out, answer)
+            _audit(order.audit, answer)
+            answered += 1
+        _tell(refusals, told, out)
+    return answered
+
+
+def answer_one(incoming: Incoming, judge: TrainedDetector, overlays: Path | None) -> dict[str, Any]:
+    """What is said of one picture, series or volume.
+
+    Raises:
+      DataError: when it cannot be read, in one sentence.
+    """
+    case, files = read_case(incoming)
+    checksums = _find_checksums(files)
+    judgement = judge.judge(case)
+    answer = {
+        'name': incoming.name,
+        'kind': incoming.kind,
+        'modality': case.records[0].modality,
+        'verdict': judgement.answer,
+        'declared_synthetic': find_declaration(incoming, checksums),
+        **{name: value for name, value in describe_judgement(judgement).items() if name != 'answer'},
+        'prevalence': judge.prevalence,
+        'error_level': judge.error_level,
+        'files': [{'path': str(file), 'sha256': checksum} for file, checksum in checksums.items()],
+        'model_sha256': judge.trained.checksum,
+    }
+    if overlays is not None and len(judgement.slices):
+        path = overlays / f'{incoming.name}.png'
+        save_picture(draw_judgement(judgement), path)
+        answer['overlay'] = str(path)
+    return answer
+
+
+def read_case(incoming: Incoming) -> tuple[Case, list[Path]]:
+    """The pixels, and the files they came from.
+
+    Raises:
+      DataError: for whatever reading raises: files from outside are not to be trusted to fail in a known way.
+    """
+    try:
+        case = incoming.load()
+        return case, incoming.files_of(case)
+    except DataError:
+        raise
+    except MemoryError as error:
+        raise DataError('is too large for the memory of this machine') from error
+    except Exception as error:
+        raise DataError(f'cannot be read ({first_line(error)})') from error
+
+
+def _find_checksums(files: Sequence[Path]) -> dict[Path, str]:
+    try:
+        return {file: file_checksum(file) for file in files}
+    except OSError as error:
+        raise DataError(f'cannot be read ({error.strerror or error})') from error
+
+
+def draw_judgement(judgement: Judgement) -> np.ndarray:
+    """The most suspicious slices in their order, each as it is and with its heat, uint8 (height, width, 3)."""
+    suspicious = sorted(judgement.slices, key=lambda one: -one.probability)[:_SHOWN]
+    columns = []
+    for index in sorted(one.index for one in suspicious):
+        grey = judgement.shown[index].mean(axis=-1)
+        plain = draw_heat(grey, np.zeros_like(judgement.heat[index]))
+        columns.append(np.concatenate([plain, draw_heat(grey, judgement.heat[index])], axis=0))
+    return np.concatenate(columns, axis=1)
+
+
+@contextlib.contextmanager
+def _open(path: Path | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    with path.open('x', encoding='utf-8') as file:
+        yield file
+
+
+def _tell(refusals: Refusals, told: int, out: TextIO) -> int:
+    """Lines of what was refused since `told`; returns how many are told now."""
+    for source, reason in list(refusals.reasons.items())[told:]:
+        _write(out, {'name': source, 'error': reason})
+    return len(refusals.reasons)
+
+
+def _write(out: TextIO, line: dict[str, Any]) -> None:
+    # ASCII, for names of files may hold bytes that are no text.
+    out.write(json.dumps(line, allow_nan=False) + '\n')
+    out.flush()
+
+
+def _audit(path: Path | None, answer: dict[str, Any]) -> None:
+    """Adds who was asked, about what, when, and what was said."""
+    if path is None:
+        return
+    kept = ('name', 'verdict', 'probability', 'anomaly_p', 'error_level', 'prevalence', 'files', 'model_sha256')
+    line = {'time': dt.datetime.now(dt.UTC).isoformat(timespec='seconds')}
+    with path.open('a', encoding='utf-8') as file:
+        _write(file, line | {name: answer[name] for name in kept})

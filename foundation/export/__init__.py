@@ -1,0 +1,1 @@
+"""What folders of images hold: manifests, for every task alike."""

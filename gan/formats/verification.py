@@ -1,0 +1,84 @@
+"""Whether a folder holds what its manifest says, in memory that grows with the number of its files alone."""
+
+import collections
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from foundation.export.manifest import MANIFEST_FILE, Kind, file_checksum, read_manifest, walk
+
+
+@dataclasses.dataclass
+class Check:
+    """What was found.
+
+    Attributes:
+      manifest: of the folder, itself whole.
+      faults: names of files, some of each kind of fault.
+      counts: how many there are of each kind.
+    """
+
+    manifest: dict[str, Any]
+    faults: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is no fault."""
+        return not self.counts
+
+    def add(self, kind: str, name: str, shown: int) -> None:
+        """Counts a fault, and keeps the name while fewer than `shown` are kept."""
+        self.counts[kind] += 1
+        names = self.faults.setdefault(kind, [])
+        if len(names) < shown:
+            names.append(name)
+
+
+def check_folder(folder: Path, shown: int) -> Check:
+    """Compares every file of a folder with its manifest.
+
+    Only files that are found below the folder are opened, never what a name in the manifest may lead to, and no
+    link is followed.
+
+    Args:
+      folder: with a manifest.
+      shown: names kept of each kind of fault.
+
+    Raises:
+      UserError: see `read_manifest`.
+      OSError: when a folder inside cannot be listed.
+    """
+    check = Check(read_manifest(folder))
+    listed = {entry['name']: entry for entry in check.manifest['files']}
+    for name, path, kind in walk(folder):
+        if name == MANIFEST_FILE:
+            continue
+        entry = listed.pop(name, None)
+        fault = _find_fault(path, entry, kind)
+        if fault:
+            check.add(fault, name, shown)
+    for name in listed:
+        check.add('missing', name, shown)
+    return check
+
+
+def _find_fault(path: Path, entry: dict[str, Any] | None, kind: Kind) -> str:
+    if kind == 'empty folder':
+        return 'added empty folder'
+    if kind == 'other':
+        return 'a link or no plain file'
+    if entry is None:
+        return 'added'
+    try:
+        is_same = (
+            path.stat(follow_symlinks=False).st_size == entry['bytes'] and file_checksum(path) == entry['sha256']
+        )
+    except OSError:
+        return 'unreadable'
+    return '' if is_same else 'altered'
+
+
+def printable(text: object) -> str:
+    """Text without what a terminal could take for a command, nor what it could not show."""
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))

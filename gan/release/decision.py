@@ -1,0 +1,85 @@
+"""Pass or fail, with the figures and the reasons."""
+
+import dataclasses
+from typing import Any
+
+from foundation.export.manifest import Release
+from gan.release.gate import GateThresholds, Tally
+from gan.release.membership import Attack
+from gan.scores.estimates import Missing
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """What a release must keep to.
+
+    Attributes:
+      quantile: share of held-out images that the gate would withhold.
+      largest_withheld: share of candidates that may be withheld.
+      largest_area: the upper end of the attack's interval may be so high; 0.5 is chance.
+    """
+
+    quantile: float
+    largest_withheld: float
+    largest_area: float
+
+
+def decide(tally: Tally, thresholds: GateThresholds, attack: Attack, policy: Policy) -> tuple[bool, list[str]]:
+    """Whether the release passes, and if not, why: what cannot be shown to be safe does not pass."""
+    reasons = []
+    if tally.share > policy.largest_withheld:
+        reasons.append(
+            f'{tally.withheld} of {tally.candidates} candidates are nearer to a training image than held-out '
+            f'patients are, more than {policy.largest_withheld:.0%}'
+        )
+    if thresholds.are_of_copies:
+        reasons.append(
+            'held-out images are copies of training images, so that no copy can be told; prepare the data without '
+            'repeated images, each patient under one name, or raise --gate_quantile'
+        )
+    if isinstance(attack.area, Missing):
+        reasons.append(f'the membership attack could not be made: it {attack.area.reason.rstrip(".")}')
+    else:
+        low, high = attack.area.interval()
+        if high > policy.largest_area:
+            told = (
+                'tells who was in training' if low > 0.5 else 'may tell who was in training: too few to exclude it'
+            )
+            reasons.append(
+                f'the membership attack {told}, area under the curve {attack.area.value:.3f} '
+                f'[{low:.3f}, {high:.3f}], allowed up to {policy.largest_area:g}'
+            )
+    return not reasons, reasons
+
+
+def create_release(
+    passed: bool,
+    reasons: list[str],
+    tally: Tally,
+    thresholds: GateThresholds,
+    attack: Attack,
+    policy: Policy,
+    *,
+    extractor: dict[str, Any],
+    splits: dict[str, Any],
+    anyway: bool,
+) -> Release:
+    """What the manifest keeps."""
+    area: dict[str, Any] = {'value': None, 'interval': None, 'reason': None, 'calibrated': attack.calibrated}
+    if isinstance(attack.area, Missing):
+        area['reason'] = attack.area.reason
+    else:
+        area |= {'value': attack.area.value, 'interval': list(attack.area.interval()), **attack.area.counts}
+    figures = {
+        'reasons': reasons,
+        'released_anyway': anyway and not passed,
+        'candidates': tally.candidates,
+        'withheld': tally.withheld,
+        'withheld_by_measure': dict(tally.by_measure),
+        'thresholds': dataclasses.asdict(thresholds),
+        'membership_attack': area,
+        'policy': dataclasses.asdict(policy),
+        'extractor': extractor,
+        'splits': splits,
+    }
+    return Release('pass' if passed else 'fail', figures)

@@ -1,0 +1,211 @@
+"""Grids of a report: samples over time, and pictures drawn anew from the generators of runs."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from matplotlib.figure import Figure
+
+from backbones.grids import draw_grid
+from foundation.training import parallel
+from foundation.training.checkpoints import Position
+from foundation.training.errors import UserError
+from gan.generator import TrainedGenerator, restore_generator
+from gan.latents import draw_latents
+from gan.networks import Generator
+from gan.reporting.curves import plot_losses
+from gan.reporting.figures import LARGEST, Sheet, read_grid, shrink
+from gan.reporting.runs import ReportedRun
+from gan.step import create_sampler
+
+SHOWN = 4  # rows and columns of a grid
+_MOMENTS = 5
+_IMAGE = 64  # pixels a side
+_LEFT, _RIGHT = 130, 420  # pixels for names and for losses
+
+
+def choose_moments(runs: Sequence[ReportedRun]) -> list[int]:
+    """Images seen at the first, at the last, and at grids of the longest run evenly in between."""
+    longest = max(runs, key=lambda run: max(run.grids, default=0))
+    places = np.asarray(sorted(longest.grids))
+    wanted = np.linspace(places[0], places[-1], _MOMENTS)
+    return sorted({int(places[np.abs(places - moment).argmin()]) for moment in wanted})
+
+
+def nearest_grid(run: ReportedRun, moment: int, moments: Sequence[int]) -> int | None:
+    """Images seen at the grid of a run that is nearest to a moment; None where another moment is nearer."""
+    nearest = min(run.grids, key=lambda images: abs(images - moment), default=None)
+    if nearest is None or min(moments, key=lambda other: abs(other - nearest)) != moment:
+        return None
+    return nearest
+
+
+def draw_comparison(runs: Sequence[ReportedRun]) -> Figure | None:
+    """Grids at the same moments, and the losses beside them; None where no run has grids."""
+    if not any(run.grids for run in runs):
+        return None
+    moments = choose_moments(runs)
+    chosen = [[nearest_grid(run, moment, moments) for moment in moments] for run in runs]
+    cells = [
+        [None if images is None else _read_cell(run, images) for images in row]
+        for run, row in zip(runs, chosen, strict=True)
+    ]
+    drawn = [cell for row in cells for cell in row if cell is not None]
+    tile = max(len(cell) for cell in drawn), max(cell.shape[1] for cell in drawn)
+    sheet = Sheet(len(runs), len(moments), tile, left=_LEFT, right=_RIGHT)
+    axes = None
+    for row, run in enumerate(runs):
+        sheet.title_row(row, run.name)
+        for column, (cell, images) in enumerate(zip(cells[row], chosen[row], strict=True)):
+            if cell is None or images is None:
+                sheet.write_in(row, column, 'no grid at this moment')
+            else:
+                sheet.place(row, column, cell, run.moment(images))
+        axes = sheet.axes(row, sharex=axes, sharey=axes)
+        plot_losses(axes, run)
+        if row == 0:
+            axes.set_title('losses by images seen', loc='left', fontsize=8)
+            axes.legend(fontsize=7, loc='upper right')
+    return sheet.figure
+
+
+def _read_cell(run: ReportedRun, images: int) -> UInt8[np.ndarray, 'height width 3']:
+    return read_grid(run.grids[images], run.config.samples, rows=SHOWN, columns=SHOWN, largest=_IMAGE)
+
+
+ROWS, STEPS = 5, 9  # of an interpolation
+_BATCH_SIZE = 16
+_LEFT, _TITLE_WIDTH = 110, 330  # pixels for titles of rows and of columns
+
+
+@dataclasses.dataclass(frozen=True)
+class Artist:
+    """A run's generator from one of its checkpoints.
+
+    Attributes:
+      trained: the generator.
+      seed: of the run, so that the same latents are drawn as in its grids.
+    """
+
+    trained: TrainedGenerator
+    seed: int
+
+    @property
+    def position(self) -> Position:
+        """Of the checkpoint."""
+        return self.trained.position
+
+    def latents(self, count: int) -> Float[np.ndarray, 'count latent']:
+        """The latents of the run's grids."""
+        network = self.trained.network
+        key = jax.random.key(self.seed)
+        return np.asarray(draw_latents(key, count, network.latent_size, network.latent_distribution))
+
+    def labels(self, count: int) -> Int[np.ndarray, 'count']:
+        """All classes in turn."""
+        return np.arange(count, dtype=np.int32) % max(self.trained.image_format.num_classes, 1)
+
+    def draw(
+        self, latents: Float[np.ndarray, 'count latent'], labels: Int[np.ndarray, 'count']
+    ) -> Float[np.ndarray, 'count height width channel']:
+        """An image for each latent vector, in [-1, 1], always so many at a time, by one program."""
+        sample = _create_sampler(self.trained.network)
+        images = sample((self.trained.variables, np.float32(self.trained.alpha)), latents, labels)
+        return np.clip(images, -1, 1)
+
+    def picture(
+        self, images: Float[np.ndarray, 'count height width channel'], columns: int
+    ) -> UInt8[np.ndarray, 'rows_height columns_width 3']:
+        """The images in a grid, masks over them, each at most so large."""
+        form = self.trained.image_format
+        grid = draw_grid(images, columns, form.channels, form.mask_classes)
+        return shrink(grid, max(images.shape[1] // LARGEST, 1))
+
+    def draw_grid(self, rows: int, columns: int) -> UInt8[np.ndarray, 'rows_height columns_width 3']:
+        """The first images of the run's grids."""
+        count = rows * columns
+        return self.picture(self.draw(self.latents(count), self.labels(count)), columns)
+
+    def class_name(self, label: int) -> str:
+        """Of a label; '' without condition."""
+        return self.trained.facts.classes[label] if self.trained.image_format.num_classes else ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Artists:
+    """The generators of a run.
+
+    Attributes:
+      last, best: from the newest and from the best checkpoint; None where there is none.
+      missing: why, for each that is None.
+    """
+
+    last: Artist | None
+    best: Artist | None
+    missing: tuple[str, ...]
+
+
+def restore_artists(workdir: Path, seed: int) -> Artists:
+    """Restores what the workdir holds."""
+    found: list[Artist | None] = []
+    missing = []
+    for best in (False, True):
+        try:
+            found.append(Artist(restore_generator(workdir, best=best), seed))
+        except UserError as error:
+            found.append(None)
+            missing.append(str(error))
+    return Artists(found[0], found[1], tuple(missing))
+
+
+@functools.cache
+def _create_sampler(network: Generator):
+    """Compiled once for both checkpoints."""
+    return create_sampler(network, parallel.create_mesh(), _BATCH_SIZE)
+
+
+def interpolate(
+    first: Float[np.ndarray, ' latent'], last: Float[np.ndarray, ' latent'], steps: int, distribution: str
+) -> Float[np.ndarray, 'steps latent']:
+    """Latents from `first` to `last`, both included.
+
+    Along a great circle for normal latents, whose lengths are all alike (White 2016, arXiv:1609.04468,
+    section 2.1); along a line for uniform ones, which keeps them in their cube.
+    """
+    shares = np.linspace(0, 1, steps)[:, None]
+    cosine = np.dot(first, last) / max(np.linalg.norm(first) * np.linalg.norm(last), 1e-12)
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    if distribution == 'uniform' or np.sin(angle) < 1e-6:
+        path = (1 - shares) * first + shares * last
+    else:
+        path = (np.sin((1 - shares) * angle) * first + np.sin(shares * angle) * last) / np.sin(angle)
+    return path.astype(np.float32)
+
+
+def draw_interpolation(artist: Artist) -> Figure:
+    """Rows of images between two latents each; classes in turn."""
+    distribution = artist.trained.network.latent_distribution
+    ends, labels = artist.latents(2 * ROWS), artist.labels(ROWS)
+    paths = [interpolate(ends[2 * row], ends[2 * row + 1], STEPS, distribution) for row in range(ROWS)]
+    images = artist.draw(np.concatenate(paths), np.repeat(labels, STEPS))
+    strips = [artist.picture(images[row * STEPS : (row + 1) * STEPS], STEPS) for row in range(ROWS)]
+    sheet = Sheet(ROWS, 1, strips[0].shape[:2], left=_LEFT, right=0)
+    for row, strip in enumerate(strips):
+        sheet.title_row(row, artist.class_name(int(labels[row])) or f'pair {row + 1}')
+        sheet.place(row, 0, strip, '')
+    return sheet.figure
+
+
+def draw_side_by_side(pictures: dict[str, UInt8[np.ndarray, '_ _ 3']]) -> Figure:
+    """Pictures beside each other, their titles above them."""
+    height = max(len(picture) for picture in pictures.values())
+    width = max(_TITLE_WIDTH, *(picture.shape[1] for picture in pictures.values()))
+    sheet = Sheet(1, len(pictures), (height, width), left=4, right=0)
+    for column, (title, picture) in enumerate(pictures.items()):
+        sheet.title_column(column, title)
+        sheet.place(0, column, picture, '')
+    return sheet.figure

@@ -1,0 +1,1 @@
+"""Data sets on disk: written by builders, described by summaries, split by patients, opened and chosen from."""

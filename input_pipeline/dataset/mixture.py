@@ -1,0 +1,224 @@
+"""Real and synthetic images in one data set, alike in all but where they come from: what detectors learn from.
+
+Everything passes through one function, whatever its class: window, square, resample, quantise, encode. What tells
+the classes apart afterwards is what a generator drew, not the files that it was kept in.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
+from input_pipeline.dataset.items import open_splits, stored_items
+from input_pipeline.dataset.splits import SplitFractions
+from input_pipeline.errors import DataError, Refusals
+from input_pipeline.preprocessing import Preprocessing, fit_mask, preprocess_image, resolve_window, stored_maximum
+from input_pipeline.records import Dtype, Item, Record
+
+REAL = 'real'  # the class of real images; the others are named after their source
+_DTYPES: dict[int, Dtype] = {8: 'uint8', 16: 'uint16'}
+
+
+@dataclasses.dataclass(frozen=True)
+class MixtureForm:
+    """What all images are made to be.
+
+    Attributes:
+      preprocessing: size, channels, window and fit. `window` is that of DICOM and NIfTI files; pictures of 8 bits
+        show their whole range, those of 16 that of their percentiles.
+      depth: bits of a stored pixel, 8 or 16.
+
+    Raises:
+      DataError: for another depth, and for fit='native', which leaves sizes as they are.
+    """
+
+    preprocessing: Preprocessing
+    depth: int
+
+    def __post_init__(self) -> None:
+        if self.depth not in _DTYPES:
+            raise DataError(f'depth={self.depth} must be 8 or 16.')
+        if self.preprocessing.fit == 'native':
+            raise DataError("fit='native' leaves sizes as they are; use pad, crop or resize.")
+
+    @property
+    def dtype(self) -> Dtype:
+        """Of the stored images."""
+        return _DTYPES[self.depth]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        own = self.preprocessing
+        return {
+            'resolution': own.resolution,
+            'channels': own.channels,
+            'window': own.window,
+            'fit': own.fit,
+            'depth': self.depth,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> 'MixtureForm':
+        """What `to_dict` gave.
+
+        Raises:
+          DataError: for anything else.
+        """
+        try:
+            window = stored['window'] if isinstance(stored['window'], str) else tuple(stored['window'])
+            resolution, channels, fit = stored['resolution'], stored['channels'], stored['fit']
+            return cls(
+                Preprocessing(resolution, channels, window, fit, mask_classes=0, context=0), stored['depth']
+            )
+        except (KeyError, TypeError) as error:
+            raise DataError(f'this is not how images were prepared: {error}.') from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """What a mixed data set is made of.
+
+    Attributes:
+      reals: names of prepared data sets, whose splits stay.
+      synthetic: items of each source, by its name; their label is what they show, and their split is set. A mask
+        marks the pixels that were altered, where not all of them were made.
+      form: how all images are made alike.
+      modalities: what an image of a class is, for images whose files do not tell.
+      licence: of the mixed set.
+      recorded: kept in its summary, beside the form.
+
+    Raises:
+      DataError: when a source bears the name of the real ones.
+    """
+
+    reals: Sequence[str]
+    synthetic: Mapping[str, Sequence[Item]]
+    form: MixtureForm
+    modalities: Mapping[str, str]
+    licence: str
+    recorded: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if REAL in self.synthetic:
+            raise DataError(f'{REAL!r} is the class of real images; give the source another name.')
+
+
+def write_mixture(mixture: Mixture, data_dir: Path, target: Target, refusals: Refusals) -> dict[str, Any]:
+    """Writes the set, whole or not at all; returns its summary.
+
+    Its classes are `real` and the names of the sources; its masks are 1 where a pixel is synthetic.
+
+    Raises:
+      DataError: when a set is missing or damaged, an image cannot be made like the others without enlarging it or
+        inventing grey levels, or a patient would be in two splits.
+    """
+    target.check_free()
+    items = [item for name in mixture.reals for item in _real_items(mixture, name, data_dir)]
+    for source, own in mixture.synthetic.items():
+        items += [_unify_item(mixture, source, source, item) for item in own]
+    recorded = {**mixture.recorded, 'form': mixture.form.to_dict()}
+    options = WriteOptions(
+        SplitFractions(0, 0), mixture.form.preprocessing.channels, (0.5, 99.5), recorded, mixture.licence
+    )
+    return write_dataset(items, target, options, refusals)
+
+
+def _real_items(mixture: Mixture, name: str, data_dir: Path) -> Iterator[Item]:
+    """The images of a prepared set; its patients get its name, for others may have patients of the same names."""
+    for split_name, split in open_splits(name, data_dir).items():
+        for item in stored_items(split, split_name, 0, lambda record: record):
+            own = dataclasses.replace(item, patient=f'{REAL}/{name}/{item.patient}')
+            yield _unify_item(mixture, REAL, f'{REAL}/{name}', own)
+
+
+def _unify_item(mixture: Mixture, source: str, prefix: str, item: Item) -> Item:
+    return Item(
+        key=f'{prefix}/{item.key}',
+        patient=item.patient,
+        split=item.split,
+        label=source,
+        dtype=mixture.form.dtype,
+        channels=mixture.form.preprocessing.channels,
+        load=functools.partial(_load, mixture, source, prefix, item),
+    )
+
+
+def _load(mixture: Mixture, source: str, prefix: str, item: Item) -> Iterator[Record]:
+    for record in item.load():
+        own = mixture.modalities.get(item.label or '', record.modality)
+        named = dataclasses.replace(record, key=f'{prefix}/{record.key}', patient=item.patient, modality=own)
+        yield unify_record(named, mixture.form, is_real=source == REAL)
+
+
+def unify_record(record: Record, form: MixtureForm, *, is_real: bool) -> Record:
+    """One image, real or not, as all others are.
+
+    Raises:
+      DataError: when it is smaller than all shall be, or has fewer grey levels, which would tell it from others.
+    """
+    preprocessing, (height, width) = form.preprocessing, record.image.shape[:2]
+    if deciding_side(height, width, preprocessing.fit) < preprocessing.resolution:
+        raise DataError(
+            f'is {height} x {width}, and enlarging it to {preprocessing.resolution} would tell it from the others'
+        )
+    if record.image.dtype == np.uint8 and form.depth > 8:
+        raise DataError('has 8 bits, which would tell it from images of 16')
+    shown = dataclasses.replace(preprocessing, window=_window_of(record, preprocessing.window))
+    window = resolve_window(shown, record.intensity, record.window, None)
+    used = {'pad': [max(height, width)] * 2, 'crop': [min(height, width)] * 2}
+    scales = [side / preprocessing.resolution for side in used.get(preprocessing.fit, [height, width])]
+    rows, columns, slices = record.spacing
+    return dataclasses.replace(
+        record,
+        image=_quantise(preprocess_image(record.image, record.intensity, window, shown), form.dtype),
+        mask=fit_mask(_find_mask(record, is_real), preprocessing.resolution, preprocessing.fit),
+        intensity=window,
+        window=window,
+        spacing=(rows * scales[0], columns * scales[1], slices),
+    )
+
+
+def deciding_side(height: int, width: int, fit: str) -> int:
+    """Pixels of the side that may not be enlarged: of padded images the longer one, of others the shorter one."""
+    return max(height, width) if fit == 'pad' else min(height, width)
+
+
+def _window_of(record: Record, window: str | tuple[float, float]) -> str | tuple[float, float]:
+    """The window of this image, the same rule for every class.
+
+    Pictures have no units, so that no window in units is theirs. Those of 8 bits show their whole range, for a
+    narrower one, spread over all levels, leaves gaps; those of 16 bits that of their percentiles.
+
+    Raises:
+      DataError: for floats whose whole range is wanted.
+    """
+    dtype = record.image.dtype
+    is_picture = dtype.kind == 'u' and record.intensity == (0.0, stored_maximum(dtype))
+    if is_picture:
+        return 'stored' if dtype == np.uint8 or window == 'stored' else 'volume'
+    if window == 'stored' and dtype.kind == 'f':
+        raise DataError('holds floats, which have no stored range; give --window two numbers, or auto')
+    if window == 'auto':
+        return 'stored' if dtype == np.uint8 else 'volume'
+    return window
+
+
+def _find_mask(record: Record, is_real: bool) -> UInt8[np.ndarray, 'height width 1']:
+    """1 where a pixel is synthetic: nowhere in a real image, everywhere in a generated one."""
+    if is_real:
+        return np.zeros((*record.image.shape[:2], 1), np.uint8)
+    if record.mask is None:
+        return np.ones((*record.image.shape[:2], 1), np.uint8)
+    return (record.mask > 0).astype(np.uint8)
+
+
+def _quantise(image: np.ndarray, dtype: Dtype) -> np.ndarray:
+    """The common depth: 16 bits are rounded to 8 for all, or for none."""
+    if image.dtype == dtype:
+        return image
+    return np.rint(image / 257).astype(np.uint8) if dtype == 'uint8' else image.astype(dtype)

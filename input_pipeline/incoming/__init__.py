@@ -1,7 +1,0 @@
-"""Files as they come in to be looked at by a trained network, with what is needed to answer in their geometry."""
-
-from input_pipeline.incoming.finding import find_incoming
-from input_pipeline.incoming.found import Incoming, Kind
-from input_pipeline.incoming.grids import DicomGrid, NiftiGrid, read_header
-
-__all__ = ['DicomGrid', 'Incoming', 'Kind', 'NiftiGrid', 'find_incoming', 'read_header']

@@ -1,0 +1,250 @@
+"""Finds pictures, DICOM series and NIfTI volumes among files and folders that a user names."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+
+from input_pipeline.cases import Case
+from input_pipeline.errors import DataError, Refusals
+from input_pipeline.inputs.geometry import DicomGrid, NiftiGrid
+from input_pipeline.readers import dicom, dicom_file, nifti
+from input_pipeline.readers.nifti_volume import open_volume
+from input_pipeline.readers.paired_folder import stem
+from input_pipeline.readers.paths import patient_finder, refusing, walk
+from input_pipeline.readers.pixels import create_record
+from input_pipeline.readers.raster import EXTENSIONS, read_picture
+from input_pipeline.records import ReaderOptions, Record
+
+Kind = Literal['raster', 'dicom', 'nifti']
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Incoming:
+    """One picture, one DICOM series or one NIfTI volume.
+
+    Attributes:
+      kind: of the files.
+      name: for what is written about it, without extension, with `/` between folders; no two have the same.
+      source: the file, or the name of a series of several, as refusals name it.
+      files: all its files; of a series in the order of its slices.
+      grid: where its slices lie; None for pictures.
+      load: reads the pixels as `input_pipeline.prepare` does, but constant slices are not left out. A file of a
+        series that cannot be read is refused, and its slices are missing. Raises DataError when nothing is left.
+    """
+
+    kind: Kind
+    name: str
+    source: str
+    files: tuple[Path, ...]
+    grid: NiftiGrid | DicomGrid | None
+    load: Callable[[], Case]
+
+    def files_of(self, case: Case) -> list[Path]:
+        """The files that a loaded case was read from: all but those that were refused meanwhile."""
+        if not isinstance(self.grid, DicomGrid):
+            return list(self.files)
+        return self.grid.files_of([record.key for record in case.records])
+
+
+def load_picture(root: Path, relative: PurePosixPath, options: ReaderOptions) -> Case:
+    """One picture, upright as viewers show it, even where its file stores it turned (Exif orientation).
+
+    Raises:
+      DataError: it is truncated, damaged, too large, constant, or not finite.
+    """
+    name = str(relative)
+    patient = patient_finder(options.patient_pattern)(name, name)
+    values = read_picture(root / relative, options.pixel_limit)
+    return Case(name, patient, (create_record(name, values, options, patient, None, None, name),))
+
+
+def load_volume(root: Path, relative: PurePosixPath, index: int, options: ReaderOptions) -> Case:
+    """One volume of a NIfTI file, every slice of it.
+
+    Raises:
+      DataError: it is truncated, damaged, constant, or not finite.
+    """
+    volume = open_volume(root / relative, options.pixel_limit)
+    name = f'{relative}/{index:04d}' if volume.count > 1 else str(relative)
+    patient = patient_finder(options.patient_pattern)(str(relative), nifti.case_name(relative, None))
+    return Case(name, patient, tuple(nifti.cut(volume, index, name, patient, str(relative), options)))
+
+
+def load_series(
+    root: Path,
+    members: tuple[dicom.Slice, ...],
+    keys: Sequence[str],
+    options: ReaderOptions,
+    refusals: Refusals,
+) -> Case:
+    """One volume of a DICOM series, every frame of it, in the order of their positions.
+
+    Args:
+      root: folder of all files.
+      members: the files, from first to last.
+      keys: what the keys of the records of each begin with.
+      options: percentiles and pixel limit.
+      refusals: take files that cannot be read, where there are others.
+
+    Raises:
+      DataError: none can be read, or every pixel has the same value.
+    """
+    found = []
+    for key, member in zip(keys, members, strict=True):
+        with refusing(member.relative, refusals) if len(members) > 1 else contextlib.nullcontext():
+            with warnings.catch_warnings():  # of breaches of the standard that pydicom copes with
+                warnings.simplefilter('ignore', UserWarning)
+                images = list(dicom.read_images(root, member, options))
+            found += [(member, dicom.frame_key(member, key, f), *images[f]) for f in _in_order(member)]
+    if not found:
+        raise DataError('none of its images can be read')
+    window = dicom.find_window((frame[2:] for frame in found), len(found), options.percentiles)
+    if window is None:
+        raise DataError('is constant: every pixel has the same value')
+    records: list[Record] = [dicom.create_record(*frame, window) for frame in found]
+    return Case(keys[0].rpartition('/')[0], members[0].patient, tuple(records))
+
+
+def _in_order(member: dicom.Slice) -> list[int]:
+    """Frames from first to last along the normal, as the file has them where positions are unknown."""
+    if not member.frame_positions:
+        return list(range(member.frames))
+    return np.argsort(member.frame_positions, kind='stable').tolist()
+
+
+def find_incoming(paths: Sequence[Path], options: ReaderOptions, refusals: Refusals) -> list[Incoming]:
+    """All that can be read of the paths, in the order of their names; DICOM files may have any name.
+
+    Files of one DICOM series are one, wherever they lie; each multi-frame file, and files that differ in size or
+    orientation, are one of their own. So is each volume along the fourth axis of a NIfTI file.
+
+    Args:
+      paths: files and folders; folders are searched to the bottom (see `readers.paths.walk`).
+      options: how files are read; the same as the training data were prepared with.
+      refusals: take all files that cannot be read, also later while others are loaded; must be skipping.
+    """
+    root, found = _list_files(paths, refusals)
+    opened: list[Incoming] = []
+    series: list[PurePosixPath] = []
+    for relative in found:
+        with refusing(relative, refusals):
+            if relative.suffix.lower() in EXTENSIONS:
+                opened.append(_create_picture(root, relative, options))
+            elif nifti.is_nifti(relative):
+                opened += _create_volumes(root, relative, options)
+            elif dicom_file.is_dicom(root / relative):
+                series.append(relative)
+            else:
+                formats = 'PNG, JPEG, TIFF, BMP, WebP, GIF, DICOM, NIfTI'
+                raise DataError(f'is no image that can be read ({formats}){nifti.remedy(relative)}')
+    slices = dicom.describe_files(root, series, options, refusals)
+    opened += [_create_series(root, members, options, refusals) for members in dicom.group_volumes(slices)]
+    return _with_own_names(sorted(opened, key=lambda incoming: incoming.name))
+
+
+def _list_files(paths: Sequence[Path], refusals: Refusals) -> tuple[Path, list[PurePosixPath]]:
+    """The folder that holds all, and the files relative to it, each once."""
+    absolute = [Path(os.path.abspath(path)) for path in paths]
+    folders = [path if path.is_dir() else path.parent for path in absolute]
+    root = Path(os.path.commonpath(folders))
+    found: dict[PurePosixPath, None] = {}
+    for path in absolute:
+        relative = PurePosixPath(path.relative_to(root).as_posix())
+        if path.is_dir():
+            below = Refusals(skip=True)
+            found |= dict.fromkeys(relative / inner for inner in walk(path, below) if not _is_beside(path / inner))
+            for name, reason in below.reasons.items():
+                refusals.add(str(relative / name), reason)
+        elif path.is_file():
+            found[relative] = None
+        else:
+            refusals.add(str(relative), 'there is no such file or folder')
+    return root, sorted(found)
+
+
+def _is_beside(path: Path) -> bool:
+    """Whether a file in a folder is no image of its own: an index of DICOM files, or the voxels of a header."""
+    has_header = path.suffix.lower() == '.img' and path.with_suffix('.hdr').is_file()
+    return path.name.upper() == 'DICOMDIR' or has_header
+
+
+def _create_picture(root: Path, relative: PurePosixPath, options: ReaderOptions) -> Incoming:
+    return Incoming(
+        kind='raster',
+        name=str(relative.with_suffix('')),
+        source=str(relative),
+        files=(root / relative,),
+        grid=None,
+        load=functools.partial(load_picture, root, relative, options),
+    )
+
+
+def _create_volumes(root: Path, relative: PurePosixPath, options: ReaderOptions) -> list[Incoming]:
+    file, name = root / relative, str(relative.with_name(stem(relative)))
+    volume = open_volume(file, options.pixel_limit)
+    grid = NiftiGrid(
+        file=file,
+        shape=volume.stored.shape[:3] if volume.count > 1 else volume.file_shape,
+        orientation=volume.orientation,
+        axis=options.axis,
+    )
+    return [
+        Incoming(
+            kind='nifti',
+            name=f'{name}_volume{index:04d}' if volume.count > 1 else name,
+            source=str(relative),
+            files=(file,),
+            grid=grid,
+            load=functools.partial(load_volume, root, relative, index, options),
+        )
+        for index in range(volume.count)
+    ]
+
+
+def _create_series(
+    root: Path, members: tuple[dicom.Slice, ...], options: ReaderOptions, refusals: Refusals
+) -> Incoming:
+    """One volume of a series; alone in its file it is named as the file, else by its folder and a hash."""
+    patient, series = members[0].patient, members[0].series
+    keys = [f'{patient}/{series}/{number:05d}' for number in range(len(members))]
+    frames = {
+        dicom.frame_key(member, key, frame): (root / member.relative, frame)
+        for key, member in zip(keys, members, strict=True)
+        for frame in range(member.frames)
+    }
+    if len(members) == 1:
+        source = members[0].relative
+        name = source.with_suffix('') if source.suffix.lower() == '.dcm' else source
+    else:
+        folder = PurePosixPath(os.path.commonpath([member.relative.parent for member in members]) or '.')
+        name = source = folder / f'series_{series}'
+    return Incoming(
+        kind='dicom',
+        name=str(name),
+        source=str(source),
+        files=tuple(root / member.relative for member in members),
+        grid=DicomGrid(frames),
+        load=functools.partial(load_series, root, members, keys, options, refusals),
+    )
+
+
+def _with_own_names(opened: list[Incoming]) -> list[Incoming]:
+    """Numbers names that come more than once, also on file systems that do not tell capitals apart."""
+    taken: set[str] = set()
+    named = []
+    for incoming in opened:
+        name, number = incoming.name, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f'{incoming.name}_{number}'
+        taken.add(name.casefold())
+        source = name if incoming.source == incoming.name else incoming.source
+        named.append(dataclasses.replace(incoming, name=name, source=source))
+    return named

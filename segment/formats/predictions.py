@@ -1,0 +1,132 @@
+"""Segments everything that came in and writes the answers, with a table of what became of each file."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tqdm
+from jaxtyping import UInt8
+
+from foundation.training.errors import UserError
+from input_pipeline import Case, DataError
+from input_pipeline.errors import Refusals
+from input_pipeline.inputs import Incoming
+from segment.formats.files import choose_format, write_file, write_masks, write_overlay
+from segment.formats.prediction import Prediction
+
+TABLE_FILE = 'predictions.json'
+Segment = Callable[[Case], UInt8[np.ndarray, 'slices height width']]
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationRequest:
+    """What is written.
+
+    Attributes:
+      out: folder for masks, overlays and the table.
+      mask_format: one of `files.FORMATS`.
+      overlays: whether sheets with contours are drawn.
+      classes: names of the foreground classes; the first has id 1.
+      checksum: SHA-256 of the network's weights.
+      command: what else decided the answers, as JSON has it.
+    """
+
+    out: Path
+    mask_format: str
+    overlays: bool
+    classes: tuple[str, ...]
+    checksum: str
+    command: Mapping[str, Any]
+
+
+def check_out(out: Path) -> None:
+    """Raises UserError when the folder exists and is not empty."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f'{out} exists already; give --out a new folder.')
+
+
+def answer_all(
+    found: Sequence[Incoming], segment: Segment, order: SegmentationRequest, refusals: Refusals
+) -> list[dict[str, Any]]:
+    """Segments and writes one after the other; a file that fails is refused, and the others are answered.
+
+    The table is written also when this is interrupted, with what was done until then.
+
+    Args:
+      found: what came in.
+      segment: gives class ids on the pixels of every record.
+      order: what to write.
+      refusals: takes what fails; what it holds already goes into the table.
+
+    Returns:
+      A row of the table for each that was answered.
+    """
+    check_out(order.out)
+    rows: list[dict[str, Any]] = []
+    try:
+        for incoming in tqdm.tqdm(found, unit=' cases'):
+            with _refusing(incoming.source, refusals):
+                rows.append(_answer(incoming, segment, order))
+    finally:
+        _write_table(rows, order, refusals, total=len(found))
+    return rows
+
+
+@contextlib.contextmanager
+def _refusing(source: str, refusals: Refusals) -> Iterator[None]:
+    try:
+        yield
+    except (DataError, UserError) as error:
+        refusals.add(source, str(error))
+
+
+def _answer(incoming: Incoming, segment: Segment, order: SegmentationRequest) -> dict[str, Any]:
+    mask_format = choose_format(incoming.kind, order.mask_format)
+    with _reading(incoming):
+        case = incoming.load()
+        files = [{'path': str(file), 'sha256': _checksum(file)} for file in incoming.files_of(case)]
+    prediction = Prediction(incoming, case, segment(case), order.classes, order.checksum)
+    return {
+        'name': incoming.name,
+        'kind': incoming.kind,
+        'files': files,
+        'slices': len(case.records),
+        'mask': write_masks(prediction, mask_format, order.out),
+        'overlay': write_overlay(prediction, order.out) if order.overlays else None,
+        'classes': prediction.measure(),
+    }
+
+
+@contextlib.contextmanager
+def _reading(incoming: Incoming) -> Iterator[None]:
+    """Turns what the system refuses while one file is read into an error of that file, unlike a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f'{incoming.source} cannot be read ({error.strerror or error})') from error
+
+
+@functools.lru_cache(maxsize=8)  # the volumes of one file follow each other
+def _checksum(path: Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _write_table(
+    rows: Sequence[Mapping[str, Any]], order: SegmentationRequest, refusals: Refusals, *, total: int
+) -> None:
+    table = {
+        'weights_sha256': order.checksum,
+        'classes': dict(enumerate(order.classes, 1)),
+        'command': dict(order.command),
+        'found': total,
+        'answered': rows,
+        'refused': refusals.reasons,
+    }
+    write_file(order.out / TABLE_FILE, (json.dumps(table, indent=2, ensure_ascii=False) + '\n').encode())

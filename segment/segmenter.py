@@ -1,0 +1,153 @@
+"""A trained segmenter, brought back from its workdir without its data."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+from ml_collections import ConfigDict
+
+import input_pipeline
+from backbones.classifier import variables_checksum
+from backbones.encoders import read_encoder
+from backbones.images import DataFacts, read_facts
+from foundation.training import compute, parallel
+from foundation.training import workdir as workdirs
+from foundation.training.best import FOLDER as BEST
+from foundation.training.checkpoints import Position, restore_state
+from foundation.training.errors import UserError
+from foundation.training.state import Variables
+from segment import setup
+from segment.inference import Images, Probabilities, create_predictor
+
+_SLICES_AT_A_TIME = 32
+_BATCH_SIZE = 16  # windows at a time on accelerators; CPUs gain nothing by more than one
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmenter:
+    """A network with its weights, and what it must be given.
+
+    Attributes:
+      config: of the run.
+      facts: the data it was trained on.
+      variables: its weights.
+      position: where in training they were saved.
+      predict: see `create_predictor`.
+    """
+
+    config: ConfigDict
+    facts: DataFacts
+    variables: Variables
+    position: Position
+    predict: Callable[[Variables, Images], Probabilities]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the foreground classes, that of id 1 first."""
+        return name_classes(self.config)
+
+    @property
+    def channels(self) -> int:
+        """Of the images, without their context."""
+        return self.config.channels
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """SHA-256 of all weights."""
+        return variables_checksum(self.variables)
+
+    def segment(self, case: input_pipeline.Case) -> UInt8[np.ndarray, 'slices height width']:
+        """Class ids of every pixel of a volume or image, on its own grid.
+
+        Raises:
+          DataError: when the images cannot be made what the network sees, or their stored range means something
+            else than that of the training images.
+        """
+        self._check_depth(case)
+        preprocessing = self._preprocessing(case)
+        images = input_pipeline.preprocess_case(case, preprocessing, None)
+        ids = []
+        for start in range(0, len(images), _SLICES_AT_A_TIME):
+            part = slice(start, start + _SLICES_AT_A_TIME)
+            probabilities = self.predict(self.variables, images[part])
+            for record, own in zip(case.records[part], probabilities, strict=True):
+                height, width = record.image.shape[:2]
+                restored = input_pipeline.restore_size(own, height, width, preprocessing.fit)
+                ids.append(restored.argmax(axis=-1).astype(np.uint8))
+        return np.stack(ids)
+
+    def _preprocessing(self, case: input_pipeline.Case) -> input_pipeline.Preprocessing:
+        """As in training; images larger than there stay as they are where none was resized."""
+        config = self.config
+        sides = [side for record in case.records for side in record.image.shape[:2]]
+        native = config.data.fit == 'native'
+        return input_pipeline.Preprocessing(
+            resolution=max(config.resolution, *sides) if native else config.resolution,
+            channels=config.channels,
+            window=self._window(),
+            fit=config.data.fit,
+            mask_classes=0,
+            context=config.context,
+        )
+
+    def _check_depth(self, case: input_pipeline.Case) -> None:
+        dtype = case.records[0].image.dtype
+        if self._window() == 'stored' and str(dtype) != self.facts.dtype:
+            raise input_pipeline.DataError(
+                f'holds {dtype}, but the network was trained on the whole range of {self.facts.dtype}; save it as '
+                'the training images were, or train with --config.data.window=volume'
+            )
+
+    def _window(self) -> str | tuple[float, float]:
+        window = self.config.data.window
+        if window == 'physical':
+            return tuple(self.config.data.window_range)
+        if window == 'auto':
+            return 'stored' if self.facts.dtype == 'uint8' else 'volume'
+        if window == 'dataset':
+            if self.facts.intensity is None:
+                raise UserError(
+                    'The data of this run have no common window, for brightness falls with the value in some; '
+                    'train with --config.data.window=volume.'
+                )
+            return min(self.facts.intensity), max(self.facts.intensity)
+        return window
+
+
+def name_classes(config: ConfigDict) -> tuple[str, ...]:
+    """Names of the foreground classes."""
+    return tuple(config.data.class_names) or tuple(f'class {id_}' for id_ in range(1, config.mask_classes + 1))
+
+
+def restore_segmenter(workdir: Path, step: int | None, *, best: bool, mirror: bool = False) -> Segmenter:
+    """The segmenter of a run.
+
+    Args:
+      workdir: of the run.
+      step: of the checkpoint; None for the newest.
+      best: whether to take the best by the validation split instead.
+      mirror: whether mirrored copies are averaged, along the axes that training mirrored.
+
+    Raises:
+      UserError: when there is none, or it cannot be read.
+    """
+    config = workdirs.read_config(workdir)
+    if not {'patch', 'context', 'mask_classes', 'network'} <= set(config.keys()):
+        raise UserError(f'{workdir} holds no segmenter; give the --workdir of a run of segment.main.')
+    facts, encoder, mesh = read_facts(workdir), read_encoder(workdir), parallel.create_mesh()
+    abstract = jax.eval_shape(functools.partial(setup.create_state_of, config, encoder), jax.random.key(0))
+    folder = workdir / (BEST if best else 'checkpoints')
+    missing = f'{workdir} holds no checkpoint in {folder.name}; train longer first.'
+    state, position = restore_state(folder, lambda position: abstract, step, missing=missing)
+    predict = create_predictor(
+        setup.create_network(config, encoder),
+        mesh,
+        patch=config.patch,
+        batch_size=1 if compute.on_cpu() else _BATCH_SIZE,
+        mirror=tuple(config.augment.mirror) if mirror else (),
+    )
+    return Segmenter(config, facts, state.network.variables, position, predict)

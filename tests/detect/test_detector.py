@@ -1,0 +1,259 @@
+"""A finished detector at work: the same answers as on its data, stacks, places, and when it does not know."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import scipy.special
+
+from detect.calibration import score_split
+from detect.conformal import conformal_p_values, decide
+from detect.data import open_images
+from detect.detector import TrainedDetector, combine_p_values, describe_judgement, open_judge
+from detect.scoring import LOCATING, Anomalies, Scored
+from input_pipeline.cases import Case, create_case
+from input_pipeline.dataset.items import open_splits
+from input_pipeline.records import Record
+from tests.detect import drawn
+
+
+@pytest.fixture(scope='module')
+def scored(judge, create_config):
+    """Fused scores of the test split by key, as `detect.evaluate` finds them."""
+    images = open_images(create_config(), 'test', train=False)
+    scores = score_split(judge.trained, judge.anomalies, images).scores
+    return dict(zip(images.records.keys, judge.calibration.fuse(scores), strict=True))
+
+
+@pytest.fixture(scope='module')
+def reals(detector_data) -> list[Record]:
+    """Real test images as they were before they were made alike: 64x64, 16 bits."""
+    split = open_splits('reals', detector_data)['test']
+    return [split.read(index) for index in range(len(split.records))]
+
+
+def _record(image, modality='unknown') -> Record:
+    """A picture as readers give it."""
+    image = np.asarray(image)
+    largest = float(np.iinfo(image.dtype).max)
+    window = float(image.min()), float(image.max())
+    return Record(
+        key='a',
+        image=image if image.ndim == 3 else image[..., None],
+        patient='a',
+        modality=modality,
+        label=None,
+        mask=None,
+        intensity=(0.0, largest),
+        window=window,
+        spacing=(0.0, 0.0, 0.0),
+        source='a.png',
+    )
+
+
+def _stack(records) -> Case:
+    return Case('stack', 'patient', tuple(dataclasses.replace(r, modality='CT') for r in records))
+
+
+def _log_odds(judgement):
+    return scipy.special.logit([one.probability for one in judgement.slices])
+
+
+def test_files_get_the_scores_that_their_images_got_in_the_data(judge, reals, scored):
+    for record in reals[:6]:
+        judgement = judge.judge(create_case([record]))
+        assert _log_odds(judgement)[0] == pytest.approx(scored[f'real/reals/{record.key}'], abs=1e-3)
+        assert judgement.probability == judgement.slices[0].probability
+
+
+def test_generated_pictures_get_the_scores_that_they_got_in_the_data(judge, scored):
+    for number, picture in enumerate(drawn.draw_pictures(1, 'test')[:6]):
+        judgement = judge.judge(create_case([_record(drawn.add_blocks(picture, number))]))
+        assert _log_odds(judgement)[0] == pytest.approx(scored[f'blocks/test/{number:03d}'], abs=1e-3)
+
+
+def test_verdicts_are_wrong_as_rarely_as_promised(judge, reals):
+    """At 10%: of 24 real and 24 synthetic images, more than 7 of either with a probability of 0.2%."""
+    fakes = [drawn.add_blocks(picture, n) for n, picture in enumerate(drawn.draw_pictures(1, 'test'))]
+    fakes += [drawn.add_noise(picture, n) for n, picture in enumerate(drawn.draw_pictures(2, 'test'))]
+    real_answers = [judge.judge(create_case([record])).answer for record in reals]
+    fake_answers = [judge.judge(create_case([_record(picture)])).answer for picture in fakes]
+    assert len(real_answers) == len(fake_answers) == 24
+    assert real_answers.count('synthetic') <= 7
+    assert fake_answers.count('real') <= 7
+    assert real_answers.count('real') >= 8
+    assert fake_answers.count('synthetic') >= 8
+
+
+def test_a_picture_is_decided_by_its_p_values(judge, reals):
+    conformal = judge.calibration.conformal
+    for record in reals[:8]:
+        judgement = judge.judge(create_case([record]))
+        log_odds = _log_odds(judgement)
+        real_p = conformal_p_values(np.array(conformal.reals), log_odds)[0]
+        fake_p = conformal_p_values(-np.array(conformal.fakes), -log_odds)[0]
+        assert (judgement.real_p, judgement.fake_p) == pytest.approx((real_p, fake_p), abs=1 / 25 + 1e-9)
+        assert judgement.answer == decide(judgement.real_p, judgement.fake_p, 0.1).answer
+        assert (judgement.reason is None) == (judgement.answer != "don't know")
+        assert judgement.anomaly_p == judgement.slices[0].anomaly_p
+
+
+def test_odds_at_the_stated_prevalence(judge, reals, detector_workdir):
+    judgement = judge.judge(create_case(reals[:1]))
+    odds = judgement.probability / (1 - judgement.probability)
+    expected = odds * (0.01 / 0.99) / (judge.calibration.prevalence / (1 - judge.calibration.prevalence))
+    assert judgement.probability_at_prevalence == pytest.approx(expected / (1 + expected))
+    silent = open_judge(detector_workdir, error_level=0.1, prevalence=None, batch_size=8)
+    again = silent.judge(create_case(reals[:1]))
+    assert again.probability_at_prevalence is None
+    assert again.probability == pytest.approx(judgement.probability)
+
+
+@pytest.mark.parametrize('slices', [2, 21, 40])
+def test_the_most_suspicious_twentieth_decides_about_a_stack(judge, reals, slices):
+    records = [reals[number % len(reals)] for number in range(slices - 1)]
+    fake = drawn.add_blocks(drawn.draw_pictures(1, 'test')[0], 0)
+    case = _stack([*records, dataclasses.replace(records[0], image=fake[..., None], intensity=(0.0, 255.0))])
+    judgement = judge.judge(case)
+    assert [one.index for one in judgement.slices] == list(range(slices))
+    deciding = math.ceil(0.05 * slices)
+    log_odds = _log_odds(judgement)
+    highest = np.sort(log_odds)[-deciding:].mean()
+    assert judgement.probability == pytest.approx(scipy.special.expit(highest), rel=1e-6)
+    anomaly_p = np.sort([one.anomaly_p for one in judgement.slices])
+    assert judgement.anomaly_p == pytest.approx(min(1.0, slices / deciding * anomaly_p[deciding - 1]))
+    real_p = np.sort(conformal_p_values(np.array(judge.calibration.conformal.reals), log_odds))
+    assert judgement.real_p == pytest.approx(min(1.0, slices / deciding * real_p[deciding - 1]))
+    assert judgement.fake_p >= 1 / 25
+    assert judgement.shown.shape == (slices, 32, 32, 1)
+    assert judgement.heat.shape == (slices, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ('p_values', 'deciding', 'expected'),
+    [
+        ([0.3], 1, 0.3),
+        ([0.01, 0.5], 1, 0.02),
+        ([0.5, 0.9], 1, 1.0),
+        ([0.04, 0.9, 0.02, 0.8], 2, 0.08),
+        ([0.01] * 40, 2, 0.2),
+    ],
+)
+def test_p_values_of_slices_are_combined_by_the_k_th_smallest(p_values, deciding, expected):
+    assert combine_p_values(np.array(p_values), deciding) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('shared', [0.0, 0.9, 1.0])
+def test_a_combined_p_value_is_no_smaller_than_it_should_be(shared):
+    """Of slices that have nothing, much, or all in common, a share of alpha at most has p <= alpha."""
+    draws = np.random.default_rng(0).standard_normal((4000, 41))
+    mixed = np.sqrt(shared) * draws[:, :1] + np.sqrt(1 - shared) * draws[:, 1:]
+    combined = np.array([combine_p_values(own, 2) for own in scipy.special.ndtr(mixed)])
+    for level in (0.01, 0.05, 0.2):
+        assert (combined <= level).mean() <= level + 3 * np.sqrt(level / 4000)
+
+
+@pytest.mark.parametrize(
+    ('modality', 'shape', 'dtype', 'reason'),
+    [
+        ('DX', (64, 64), np.uint8, 'It is DX, and the detector was trained on CT, MR alone.'),
+        ('CT', (63, 40), np.uint8, 'It has 63 pixels along its longer side, and the detector needs 64.'),
+        ('unknown', (10, 10), np.uint16, 'It has 10 pixels along its longer side, and the detector needs 64.'),
+    ],
+)
+def test_what_it_knows_nothing_of_is_not_judged(judge, modality, shape, dtype, reason):
+    image = np.random.default_rng(0).integers(0, 255, shape).astype(dtype)
+    judgement = judge.judge(create_case([_record(image, modality)]))
+    assert (judgement.answer, judgement.reason) == ("don't know", reason)
+    assert judgement.probability is judgement.anomaly_p is judgement.real_p is None
+    assert judgement.slices == ()
+    assert json.loads(json.dumps(describe_judgement(judgement)))['reason'] == reason
+
+
+def _with_form(judge: TrainedDetector, **preprocessing) -> TrainedDetector:
+    form = judge.calibration.form
+    depth = preprocessing.pop('depth', form.depth)
+    changed = dataclasses.replace(form.preprocessing, **preprocessing)
+    form = dataclasses.replace(form, preprocessing=changed, depth=depth)
+    return dataclasses.replace(judge, calibration=dataclasses.replace(judge.calibration, form=form))
+
+
+def test_too_few_grey_levels_and_the_shorter_side_of_cut_images(judge):
+    image = np.random.default_rng(0).integers(0, 255, (80, 60)).astype(np.uint8)
+    case = create_case([_record(image)])
+    assert judge.judge(case).slices
+    deep = _with_form(judge, depth=16).judge(case)
+    assert deep.reason == 'It has 8 bits a pixel, and the detector was trained on more.'
+    cut = _with_form(judge, fit='crop').judge(case)
+    assert cut.reason == 'It has 60 pixels along its shorter side, and the detector needs 64.'
+
+
+def test_a_modality_that_nothing_told_is_judged(judge):
+    image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    assert judge.judge(create_case([_record(image)])).slices
+    forgetful = dataclasses.replace(judge.calibration, modalities=('unknown',))
+    assert dataclasses.replace(judge, calibration=forgetful).judge(create_case([_record(image, 'DX')])).slices
+
+
+def test_scores_that_are_not_finite_are_no_answer(judge, reals):
+    def describe(images):
+        return judge.trained.describe(images)._replace(logits=np.full(len(images), np.nan, np.float32))
+
+    broken = dataclasses.replace(judge, trained=dataclasses.replace(judge.trained, describe=describe))
+    judgement = broken.judge(create_case(reals[:1]))
+    assert (judgement.answer, judgement.reason) == ("don't know", 'The network gives no finite score for it.')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Planted(Anomalies):
+    """The detector's scores, with a heat of 5 at one place, and of `corner` in the first corner."""
+
+    row: int
+    column: int
+    corner: float
+
+    def score(self, detection, height, width) -> Scored:
+        maps = np.zeros((len(detection.logits), height, width), np.float32)
+        maps[:, 0, 0], maps[:, self.row, self.column] = self.corner, 5.0
+        return dataclasses.replace(super().score(detection, height, width), maps=maps)
+
+
+# The network sees 32x32: padded, all of 128x64 pixels in its middle 32x16; cut, their middle 64x64.
+@pytest.mark.parametrize(
+    ('fit', 'shape', 'expected'),
+    [
+        ('pad', (128, 64), (82, 10)),
+        ('pad', (64, 128), (50, 42)),
+        ('crop', (128, 64), (32 + 41, 21)),
+        ('crop', (64, 128), (41, 32 + 21)),
+        ('resize', (128, 64), (82, 21)),
+    ],
+)
+def test_the_hottest_pixel_is_told_on_the_grid_of_the_file(judge, fit, shape, expected):
+    """Padding, however hot, is no place of it."""
+    parts = {kind: getattr(judge.anomalies, kind) for kind in ('mahalanobis', 'padim', 'patchcore')}
+    planted = _Planted(**parts, row=20, column=10, corner=7.0 if fit == 'pad' else 0.0)
+    image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    own = dataclasses.replace(_with_form(judge, fit=fit), anomalies=planted)
+    (one,) = own.judge(create_case([_record(image)])).slices
+    assert (one.row, one.column) == expected
+
+
+def test_heat_is_on_the_scale_of_the_data(judge, reals):
+    judgement = judge.judge(create_case(reals[:1]))
+    assert judgement.heat.dtype.kind == 'f'
+    assert 0 <= judgement.heat.min() <= judgement.heat.max() <= 1
+    scored = judge.anomalies.score(judge.trained.describe(judgement.shown), 32, 32)
+    low, high = judge.calibration.map_ends
+    np.testing.assert_allclose(judgement.heat, np.clip((scored.maps - low) / (high - low), 0, 1), atol=1e-4)
+    assert scored.scores[LOCATING].shape == (1,)
+
+
+def test_a_judgement_as_json_has_it(judge, reals):
+    judgement = judge.judge(create_case(reals[:1]))
+    told = json.loads(json.dumps(describe_judgement(judgement), allow_nan=False))
+    assert {'answer', 'reason', 'probability', 'probability_at_prevalence', 'anomaly_p', 'slices'} <= told.keys()
+    assert not {'heat', 'shown'} & told.keys()
+    assert told['slices'][0].keys() >= {'index', 'probability', 'anomaly_p', 'row', 'column'}

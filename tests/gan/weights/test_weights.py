@@ -1,0 +1,170 @@
+"""Exported weights come back as they were, rounded at most, and nothing else passes for them."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax import traverse_util
+
+from foundation.training.errors import UserError
+from gan.generator import TrainedGenerator, restore_generator
+from gan.sampler import draw_images
+from gan.weights import read_description, read_variables, write_exported
+from gan.weights import weights as exported_weights
+from gan.weights.weights import deal
+from tests.gan.exported.generators import FACTS, FAMILIES, create_config, draw_variables, write_generator
+from tests.gan.exported.rewriting import rewrite
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_float32_comes_back_bit_for_bit(tmp_path, family):
+    config = create_config(family)
+    stage = '16x16' if family == 'progressive' else '32x32'
+    variables, position = draw_variables(config, stage)
+    described = write_exported(
+        tmp_path / 'out', config, FACTS, position, variables, dtype='float32', overwrite=False
+    )
+    trained = restore_generator(tmp_path / 'out')
+    assert (trained.facts, trained.position) == (FACTS, position)
+    assert trained.network.resolution == int(stage.split('x')[0])
+    assert jax.tree.structure(trained.variables) == jax.tree.structure(variables)
+    jax.tree.map(np.testing.assert_array_equal, trained.variables, variables)
+    assert trained.checksum() == described.weights_sha256
+
+
+def test_bfloat16_rounds_parameters_and_leaves_statistics(tmp_path):
+    config = create_config('dcgan')
+    variables, position = draw_variables(config, '32x32')
+    write_exported(tmp_path / 'out', config, FACTS, position, variables, dtype='bfloat16', overwrite=False)
+    read = restore_generator(tmp_path / 'out').variables
+    jax.tree.map(np.testing.assert_array_equal, read['batch_stats'], variables['batch_stats'])
+    rounded = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(leaf.dtype), variables['params'])
+    jax.tree.map(np.testing.assert_array_equal, read['params'], rounded)
+
+
+def test_images_differ_by_the_rounding_of_the_weights_alone(tmp_path):
+    config = create_config('progressive')
+    variables, position = draw_variables(config, '8x8')
+    described = write_generator(tmp_path / 'out')
+    network = described.create_network()
+    trained = TrainedGenerator(network, variables, described.alpha, described.image_format, FACTS, position)
+    assert described.alpha == pytest.approx(8 / 32)
+    drawn, exported = (
+        next(draw_images(each, 4, seed=1, batch_size=4, label=None))
+        for each in (trained, restore_generator(tmp_path / 'out'))
+    )
+    assert drawn.images.std() > 0.1
+    np.testing.assert_allclose(exported.images, drawn.images, atol=0.03)
+    assert (exported.masks == drawn.masks).mean() > 0.95
+
+
+def test_shards_are_few_and_even():
+    assert deal({'a': 5, 'b': 3}) == [['a', 'b']]
+    mib = 2**20
+    shards = deal({f'{size}': size * mib for size in (9, 8, 7, 6, 5, 4)})
+    assert [sorted(shard) for shard in shards] == [['4', '9'], ['5', '8'], ['6', '7']]
+    assert deal({'large': 40 * mib, 'small': mib}) == [['large'], ['small']]
+
+
+@pytest.fixture
+def several(tmp_path, monkeypatch):
+    """A generator in more than one file."""
+    monkeypatch.setattr(exported_weights, 'LARGEST_SHARD', 1024)
+    described = write_generator(tmp_path / 'out')
+    assert len(described.shards) == 2
+    return tmp_path / 'out'
+
+
+def test_several_shards_are_read_together(several):
+    assert restore_generator(several).checksum() == read_description(several).weights_sha256
+
+
+def test_a_missing_shard_is_named(several):
+    shard = sorted(several.glob('*.safetensors'))[1]
+    shard.unlink()
+    with pytest.raises(UserError, match=f'{shard.name} is missing; get all'):
+        restore_generator(several)
+
+
+def test_a_changed_shard_is_refused(several):
+    shard = sorted(several.glob('*.safetensors'))[0]
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(UserError, match=f'{shard.name} was altered or damaged .its SHA-256'):
+        restore_generator(several)
+    shard.write_bytes(content[:-1])
+    with pytest.raises(UserError, match='bytes instead of'):
+        restore_generator(several)
+
+
+def test_nothing_is_left_of_what_could_not_be_written(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError('no space')
+
+    monkeypatch.setattr(safetensors.numpy, 'save', fail)
+    with pytest.raises(OSError, match='no space'):
+        write_generator(tmp_path / 'out')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_newer_generator_replaces_the_one_before(tmp_path):
+    write_generator(tmp_path / 'out')
+    config = create_config('progressive')
+    variables, position = draw_variables(config, '16x16')
+    write_exported(tmp_path / 'out', config, FACTS, position, variables, dtype='float32', overwrite=True)
+    assert restore_generator(tmp_path / 'out').network.resolution == 16
+    assert [path.name for path in tmp_path.iterdir()] == ['out']
+
+
+def _escape(content):
+    content['shards'][0]['name'] = '../generator-1-of-1.safetensors'
+
+
+def _enlarge(content):
+    content['config']['generator']['fmap_base'] = content['config']['generator']['fmap_max'] = 10**9
+
+
+def _lengthen(content):
+    content['config']['generator']['latent_size'] = 10**15
+
+
+def _retype(content):
+    content['dtype'] = 'float64'
+
+
+def _float32(content):
+    content['dtype'] = 'float32'
+
+
+@pytest.mark.parametrize('change', [_escape, _enlarge, _lengthen, _retype, _float32])
+def test_a_hostile_description_is_refused_before_anything_is_read(tmp_path, monkeypatch, change):
+    write_generator(tmp_path / 'out')
+    rewrite(tmp_path / 'out', change)
+    monkeypatch.setattr(exported_weights, 'read_weights', lambda path: pytest.fail('read'))
+    with pytest.raises(UserError, match=r'generator.json was altered or damaged \('):
+        restore_generator(tmp_path / 'out')
+
+
+def test_shards_of_another_network_are_refused(tmp_path):
+    described = write_generator(tmp_path / 'out')
+    (shard,) = (tmp_path / 'out').glob('*.safetensors')
+    variables = traverse_util.flatten_dict(read_variables(tmp_path / 'out', described), sep='/')
+    named = {name: np.asarray(array).astype(jnp.bfloat16) for name, array in variables.items()}
+    name = max(named, key=lambda name: named[name].ndim)
+    for change in ({f'{name}x': named[name]}, {name: named[name].T}):
+        tensors = {other: array for other, array in named.items() if other != name} | change
+        shard.write_bytes(safetensors.numpy.save(tensors))
+        rewrite(tmp_path / 'out', lambda content: None)
+        with pytest.raises(UserError, match=r'alone|not of the shape'):
+            restore_generator(tmp_path / 'out')
+
+
+def test_no_folder_of_the_machine_is_exported(tmp_path):
+    write_generator(tmp_path / 'out')
+    text = (tmp_path / 'out' / 'generator.json').read_text()
+    assert '/a/folder' not in text
+    assert json.loads(text)['versions']['jax'] == jax.__version__
