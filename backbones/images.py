@@ -89,56 +89,101 @@ def facts_of(images: input_pipeline.ImageData) -> DataFacts:
     )
 
 
-def open_split(
+@dataclasses.dataclass(frozen=True)
+class ImageRequest:
+    """The images that a run asks for, whatever their split.
+
+    Attributes:
+      name, data_dir: of the data set.
+      preprocessing: from stored images to those of the run.
+      flip_horizontal, flip_vertical: of training images, at random.
+      seed: of their order.
+      host_bytes: decoded training images are kept in memory up to this size.
+      modalities, classes: only these; () all.
+      target: what the labels tell.
+      foreground_share: of training batches, at least, that shows images with foreground.
+      phantom: how missing phantoms are drawn; None where the data set must be there.
+    """
+
+    name: str
+    data_dir: str
+    preprocessing: input_pipeline.Preprocessing
+    flip_horizontal: bool
+    flip_vertical: bool
+    seed: int
+    host_bytes: int
+    modalities: tuple[str, ...]
+    classes: tuple[str, ...]
+    target: Literal['class', 'modality']
+    foreground_share: float
+    phantom: input_pipeline.PhantomOptions | None
+
+    def open(self, split: str, *, flip: bool, in_memory: bool) -> input_pipeline.ImageData:
+        """Opens a split; draws missing phantoms first.
+
+        Args:
+          split: train, validation or test.
+          flip: whether images are mirrored at random as asked for.
+          in_memory: whether images are decoded into memory where they fit; otherwise always read from disk.
+
+        Raises:
+          DataError: when the data set is missing, damaged, or not what was asked for.
+        """
+        if self.phantom is not None:
+            input_pipeline.ensure_prepared(self.name, self.data_dir, self.phantom)
+        return input_pipeline.open_dataset(
+            self.name,
+            self.data_dir,
+            split,
+            self.preprocessing,
+            flip_horizontal=flip and self.flip_horizontal,
+            flip_vertical=flip and self.flip_vertical,
+            seed=self.seed,
+            memory_budget_bytes=self.host_bytes if in_memory else 0,
+            modalities=self.modalities,
+            classes=self.classes,
+            target=self.target,
+            foreground_share=self.foreground_share,
+        )
+
+
+def request_images(
     config: ConfigDict,
-    split: str,
     *,
     mask_classes: int,
     context: int,
-    flip: bool,
     target: Literal['class', 'modality'],
-    in_memory: bool,
     foreground_share: float,
-) -> input_pipeline.ImageData:
-    """Opens a split of `config.data` at the config's resolution and channels; draws missing phantoms first.
+) -> ImageRequest:
+    """What a config's `data`, `resolution`, `channels` and `seed` ask for.
 
     Args:
       config: of the run.
-      split: train, validation or test.
       mask_classes: foreground classes of the masks; 0 without masks.
       context: slices on either side of each that become further channels.
-      flip: whether images are mirrored at random as configured.
-      target: what the labels tell.
-      foreground_share: of training batches, at least, that shows images with foreground.
-      in_memory: whether images are decoded into memory where they fit; otherwise they are always read from disk.
-
-    Raises:
-      DataError: when the data set is missing, damaged, or not what the config expects.
+      target, foreground_share: see ImageRequest.
     """
     data = config.data
-    phantom = input_pipeline.PhantomOptions(**data.phantom)
-    input_pipeline.ensure_prepared(data.name, data.data_dir, phantom)
-    preprocessing = input_pipeline.Preprocessing(
-        resolution=config.resolution,
-        channels=config.channels,
-        window=tuple(data.window_range) if data.window == 'physical' else data.window,
-        fit=data.fit,
-        mask_classes=mask_classes,
-        context=context,
-    )
-    return input_pipeline.open_dataset(
-        data.name,
-        data.data_dir,
-        split,
-        preprocessing,
-        flip_horizontal=flip and data.flip_horizontal,
-        flip_vertical=flip and data.flip_vertical,
+    return ImageRequest(
+        name=data.name,
+        data_dir=data.data_dir,
+        preprocessing=input_pipeline.Preprocessing(
+            resolution=config.resolution,
+            channels=config.channels,
+            window=tuple(data.window_range) if data.window == 'physical' else data.window,
+            fit=data.fit,
+            mask_classes=mask_classes,
+            context=context,
+        ),
+        flip_horizontal=data.flip_horizontal,
+        flip_vertical=data.flip_vertical,
         seed=config.seed,
-        memory_budget_bytes=int(data.host_memory_gib * _GIB) if in_memory else 0,
+        host_bytes=int(data.host_memory_gib * _GIB),
         modalities=tuple(data.modalities),
         classes=tuple(data.classes),
         target=target,
         foreground_share=foreground_share,
+        phantom=input_pipeline.PhantomOptions(**data.phantom),
     )
 
 

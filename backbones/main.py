@@ -5,4 +5,9 @@ from foundation.training import launch
 from input_pipeline import DataError
 
 if __name__ == '__main__':
-    launch.run(train_and_evaluate, packages=('backbones', 'input_pipeline'), user_errors=(DataError,))
+    launch.run(
+        train_and_evaluate,
+        fields=(),
+        packages=('backbones', 'input_pipeline'),
+        user_errors=(DataError,),
+    )

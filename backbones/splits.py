@@ -8,7 +8,7 @@ from jaxtyping import Int
 from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones.images import open_split
+from backbones.images import request_images
 from foundation.training.errors import UserError
 
 _LOGGER = logging.getLogger(__name__)
@@ -55,16 +55,8 @@ def _open_labelled(config: ConfigDict, split: str) -> input_pipeline.ImageData:
 
 def _open(config: ConfigDict, split: str) -> input_pipeline.ImageData:
     train = split == 'train'
-    return open_split(
-        config,
-        split,
-        mask_classes=0,
-        context=0,
-        flip=train,
-        target=config.target,
-        in_memory=train,
-        foreground_share=0.0,
-    )
+    request = request_images(config, mask_classes=0, context=0, target=config.target, foreground_share=0.0)
+    return request.open(split, flip=train, in_memory=train)
 
 
 def _check_classes(train: input_pipeline.ImageData, target: str) -> None:

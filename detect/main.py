@@ -17,4 +17,6 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
 
 
 if __name__ == '__main__':
-    launch.run(train_and_evaluate, packages=('backbones', 'detect', 'input_pipeline'), user_errors=(DataError,))
+    launch.run(
+        train_and_evaluate, fields=(), packages=('backbones', 'detect', 'input_pipeline'), user_errors=(DataError,)
+    )

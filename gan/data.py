@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones import images as run_images
+from backbones.images import request_images
 from foundation.training.errors import UserError
 from gan.setup import ImageFormat
 
@@ -22,17 +22,11 @@ def open_images(config: ConfigDict) -> input_pipeline.ImageData:
 
 
 def open_split(config: ConfigDict, split: str, *, flip: bool, in_memory: bool) -> input_pipeline.ImageData:
-    """Opens any split as the networks see it; see `backbones.images.open_split`."""
-    return run_images.open_split(
-        config,
-        split,
-        mask_classes=config.mask_classes,
-        context=0,
-        flip=flip,
-        target='class',
-        in_memory=in_memory,
-        foreground_share=0.0,
+    """Opens any split as the networks see it; see `backbones.images.ImageRequest`."""
+    request = request_images(
+        config, mask_classes=config.mask_classes, context=0, target='class', foreground_share=0.0
     )
+    return request.open(split, flip=flip, in_memory=in_memory)
 
 
 def image_format(config: ConfigDict, classes: tuple[str, ...]) -> ImageFormat:

@@ -5,4 +5,9 @@ from input_pipeline import DataError
 from segment.train import train_and_evaluate
 
 if __name__ == '__main__':
-    launch.run(train_and_evaluate, packages=('backbones', 'input_pipeline', 'segment'), user_errors=(DataError,))
+    launch.run(
+        train_and_evaluate,
+        fields=(),
+        packages=('backbones', 'input_pipeline', 'segment'),
+        user_errors=(DataError,),
+    )

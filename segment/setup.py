@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.encoders import Encoder
-from backbones.images import open_split
+from backbones.images import request_images
 from foundation.training import compute
 from foundation.training.errors import UserError
 from foundation.training.fields import RUN_LOWEST, check_values, find_field
@@ -201,16 +201,8 @@ def open_plain(config: ConfigDict) -> input_pipeline.ImageData:
     plain = config.copy_and_resolve_references()
     with plain.unlocked():
         plain.resolution, plain.data.window, plain.data.fit = plain.resolution or 1, 'volume', 'pad'
-    return open_split(
-        plain,
-        'train',
-        mask_classes=0,
-        context=0,
-        flip=False,
-        target='class',
-        in_memory=False,
-        foreground_share=0.0,
-    )
+    request = request_images(plain, mask_classes=0, context=0, target='class', foreground_share=0.0)
+    return request.open('train', flip=False, in_memory=False)
 
 
 def open_images(config: ConfigDict, split: str, *, train: bool) -> input_pipeline.ImageData:
@@ -219,16 +211,14 @@ def open_images(config: ConfigDict, split: str, *, train: bool) -> input_pipelin
     Raises:
       DataError: when the data set is missing, damaged, or not what the config expects.
     """
-    return open_split(
+    request = request_images(
         config,
-        split,
         mask_classes=config.mask_classes,
         context=config.context,
-        flip=train,
         target='class',
-        in_memory=train,
         foreground_share=config.schedule.foreground_share if train else 0.0,
     )
+    return request.open(split, flip=train, in_memory=train)
 
 
 def create_network(config: ConfigDict, encoder: Encoder | None) -> UNet:

@@ -75,4 +75,6 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 if __name__ == '__main__':
     # The commands of the jobs find this project where this process found it.
     os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get('PYTHONPATH')]))
-    launch.run(run_study, packages=('segment', 'input_pipeline'), user_errors=(input_pipeline.DataError,))
+    launch.run(
+        run_study, fields=(), packages=('segment', 'input_pipeline'), user_errors=(input_pipeline.DataError,)
+    )

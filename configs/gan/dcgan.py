@@ -7,34 +7,14 @@ At 32x32 it trains in an hour on two CPU cores; 64x64 and more are for accelerat
 
 from ml_collections import ConfigDict
 
-from configs.gan import pggan
+from configs.gan.schema import GAN
+from configs.schema import create
 
 
 def get_config() -> ConfigDict:
     """The paper's networks and optimiser; every field of DCGAN's networks."""
-    config = pggan.get_config()
-    config.architecture = 'dcgan'
+    config = create(GAN, architecture='dcgan')
     config.resolution = 64
-
-    config.generator = ConfigDict()
-    config.generator.latent_size = 100
-    config.generator.latent_distribution = 'uniform'
-    config.generator.class_embedding = 32
-    config.generator.last_width = 64  # features at the final resolution; twice as many at each halving,
-    config.generator.max_width = 512  # but at most these
-    config.generator.kernel_size = 5
-    config.generator.batch_norm = True
-    config.generator.activation = 'relu'  # or leaky_relu
-
-    config.discriminator = ConfigDict()
-    config.discriminator.condition = 'projection'
-    config.discriminator.layers = 4  # convolutions with stride 2
-    config.discriminator.first_width = 64  # features of the first; twice as many of each next one,
-    config.discriminator.max_width = 512  # but at most these
-    config.discriminator.kernel_size = 5
-    config.discriminator.batch_norm = True
-    config.discriminator.dropout = 0.0
-
     config.loss.name = 'non_saturating'
     config.loss.penalty = 'none'
     config.loss.drift_weight = 0.0

@@ -9,32 +9,14 @@ widths are 128 everywhere; here they double at each halving up to 512, as larger
 
 from ml_collections import ConfigDict
 
-from configs.gan import pggan
+from configs.gan.schema import GAN
+from configs.schema import create
 
 
 def get_config() -> ConfigDict:
     """The paper's networks and optimiser; every field of the residual networks."""
-    config = pggan.get_config()
-    config.architecture = 'residual'
+    config = create(GAN, architecture='residual')
     config.resolution = 64
-
-    config.generator = ConfigDict()
-    config.generator.latent_size = 128
-    config.generator.latent_distribution = 'normal'
-    config.generator.last_width = 64  # features at the final resolution; twice as many at each halving,
-    config.generator.max_width = 512  # but at most these
-    config.generator.spectral_norm = False
-    config.generator.attention_resolution = 0  # before this block, or the last of smaller networks; 0 nowhere
-    config.generator.attention_chunk = 0
-
-    config.discriminator = ConfigDict()
-    config.discriminator.condition = 'projection'
-    config.discriminator.first_width = 64  # features of the first block; twice as many of each next one,
-    config.discriminator.max_width = 512  # but at most these
-    config.discriminator.spectral_norm = False
-    config.discriminator.attention_resolution = 0
-    config.discriminator.attention_chunk = 0
-
     config.loss.drift_weight = 0.0
     config.optimizer.generator_learning_rate = 2e-4
     config.optimizer.discriminator_learning_rate = 2e-4

@@ -32,6 +32,7 @@ _CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhan
 def run(
     train: Callable[[ConfigDict, Path], None],
     *,
+    fields: Sequence[tuple[str, str, str, str]],
     packages: tuple[str, ...],
     user_errors: tuple[type[Exception], ...],
 ) -> None:
@@ -39,6 +40,7 @@ def run(
 
     Args:
       train: the task.
+      fields: of its config, for --help: dotted name, default, what it may be, what it means.
       packages: whose log is shown, besides this one's.
       user_errors: exceptions, besides UserError, whose message is meant for the user.
     """
@@ -47,12 +49,22 @@ def run(
     for flag in (config, _WORKDIR, _DISTRIBUTED, _COORDINATOR, _PROCESS_COUNT, _PROCESS_ID):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])  # that --help shows it
 
+    main_module = sys.modules['__main__']
+    main_module.__doc__ = f'{main_module.__doc__ or ""}\nFields of the config:\n{_list_fields(fields)}'
+
     def main(argv: Sequence[str]) -> None:
         reject_arguments(argv)
         start_jax()
         train(config.value, workdir())
 
     run_command(main, packages=packages, user_errors=user_errors)
+
+
+def _list_fields(fields: Sequence[tuple[str, str, str, str]]) -> str:
+    lines = []
+    for name, default, allowed, about in fields:
+        lines += [f'  --config.{name}={default}', f'      {about}{f" ({allowed})" if allowed else ""}']
+    return '\n'.join(lines)
 
 
 def run_command(

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.gan.exported.rewriting import rewrite
+from tests.gan.weights.rewriting import rewrite
 
 pytestmark = pytest.mark.slow
 UNCHECKED = ('--nogate', '--release_anyway', '--num=4', '--seed=3')

@@ -14,8 +14,8 @@ def book(tmp_path):
     return ledger.Ledger(tmp_path, _TITLES)
 
 
-def _write(book, task, status='done', run='1', device='GPU', **figures):
-    book.write(part='speed', task=task, device=device, run=run, status=status, **figures)
+def _write(book, task, status='done', run='1', device='GPU', xla_flags='', **figures):
+    book.write(part='speed', task=task, device=device, xla_flags=xla_flags, run=run, status=status, **figures)
 
 
 def _tables(book) -> str:
@@ -26,7 +26,7 @@ def test_rows_come_back_as_they_were_written(book):
     _write(book, 'a', value=0.5, name='x', which=None)
     assert book.rows(task='a')[0] | {} == {
         'part': 'speed', 'task': 'a', 'status': 'done', 'value': 0.5, 'name': 'x', 'which': None,
-        'device': 'GPU', 'run': '1',
+        'device': 'GPU', 'xla_flags': '', 'run': '1',
     }  # fmt: skip
     assert book.rows(task='b') == []
 
@@ -86,10 +86,23 @@ def test_devices_are_told_apart(book):
 
 def test_done_means_done_to_the_end_on_this_device(book):
     _write(book, 'a', seconds=1)
-    assert not book.is_done('speed', 'a', 'GPU')  # more rows may have been to come
+    assert not book.is_done('speed', 'a', 'GPU', '')  # more rows may have been to come
     _write(book, 'a', status='over', seconds=9)
     assert '| 9 |' not in _tables(book)
-    assert book.is_done('speed', 'a', 'GPU')
-    assert not book.is_done('speed', 'a', 'another')
+    assert book.is_done('speed', 'a', 'GPU', '')
+    assert not book.is_done('speed', 'a', 'another', '')
     _write(book, 'a', status='timed out', reason='too long')
-    assert not book.is_done('speed', 'a', 'GPU')
+    assert not book.is_done('speed', 'a', 'GPU', '')
+
+
+def test_rows_of_other_flags_are_not_the_same(book):
+    _write(book, 'a', seconds=1)
+    _write(book, 'a', status='over')
+    assert not book.is_done('speed', 'a', 'GPU', '--fast')
+    _write(book, 'a', xla_flags='--fast', seconds=2)
+    _write(book, 'a', xla_flags='--fast', status='over')
+    assert book.is_done('speed', 'a', 'GPU', '--fast')
+    tables = _tables(book)
+    assert 'XLA_FLAGS: `none`; or `--fast`' in tables
+    assert '| 1 |  |' in tables
+    assert '| 2 | --fast |' in tables

@@ -14,24 +14,36 @@ def _limits(names: list[str], seconds: float) -> dict[str, float]:
     return taken
 
 
-def test_training_keeps_four_of_eight_minutes_and_the_others_share_the_rest():
+def test_training_keeps_its_seconds_and_the_others_share_the_rest():
     taken = _limits(list(plan.PROFILES['proof']), 480)
-    assert taken['train'] == pytest.approx(240)
+    assert taken['train'] == pytest.approx(170)
     assert sum(taken.values()) == pytest.approx(480)
-    assert taken['speed'] == pytest.approx(2 * taken['peers'])
-    assert taken['correct'] == pytest.approx(240 * 75 / 285)
+    assert taken['compiling'] == pytest.approx(310 * 85 / 310)
+    assert taken['correct'] == pytest.approx(310 * 65 / 310)
 
 
 def test_time_that_a_part_leaves_goes_to_the_later_ones():
     parts = list(plan.PROFILES['proof'].values())
-    assert plan.limit(parts[-2:], 100.0, 480.0, 480.0) == 240.0
+    assert plan.limit(parts[-2:], 100.0, 480.0, 480.0) == 310.0
     assert plan.limit(parts[-1:], 200.0, 480.0, 480.0) == 480.0
     # One that took more than its share leaves less, but training keeps its own.
-    assert plan.limit(parts[-2:], 250.0, 480.0, 480.0) == 250.0
+    assert plan.limit(parts[-2:], 330.0, 480.0, 480.0) == 330.0
 
 
 def test_short_runs_keep_half_for_training():
     assert _limits(list(plan.PROFILES['proof']), 100)['train'] == pytest.approx(50)
+
+
+def test_training_alone_has_everything():
+    assert _limits(['train'], 240) == {'train': 240}
+
+
+def test_flags_for_fast_compiling_are_for_gpus_and_not_for_the_comparison_with_defaults():
+    deterministic = plan.environment_of('deterministic', with_gpu=False)
+    assert deterministic == {'+XLA_FLAGS': '--xla_gpu_deterministic_ops=true'}
+    for name in plan.PROCESSES:
+        assert plan.FAST_COMPILING not in str(plan.environment_of(name, with_gpu=False))
+        assert (plan.FAST_COMPILING in str(plan.environment_of(name, with_gpu=True))) == (name != 'defaults')
 
 
 def test_parts_without_training_share_everything():

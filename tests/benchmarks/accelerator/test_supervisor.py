@@ -66,7 +66,7 @@ def test_tasks_that_fail_exit_die_or_hang_are_rows_and_the_others_go_on(folder):
     assert reasons['exits'] == 'its process ended with status 7'
     assert reasons['dies'] == 'its process was ended by SIGKILL (out of memory?)'
     assert reasons['costly'].startswith('it takes about 1000000 s, ')
-    assert '--xla_gpu_deterministic_ops=true' in _rows(folder)[-2]['flags']
+    assert '--xla_gpu_deterministic_ops=true' in _rows(folder)[-2]['given']
 
 
 @pytest.mark.slow

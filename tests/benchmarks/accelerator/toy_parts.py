@@ -48,7 +48,7 @@ def _create_tasks(_: bool) -> Sequence[Task]:
 
 
 def _create_last_tasks(_: bool) -> Sequence[Task]:
-    return [Task('costly', 1e6, _measure), Task('flag', 0.1, lambda _: iter([{'flags': os.environ['XLA_FLAGS']}]))]
+    return [Task('costly', 1e6, _measure), Task('flag', 0.1, lambda _: iter([{'given': os.environ['XLA_FLAGS']}]))]
 
 
 PROFILES = {

@@ -8,8 +8,8 @@ from foundation.training.errors import UserError
 from gan.generator import read_gan_config, restore_generator, restore_state
 from gan.reporting.runs import read_runs
 from gan.weights import is_exported, read_description
-from tests.gan.exported.generators import FACTS, create_config, write_generator
-from tests.gan.exported.rewriting import rewrite
+from tests.gan.weights.generators import FACTS, create_config, write_generator
+from tests.gan.weights.rewriting import rewrite
 
 
 @pytest.fixture

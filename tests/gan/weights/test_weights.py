@@ -15,8 +15,8 @@ from gan.sampler import draw_images
 from gan.weights import read_description, read_variables, write_exported
 from gan.weights import weights as exported_weights
 from gan.weights.weights import deal
-from tests.gan.exported.generators import FACTS, FAMILIES, create_config, draw_variables, write_generator
-from tests.gan.exported.rewriting import rewrite
+from tests.gan.weights.generators import FACTS, FAMILIES, create_config, draw_variables, write_generator
+from tests.gan.weights.rewriting import rewrite
 
 
 @pytest.mark.parametrize('family', FAMILIES)

@@ -22,7 +22,7 @@ from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers import READERS
 from input_pipeline.readers.pixels import to_physical
 from input_pipeline.records import ReaderOptions
-from tests.gan.exporting.origins import make_masks, make_origin, make_stored
+from tests.gan.formats.origins import make_masks, make_origin, make_stored
 
 GREY_8 = {'dtype': 'uint8', 'intensity': (0.0, 255.0), 'modality': 'DX', 'spacing': None}
 RELATIVE_MR = {'modality': 'MR', 'intensity': None}

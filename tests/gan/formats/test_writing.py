@@ -25,7 +25,7 @@ from gan.generator import TrainedGenerator
 from gan.reporting import tables
 from gan.reporting.runs import ReportedRun
 from gan.sampler import Drawn
-from tests.gan.exporting.origins import make_masks, make_origin, make_stored
+from tests.gan.formats.origins import make_masks, make_origin, make_stored
 from tests.input_pipeline.items import make_item, random_images, write
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -113,7 +113,7 @@ def test_what_the_gate_raises_leaves_nothing(tmp_path, run):
 def test_a_killed_command_leaves_no_folder_and_the_next_one_cleans_up(tmp_path, run):
     program = (
         'import os, pathlib, signal\n'
-        'from tests.gan.exporting import test_writing as t\n'
+        'from tests.gan.formats import test_writing as t\n'
         'def judge(): os.kill(os.getpid(), signal.SIGKILL)\n'
         f'folder = pathlib.Path({str(tmp_path)!r})\n'
         f'order, run = t._order(folder / "out", "tfds"), t._make_run(folder / "run")\n'

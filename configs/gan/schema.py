@@ -1,0 +1,254 @@
+"""Every field of a GAN's config."""
+
+from configs import common
+from configs.schema import Field, Section, Variants
+
+_LATENTS = ('normal', 'uniform')
+_CONDITIONS = ('projection', 'auxiliary')
+_ATTENTION = (0, *(8 << power for power in range(8)))
+_CHUNKS = (0, *(1 << power for power in range(21)))
+
+
+def _latents(size: int, distribution: str) -> dict[str, Field]:
+    return {
+        'latent_size': Field(size, 'numbers in a latent', low=1),
+        'latent_distribution': Field(distribution, 'of each number: normal or uniform', choices=_LATENTS),
+    }
+
+
+def _attention() -> dict[str, Field]:
+    return {
+        'attention_resolution': Field(
+            0, 'self-attention before this block, or the last of smaller networks; 0 nowhere', choices=_ATTENTION
+        ),
+        'attention_chunk': Field(0, 'rows of the score matrix held at a time; 0 all', choices=_CHUNKS),
+    }
+
+
+_CONDITION = Field(
+    'projection', 'how classes enter: by projection, or by an auxiliary classifier', choices=_CONDITIONS
+)
+_EMBEDDING = Field(32, 'numbers that a class adds to the latent', low=1)
+_SPECTRAL_NORM = Field(False, 'spectral normalization of all layers')
+_PROGRESSIVE_WIDTHS = {
+    'fmap_base': Field(8192, 'features of a block times its resolution', low=1),
+    'fmap_max': Field(512, 'features of a block, at most', low=1),
+}
+_LAST_WIDTH = Field(64, 'features at the final resolution; twice as many at each halving', low=1)
+_FIRST_WIDTH = Field(64, 'features of the first convolution; twice as many of each next one', low=1)
+_MAX_WIDTH = Field(512, 'features of a layer, at most', low=1)
+_KERNEL_SIZE = Field(5, 'height and width of the convolutions', low=1)
+_GENERATORS = {
+    'progressive': Section(
+        {
+            **_latents(512, 'normal'),
+            **_PROGRESSIVE_WIDTHS,
+            'pixel_norm': Field(True, 'pixel normalization after each convolution'),
+            **_attention(),
+        },
+        fixed=True,
+    ),
+    'dcgan': Section(
+        {
+            **_latents(100, 'uniform'),
+            'class_embedding': _EMBEDDING,
+            'last_width': _LAST_WIDTH,
+            'max_width': _MAX_WIDTH,
+            'kernel_size': _KERNEL_SIZE,
+            'batch_norm': Field(True, 'batch normalization after each convolution'),
+            'activation': Field('relu', 'relu or leaky_relu', choices=('relu', 'leaky_relu')),
+        },
+        fixed=True,
+    ),
+    'residual': Section(
+        {
+            **_latents(128, 'normal'),
+            'last_width': _LAST_WIDTH,
+            'max_width': _MAX_WIDTH,
+            'spectral_norm': _SPECTRAL_NORM,
+            **_attention(),
+        },
+        fixed=True,
+    ),
+}
+_DISCRIMINATORS = {
+    'progressive': Section(
+        {
+            **_PROGRESSIVE_WIDTHS,
+            'condition': _CONDITION,
+            'spectral_norm': _SPECTRAL_NORM,
+            'stddev_group': Field(4, 'images whose standard deviation is a feature', low=1),
+            **_attention(),
+        },
+        fixed=True,
+    ),
+    'dcgan': Section(
+        {
+            'condition': _CONDITION,
+            'layers': Field(4, 'convolutions with stride 2', low=1),
+            'first_width': _FIRST_WIDTH,
+            'max_width': _MAX_WIDTH,
+            'kernel_size': _KERNEL_SIZE,
+            'batch_norm': Field(True, 'batch normalization after each convolution but the first'),
+            'dropout': Field(0.0, 'share of features dropped after each convolution', low=0, below=1),
+        },
+        fixed=True,
+    ),
+    'residual': Section(
+        {
+            'condition': _CONDITION,
+            'first_width': _FIRST_WIDTH,
+            'max_width': _MAX_WIDTH,
+            'spectral_norm': _SPECTRAL_NORM,
+            **_attention(),
+        },
+        fixed=True,
+    ),
+}
+_DATA = Section(
+    {
+        'name': common.NAME,
+        'data_dir': common.DATA_DIR,
+        'split': Field('train', 'of the training images', fixed=True),
+        'modalities': common.MODALITIES,
+        'classes': common.CLASSES,
+        'window': common.WINDOW,
+        'window_range': common.WINDOW_RANGE,
+        'fit': common.FIT,
+        'flip_horizontal': common.FLIP_HORIZONTAL,
+        'flip_vertical': common.FLIP_VERTICAL,
+        **common.MEMORY,
+        'phantom': common.phantoms(count=2000, size=256),
+    },
+    'the training images',
+)
+_LOSS = Section(
+    {
+        'name': Field(
+            'wasserstein',
+            'of wasserstein, hinge and non_saturating',
+            choices=('wasserstein', 'hinge', 'non_saturating'),
+        ),
+        'penalty': Field(
+            'gradient',
+            'gradient (WGAN-GP), zero_centred (R1) or none',
+            choices=('gradient', 'zero_centred', 'none'),
+        ),
+        'penalty_weight': Field(10.0, 'of the penalty', low=0),
+        'penalty_target': Field(1.0, 'slope that the gradient penalty holds', low=0),
+        'penalty_every': Field(1, 'steps; the penalty is as many times stronger', low=1),
+        'drift_weight': Field(0.001, 'of the square of the logits of real images', low=0),
+        'class_weight': Field(1.0, "of the auxiliary classifier's cross-entropy", low=0),
+        'label_smoothing': Field(0.0, 'one-sided; for non_saturating', low=0),
+        'label_noise': Field(0.0, 'share of labels that are exchanged for the discriminator', low=0),
+        'input_noise': Field(0.0, 'standard deviation of noise on what the discriminator sees', low=0),
+        'joint_batches': Field(False, 'real and fake images in one batch, for batch normalization'),
+    }
+)
+_OPTIMIZER = Section(
+    {
+        'generator_learning_rate': Field(1e-3, 'of the generator', low=0),
+        'discriminator_learning_rate': Field(1e-3, 'of the discriminator', low=0),
+        'discriminator_steps': Field(1, 'for each of the generator', low=1),
+        'b1': Field(0.0, 'decay of the mean of gradients', low=0, below=1),
+        'b2': Field(0.99, 'decay of the mean of their squares', low=0, below=1),
+        'eps': Field(1e-8, 'added to its root', above=0),
+    },
+    'Adam',
+)
+_AUGMENT = Section(
+    {
+        'operations': Field(
+            (), 'of flip, translation, rotation, scaling, brightness, contrast, gamma, noise, cutout'
+        ),
+        'probability': Field(0.0, 'of each operation; where adaptive, at the start', low=0, high=1),
+        'adaptive': Field(False, 'ADA: the probability follows how sure the discriminator is of real images'),
+        'target': Field(0.6, 'mean sign of the logits of real images that ADA holds', above=0),
+        'every': Field(4, 'batches between two changes', low=1),
+        'images': Field(500_000, 'in which the probability can go from 0 to 1', above=0),
+    },
+    'of all images that the discriminator sees',
+)
+_BATCH_SIZES = {f'at_{4 << power}': size for power, size in enumerate((128, 128, 128, 64, 32, 16, 8, 4, 4))}
+_BY_RESOLUTION = 'at all resolutions, or by resolution, as the batch sizes are'
+_SCHEDULE = Section(
+    {
+        'initial_resolution': Field(
+            4, 'of the first stage; 0: the final one, for networks that do not grow', fixed=True
+        ),
+        'batch_size': Field(
+            _BATCH_SIZES,
+            'images of a batch over all devices, by resolution',
+            low=1,
+            fixed=True,
+        ),
+        'fade_images': Field(600_000, f'in which a new block fades in, {_BY_RESOLUTION}', low=0, fixed=True),
+        'stable_images': Field(600_000, f'after which the next stage begins, {_BY_RESOLUTION}', low=0, fixed=True),
+        'final_images': Field(0, 'more for the last stage', low=0),
+        'final_epochs': Field(0, 'and more, in passes over the data', low=0),
+    },
+    'in images',
+)
+_WATCH = Section(
+    {
+        'images': Field(50_000, 'between two looks; 0 never', low=0),
+        'samples': Field(1_000, 'images to look at; all their distances are formed', low=16, high=10_000),
+        'on_collapse': Field(
+            'go_on', 'go_on, stop, or roll_back to the best checkpoint', choices=('go_on', 'stop', 'roll_back')
+        ),
+        'collapse_ratio': Field(4.0, 'a distance so many times the best one is a collapse', above=1),
+    },
+    'an inexpensive distance of samples to real images; see gan.watch',
+)
+GAN = Section(
+    {
+        'seed': common.SEED,
+        'architecture': Field(
+            'progressive',
+            'progressive, dcgan or residual; each has networks with fields of its own',
+            choices=('progressive', 'dcgan', 'residual'),
+            fixed=True,
+        ),
+        'resolution': Field(
+            256, 'final height and width, a power of two from 4 to 1024', low=4, high=1024, fixed=True
+        ),
+        'channels': Field(1, 'of the images: 1 grey, 3 colour', low=1, fixed=True),
+        'mask_classes': Field(
+            0, 'foreground classes of the masks to model with the images; 0: no masks', low=0, fixed=True
+        ),
+        'conditional': Field(False, "on the data set's classes", fixed=True),
+        'compute_dtype': common.COMPUTE_DTYPE,
+        'data': _DATA,
+        'generator': Variants('architecture', _GENERATORS),
+        'discriminator': Variants('architecture', _DISCRIMINATORS),
+        'loss': _LOSS,
+        'optimizer': _OPTIMIZER,
+        'average': Section(
+            {
+                'half_life': Field(10_000.0, 'images', above=0),
+                'ramp': Field(0.0, 'at most this share of the images seen; 0 no limit', low=0),
+            },
+            'running mean of the generator',
+        ),
+        'augment': _AUGMENT,
+        'start_from': Section(
+            {
+                'workdir': Field('', 'of the other run'),
+                'generator': Field(True, 'copy its generator'),
+                'discriminator': Field(True, 'copy its discriminator'),
+            },
+            'transfer: layers of the same name and shape are copied from another run',
+        ),
+        'schedule': _SCHEDULE,
+        'watch': _WATCH,
+        'samples': Section(
+            {'rows': Field(6, 'of a grid', low=1), 'columns': Field(8, 'of a grid', low=1)}, 'grids of samples'
+        ),
+        'run': common.run(
+            log=5_000,
+            checkpoint=100_000,
+            keep=3,
+            sample_images=Field(50_000, 'images between two grids of samples', low=1),
+        ),
+    }
+)

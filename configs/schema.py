@@ -1,0 +1,226 @@
+"""What fields a config may have: each is known here once, with its default, its bounds and what it means.
+
+A schema creates configs, checks them, explains their fields, and says which of them a run began with for good
+(`create`, `check`, `describe`, `changes`, `fixed_fields`).
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from foundation.training.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One field.
+
+    Attributes:
+      default: its value where a config does not name it; it decides the type.
+      about: what it means, in one line.
+      choices: all values that it may have; () leaves that to the other bounds.
+      low, high: smallest and largest value; of each value where there is one for each resolution.
+      above, below: the same, not reached themselves.
+      fixed: it may not change once a run has begun.
+    """
+
+    default: Any
+    about: str
+    choices: tuple[Any, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    fixed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """Fields under one name.
+
+    Attributes:
+      fields: by name.
+      about: what they are for.
+      fixed: none of them may change once a run has begun.
+    """
+
+    fields: Mapping[str, 'Node']
+    about: str = ''
+    fixed: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Variants:
+    """Sections of which a config has one, chosen by another field.
+
+    Attributes:
+      chosen_by: the dotted name of that field.
+      sections: by its values.
+    """
+
+    chosen_by: str
+    sections: Mapping[str, Section]
+
+
+Node = Field | Section | Variants
+
+
+def create(schema: Section, **chosen: str) -> ConfigDict:
+    """A config of all defaults.
+
+    Args:
+      schema: of the whole config.
+      chosen: values of fields that choose variants, other than their defaults.
+    """
+    config = ConfigDict()
+    for name, node in schema.fields.items():
+        if isinstance(node, Field):
+            config[name] = chosen.get(name, node.default)
+    _fill(config, schema, config)
+    return config
+
+
+def check(schema: Section, config: ConfigDict) -> None:
+    """Checks every value against its bounds and choices.
+
+    Raises:
+      UserError: for the first value that cannot be used, and for fields that are missing or unknown.
+    """
+    known = dict(walk(schema, config))
+    values = dict(_values(config, known))
+    for name in sorted(known.keys() | values.keys()):
+        if name not in values:
+            raise UserError(f'config.{name} is missing; begin the config with that of another file.')
+        if name not in known:
+            raise UserError(f'config.{name} is a field that no part of this run reads; leave it out.')
+        _check_field(name, known[name], values[name])
+
+
+def fixed_fields(schema: Section, config: ConfigDict) -> tuple[str, ...]:
+    """Dotted names of the fields, and of whole sections, that may not change once a run has begun."""
+    return tuple(sorted(_fixed(schema, config, '')))
+
+
+def changes(schema: Section, config: ConfigDict) -> dict[str, Any]:
+    """Fields whose values are not the defaults, by dotted name."""
+    known = dict(walk(schema, config))
+    return {
+        name: value
+        for name, value in _values(config, known)
+        if name not in known or _plain(value) != _plain(known[name].default)
+    }
+
+
+def walk(schema: Section, config: ConfigDict | None) -> Iterator[tuple[str, Field]]:
+    """All fields with their dotted names; of variants, that which the config has, or all without a config."""
+    yield from _walk(schema, config, '')
+
+
+def describe(schema: Section) -> list[tuple[str, str, str, str]]:
+    """A row for every field: dotted name, default, what it may be, and what it means."""
+    rows: dict[str, tuple[str, str, str, str]] = {}
+    for name, field in walk(schema, None):
+        rows.setdefault(name, (name, repr(_plain(field.default)), _allowed(field), field.about))
+    return list(rows.values())
+
+
+def _fill(config: ConfigDict, section: Section, whole: ConfigDict) -> None:
+    for name, node in section.fields.items():
+        if isinstance(node, Field):
+            if name not in config:
+                config[name] = node.default
+            continue
+        config[name] = ConfigDict()
+        chosen = node if isinstance(node, Section) else node.sections[whole[node.chosen_by]]
+        _fill(config[name], chosen, whole)
+
+
+def _walk(section: Section, config: ConfigDict | None, prefix: str) -> Iterator[tuple[str, Field]]:
+    for name, node in section.fields.items():
+        if isinstance(node, Field):
+            yield prefix + name, node
+            continue
+        for part in _sections(node, config):
+            yield from _walk(part, config, f'{prefix}{name}.')
+
+
+def _fixed(section: Section, config: ConfigDict, prefix: str) -> Iterator[str]:
+    for name, node in section.fields.items():
+        if isinstance(node, Field):
+            if node.fixed:
+                yield prefix + name
+            continue
+        (part,) = _sections(node, config)
+        if part.fixed:
+            yield prefix + name
+        else:
+            yield from _fixed(part, config, f'{prefix}{name}.')
+
+
+def _sections(node: Section | Variants, config: ConfigDict | None) -> tuple[Section, ...]:
+    if isinstance(node, Section):
+        return (node,)
+    if config is None:
+        return tuple(node.sections.values())
+    choice = config[node.chosen_by]
+    if choice not in node.sections:
+        raise UserError(f'config.{node.chosen_by} is {choice!r}; choose one of {sorted(node.sections)}.')
+    return (node.sections[choice],)
+
+
+def _values(config: ConfigDict, known: Mapping[str, Field], prefix: str = '') -> Iterator[tuple[str, Any]]:
+    for name in config:
+        value = config[name]
+        if isinstance(value, ConfigDict) and prefix + name not in known:
+            yield from _values(value, known, f'{prefix}{name}.')
+        else:
+            yield prefix + name, value
+
+
+def _check_field(name: str, field: Field, value: Any) -> None:
+    if isinstance(value, ConfigDict):
+        for part, own in value.items():
+            _check_field(f'{name}.{part}', field, own)
+        return
+    if field.choices and value not in field.choices:
+        raise UserError(f'config.{name} is {value!r}; choose one of {list(field.choices)}.')
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if not math.isfinite(value):
+        raise UserError(f'config.{name} is {value}, which is no number to compute with.')
+    for bound, holds, words in (
+        (field.low, lambda x: value >= x, 'at least'),
+        (field.high, lambda x: value <= x, 'at most'),
+        (field.above, lambda x: value > x, 'above'),
+        (field.below, lambda x: value < x, 'below'),
+    ):
+        if bound is not None and not holds(bound):
+            raise UserError(f'config.{name} is {value}, but must be {words} {bound}.')
+
+
+def _allowed(field: Field) -> str:
+    if field.choices:
+        return ', '.join(map(repr, field.choices))
+    parts = [
+        f'{words} {bound:,}'
+        for bound, words in (
+            (field.low, 'at least'),
+            (field.above, 'above'),
+            (field.high, 'at most'),
+            (field.below, 'below'),
+        )
+        if bound is not None
+    ]
+    return ', '.join(parts)
+
+
+def _plain(value: Any) -> Any:
+    """A value that can be compared, whether it went through JSON or not."""
+    if isinstance(value, ConfigDict):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        return {name: _plain(own) for name, own in value.items()}
+    return tuple(_plain(own) for own in value) if isinstance(value, list | tuple) else value
