@@ -5,6 +5,7 @@ can end it, tell what hung, and start another process behind that task.
 """
 
 import dataclasses
+import faulthandler
 import json
 import logging
 import os
@@ -26,7 +27,9 @@ from foundation.training.errors import UserError
 
 BROKEN = 3  # the exit status that asks for a new process behind the task that failed
 _PATIENCE = 3.0  # a task may take so many times what it said,
-_LEAST = 25.0  # and so many seconds at least
+_LEAST = 25.0  # and so many seconds at least,
+_SHARE = 0.5  # but no more of what its part has left, where other tasks come after it
+_XLA_FLAGS = os.environ.get('XLA_FLAGS', '')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +89,7 @@ def describe_conditions(order: Order) -> str:
 def _tell_start(order: Order, reason: str) -> None:
     """Leaves the reason for which nothing could begin."""
     progress = {'part': order.parts[0], 'number': -1, 'task': 'start', 'over': False, 'limit': order.end}
-    told = json.dumps(progress | {'device': '', 'reason': reason})
+    told = json.dumps(progress | {'device': '', 'xla_flags': _XLA_FLAGS, 'reason': reason})
     (Path(order.scratch) / PROGRESS_FILE).write_text(told)
 
 
@@ -104,13 +107,13 @@ class _Runner:
             Path(order.out), Path(order.scratch), order.data, order.data_dir, order.rehearse, deadline,
             rows=lambda **wanted: self._ledger.rows(status=ledger.DONE, **wanted),
         )  # fmt: skip
-        self._tasks = parts[self._name].create_tasks(order.rehearse)
+        self._tasks, self._reserved = parts[self._name].create_tasks(order.rehearse), parts[self._name].reserved
 
     def run(self, first: int) -> None:
         """All tasks from the first on."""
         for number, task in enumerate(self._tasks[first:], start=first):
             self._tell_progress(number, task, over=False)
-            if not self._ledger.is_done(self._name, task.name, self._device):
+            if not self._ledger.is_done(self._name, task.name, self._device, _XLA_FLAGS):
                 self._run_task(task)
             self._tell_progress(number, task, over=True)
 
@@ -141,19 +144,33 @@ class _Runner:
             part=self._name,
             task=task.name,
             device=self._device,
+            xla_flags=_XLA_FLAGS,
             run=self._order.run,
             status=status,
             **figures,
         )
 
     def _tell_progress(self, number: int, task: Task, *, over: bool) -> None:
-        limit = self._context.deadline
-        if not self._order.rehearse:
-            limit = min(limit, time.monotonic() + max(_PATIENCE * task.seconds, _LEAST))
+        limit = self._limit(number, task)
+        faulthandler.cancel_dump_traceback_later()
+        if not over:  # whoever reads the log sees where it hung
+            faulthandler.dump_traceback_later(max(limit - time.monotonic(), 0.1))
         progress = {'part': self._name, 'number': number, 'task': task.name, 'over': over, 'limit': limit}
         path = Path(self._order.scratch) / PROGRESS_FILE
-        path.with_suffix('.new').write_text(json.dumps(progress | {'device': self._device}))
+        path.with_suffix('.new').write_text(
+            json.dumps(progress | {'device': self._device, 'xla_flags': _XLA_FLAGS})
+        )
         path.with_suffix('.new').replace(path)
+
+    def _limit(self, number: int, task: Task) -> float:
+        """When a task that begins now must have ended."""
+        now, left = time.monotonic(), self._context.seconds_left()
+        if self._order.rehearse:
+            return now + left
+        most = task.most or max(_PATIENCE * task.seconds, _LEAST)
+        if not task.most and number + 1 < len(self._tasks) and not self._reserved:
+            most = min(most, max(_SHARE * left, task.seconds))
+        return now + min(left, most)
 
 
 def _tell(error: Exception) -> str:

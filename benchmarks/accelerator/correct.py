@@ -79,7 +79,7 @@ def _compare_steps(made: Mapping[str, Callable[[], Subject]], context: Context) 
     """A row for each network as soon as it is there, and an error in the end where one failed."""
     errors = []
     with ThreadPoolExecutor(1 if context.rehearse else _THREADS) as executor:
-        rows = {executor.submit(lambda own=create: compare_step(own())): name for name, create in made.items()}
+        rows = {executor.submit(_create_and_compare, create): name for name, create in made.items()}
         for row in as_completed(rows):
             error = row.exception()
             if error is None:
@@ -96,6 +96,10 @@ def _compare_large_step(context: Context) -> Iterator[Row]:
     yield {'table': 'steps', 'network': 'enhanced_gan, 256x256'} | compare_step(subject)
 
 
+def _create_and_compare(create: Callable[[], Subject]) -> Row:
+    return compare_step(create())
+
+
 Stepped = tuple[PyTree, dict[str, float]]  # a state and its metrics
 
 
@@ -103,7 +107,7 @@ def compare_step(subject: Subject) -> Row:
     """One whole step on the first CPU and on the first device: how far losses, gradients and updates differ."""
     cpu, device = jax.devices('cpu')[0], jax.devices()[0]
     with jax.default_device(cpu):
-        state = jax.device_get(jax.jit(subject.create_state)(jax.random.key(0)))
+        state = subject.draw_state(jax.random.key(0))
         batch = subject.create_batch(jax.random.key(1))
     with ThreadPoolExecutor(len({cpu, device})) as executor:  # both compile at once
         run = functools.partial(run_step, subject, state, batch)
@@ -214,7 +218,7 @@ def _compile_run(subject: Subject, count: int) -> Callable[[int], dict[str, np.n
         metrics = jax.lax.scan(step, state, jax.random.split(key, count))[1]
         return {name: metrics[name] for name in _GATHERED if name in metrics}
 
-    state = subject.draw_state(jax.random.key(0))
+    state = jax.device_put(subject.draw_state(jax.random.key(0)))
     program = jax.jit(run).lower(state, jax.random.key(0)).compile()
     return lambda seed: jax.device_get(program(state, jax.random.key(seed)))
 
@@ -247,7 +251,7 @@ def _run_calls(subject: Subject, count: int, size: int) -> dict[str, np.ndarray]
 
 def _gather_losses(subject: Subject, count: int, size: int) -> dict[str, np.ndarray]:
     call = jax.jit(make_call((subject.whole_step,) * size))
-    state = subject.draw_state(jax.random.key(0))
+    state = jax.device_put(subject.draw_state(jax.random.key(0)))
     batches = jax.vmap(subject.create_batch)(jax.random.split(jax.random.key(1), count))
     controls = {name: np.full(size, value, np.float32) for name, value in subject.controls.items()}
     collected = []

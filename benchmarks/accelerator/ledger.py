@@ -5,7 +5,7 @@ A run that is killed at any moment leaves both readable: a line is appended whol
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ ROWS_FILE = 'rows.jsonl'
 TABLES_FILE = 'tables.md'
 DONE, FAILED, LEFT_OUT, TIMED_OUT = 'done', 'failed', 'left out', 'timed out'
 OVER = 'over'  # behind the rows of a task that was done to its end
-_OWN = ('part', 'task', 'table', 'status', 'reason', 'device', 'run')
+_OWN = ('part', 'task', 'table', 'status', 'reason', 'device', 'xla_flags', 'run')
 
 
 class Ledger:
@@ -36,14 +36,17 @@ class Ledger:
         rows = [_parse(line) for line in path.read_text().splitlines()] if path.exists() else []
         return [row for row in rows if row and all(row.get(name) == value for name, value in wanted.items())]
 
-    def is_done(self, part: str, task: str, device: str) -> bool:
-        """Whether a task was done on this device, to its end, in this run or an earlier one."""
-        rows = self.rows(part=part, task=task, device=device)
+    def is_done(self, part: str, task: str, device: str, xla_flags: str) -> bool:
+        """Whether a task was done on this device with these flags, to its end, in this run or an earlier one."""
+        rows = self.rows(part=part, task=task, device=device, xla_flags=xla_flags)
         return bool(rows) and rows[-1]['status'] == OVER
 
-    def write(self, *, part: str, task: str, device: str, run: str, status: str, **figures: Any) -> None:
+    def write(
+        self, *, part: str, task: str, device: str, xla_flags: str, run: str, status: str, **figures: Any
+    ) -> None:
         """Adds a row, and makes the tables anew."""
-        row = {'part': part, 'task': task, 'status': status, **figures, 'device': device, 'run': run}
+        conditions = {'device': device, 'xla_flags': xla_flags, 'run': run}
+        row = {'part': part, 'task': task, 'status': status, **figures, **conditions}
         path = self._folder / ROWS_FILE
         cut = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b'\n')
         with path.open('a') as file:
@@ -74,16 +77,20 @@ def render(rows: Sequence[Row], titles: Mapping[str, tuple[str, str]]) -> str:
     for part, (title, explanation) in titles.items():
         own = [row for row in rows if row['part'] == part]
         if own:
-            pieces += [f'## {title}', explanation, *_tell(own, with_device=len(devices) > 1)]
+            flags = dict.fromkeys(row.get('xla_flags') or 'none' for row in own if row['device'])
+            pieces += [f'## {title}', explanation]
+            pieces += [f'XLA_FLAGS: {"; or ".join(map("`{}`".format, flags))}'] * bool(flags)
+            pieces += _tell(own, with_device=len(devices) > 1, with_flags=len(flags) > 1)
     return '\n\n'.join(pieces) + '\n'
 
 
-def _tell(rows: Sequence[Row], *, with_device: bool) -> list[str]:
-    """The tables of a part, and what is missing. Of each task on each device only the last run counts."""
+def _tell(rows: Sequence[Row], *, with_device: bool, with_flags: bool) -> list[str]:
+    """The tables of a part, and what is missing. Of each task, device and flags only the last run counts."""
     tables: dict[str, list[Row]] = {}
     missing = []
-    for task, device in dict.fromkeys((row['task'], row['device']) for row in rows):
-        own = [row for row in rows if (row['task'], row['device']) == (task, device)]
+    conditions = [(row['task'], row['device'], row.get('xla_flags', '')) for row in rows]
+    for key in dict.fromkeys(conditions):
+        own, task = [row for row, its in zip(rows, conditions, strict=True) if its == key], key[0]
         kept = [row for row in own if row['status'] == DONE]
         kept = [row for row in kept if row['run'] == kept[-1]['run']]
         for row in kept:
@@ -91,11 +98,12 @@ def _tell(rows: Sequence[Row], *, with_device: bool) -> list[str]:
         last = own[-1]
         if last['status'] != DONE and not (kept and last['status'] == LEFT_OUT):
             missing.append(f'- {task}: {last["status"]}; {last["reason"]}')
-    return [_table(own, with_device) for own in tables.values()] + ['\n'.join(missing)] * bool(missing)
+    shown = {'device': with_device, 'xla_flags': with_flags}
+    hidden = [name for name in _OWN if not shown.get(name, False)]
+    return [_table(own, hidden) for own in tables.values()] + ['\n'.join(missing)] * bool(missing)
 
 
-def _table(rows: Sequence[Row], with_device: bool) -> str:
-    hidden = set(_OWN) - ({'device'} if with_device else set())
+def _table(rows: Sequence[Row], hidden: Collection[str]) -> str:
     columns = list(dict.fromkeys(name for row in rows for name in row if name not in hidden))
     kinds = ['---' if any(isinstance(row.get(name), str) for row in rows) else '---:' for name in columns]
     lines = [columns, kinds, *([cell(row.get(name)) for name in columns] for row in rows)]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.accelerator.tasks import Task
 
-TRAINING_SECONDS = 240.0  # reserved for training, or half of the run where that is shorter
+TRAINING_SECONDS = 170.0  # reserved for training, or half of the run where that is shorter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,18 @@ def _machine(rehearse: bool) -> Sequence[Task]:
     from benchmarks.accelerator import machine
 
     return machine.create_tasks(rehearse)
+
+
+def _compiling(rehearse: bool) -> Sequence[Task]:
+    from benchmarks.accelerator import compiling
+
+    return compiling.create_tasks(rehearse)
+
+
+def _defaults(rehearse: bool) -> Sequence[Task]:
+    from benchmarks.accelerator import compiling
+
+    return compiling.create_small_tasks(rehearse)
 
 
 def _correct(rehearse: bool) -> Sequence[Task]:
@@ -74,41 +86,53 @@ _MACHINE = Part(
     'Machine',
     'What the device reaches: the denominators of what follows.',
     'measuring',
-    10,
+    15,
     False,
     _machine,
 )
-# XLA chooses kernels by its rules instead of timing many: on an H200, one step of one small network was not compiled
-# in 70 s otherwise, and a run of minutes measured nothing.
+# XLA chooses kernels by its rules instead of timing many of them, which takes long for a run of minutes.
 FAST_COMPILING = '--xla_gpu_autotune_level=0 --xla_gpu_experimental_enable_fusion_autotuner=false'
+_DETERMINISTIC = '--xla_gpu_deterministic_ops=true'
+_DEFAULTS = 'defaults'  # the process that goes without FAST_COMPILING
 # What the process of a part finds in its environment, beside what is there. `+` adds to a variable.
 PROCESSES: Mapping[str, Mapping[str, str]] = {
-    'measuring': {'+XLA_FLAGS': FAST_COMPILING},
-    'deterministic': {'+XLA_FLAGS': f'{FAST_COMPILING} --xla_gpu_deterministic_ops=true'},
-    # One device with PyTorch, or with other processes.
-    'sharing': {'+XLA_FLAGS': FAST_COMPILING, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'},
-    'training': {'+XLA_FLAGS': FAST_COMPILING},
+    'measuring': {},
+    _DEFAULTS: {'JAX_ENABLE_COMPILATION_CACHE': 'false'},
+    'deterministic': {'+XLA_FLAGS': _DETERMINISTIC},
+    'sharing': {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'},  # one device with PyTorch, or with other processes
+    'training': {},
 }
+
+
+def environment_of(process: str, *, with_gpu: bool) -> dict[str, str]:
+    """What a process of PROCESSES finds in its environment, beside what is there. `+` adds to a variable."""
+    own = dict(PROCESSES[process])
+    if with_gpu and process != _DEFAULTS:
+        own['+XLA_FLAGS'] = f'{FAST_COMPILING} {own.get("+XLA_FLAGS", "")}'.strip()
+    return own
+
+
 PROFILES: Mapping[str, Mapping[str, Part]] = {
     'proof': {
         'machine': _MACHINE,
+        'compiling': Part(
+            'Compiling',
+            'Programs of growing size: tracing and lowering in Python, compiling, the first call, later calls. '
+            'Kernels: fusions and calls of libraries in the compiled program, bodies of loops once. XLA chooses '
+            'kernels by its rules here and in most parts; with its defaults further below.',
+            'measuring',
+            85,
+            False,
+            _compiling,
+        ),
         'correct': Part(
             'Correct',
             'The device against the CPU from the same state, in float32 at the highest matrix precision unless a '
             'row says otherwise. Differences are relative; a row passes up to its threshold.',
             'measuring',
-            75,
+            65,
             False,
             _correct,
-        ),
-        'resume': Part(
-            'Stopped and resumed',
-            'Training stopped half way and gone on from its checkpoint, against training that never stopped, with '
-            'deterministic kernels (`--xla_gpu_deterministic_ops`); without them under Correct.',
-            'deterministic',
-            20,
-            False,
-            _resume,
         ),
         'speed': Part(
             'Speed',
@@ -117,16 +141,34 @@ PROFILES: Mapping[str, Mapping[str, Part]] = {
             'optimisation. Share: of the matrix rate measured above in the same type. Roofline: the least time '
             'that matrix rate and bandwidth allow, as a share of the time. MiB: arguments, results, temporaries.',
             'measuring',
-            120,
+            40,
             False,
             _speed,
+        ),
+        'defaults': Part(
+            'Compiling with the defaults of XLA',
+            'The same as above in a process whose XLA times kernels and chooses the fastest: what that costs in '
+            'compiling, and what it brings in milliseconds a step.',
+            _DEFAULTS,
+            35,
+            False,
+            _defaults,
+        ),
+        'resume': Part(
+            'Stopped and resumed',
+            'Training stopped half way and gone on from its checkpoint, against training that never stopped, with '
+            'deterministic kernels (`--xla_gpu_deterministic_ops`); without them under Correct.',
+            'deterministic',
+            40,
+            False,
+            _resume,
         ),
         'peers': Part(
             'Beside PyTorch',
             'The same networks, batch and precision in PyTorch (torch.compile, channels last, autocast, fused '
             'Adam), in turn with ours. Ratio: their time over ours.',
             'sharing',
-            60,
+            30,
             False,
             _peers,
         ),

@@ -95,7 +95,7 @@ class _Program:
 def _compile(subject: Subject) -> _Program:
     cycles = 1 if compute.on_cpu() else compute.steps_per_call(0, len(subject.cycle)) // len(subject.cycle)
     pattern = subject.cycle * cycles
-    state = jax.jit(subject.create_state)(jax.random.key(0))
+    state = jax.device_put(subject.draw_state(jax.random.key(0)))
     batch = jax.jit(subject.create_batch)(jax.random.key(1))
     batches = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(pattern)), batch)
     controls = {name: np.full(len(pattern), value, np.float32) for name, value in subject.controls.items()}

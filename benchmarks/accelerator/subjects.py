@@ -52,6 +52,7 @@ class Subject:
       create_state: a fresh state from a key.
       batch_size, resolution, channels: of the images.
       controls: what steps are given beside.
+      networks: generator and discriminator, where it is a GAN.
     """
 
     cycle: tuple[Step, ...]
@@ -62,15 +63,13 @@ class Subject:
     resolution: int
     channels: int
     controls: Mapping[str, float]
+    networks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def draw_state(self, key: PRNGKeyArray) -> PyTree:
-        """A fresh state, drawn on the CPU and put on the device.
-
-        A program that draws every layer takes long to compile, and longest for a GPU.
-        """
+        """A fresh state in the host's memory, drawn on the CPU, for which its program compiles faster."""
         with jax.default_device(jax.devices('cpu')[0]):
-            state = jax.device_get(jax.jit(self.create_state)(key))
-        return jax.device_put(state, jax.devices()[0])
+            options = {'xla_backend_optimization_level': 0}  # it runs once
+            return jax.device_get(jax.jit(self.create_state, compiler_options=options)(key))
 
     def create_batch(self, key: PRNGKeyArray) -> dict[str, Array]:
         """A batch of smooth images, with labels; where masks are among the channels, they are of both kinds."""
@@ -114,6 +113,7 @@ def create_gan(
         resolution=resolution,
         channels=config.channels,
         controls={'alpha': 1.0, 'images_seen': 10_000.0},
+        networks={'generator': recipe.generator, 'discriminator': recipe.discriminator},
     )
 
 

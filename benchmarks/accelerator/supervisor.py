@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,21 +48,25 @@ def run_all(run: Run) -> bool:
     began = time.strftime('%Y-%m-%d %H:%M:%S')
     book = ledger.Ledger(run.out, plan.titles())
     part, task = 0, 0
-    while part < len(run.parts):
+    while part < len(run.parts) and time.monotonic() < end:
         progress, reason = _run_process(run, part, task, end, began)
         if not reason:
             part, task = part + len(_together(run, part)), 0
             continue
         if progress is None:
             progress = {'part': run.parts[part], 'number': -1, 'task': 'start', 'over': False, 'device': ''}
+            progress['xla_flags'] = ''
         if not progress['over']:
             status = ledger.TIMED_OUT if reason.startswith('it was still') else ledger.FAILED
             print(f'  {progress["part"]} {progress["task"]}: {status}; {reason}', flush=True)
-            own = {name: progress[name] for name in ('part', 'task', 'device')}
+            own = {name: progress[name] for name in ('part', 'task', 'device', 'xla_flags')}
             book.write(**own, run=began, status=status, reason=progress.get('reason', reason))
         part, task = run.parts.index(progress['part']), progress['number'] + 1
         if progress['number'] < 0:  # it did not even begin; the next process may
             part, task = part + len(_together(run, part)), 0
+    for name in run.parts[part:]:
+        own = {'part': name, 'task': 'the rest' if task and name == run.parts[part] else 'all', 'device': ''}
+        book.write(**own, xla_flags='', run=began, status=ledger.LEFT_OUT, reason='no time was left')
     bad = [row for row in book.rows(run=began) if row['status'] in (ledger.FAILED, ledger.TIMED_OUT)]
     return not bad
 
@@ -104,7 +109,7 @@ def _run_process(run: Run, part: int, task: int, end: float, began: str) -> tupl
 
 def _environment(process: str) -> dict[str, str]:
     environment = dict(os.environ)
-    for name, value in plan.PROCESSES[process].items():
+    for name, value in plan.environment_of(process, with_gpu=_has_gpu()).items():
         if name.startswith('+'):
             environment[name[1:]] = f'{environment.get(name[1:], "")} {value}'.strip()
         else:
@@ -113,6 +118,11 @@ def _environment(process: str) -> dict[str, str]:
     if platforms and 'cpu' not in platforms.split(','):
         environment['JAX_PLATFORMS'] = f'{platforms},cpu'  # the device is compared with the CPU
     return environment
+
+
+def _has_gpu() -> bool:
+    """Whether there is an NVIDIA GPU, as far as one can tell without JAX."""
+    return Path('/dev/nvidia0').exists() or shutil.which('nvidia-smi') is not None
 
 
 @contextlib.contextmanager

@@ -48,8 +48,11 @@ class Task:
       name: unique within its part.
       seconds: what it will cost on an accelerator, its compilations included.
       run: yields rows, each of which is written at once.
+      most: seconds after which it is ended; 0 for some times what it should cost, and for half of what its part
+        has left where other tasks come after it.
     """
 
     name: str
     seconds: float
     run: Callable[[Context], Iterator[Row]]
+    most: float = 0.0
