@@ -24,7 +24,8 @@ from pydicom.uid import (
 )
 
 from input_pipeline.errors import DataError
-from input_pipeline.readers.codestreams import check_claims, decode_apart
+from input_pipeline.readers.codestreams import check_claims
+from input_pipeline.readers.isolated import decode_apart
 from input_pipeline.readers.pixels import check_size
 from input_pipeline.records import Dtype
 

@@ -4,7 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from input_pipeline.readers import codestreams
+from input_pipeline.readers import isolated
 
 SYNTAX = '1.2.840.10008.1.2.4.70'  # lossless JPEG, first-order prediction
 
@@ -15,7 +15,7 @@ def lossless(medical_data):
 
 
 def test_the_values_are_those_of_the_file(lossless):
-    (frame,) = codestreams.decode_apart(lossless, SYNTAX)
+    (frame,) = isolated.decode_apart(lossless, SYNTAX)
     np.testing.assert_array_equal(frame, pydicom.dcmread(lossless).pixel_array)
     frame[0] = 0  # its own
 
@@ -25,12 +25,12 @@ def test_a_file_that_cannot_be_decoded_says_so(lossless, tmp_path):
     (tmp_path / 'half.dcm').write_bytes(content[: len(content) // 2])
     for name in ('half.dcm', 'missing.dcm'):
         with pytest.raises(ValueError, match=r'Error'):
-            codestreams.decode_apart(tmp_path / name, SYNTAX)
-    assert codestreams.decode_apart(lossless, SYNTAX)
+            isolated.decode_apart(tmp_path / name, SYNTAX)
+    assert isolated.decode_apart(lossless, SYNTAX)
 
 
 def test_a_file_that_ends_the_process_is_an_error_and_the_next_is_decoded(lossless, monkeypatch):
-    ask = codestreams._ask
+    ask = isolated._ask
 
     def end(child, request):
         child.kill()
@@ -38,14 +38,14 @@ def test_a_file_that_ends_the_process_is_an_error_and_the_next_is_decoded(lossle
         return ask(child, request)
 
     with monkeypatch.context() as patch:
-        patch.setattr(codestreams, '_ask', end)
+        patch.setattr(isolated, '_ask', end)
         with pytest.raises(ValueError, match='the decoder ended'):
-            codestreams.decode_apart(lossless, SYNTAX)
-    assert codestreams.decode_apart(lossless, SYNTAX)
+            isolated.decode_apart(lossless, SYNTAX)
+    assert isolated.decode_apart(lossless, SYNTAX)
 
 
 def test_a_decoder_that_takes_too_long_is_ended(lossless, monkeypatch):
-    monkeypatch.setattr(codestreams, '_SECONDS', 0.0)
-    codestreams._stop()
+    monkeypatch.setattr(isolated, '_SECONDS', 0.0)
+    isolated._stop()
     with pytest.raises(ValueError, match='took too long'):
-        codestreams.decode_apart(lossless, SYNTAX)
+        isolated.decode_apart(lossless, SYNTAX)
