@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.accelerator.tasks import Task
 
-TRAINING_SECONDS = 170.0  # reserved for training, or half of the run where that is shorter
+TRAINING_SECONDS = 160.0  # reserved for training, or half of the run where that is shorter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +130,7 @@ PROFILES: Mapping[str, Mapping[str, Part]] = {
             'The device against the CPU from the same state, in float32 at the highest matrix precision unless a '
             'row says otherwise. Differences are relative; a row passes up to its threshold.',
             'measuring',
-            65,
+            60,
             False,
             _correct,
         ),
@@ -141,7 +141,7 @@ PROFILES: Mapping[str, Mapping[str, Part]] = {
             'optimisation. Share: of the matrix rate measured above in the same type. Roofline: the least time '
             'that matrix rate and bandwidth allow, as a share of the time. MiB: arguments, results, temporaries.',
             'measuring',
-            40,
+            65,
             False,
             _speed,
         ),
@@ -150,7 +150,7 @@ PROFILES: Mapping[str, Mapping[str, Part]] = {
             'The same as above in a process whose XLA times kernels and chooses the fastest: what that costs in '
             'compiling, and what it brings in milliseconds a step.',
             _DEFAULTS,
-            35,
+            30,
             False,
             _defaults,
         ),
@@ -159,7 +159,7 @@ PROFILES: Mapping[str, Mapping[str, Part]] = {
             'Training stopped half way and gone on from its checkpoint, against training that never stopped, with '
             'deterministic kernels (`--xla_gpu_deterministic_ops`); without them under Correct.',
             'deterministic',
-            40,
+            35,
             False,
             _resume,
         ),

@@ -19,7 +19,7 @@ _LONGER = 32  # images that are added to the last stage
 def create_tasks(rehearse: bool) -> Sequence[Task]:
     """One task, whatever the kernels."""
     del rehearse
-    return (Task('stop and resume', 25, _stop_and_resume),)
+    return (Task('stop and resume', 20, _stop_and_resume),)
 
 
 def _stop_and_resume(context: Context) -> Iterator[Row]:
@@ -42,7 +42,7 @@ def _stop_and_resume(context: Context) -> Iterator[Row]:
 
 def _create_config(context: Context, longer: int) -> ConfigDict:
     config = tiny.get_config()
-    config.resolution = 8
+    config.resolution = config.schedule.initial_resolution = 8  # one stage: few programs
     config.schedule.fade_images = config.schedule.stable_images = 16
     config.data.data_dir = str(context.scratch / 'data')
     config.run.steps_per_call = 1 if compute.on_cpu() else 2

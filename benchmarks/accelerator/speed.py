@@ -24,7 +24,7 @@ from segment import setup as unet_setup
 
 _SECONDS = 1.5  # that a measurement takes at least
 _KERNELS = 10
-_THREADS = 6  # that compile at the same time; nothing is timed meanwhile
+_THREADS = 4  # that compile at the same time; nothing is timed meanwhile
 _Subjects = Mapping[str, Callable[[], Subject]]
 
 
@@ -41,25 +41,27 @@ def create_tasks(rehearse: bool) -> Sequence[Task]:
             Task('prediction', 1, _time_predictions),
             Task('input', 1, _time_input),
         )
-    large = _gans(256, ('enhanced_gan', 'pggan')) | {
-        'unet 256': functools.partial(subjects.create_unet, 'default', 256, 0, 'auto'),
-        'detector 256': functools.partial(subjects.create_detector, 'default', 256, 0, 'auto'),
-    }
-    others = _gans(64, ('dcgan', 'sngan')) | _gans(128, ('sagan', 'dcgan_medical'))
+    first = _gans(256, ('enhanced_gan',))
+    unet: _Subjects = {'unet 256': functools.partial(subjects.create_unet, 'default', 256, 0, 'auto')}
+    detector: _Subjects = {'detector 256': functools.partial(subjects.create_detector, 'default', 256, 0, 'auto')}
     growing = ('enhanced_gan', 'pggan')
-    small = _gans(32, (*growing, 'wgan_gp', 'conditional'))
+    groups: Sequence[tuple[str, float, _Subjects]] = (
+        ('U-Net', 30, unet),
+        ('PGGAN, detector', 40, {**_gans(256, ('pggan',)), **detector}),
+        ('others', 50, _gans(64, ('dcgan', 'sngan')) | _gans(128, ('sagan', 'dcgan_medical'))),
+        ('128x128', 40, _gans(128, growing)),
+        ('64x64', 40, _gans(64, growing)),
+        ('32x32', 50, _gans(32, (*growing, 'wgan_gp', 'conditional'))),
+        ('512x512', 80, _gans(512, growing)),
+        ('256x256, others', 80, _gans(256, ('dcgan', 'sagan'))),
+    )
     return (
-        Task('training, 256x256', 60, functools.partial(_time_training, large)),
-        Task('kernels', 20, functools.partial(_list_kernels, large['enhanced_gan 256'])),
-        Task('training, others', 45, functools.partial(_time_training, others)),
-        Task('prediction', 25, _time_predictions),
-        Task('input', 12, _time_input),
-        Task('training, 128x128', 40, functools.partial(_time_training, _gans(128, growing))),
-        Task('training, 64x64', 40, functools.partial(_time_training, _gans(64, growing))),
-        Task('training, 32x32', 40, functools.partial(_time_training, small)),
-        Task('training, 512x512', 80, functools.partial(_time_training, _gans(512, growing))),
-        Task('training, 256x256, others', 80, functools.partial(_time_training, _gans(256, ('dcgan', 'sagan')))),
-    )  # fmt: skip
+        Task('input', 6, _time_input),
+        Task('prediction', 15, _time_predictions),
+        Task('training, Enhanced-GAN 256x256', 30, functools.partial(_time_training, first)),
+        Task('kernels', 12, functools.partial(_list_kernels, first['enhanced_gan 256'])),  # from the cache
+        *(Task(f'training, {name}', cost, functools.partial(_time_training, made)) for name, cost, made in groups),
+    )
 
 
 def _gans(resolution: int, names: Sequence[str]) -> dict[str, Callable[[], Subject]]:
@@ -235,7 +237,7 @@ def _time_predictions(context: Context) -> Iterator[Row]:
     }
     for name, network in made.items():
         images = subjects.draw_images(jax.random.key(1), count, side, 1)
-        variables = jax.jit(network.init)(jax.random.key(0), images)
+        variables = jax.device_put(subjects.draw_on_host(network.init, jax.random.key(0), np.asarray(images[:1])))
         for batch in (1, count):
             lowered = jax.jit(network.apply).lower(variables, images[:batch])
             start = time.perf_counter()

@@ -67,14 +67,19 @@ class Subject:
 
     def draw_state(self, key: PRNGKeyArray) -> PyTree:
         """A fresh state in the host's memory, drawn on the CPU, for which its program compiles faster."""
-        with jax.default_device(jax.devices('cpu')[0]):
-            options = {'xla_backend_optimization_level': 0}  # it runs once
-            return jax.device_get(jax.jit(self.create_state, compiler_options=options)(key))
+        return draw_on_host(self.create_state, key)
 
     def create_batch(self, key: PRNGKeyArray) -> dict[str, Array]:
         """A batch of smooth images, with labels; where masks are among the channels, they are of both kinds."""
         image = draw_images(key, self.batch_size, self.resolution, self.channels)
         return {'image': image, 'label': jnp.arange(self.batch_size, dtype=jnp.int32) % 2}
+
+
+def draw_on_host(create: Callable[..., PyTree], *arguments: Any) -> PyTree:
+    """What `create` returns, computed on the CPU."""
+    with jax.default_device(jax.devices('cpu')[0]):
+        options = {'xla_backend_optimization_level': 0}  # it runs once
+        return jax.device_get(jax.jit(create, compiler_options=options)(*arguments))
 
 
 def draw_images(

@@ -1,6 +1,8 @@
 """A GAN trained by the clock: its schedule fits the time; each stage leaves a generator, a grid and a row."""
 
+import contextlib
 import dataclasses
+import logging
 import queue
 import threading
 import time
@@ -18,7 +20,7 @@ from benchmarks.accelerator import timetable
 from benchmarks.accelerator.first_stage import measure_first_stage
 from benchmarks.accelerator.sheet import Strip, draw_sheet
 from benchmarks.accelerator.tasks import Context, Row
-from foundation.training import compute, logs
+from foundation.training import compute, logs, phases
 from foundation.training import workdir as workdirs
 from foundation.training.loop import Outcome, PhaseEnd
 from foundation.training.phases import Phase
@@ -27,6 +29,9 @@ from gan.train import replan_phase, train
 from gan.weights import write_exported
 
 SHEET_FILE = 'grids.png'
+_WAIT = 0.4  # of the time, for the first program; then training begins at a speed that is supposed
+_SUPPOSED = 1000.0  # images a second of the first stage
+_EVERY = 20.0  # seconds between two looks at what is done
 _WAITING = ('compile', 'growing', 'sample', 'checkpoint', 'data')  # activities of the loop that are no training
 
 
@@ -52,23 +57,19 @@ class TimedRun:
 
 
 def train_by_the_clock(run: TimedRun, context: Context) -> Iterator[Row]:
-    """Trains, and yields a row for the schedule and for each stage; ends by itself when the time is over."""
+    """Trains, and yields a row for each program, for the schedule, now and then, and for each stage.
+
+    Ends by itself when the time is over.
+    """
     end = time.monotonic() + run.seconds
-    schedule = _Schedule(run, context)
-    for stage in schedule.stages:
-        yield {
-            'table': 'schedule',
-            'network': run.name,
-            'resolution': stage.resolution,
-            'batch': stage.batch_size,
-            'fading images': stage.fade_images,
-            'stable images': stage.stable_images,
-            'seconds planned': stage.seconds,
-        }
     workdir = context.scratch / 'trained' / run.name
     recorder = _Recorder(run, context, workdir)
 
     def work(tell: Callable[[Row], None]) -> Outcome:
+        schedule = _Schedule(run, context, tell)
+        for stage in schedule.stages:
+            tell(_describe_stage(run.name, stage))
+
         def stage_done(stage_end: PhaseEnd) -> Sequence[Phase]:
             row = recorder.record(stage_end)
             tell(row)
@@ -76,7 +77,8 @@ def train_by_the_clock(run: TimedRun, context: Context) -> Iterator[Row]:
 
         return train(run.config, workdir, deadline=end, stage_done=stage_done)
 
-    outcome = yield from _in_background(work)
+    with _programs_told(run.name) as programs:
+        outcome = yield from _in_background(work, programs, recorder.tell_progress)
     yield {
         'table': 'runs',
         'network': run.name,
@@ -89,21 +91,36 @@ def train_by_the_clock(run: TimedRun, context: Context) -> Iterator[Row]:
     }
 
 
+def _describe_stage(name: str, stage: timetable.PlannedStage) -> Row:
+    return {
+        'table': 'schedule',
+        'network': name,
+        'resolution': stage.resolution,
+        'batch': stage.batch_size,
+        'fading images': stage.fade_images,
+        'stable images': stage.stable_images,
+        'seconds planned': stage.seconds,
+    }
+
+
 class _Schedule:
     """The stages of a run, those that are left planned anew whenever one has shown how fast it was.
 
     Puts them into the config, whose schedule is thus always that of the run.
     """
 
-    def __init__(self, run: TimedRun, context: Context) -> None:
+    def __init__(self, run: TimedRun, context: Context, tell: Callable[[Row], None]) -> None:
         self._run, self._end = run, time.monotonic() + run.seconds
         self._steps = compute.steps_per_call(run.config.run.steps_per_call, setup.cycle_length(run.config))
         self.stages: tuple[timetable.PlannedStage, ...] = ()
         resolutions = sorted(run.batch_sizes)
-        known = timetable.find_speeds(context.rows(part='speed'), run.name)
+        known = timetable.find_speeds([*context.rows(part='compiling'), *context.rows(part='speed')], run.name)
         if resolutions[0] not in known:
             self._plan(dict.fromkeys(resolutions, 1.0), done=0)
-            known[resolutions[0]] = measure_first_stage(run.config, self._steps)
+            found = measure_first_stage(
+                run.config, self._steps, _WAIT * run.seconds, lambda row: tell({'network': run.name} | row)
+            )
+            known[resolutions[0]] = found or _SUPPOSED
         self._speeds = timetable.fill_speeds(known, resolutions)
         self._plan(self._speeds, done=0)
 
@@ -130,7 +147,8 @@ class _Recorder:
     def __init__(self, run: TimedRun, context: Context, workdir: Path) -> None:
         self._run, self._context, self._workdir = run, context, workdir
         self._seconds: dict[str, float] = {}
-        self._images = 0
+        self._images, self._began, self._drawn = 0, time.monotonic(), 0
+        self._drawing = threading.Lock()
 
     def record(self, end: PhaseEnd) -> Row:
         """Exports the generator, draws the sheet anew, and returns the row of the stage."""
@@ -148,9 +166,7 @@ class _Recorder:
         spent = {name: value - self._seconds.get(name, 0.0) for name, value in end.seconds.items()}
         training = spent['total'] - sum(spent.get(name, 0.0) for name in _WAITING)
         self._seconds, self._images = end.seconds, end.position.images_seen
-        caption = f'{self._run.name} {end.phase.name}: {end.position.images_seen:,} images'
-        workdirs.write_json(self._workdir / f'{end.position.images_seen:09d}.json', {'caption': caption})
-        draw_sheet(list(_find_strips(self._context.scratch / 'trained')), self._context.out / SHEET_FILE)
+        self._draw_sheet()
         return {
             'table': 'stages',
             'network': self._run.name,
@@ -165,15 +181,33 @@ class _Recorder:
             'finished': end.position.images_seen == end.phase.end,
         }
 
+    def tell_progress(self) -> Row:
+        """A row of where training is; the sheet gets grids that were drawn meanwhile."""
+        self._draw_sheet()
+        row: Row = {'table': 'progress', 'network': self._run.name, 'seconds': time.monotonic() - self._began}
+        lines = logs.read_metrics(self._workdir)
+        if not lines:
+            return row | {'stage': 'not begun: compiling', 'images seen': 0}
+        known = {'stage': lines[-1]['phase'], 'images seen': lines[-1]['images_seen']}
+        return row | known | {'images/s': lines[-1]['images_per_second'], **_last_losses(self._workdir)}
+
+    def _draw_sheet(self) -> None:
+        folder = self._context.scratch / 'trained'
+        with self._drawing:
+            count = len(list(folder.glob('*/samples/*.png')))
+            if count > self._drawn:
+                draw_sheet(list(_find_strips(folder)), self._context.out / SHEET_FILE)
+                self._drawn = count
+
 
 def _find_strips(folder: Path) -> Iterator[Strip]:
-    """All grids drawn so far, in the order in which the runs began."""
+    """The last grid of each stage so far, in the order in which the runs began."""
     configs = sorted(folder.glob(f'*/{workdirs.CONFIG_FILE}'), key=lambda path: path.stat().st_mtime)
     for workdir in (path.parent for path in configs):
-        for note in sorted(workdir.glob('*.json')):
-            if note.stem.isdigit():
-                (grid,) = (workdir / 'samples').glob(f'{note.stem}_*.png')
-                yield Strip(workdirs.read_json(workdir, note.name)['caption'], np.asarray(Image.open(grid)))
+        grids = {path.stem.split('_', 1)[1]: path for path in sorted((workdir / 'samples').glob('*_*.png'))}
+        for stage, grid in grids.items():
+            images = int(grid.stem.split('_')[0])
+            yield Strip(f'{workdir.name} {stage}: {images:,} images', np.asarray(Image.open(grid)))
 
 
 def _last_losses(workdir: Path) -> dict[str, Any]:
@@ -183,13 +217,46 @@ def _last_losses(workdir: Path) -> dict[str, Any]:
     }
 
 
-def _in_background(work: Callable[[Callable[[Row], None]], Outcome]) -> Generator[Row, None, Outcome]:
-    """Yields what `work(tell)` tells, as soon as it is told; returns what it returns.
+class _Programs(logging.Handler):
+    """Rows of programs that became ready, as the compiler of the training loop tells them."""
 
-    In a thread of its own, since rows must be written while training goes on.
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.INFO)
+        self._name, self._began = name, time.monotonic()
+        self.told: Callable[[Row], None] | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tells one."""
+        if self.told is None or not isinstance(record.args, tuple):
+            return
+        program, stage, trace, compiling = record.args
+        row = {'table': 'programs', 'network': self._name, 'program': program, 'stage': stage, 'trace s': trace}
+        self.told(row | {'compile s': compiling, 'ready after s': time.monotonic() - self._began})
+
+
+@contextlib.contextmanager
+def _programs_told(name: str) -> Iterator[_Programs]:
+    """Listens to the compiler."""
+    logger, handler = logging.getLogger(phases.__name__), _Programs(name)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _in_background(
+    work: Callable[[Callable[[Row], None]], Outcome], programs: _Programs, look: Callable[[], Row]
+) -> Generator[Row, None, Outcome]:
+    """Yields what `work(tell)` and `programs` tell, as soon as it is told, and looks every _EVERY seconds.
+
+    Returns what `work` returns. It runs in a thread of its own, since rows must be written while training goes on.
     """
     told: queue.Queue[Any] = queue.Queue()
-    over = object()
+    over, programs.told = object(), told.put
     result: list[Outcome | BaseException] = []
 
     def call() -> None:
@@ -199,11 +266,16 @@ def _in_background(work: Callable[[Callable[[Row], None]], Outcome]) -> Generato
             result.append(error)
         told.put(over)
 
-    thread = threading.Thread(target=call, daemon=True, name='training')
-    thread.start()
-    while (row := told.get()) is not over:
-        yield row
-    thread.join()
+    threading.Thread(target=call, daemon=True, name='training').start()
+    row, due = None, time.monotonic() + _EVERY
+    while row is not over:
+        try:
+            row = told.get(timeout=max(due - time.monotonic(), 0.0))
+            if row is not over:
+                yield row
+        except queue.Empty:
+            due += _EVERY
+            yield look()
     if isinstance(result[0], BaseException):
         raise result[0]
     return result[0]

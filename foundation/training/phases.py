@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +15,14 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
-from foundation.training import parallel
+from foundation.training import compute, parallel
 from foundation.training.feed import Batches
 
 State = PyTree
 Controls = dict[str, np.ndarray]
 Step = Callable[..., tuple[State, dict[str, jax.Array]]]
 
+_LOGGER = logging.getLogger(__name__)
 # Keeps the keys of entering phases apart from those of steps, which are numbered from 0.
 _ENTERING = 2**31
 
@@ -139,7 +141,8 @@ def _join(collected: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
 
 
 class Compiler:
-    """Compiles what phases need, in the background: the next phase's programs while the present one trains.
+    """Compiles what phases need, in the background, while the present one trains: the next phase's programs, and
+    on accelerators, whose hosts have little else to do and whose compilers are slow, those of all later ones.
 
     Attributes:
       seconds: that compiling has taken, by the index of the phase; two programs at once count twice.
@@ -153,14 +156,17 @@ class Compiler:
         self._phases, self._abstract = phases, abstract
         self._sharded, self._shared = parallel.batch_sharded(mesh), parallel.replicated(mesh)
         self._steps_per_call = steps_per_call
-        self._executor = ThreadPoolExecutor(2, thread_name_prefix='compile')
+        self._reach, threads = (1, 2) if compute.on_cpu() else (len(phases), 4)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix='compile')
         self._programs: dict[Any, Future] = {}
         self.seconds: dict[int, float] = collections.defaultdict(float)
 
     def ahead(self, index: int) -> None:
-        """Starts to compile what phase `index` will need, where there is such a phase."""
-        if index >= len(self._phases):
-            return
+        """Starts to compile what phase `index`, where there is such a phase, and maybe later ones will need."""
+        for later in range(index, min(index + self._reach, len(self._phases))):
+            self._prepare(later)
+
+    def _prepare(self, index: int) -> None:
         phase = self._phases[index]
         self._submit(('enter', index), self._compile_enter, index)
         for size in sorted(set(phase.call_sizes(phase.start, self._steps_per_call))):
@@ -205,7 +211,7 @@ class Compiler:
         # It runs once, so what counts is that it compiles fast: three times faster so on CPUs.
         options = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else None
         jitted = jax.jit(enter, out_shardings=self._shared, compiler_options=options)
-        return jitted.lower(previous, np.uint32(0)).compile()
+        return self._compile('Entering', phase, jitted, previous, np.uint32(0))
 
     def _compile_call(self, index: int, pattern: tuple[Step, ...]) -> Step:
         steps, phase = len(pattern), self._phases[index]
@@ -216,4 +222,15 @@ class Compiler:
         controls = {name: jax.ShapeDtypeStruct((steps,), np.float32) for name in phase.controls(phase.start)}
         numbers = jax.ShapeDtypeStruct((steps,), np.int32)
         call = jax.jit(make_call(pattern), donate_argnums=0, out_shardings=(self._shared, self._shared))
-        return call.lower(self._abstract[index], batches, np.uint32(0), controls, numbers).compile()
+        return self._compile(
+            f'Call of {steps}', phase, call, self._abstract[index], batches, np.uint32(0), controls, numbers
+        )
+
+    def _compile(self, what: str, phase: Phase, function: Any, *arguments: Any) -> Step:
+        start = time.perf_counter()
+        lowered = function.lower(*arguments)
+        traced = time.perf_counter()
+        program = lowered.compile()
+        seconds = (traced - start, time.perf_counter() - traced)
+        _LOGGER.info('%s, %s: traced in %.1f s, compiled in %.1f s.', what, phase.name, *seconds)
+        return program

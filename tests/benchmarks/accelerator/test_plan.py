@@ -16,15 +16,15 @@ def _limits(names: list[str], seconds: float) -> dict[str, float]:
 
 def test_training_keeps_its_seconds_and_the_others_share_the_rest():
     taken = _limits(list(plan.PROFILES['proof']), 480)
-    assert taken['train'] == pytest.approx(170)
+    assert taken['train'] == pytest.approx(160)
     assert sum(taken.values()) == pytest.approx(480)
-    assert taken['compiling'] == pytest.approx(310 * 85 / 310)
-    assert taken['correct'] == pytest.approx(310 * 65 / 310)
+    assert taken['compiling'] == pytest.approx(320 * 85 / 320)
+    assert taken['correct'] == pytest.approx(320 * 60 / 320)
 
 
 def test_time_that_a_part_leaves_goes_to_the_later_ones():
     parts = list(plan.PROFILES['proof'].values())
-    assert plan.limit(parts[-2:], 100.0, 480.0, 480.0) == 310.0
+    assert plan.limit(parts[-2:], 100.0, 480.0, 480.0) == 320.0
     assert plan.limit(parts[-1:], 200.0, 480.0, 480.0) == 480.0
     # One that took more than its share leaves less, but training keeps its own.
     assert plan.limit(parts[-2:], 330.0, 480.0, 480.0) == 330.0

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from benchmarks.accelerator import train
+from benchmarks.accelerator import timed_training, train
 from benchmarks.accelerator.tasks import Context
 from gan.generator import restore_generator
 from gan.sampler import draw_images
@@ -38,7 +38,13 @@ def test_a_rehearsal_leaves_a_generator_a_sheet_and_rows(context):
             trained = restore_generator(context.out / train.GENERATOR)
             assert f'{trained.network.resolution}x{trained.network.resolution}' == row['stage']
             assert (context.out / 'grids.png').exists()
-    assert [row['table'] for row in rows] == [*['schedule'] * 2, *['stages'] * 2, 'runs', *['scores'] * 3, 'time']
+    programs = [row for row in rows if row['table'] == 'programs']
+    assert rows[0] is programs[0]  # before anything else
+    first = {(row['stage'], row['program']) for row in programs[:2]}
+    assert first == {('4x4', 'Entering'), ('4x4', 'Call of 1')}
+    assert rows[2]['table'] == 'first stage'
+    told = [row['table'] for row in rows if row['table'] not in ('programs', 'progress', 'first stage')]
+    assert told == [*['schedule'] * 2, *['stages'] * 2, 'runs', *['scores'] * 3, 'time']
     assert [row['stage'] for row in rows if row['table'] == 'stages'] == ['4x4', '8x8']
     drawn = next(
         draw_images(restore_generator(context.out / train.GENERATOR), 2, seed=0, batch_size=2, label=None)
@@ -53,3 +59,20 @@ def test_when_the_time_is_over_training_ends_and_leaves_a_generator(context, mon
     (run,) = (row for row in rows if row['table'] == 'runs')
     assert (run['ended by'], run['stage reached'], run['steps']) == ('time limit', '4x4', 1)
     assert restore_generator(context.out / train.GENERATOR).network.resolution == 4
+
+
+def test_now_and_then_a_row_tells_where_training_is(context, monkeypatch):
+    monkeypatch.setattr(timed_training, '_EVERY', 0.2)
+    rows = list(train.create_tasks(rehearse=True)[0].run(context))
+    progress = [row for row in rows if row['table'] == 'progress']
+    assert progress[0]['stage'] == 'not begun: compiling'
+    assert progress[-1]['images seen'] > 0
+    assert progress[-1]['images/s'] > 0
+    assert [row['seconds'] for row in progress] == sorted(row['seconds'] for row in progress)
+
+
+def test_training_begins_without_the_speed_of_the_first_stage_where_that_takes_long(context, monkeypatch):
+    monkeypatch.setattr(timed_training, '_WAIT', 0.0)
+    rows = list(train.create_tasks(rehearse=True)[0].run(context))
+    assert not any(row['table'] == 'first stage' for row in rows)
+    assert next(row['stage'] for row in rows if row['table'] == 'stages') == '4x4'
