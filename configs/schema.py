@@ -25,6 +25,7 @@ class Field:
       low, high: smallest and largest value; of each value where there is one for each resolution.
       above, below: the same, not reached themselves.
       fixed: it may not change once a run has begun.
+      left_open: the value that leaves it to the data, whatever the bounds; None where there is no such value.
     """
 
     default: Any
@@ -35,6 +36,7 @@ class Field:
     above: float | None = None
     below: float | None = None
     fixed: bool = False
+    left_open: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +85,12 @@ def create(schema: Section, **chosen: str) -> ConfigDict:
     return config
 
 
-def check(schema: Section, config: ConfigDict) -> None:
+def check(schema: Section, config: ConfigDict, *, left_open: bool = False) -> None:
     """Checks every value against its bounds and choices.
+
+    Args:
+      schema, config: of a run.
+      left_open: whether fields may still be left to the data.
 
     Raises:
       UserError: for the first value that cannot be used, and for fields that are missing or unknown.
@@ -96,7 +102,9 @@ def check(schema: Section, config: ConfigDict) -> None:
             raise UserError(f'config.{name} is missing; begin the config with that of another file.')
         if name not in known:
             raise UserError(f'config.{name} is a field that no part of this run reads; leave it out.')
-        _check_field(name, known[name], values[name])
+        field = known[name]
+        if not (left_open and field.left_open is not None and values[name] == field.left_open):
+            _check_field(name, field, values[name])
 
 
 def fixed_fields(schema: Section, config: ConfigDict) -> tuple[str, ...]:
@@ -186,7 +194,7 @@ def _check_field(name: str, field: Field, value: Any) -> None:
             _check_field(f'{name}.{part}', field, own)
         return
     if field.choices and value not in field.choices:
-        raise UserError(f'config.{name} is {value!r}; choose one of {list(field.choices)}.')
+        raise UserError(f'config.{name} is {value!r}; choose one of {sorted(field.choices)}.')
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     if not math.isfinite(value):
@@ -203,7 +211,7 @@ def _check_field(name: str, field: Field, value: Any) -> None:
 
 def _allowed(field: Field) -> str:
     if field.choices:
-        return ', '.join(map(repr, field.choices))
+        return ', '.join(map(repr, (*field.choices, *[field.left_open] * (field.left_open is not None))))
     parts = [
         f'{words} {bound:,}'
         for bound, words in (
@@ -214,6 +222,8 @@ def _allowed(field: Field) -> str:
         )
         if bound is not None
     ]
+    if parts and field.left_open is not None:
+        parts.append(f'or {field.left_open!r}')
     return ', '.join(parts)
 
 

@@ -13,6 +13,8 @@ from types import FrameType
 from ml_collections import ConfigDict
 
 import input_pipeline
+from configs.schema import describe, fixed_fields
+from configs.segment.study_schema import STUDY
 from foundation.training import launch
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
@@ -33,7 +35,7 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     check_config(config)
     data_dir = Path(config.data_dir).expanduser() if config.data_dir else input_pipeline.default_data_dir()
     plan = Plan(config, workdir.absolute(), data_dir.absolute())
-    workdirs.prepare_workdir(workdir, config, fixed=_fixed_fields(config), write=True)
+    workdirs.prepare_workdir(workdir, config, fixed=fixed_fields(STUDY, config), write=True)
     for number in (signal.SIGTERM, signal.SIGHUP):  # of kill, and of a terminal that is closed
         if signal.getsignal(number) is not signal.SIG_IGN:  # as after nohup
             signal.signal(number, _interrupt)
@@ -45,12 +47,6 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     results = read_results(plan.cells, [plan.cell_folder(cell) for cell in plan.cells], config.policy)
     analysis = analyse(config, results, real_images)
     present(config, workdir, results, analysis, read_audits(plan.generators))
-
-
-def _fixed_fields(config: ConfigDict) -> tuple[str, ...]:
-    """All but how many images are drawn and audited, which can be put right until it was done (see `Journal`)."""
-    of_generators = (f'generators.{name}' for name in config.generators if name not in ('images', 'audit'))
-    return (*(name for name in config if name != 'generators'), *of_generators)
 
 
 def _do_all(jobs: Sequence[Job], journal: Journal) -> None:
@@ -76,5 +72,8 @@ if __name__ == '__main__':
     # The commands of the jobs find this project where this process found it.
     os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get('PYTHONPATH')]))
     launch.run(
-        run_study, fields=(), packages=('segment', 'input_pipeline'), user_errors=(input_pipeline.DataError,)
+        run_study,
+        fields=describe(STUDY),
+        packages=('segment', 'input_pipeline'),
+        user_errors=(input_pipeline.DataError,),
     )

@@ -18,6 +18,8 @@ import input_pipeline
 from backbones.encoders import Encoder, begin_with, find_begun_encoder, write_encoder
 from backbones.grids import draw_grid, save_picture
 from backbones.images import batch_shapes, facts_of, open_feed
+from configs.schema import fixed_fields
+from configs.segment.schema import UNET
 from foundation.training import launch, logs, loop, parallel
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
@@ -71,11 +73,6 @@ def measure_dice(
 
 
 _LOGGER = logging.getLogger(__name__)
-# Fields that decide the architecture, the data and the position in them; a run cannot go on with others.
-FIXED_FIELDS = (
-    'augment', 'channels', 'context', 'data.classes', 'data.fit', 'data.modalities', 'data.window',
-    'data.window_range', 'loss', 'mask_classes', 'network', 'optimizer', 'patch', 'resolution', 'schedule', 'seed',
-)  # fmt: skip
 _SCORE = '1 - dice'
 _CURVES = {
     'loss': ('loss', _SCORE),
@@ -103,7 +100,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     facts = facts_of(images)
     facts.check_same(workdir)
     encoder = _find_encoder(config, workdir)
-    workdirs.prepare_workdir(workdir, config, fixed=FIXED_FIELDS, write=first)
+    workdirs.prepare_workdir(workdir, config, fixed=fixed_fields(UNET, config), write=first)
     if first:
         facts.write(workdir)
         workdirs.write_json(workdir / FINGERPRINT_FILE, dataclasses.asdict(fingerprint))

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configs.schema import fixed_fields
 from configs.segment import study_brain_tumor, unet
+from configs.segment.study_schema import STUDY
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from input_pipeline import derive
@@ -128,7 +130,7 @@ def test_too_few_images_can_be_put_right_in_the_same_workdir(config, tmp_path, i
         study.run_study(config, tmp_path / 'study')
     assert {name.split('-')[0] for name in in_process} == {'data'}
     config.generators.images = 160
-    fixed = study._fixed_fields(config)
+    fixed = fixed_fields(STUDY, config)
     workdirs.prepare_workdir(tmp_path / 'study', config, fixed=fixed, write=False)
     config.generators.flags = ('--config.resolution=8',)
     with pytest.raises(UserError, match=r'holds a run with generators\.flags='):
