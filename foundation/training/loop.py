@@ -159,16 +159,53 @@ def run_phase(
     Raises:
       UserError: see `run`.
     """
+    return train_phase(
+        phase,
+        workdir,
+        mesh,
+        periods_of(config.run, cycle=1, sample=sample_images),
+        checkpoints_to_keep=config.run.checkpoints_to_keep,
+        seed=config.seed,
+        measure=measure,
+        score=score,
+        every=every,
+        sample=sample,
+    )
+
+
+def train_phase(
+    phase: Phase,
+    workdir: Path,
+    mesh: Mesh,
+    periods: Periods,
+    *,
+    checkpoints_to_keep: int,
+    seed: int,
+    measure: Callable[[State, Phase, int], dict[str, float]],
+    score: str,
+    every: int,
+    sample: Callable[[State, Phase, int], np.ndarray] | None,
+) -> Outcome:
+    """Trains one network in one phase; the best state by validation is kept, whatever comes after it.
+
+    Args:
+      phase: all of the training.
+      workdir, mesh, periods, seed, sample: see `run`.
+      checkpoints_to_keep: the newest ones.
+      measure, score, every: of the watch, see there.
+
+    Raises:
+      UserError: see `run`.
+    """
     watch = Watch(every, measure, score, on_collapse='go_on', collapse_ratio=math.inf)
-    periods = periods_of(config.run, cycle=1, sample=sample_images)
-    with contextlib.closing(Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)) as checkpoints:
+    with contextlib.closing(Checkpoints(workdir / 'checkpoints', checkpoints_to_keep)) as checkpoints:
         return run(
             [phase],
             workdir,
             checkpoints,
             mesh,
             periods,
-            seed=config.seed,
+            seed=seed,
             sample=sample,
             watch=watch,
             deadline=math.inf,
