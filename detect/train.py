@@ -22,6 +22,7 @@ from detect import setup
 from detect.calibration import calibrate
 from detect.data import binary_labels, describe_split, open_images
 from detect.metrics.ranking import auroc_of
+from detect.stacks import train as stack_training
 from detect.step import make_describe, make_train_step
 from foundation.training import launch, logs, loop, parallel
 from foundation.training import workdir as workdirs
@@ -46,11 +47,14 @@ _CURVES = {
 
 
 def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
-    """Trains as configured, from where `workdir` stopped; then calibrates the best checkpoint.
+    """Trains the detector of images, or of volumes, that is configured, from where `workdir` stopped.
 
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
+    if 'stack' in config:
+        stack_training.train_and_evaluate(config, workdir)
+        return
     setup.check_config(config)
     mesh, first = parallel.create_mesh(), parallel.is_first_process()
     parallel.check_batch_size(mesh, config.schedule.batch_size, 'config.schedule.batch_size')

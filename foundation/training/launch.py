@@ -4,7 +4,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,14 @@ _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Number of this process f
 _DISTRIBUTED = flags.DEFINE_bool(
     'distributed', False, "Several hosts, found in the cluster's environment variables (SLURM, TPU pod, Open MPI)."
 )
+Fields = Sequence[tuple[str, str, str, str]]  # dotted name, default, what it may be, what it means
 _CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhanced-gan' / 'compiled'
 
 
 def run(
     train: Callable[[ConfigDict, Path], None],
     *,
-    fields: Sequence[tuple[str, str, str, str]],
+    fields: Fields | Mapping[str, Fields],
     packages: tuple[str, ...],
     user_errors: tuple[type[Exception], ...],
 ) -> None:
@@ -40,7 +41,7 @@ def run(
 
     Args:
       train: the task.
-      fields: of its config, for --help: dotted name, default, what it may be, what it means.
+      fields: of its config, for --help; by the kind of config where there are several.
       packages: whose log is shown, besides this one's.
       user_errors: exceptions, besides UserError, whose message is meant for the user.
     """
@@ -50,7 +51,9 @@ def run(
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])  # that --help shows it
 
     main_module = sys.modules['__main__']
-    main_module.__doc__ = f'{main_module.__doc__ or ""}\nFields of the config:\n{_list_fields(fields)}'
+    kinds = fields if isinstance(fields, Mapping) else {'the config': fields}
+    listed = '\n\n'.join(f'Fields of {kind}:\n{_list_fields(own)}' for kind, own in kinds.items())
+    main_module.__doc__ = f'{main_module.__doc__ or ""}\n{listed}'
 
     def main(argv: Sequence[str]) -> None:
         reject_arguments(argv)
@@ -60,7 +63,7 @@ def run(
     run_command(main, packages=packages, user_errors=user_errors)
 
 
-def _list_fields(fields: Sequence[tuple[str, str, str, str]]) -> str:
+def _list_fields(fields: Fields) -> str:
     lines = []
     for name, default, allowed, about in fields:
         lines += [f'  --config.{name}={default}', f'      {about}{f" ({allowed})" if allowed else ""}']
