@@ -29,7 +29,7 @@ from gan.train import replan_phase, train
 from gan.weights import write_exported
 
 SHEET_FILE = 'grids.png'
-_WAIT = 0.4  # of the time, for the first program; then training begins at a speed that is supposed
+_WAIT = 0.6  # of the time, for the first program; then training begins at a speed that is supposed
 _SUPPOSED = 1000.0  # images a second of the first stage
 _EVERY = 20.0  # seconds between two looks at what is done
 _WAITING = ('compile', 'growing', 'sample', 'checkpoint', 'data')  # activities of the loop that are no training
