@@ -19,15 +19,19 @@ def first_line(error: Exception) -> str:
 
 @dataclasses.dataclass
 class Refusals:
-    """Files that could not be used, each with its reason.
+    """What became of files that are not in the data set, and what is worth knowing about those that are.
 
     Attributes:
       skip: False raises DataError at the first refusal; True collects and goes on.
       reasons: relative path of the file (or `file#part`) to the reason, in the order met.
+      notes: sentences about the data that the user should read, each once, in the order met.
+      passed_over: kind of file to the number of files that nobody would take for data.
     """
 
     skip: bool
     reasons: dict[str, str] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    passed_over: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def add(self, path: Path | str, reason: str) -> None:
         """Records that `path` was refused.
@@ -38,3 +42,12 @@ class Refusals:
         if not self.skip:
             raise DataError(f'{path}: {reason} (--on_error=skip leaves such files out and lists them).')
         self.reasons[str(path)] = reason
+
+    def note(self, sentence: str) -> None:
+        """Keeps a sentence for the summary; nothing is refused. The same sentence is kept once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def pass_over(self, kind: str, count: int = 1) -> None:
+        """Counts files that are left out because of what they are, such as 'hidden files' (a plural)."""
+        self.passed_over[kind] = self.passed_over.get(kind, 0) + count

@@ -46,7 +46,8 @@ def describe(summary: Mapping[str, Any], folder: Path) -> str:
             '            splits, unless split folders or a split column keep them apart; --patient_pattern or an\n'
             '            index.csv with a patient column helps.'
         )
-    return '\n'.join(lines + _refusals(summary['refused']))
+    lines += _passed_over(summary['passed_over']) + _refusals(summary['refused'])
+    return '\n'.join(lines + [f'note        {sentence}' for sentence in summary['notes']])
 
 
 def _counts(summary: Mapping[str, Any]) -> list[str]:
@@ -63,6 +64,10 @@ def _counts(summary: Mapping[str, Any]) -> list[str]:
 
 def _size(size: list[int]) -> str:
     return f'{size[0]}x{size[1]}'
+
+
+def _passed_over(kinds: Mapping[str, int]) -> list[str]:
+    return ['passed over ' + ', '.join(f'{count} {kind}' for kind, count in kinds.items())] if kinds else []
 
 
 def _refusals(refused: Mapping[str, str]) -> list[str]:

@@ -206,6 +206,8 @@ def _write_files(
     _check_result(summarizer, refusals)
     summary = summarizer.finish(writer.has_masks, refusals.reasons, options.recorded)
     summary['licence'] = options.licence
+    summary['notes'] = list(dict.fromkeys(refusals.notes))  # images are loaded by several threads
+    summary['passed_over'] = dict(sorted(refusals.passed_over.items()))
     summary['files'] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
     return summary

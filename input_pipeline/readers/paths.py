@@ -1,6 +1,7 @@
 """Finding files below a folder: what is looked at, what is refused, and what their paths say."""
 
 import contextlib
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -20,46 +21,130 @@ SPLITS = {
 }
 _COMPANIONS = {'.csv', '.tsv', '.txt', '.md', '.json', '.xml'}
 _COMPANION_NAMES = {'readme', 'license', 'copying', 'changes'}
-_SYSTEM_NAMES = {'__macosx', 'thumbs.db', 'desktop.ini'}
+# What Windows, macOS and Synology's disk stations leave in folders.
+_SYSTEM_NAMES = {'__macosx', 'thumbs.db', 'desktop.ini', '@eadir', '$recycle.bin', 'system volume information'}
 
 
 def walk(root: Path, refusals: Refusals) -> Iterator[PurePosixPath]:
     """Files below `root`, relative to it, in an order that is the same on every machine.
 
-    Left out silently: hidden files, what operating systems scatter (`__MACOSX`, `Thumbs.db`), and texts
-    that accompany data sets (csv, tsv, txt, md, json, xml, README, LICENSE). Links to folders and links
-    that leave `root` are refused.
+    Counted as passed over: hidden files, what operating systems scatter (`__MACOSX`, `Thumbs.db`), and texts
+    that accompany data sets (csv, tsv, txt, md, json, xml, README, LICENSE). Links to files and folders below
+    `root` are followed; those that leave it, lead nowhere or form a loop are refused, and so are pipes,
+    sockets, devices, and folders that cannot be listed.
 
     Raises:
-      DataError: `root` is not a folder.
+      DataError: `root` is not a folder, or (where refusals are not skipped) one of the above.
     """
     if not root.is_dir():
         raise DataError(f'{root}: is not a folder; give --path the folder that holds the images.')
-    found = []
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if not _is_ignored(name))
-        for name in [name for name in subfolders if os.path.islink(os.path.join(folder, name))]:
-            refusals.add(str(_relative(root, folder, name)), 'is a link to a folder; copy the folder instead')
-        found += [_relative(root, folder, name) for name in names if not _is_companion(name)]
-    real_root = root.resolve()
-    for relative in sorted(found):
-        if (root / relative).is_symlink() and not (root / relative).resolve().is_relative_to(real_root):
-            refusals.add(str(relative), 'is a link that leaves the folder; copy the file instead')
-        else:
-            yield relative
+    tree = _Tree(str(root), os.path.realpath(root), refusals)
+    tree.look()
+    yield from sorted(tree.found)
 
 
-def _relative(root: Path, folder: str, name: str) -> PurePosixPath:
-    return PurePosixPath((Path(folder) / name).relative_to(root).as_posix())
+@dataclasses.dataclass
+class _Tree:
+    """A walk below a folder.
+
+    Attributes:
+      root, real_root: the folder as it was named, and without links.
+      refusals: takes what is not read.
+      found: files to read, relative to the root.
+      doubled: links whose targets are met at their own place too.
+    """
+
+    root: str
+    real_root: str
+    refusals: Refusals
+    found: list[PurePosixPath] = dataclasses.field(default_factory=list)
+    doubled: int = 0
+
+    def look(self) -> None:
+        """Finds everything; a folder waits with the places of the links that led to it."""
+        waiting: list[tuple[str, tuple[str, ...]]] = [('', ())]
+        followed: set[str] = set()
+        while waiting:
+            prefix, chain = waiting.pop()
+            for entry in self._list(prefix):
+                relative = prefix + entry.name
+                kind = _kind_passed_over(entry.name, entry.is_dir())
+                if kind is not None:
+                    self.refusals.pass_over(kind)
+                elif entry.is_symlink():
+                    target = os.path.realpath(entry.path)
+                    places = (*chain, os.path.realpath(os.path.dirname(entry.path)))
+                    reason = self._refuse_link(entry, target, places, followed)
+                    if reason is not None:
+                        self.refusals.add(relative, reason)
+                        continue
+                    self.doubled += _is_visible(os.path.relpath(target, self.real_root))
+                    if entry.is_dir():
+                        followed.add(target)
+                        waiting.append((f'{relative}/', places))
+                    else:
+                        self.found.append(PurePosixPath(relative))
+                elif entry.is_dir():
+                    waiting.append((f'{relative}/', chain))
+                elif entry.is_file():
+                    self.found.append(PurePosixPath(relative))
+                else:
+                    self.refusals.add(relative, 'is a pipe, socket or device, not a file')
+        if self.doubled:
+            self.refusals.note(
+                f'{self.doubled} links lead to what lies in the folder anyway, so the same images may be in the '
+                'data set twice, in two splits even; remove the links.'
+            )
+
+    def _list(self, prefix: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(os.path.join(self.root, prefix)) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            self.refusals.add(prefix or '.', f'cannot be listed ({error.strerror or error})')
+            return []
+
+    def _refuse_link(
+        self, entry: os.DirEntry[str], target: str, places: tuple[str, ...], followed: set[str]
+    ) -> str | None:
+        """Why a link is not followed, or None."""
+        kind = 'folder' if entry.is_dir() else 'file'
+        if not _is_below(target, self.real_root):
+            return (
+                f'is a link that leaves the folder; copy the {kind} instead, or give --path the folder that holds '
+                'the link and its target'
+            )
+        if not os.path.exists(target):
+            return 'is a link that leads nowhere; fetch the file (git annex get, dvc pull) or remove the link'
+        if not entry.is_dir():
+            return None if entry.is_file() else 'is a link to a pipe, socket or device, not to a file'
+        if any(_is_below(place, target) for place in places):
+            return 'is a link to a folder that holds it, which has no end; remove the link'
+        return 'is a second link to the same folder; remove one of them' if target in followed else None
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _is_visible(relative: str) -> bool:
+    return not any(_is_ignored(part) for part in relative.split(os.sep) if part != os.curdir)
+
+
+def _kind_passed_over(name: str, is_folder: bool) -> str | None:
+    """What a name says of a file that nobody would take for data, as a plural; None for all others."""
+    if _is_ignored(name):
+        origin = 'hidden' if name.startswith('.') else 'system'
+        return f'{origin} folders' if is_folder else f'{origin} files'
+    if is_folder:
+        return None
+    stem, suffix = os.path.splitext(name.lower())
+    is_text = suffix in _COMPANIONS or (stem or name.lower()) in _COMPANION_NAMES
+    return 'texts (csv, json, txt, ...)' if is_text else None
 
 
 def _is_ignored(name: str) -> bool:
     return name.startswith('.') or name.lower() in _SYSTEM_NAMES
-
-
-def _is_companion(name: str) -> bool:
-    stem, suffix = os.path.splitext(name.lower())
-    return _is_ignored(name) or suffix in _COMPANIONS or (stem or name.lower()) in _COMPANION_NAMES
 
 
 def inside(root: Path, text: str) -> Path:
