@@ -3,7 +3,7 @@
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,14 @@ from foundation.training.phases import make_call
 
 _SECONDS = 1.0  # of later calls
 _NETWORK = 'enhanced_gan'
-# A function and its arguments.
-Program = tuple[Callable[..., Any], Sequence[Any]]
+
+
+class Program(NamedTuple):
+    """A function, its arguments, and how many steps of training it makes."""
+
+    function: Callable[..., Any]
+    arguments: Sequence[Any]
+    steps: int = 0
 
 
 def create_tasks(rehearse: bool) -> Sequence[Task]:
@@ -62,10 +68,9 @@ def _measure_full_width(name: str, context: Context) -> Iterator[Row]:
 
 def _climb(name: str, program: Program) -> Iterator[tuple[Row, float]]:
     """A row when the program is ready and one when it has run, with the seconds of a call."""
-    function, arguments = program
-    arguments = jax.device_put(arguments)
+    arguments = jax.device_put(program.arguments)
     start = time.perf_counter()
-    lowered = jax.jit(function).lower(*arguments)
+    lowered = jax.jit(program.function).lower(*arguments)
     traced = time.perf_counter()
     compiled = lowered.compile()
     ready = time.perf_counter()
@@ -78,7 +83,8 @@ def _climb(name: str, program: Program) -> Iterator[tuple[Row, float]]:
         jax.block_until_ready(compiled(*arguments))
         calls += 1
     seconds = (time.perf_counter() - start) / calls
-    yield {'table': 'called', 'program': name, 'first call s': first, 'later call ms': 1e3 * seconds}, seconds
+    row = {'table': 'called', 'program': name, 'first call s': first, 'later call ms': 1e3 * seconds}
+    yield row | {'ms a step': 1e3 * seconds / program.steps if program.steps else None}, seconds
 
 
 def _count_kernels(text: str) -> int:
@@ -95,7 +101,7 @@ def _convolve(rehearse: bool) -> Program:
         padding='SAME',
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
-    return convolve, (jnp.ones((16, side, side, width), dtype), jnp.ones((3, 3, width, width), dtype))
+    return Program(convolve, (jnp.ones((16, side, side, width), dtype), jnp.ones((3, 3, width, width), dtype)))
 
 
 def _narrow(rehearse: bool) -> Subject:
@@ -112,7 +118,7 @@ def _generate(rehearse: bool) -> Program:
         return generator.apply(variables, latents, np.zeros(len(latents), np.int32), np.float32(1))
 
     latents = jax.random.normal(jax.random.key(1), (subject.batch_size, generator.latent_size))
-    return generate, (state.networks['generator'].variables, latents)
+    return Program(generate, (state.networks['generator'].variables, latents))
 
 
 def _differentiate(rehearse: bool) -> Program:
@@ -127,11 +133,11 @@ def _differentiate(rehearse: bool) -> Program:
         verdict = discriminator.apply(variables, batch['image'], batch['label'], np.float32(1))
         return jax.nn.softplus(-verdict.logits).mean()
 
-    return jax.grad(loss), (network.params, network.model_state, batch)
+    return Program(jax.grad(loss), (network.params, network.model_state, batch))
 
 
 def _begin(rehearse: bool) -> Program:
-    return _narrow(rehearse).create_state, (jax.random.key(0),)
+    return Program(_narrow(rehearse).create_state, (jax.random.key(0),))
 
 
 def _step(count: int, rehearse: bool) -> Program:
@@ -144,4 +150,5 @@ def _call(subject: Subject, count: int) -> Program:
     batches = jax.tree.map(lambda leaf: np.stack([leaf] * count), batch)
     controls = {name: np.full(count, value, np.float32) for name, value in subject.controls.items()}
     numbers = np.arange(count, dtype=np.int32)
-    return make_call((subject.whole_step,) * count), (state, batches, np.uint32(0), controls, numbers)
+    call = make_call((subject.whole_step,) * count)
+    return Program(call, (state, batches, np.uint32(0), controls, numbers), count)

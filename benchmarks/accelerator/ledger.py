@@ -77,9 +77,10 @@ def render(rows: Sequence[Row], titles: Mapping[str, tuple[str, str]]) -> str:
     for part, (title, explanation) in titles.items():
         own = [row for row in rows if row['part'] == part]
         if own:
-            flags = dict.fromkeys(row.get('xla_flags') or 'none' for row in own if row['device'])
+            given = [row.get('xla_flags', '') for row in own if row['device']]
+            flags = dict.fromkeys(f'`{value}`' if value else 'none' for value in given)
             pieces += [f'## {title}', explanation]
-            pieces += [f'XLA_FLAGS: {"; or ".join(map("`{}`".format, flags))}'] * bool(flags)
+            pieces += [f'XLA_FLAGS: {"; or ".join(flags)}'] * bool(flags)
             pieces += _tell(own, with_device=len(devices) > 1, with_flags=len(flags) > 1)
     return '\n\n'.join(pieces) + '\n'
 

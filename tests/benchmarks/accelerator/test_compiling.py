@@ -27,7 +27,7 @@ def _run(context, *names: str) -> list[dict]:
 def test_a_rung_tells_when_it_is_ready_and_when_it_has_run(context):
     ready, called = _run(context, 'convolution, 3x3')
     assert set(ready) == {'table', 'program', 'trace s', 'compile s', 'kernels'}
-    assert set(called) == {'table', 'program', 'first call s', 'later call ms'}
+    assert set(called) == {'table', 'program', 'first call s', 'later call ms', 'ms a step'}
     assert ready['program'] == called['program'] == 'convolution, 3x3'
 
 

@@ -103,6 +103,6 @@ def test_rows_of_other_flags_are_not_the_same(book):
     _write(book, 'a', xla_flags='--fast', status='over')
     assert book.is_done('speed', 'a', 'GPU', '--fast')
     tables = _tables(book)
-    assert 'XLA_FLAGS: `none`; or `--fast`' in tables
+    assert 'XLA_FLAGS: none; or `--fast`' in tables
     assert '| 1 |  |' in tables
     assert '| 2 | --fast |' in tables
