@@ -1,28 +1,29 @@
 """A trained classifier, brought back from its workdir without its data."""
 
 import dataclasses
+import functools
 import hashlib
 import math
 from pathlib import Path
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from backbones import setup
+from backbones.networks import Network
+from backbones.recipe import ClassifierRecipe, create_recipe
 from foundation.training import workdir as workdirs
 from foundation.training.best import FOLDER as BEST
-from foundation.training.checkpoints import Position, restore_state
+from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
 from foundation.training.state import Variables
-from foundation.training.supervised import SupervisedState
+from foundation.training.supervised import restore_variables
 
 CLASSIFIER_FILE = 'classifier.json'
 
 
 @dataclasses.dataclass(frozen=True)
-class Classifier:
-    """What must be known of a classifier besides its network.
+class ClassifierFacts:
+    """What a finished run remembers of its classifier.
 
     Attributes:
       classes: names by logit.
@@ -36,14 +37,13 @@ class Classifier:
     temperature: float
     step: int
 
+    def write(self, workdir: Path, scores: dict[str, object]) -> None:
+        """Keeps them, with the scores on the test split."""
+        workdirs.write_json(workdir / CLASSIFIER_FILE, dataclasses.asdict(self) | {'test': scores})
 
-def write_classifier(workdir: Path, classifier: Classifier, scores: dict[str, object]) -> None:
-    """Keeps it, with its scores on the test split."""
-    workdirs.write_json(workdir / CLASSIFIER_FILE, dataclasses.asdict(classifier) | {'test': scores})
 
-
-def read_classifier(workdir: Path) -> Classifier:
-    """Reads what `write_classifier` wrote.
+def read_classifier_facts(workdir: Path) -> ClassifierFacts:
+    """Reads what `ClassifierFacts.write` wrote.
 
     Raises:
       UserError: when the run is not finished, or the file is damaged.
@@ -56,38 +56,62 @@ def read_classifier(workdir: Path) -> Classifier:
     content = workdirs.read_json(workdir, CLASSIFIER_FILE)
     try:
         classes = tuple(map(str, content['classes']))
-        classifier = Classifier(classes, content['target'], float(content['temperature']), int(content['step']))
-        if not isinstance(content['classes'], list) or not 0 < classifier.temperature < math.inf:
-            raise ValueError(f'classes {content["classes"]!r} at a temperature of {classifier.temperature}')
+        facts = ClassifierFacts(classes, content['target'], float(content['temperature']), int(content['step']))
+        if not isinstance(content['classes'], list) or not 0 < facts.temperature < math.inf:
+            raise ValueError(f'classes {content["classes"]!r} at a temperature of {facts.temperature}')
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f'{workdir / CLASSIFIER_FILE} is damaged ({error}); '
             'run its training command again, which writes it anew.'
         ) from error
-    return classifier
+    return facts
 
 
-def restore_network(
-    config: ConfigDict, workdir: Path, num_classes: int, *, step: int | None
-) -> tuple[Variables, Position]:
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A trained classifier.
+
+    Attributes:
+      facts: what its logits mean.
+      recipe: what it was made by, for its own classes.
+      variables: its weights, the best on the validation split.
+    """
+
+    facts: ClassifierFacts
+    recipe: ClassifierRecipe
+    variables: Variables
+
+    @classmethod
+    def load(cls, workdir: Path) -> 'Classifier':
+        """The classifier of a finished run.
+
+        Raises:
+          UserError: when it is not finished, or cannot be read.
+        """
+        facts = read_classifier_facts(workdir)
+        recipe = create_recipe(workdirs.read_config(workdir)).with_classes(len(facts.classes))
+        variables, _ = restore_best(recipe, workdir, step=facts.step)
+        return cls(facts, recipe, variables)
+
+    @property
+    def network(self) -> Network:
+        """Without weights."""
+        return self.recipe.network
+
+
+def restore_best(recipe: ClassifierRecipe, workdir: Path, *, step: int | None) -> tuple[Variables, Position]:
     """The variables that were best on the validation split.
 
     Args:
-      config, workdir: of the run.
-      num_classes: that it tells apart.
-      step: of their checkpoint, as `Classifier.step` tells; None for the newest of the best that can be read.
+      recipe: of the run, for its own classes.
+      workdir: of the run.
+      step: of their checkpoint, as `ClassifierFacts.step` tells; None for the newest of the best that can be read.
 
     Raises:
       UserError: when there is none that can be read.
     """
-
-    def abstract(position: Position) -> SupervisedState:
-        # The optimiser's state has the same shape whatever the number of steps.
-        return jax.eval_shape(lambda key: setup.create_state_of(config, num_classes, 1, key), jax.random.key(0))
-
-    missing = f'{workdir} holds no checkpoint that was measured; train longer first.'
-    state, position = restore_state(workdir / BEST, abstract, step, missing=missing)
-    return state.network.variables, position
+    # The optimiser's state has the same shape whatever the number of steps.
+    return restore_variables(workdir / BEST, functools.partial(recipe.create_state, 1), step)
 
 
 def variables_checksum(variables: Variables) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from backbones.classifier import read_classifier, restore_network
-from backbones.networks import DenseNet, Network
+from backbones.classifier import Classifier
+from backbones.networks import ARCHITECTURES, DenseNet, Network, create_network
 from backbones.preprocessing import Preprocess
-from backbones.setup import ARCHITECTURES, create_network
 from backbones.weights import import_weights
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
@@ -42,8 +41,7 @@ class Encoder:
 
     def create(self, dtype: Any) -> Network:
         """The network, without classes of its own."""
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in self.fields.items()}
-        return ARCHITECTURES[self.architecture](**fields, num_classes=1, dtype=dtype)
+        return create_network(self.architecture, self.fields, num_classes=1, dtype=dtype)
 
     def prepare(self, images: Float[Array, 'batch height width channel']) -> Float[Array, 'batch height width _']:
         """What it sees of images in [-1, 1]."""
@@ -81,10 +79,8 @@ def _import(path: Path, kind: str) -> tuple[Encoder, Variables]:
 
 
 def _restore(workdir: Path) -> tuple[Encoder, Variables]:
-    classifier, config = read_classifier(workdir), workdirs.read_config(workdir)
-    network = create_network(config, len(classifier.classes))
-    variables, _ = restore_network(config, workdir, len(classifier.classes), step=classifier.step)
-    return _describe(network, str(workdir), config.channels, None, None), variables
+    trained = Classifier.load(workdir)
+    return _describe(trained.network, str(workdir), trained.recipe.channels, None, None), trained.variables
 
 
 def _describe(network: Network, source: str, channels: int, mean: Any, std: Any) -> Encoder:

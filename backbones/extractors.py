@@ -9,10 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from backbones import setup
-from backbones.classifier import read_classifier, restore_network, variables_checksum
+from backbones.classifier import Classifier, variables_checksum
 from backbones.weights import import_weights
-from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.state import Variables
 
@@ -82,11 +80,13 @@ def restore_classifier(workdir: Path) -> Extractor:
     Raises:
       UserError: when it is not finished, or cannot be read.
     """
-    classifier, config = read_classifier(workdir), workdirs.read_config(workdir)
-    config.compute_dtype = 'float32'
-    variables, _ = restore_network(config, workdir, len(classifier.classes), step=classifier.step)
-    network, size = setup.create_network(config, len(classifier.classes)), config.resolution
-    name, colours = f'classifier {workdir.resolve().name}', config.channels
+    trained = Classifier.load(workdir)
+    network, temperature = trained.network.clone(dtype=jnp.float32), trained.facts.temperature
+    name, size, colours = (
+        f'classifier {workdir.resolve().name}',
+        trained.recipe.resolution,
+        trained.recipe.channels,
+    )
     known = (1, COLOURS) if colours == COLOURS else (colours,)
 
     def extract(variables: Variables, images: Float[Array, 'batch height width channel']) -> Extracted:
@@ -96,17 +96,17 @@ def restore_classifier(workdir: Path) -> Extractor:
             images = jax.image.resize(images, (batch, size, size, channels), 'linear', antialias=True)
         images = jnp.broadcast_to(images, (batch, size, size, colours))
         described = network.apply(variables, images, train=False)
-        return Extracted(described.pooled, jax.nn.softmax(described.logits / classifier.temperature))
+        return Extracted(described.pooled, jax.nn.softmax(described.logits / temperature))
 
     return Extractor(
         name=name,
-        checksum=variables_checksum(variables),
+        checksum=variables_checksum(trained.variables),
         resize=f'to {size}x{size} pixels, bilinear, antialiased where it shrinks',
-        classes=classifier.classes,
+        classes=trained.facts.classes,
         channels=known,
-        temperature=classifier.temperature,
+        temperature=temperature,
         is_fid=False,
-        variables=variables,
+        variables=trained.variables,
         extract=extract,
     )
 

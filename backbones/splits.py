@@ -1,14 +1,14 @@
 """The splits of a classifier's data, with nothing in them that it cannot learn from or be judged by."""
 
+import dataclasses
 import logging
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
-from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones.images import request_images
+from backbones.images import ImageRequest
 from foundation.training.errors import UserError
 
 _LOGGER = logging.getLogger(__name__)
@@ -22,16 +22,16 @@ class Splits(NamedTuple):
     test: input_pipeline.ImageData
 
 
-def open_splits(config: ConfigDict) -> Splits:
-    """Opens all splits of the configured data, without images that have no class.
+def open_splits(request: ImageRequest) -> Splits:
+    """Opens all splits, without images that have no class.
 
     Raises:
-      DataError: when a split is missing, damaged, or not what the config expects.
+      DataError: when a split is missing, damaged, or not what was asked for.
       UserError: when there are fewer than two classes, or one without an image to learn from.
     """
-    train = _open_labelled(config, 'train')
-    _check_classes(train, config.target)
-    return Splits(train, _open_labelled(config, 'validation'), _open_labelled(config, 'test'))
+    train = _open_labelled(request, 'train')
+    _check_classes(train, request.target)
+    return Splits(train, _open_labelled(request, 'validation'), _open_labelled(request, 'test'))
 
 
 def count_labels(images: input_pipeline.ImageData) -> Int[np.ndarray, ' class']:
@@ -40,11 +40,10 @@ def count_labels(images: input_pipeline.ImageData) -> Int[np.ndarray, ' class']:
     return np.bincount(labels, minlength=len(images.classes))
 
 
-def _open_labelled(config: ConfigDict, split: str) -> input_pipeline.ImageData:
-    images = _open(config, split)
+def _open_labelled(request: ImageRequest, split: str) -> input_pipeline.ImageData:
+    images = _open(request, split)
     if images.classes and (images.labels is None or (images.labels < 0).any()):
-        labelled = config.copy_and_resolve_references()
-        labelled.data.classes = tuple(images.classes)
+        labelled = dataclasses.replace(request, classes=tuple(images.classes))
         kept, total = _open(labelled, split), images.num_examples
         if kept.num_examples < total:
             without = total - kept.num_examples
@@ -53,9 +52,8 @@ def _open_labelled(config: ConfigDict, split: str) -> input_pipeline.ImageData:
     return images
 
 
-def _open(config: ConfigDict, split: str) -> input_pipeline.ImageData:
+def _open(request: ImageRequest, split: str) -> input_pipeline.ImageData:
     train = split == 'train'
-    request = request_images(config, mask_classes=0, context=0, target=config.target, foreground_share=0.0)
     return request.open(split, flip=train, in_memory=train)
 
 

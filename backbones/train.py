@@ -1,36 +1,36 @@
 """Training a classifier in one's own domain, and the figures of its end."""
 
 import contextlib
+import dataclasses
 import functools
-import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
-from clu import parameter_overview
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones import setup
 from backbones.calibration import BINS, bin_of, fit_temperature, log_loss, probabilities_of
-from backbones.classifier import CLASSIFIER_FILE, Classifier, restore_network, write_classifier
+from backbones.classifier import CLASSIFIER_FILE, ClassifierFacts, restore_best
 from backbones.evaluation import ClassifiedImages, assess, count_confusion, describe_score
-from backbones.images import batch_shapes, facts_of, open_feed
+from backbones.images import DATA_FILE, batch_shapes, facts_of, open_feed
+from backbones.recipe import ClassifierRecipe, create_recipe
 from backbones.splits import Splits, count_labels, open_splits
 from backbones.step import make_describe, make_train_step
-from foundation.training import launch, logs, loop, parallel
+from configs.backbones.schema import CLASSIFIER
+from configs.schema import changes, fixed_fields
+from foundation.training import launch, parallel
 from foundation.training import workdir as workdirs
+from foundation.training.fit import RunRecord, Validation, create_phase, fit, keep_state, tabulate_network
 from foundation.training.mapping import create_mapper
 from foundation.training.phases import Phase
 from foundation.training.state import Variables
-from foundation.training.supervised import SupervisedState
 
 
 def draw_assessment(described: ClassifiedImages, temperature: float, classes: Sequence[str], path: Path) -> None:
@@ -77,18 +77,13 @@ def reliability(confidence: Float[np.ndarray, 'count'], right: np.ndarray) -> li
     return [(float(confidence[m].mean()), float(right[m].mean()), int(m.sum())) for m in members if m.any()]
 
 
-_LOGGER = logging.getLogger(__name__)
-# Fields that decide the architecture, the data and the position in them; a run cannot go on with others.
-FIXED_FIELDS = (
-    'architecture', 'channels', 'data.classes', 'data.fit', 'data.modalities', 'data.window', 'data.window_range',
-    'network', 'optimizer', 'resolution', 'schedule', 'seed', 'target',
-)  # fmt: skip
 _CURVES = {
     'loss': ('loss', 'log_loss'),
     'accuracy': ('accuracy', 'validation_accuracy'),
     'gradient norm': ('gradient_norm',),
     'images a second': ('images_per_second',),
 }
+Describe = Callable[[Variables, input_pipeline.ImageData], ClassifiedImages]
 
 
 def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
@@ -97,75 +92,56 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    setup.check_config(config)
-    mesh, first = parallel.create_mesh(), parallel.is_first_process()
-    parallel.check_batch_size(mesh, config.schedule.batch_size, 'config.schedule.batch_size')
-    splits = open_splits(config)
+    recipe, mesh = create_recipe(config), parallel.create_mesh()
+    parallel.check_batch_size(mesh, recipe.schedule.batch_size, 'config.schedule.batch_size')
+    splits = open_splits(recipe.images)
     facts = facts_of(splits.train)
     facts.check_same(workdir)
-    steps, _ = setup.steps_in(config, splits.train.num_examples)
-    workdirs.prepare_workdir(workdir, config, fixed=FIXED_FIELDS, write=first)
-    if first:
-        facts.write(workdir)
-        logs.log_to_file(workdir)
-    _log_start(config, splits.train, mesh, steps)
-    outcome = _train(config, workdir, splits, mesh)
-    if not outcome.stopped_by:
-        _finish(config, workdir, splits, mesh)
-    elif first:
-        print(f'Stopped by {outcome.stopped_by}; all is saved in {workdir}.')
-        print('Next: the same command goes on from here.')
-
-
-def _train(config: ConfigDict, workdir: Path, splits: Splits, mesh: Mesh) -> loop.Outcome:
-    steps, epoch = setup.steps_in(config, splits.train.num_examples)
-    return loop.run_phase(
-        _create_phase(config, splits.train, mesh, steps),
+    recipe = recipe.with_classes(len(splits.train.classes))
+    steps = recipe.schedule.steps(splits.train.num_examples)
+    describe = _make_describe_split(recipe, mesh)
+    fit(
+        _create_phase(recipe, splits.train, mesh, steps),
         workdir,
-        config,
         mesh,
-        measure=_make_measure(config, workdir, splits.validation, mesh),
-        score='log_loss',
-        every=config.watch.epochs * epoch * config.schedule.batch_size,
+        recipe.pace,
+        record=RunRecord(
+            config=workdirs.config_to_json(config),
+            fixed=fixed_fields(CLASSIFIER, config),
+            changes=changes(CLASSIFIER, config),
+            files={DATA_FILE: dataclasses.asdict(facts)},
+            told=[tabulate_network(functools.partial(recipe.create_state, steps)), _describe_data(splits.train)],
+        ),
+        validation=Validation(
+            measure=functools.partial(_measure, describe, splits.validation),
+            score='log_loss',
+            every=recipe.schedule.images_between_looks(splits.train.num_examples),
+            curves=_CURVES,
+        ),
         sample=None,
-        sample_images=config.run.checkpoint_images,
+        finish=functools.partial(_finish, recipe, workdir, splits, describe),
     )
 
 
-def _create_phase(config: ConfigDict, images: input_pipeline.ImageData, mesh: Mesh, steps: int) -> Phase:
-    network = setup.create_network(config, len(images.classes))
-    optimizer = setup.create_optimizer(config, steps)
-    batch_size = config.schedule.batch_size
-
-    def enter(previous: SupervisedState | None, key: PRNGKeyArray) -> SupervisedState:
-        return setup.create_state_of(config, len(images.classes), steps, key)
-
-    return Phase(
-        name='classifier',
-        start=0,
-        end=steps * batch_size,
+def _create_phase(recipe: ClassifierRecipe, images: input_pipeline.ImageData, mesh: Mesh, steps: int) -> Phase:
+    batch_size, resolution = recipe.schedule.batch_size, recipe.resolution
+    return create_phase(
+        'classifier',
+        steps=steps,
         batch_size=batch_size,
-        enter=enter,
-        adopt=lambda previous, entered: entered,
-        cycle=(
-            make_train_step(
-                network, optimizer, setup.create_augmentation(config), config.optimizer.label_smoothing
-            ),
+        step=make_train_step(
+            recipe.network, recipe.optimizer.create(steps), recipe.augmentation, recipe.label_smoothing
         ),
-        controls=lambda images_seen: {'images_seen': images_seen},
-        open_feed=functools.partial(
-            open_feed, images, config.resolution, batch_size, mesh, config.data.device_memory_gib
-        ),
-        batch=batch_shapes(config.resolution, batch_size, config.channels),
+        create_state=functools.partial(recipe.create_state, steps),
+        adopt=keep_state,
+        open_feed=functools.partial(open_feed, images, resolution, batch_size, mesh, recipe.device_memory_gib),
+        batch=batch_shapes(resolution, batch_size, recipe.channels),
     )
 
 
-def _make_describe_split(config: ConfigDict, num_classes: int, mesh: Mesh):
+def _make_describe_split(recipe: ClassifierRecipe, mesh: Mesh) -> Describe:
     """Returns `describe(variables, images)`: what the network says of a whole split, in batches as in training."""
-    describe_batch, batch_size = (
-        make_describe(setup.create_network(config, num_classes)),
-        config.schedule.batch_size,
-    )
+    describe_batch, batch_size = make_describe(recipe.network), recipe.schedule.batch_size
 
     def logits_of(variables: Variables, images: Array) -> Array:
         return describe_batch(variables, images).logits
@@ -173,35 +149,27 @@ def _make_describe_split(config: ConfigDict, num_classes: int, mesh: Mesh):
     mapped = create_mapper(logits_of, mesh, batch_size)
 
     def describe(variables: Variables, images: input_pipeline.ImageData) -> ClassifiedImages:
-        with contextlib.closing(images.in_order(config.resolution, batch_size)) as batches:
+        with contextlib.closing(images.in_order(recipe.resolution, batch_size)) as batches:
             rows = [(mapped(variables, batch['image']), batch['label'], batch['patient']) for batch in batches]
         return ClassifiedImages(*(np.concatenate(column) for column in zip(*rows, strict=True)))
 
     return describe
 
 
-def _make_measure(config: ConfigDict, workdir: Path, validation: input_pipeline.ImageData, mesh: Mesh):
-    """Returns what the watch measures: log loss in nats and accuracy on the validation split."""
-    describe = _make_describe_split(config, len(validation.classes), mesh)
-
-    def measure(state: SupervisedState, phase: Phase, images_seen: int) -> dict[str, float]:
-        if parallel.is_first_process():
-            logs.draw_curves(workdir, _CURVES, {})
-        described = describe(state.network.variables, validation)
-        right = described.logits.argmax(axis=1) == described.labels
-        return {
-            'log_loss': log_loss(described.logits, described.labels, 1.0),
-            'validation_accuracy': float(right.mean()),
-        }
-
-    return measure
+def _measure(describe: Describe, validation: input_pipeline.ImageData, variables: Variables) -> dict[str, float]:
+    """Log loss in nats and accuracy on the validation split."""
+    described = describe(variables, validation)
+    right = described.logits.argmax(axis=1) == described.labels
+    return {
+        'log_loss': log_loss(described.logits, described.labels, 1.0),
+        'validation_accuracy': float(right.mean()),
+    }
 
 
-def _finish(config: ConfigDict, workdir: Path, splits: Splits, mesh: Mesh) -> None:
+def _finish(recipe: ClassifierRecipe, workdir: Path, splits: Splits, describe: Describe) -> None:
     """Calibrates on the validation split, assesses on the test split, and says so."""
     classes = tuple(splits.train.classes)
-    variables, position = restore_network(config, workdir, len(classes), step=None)
-    describe = _make_describe_split(config, len(classes), mesh)
+    variables, position = restore_best(recipe, workdir, step=None)
     described = describe(variables, splits.validation)
     temperature = fit_temperature(described.logits, described.labels)
     test = describe(variables, splits.test)
@@ -209,8 +177,7 @@ def _finish(config: ConfigDict, workdir: Path, splits: Splits, mesh: Mesh) -> No
     if not parallel.is_first_process():
         return
     draw_assessment(test, temperature, classes, workdir / 'assessment.png')
-    logs.draw_curves(workdir, _CURVES, {})
-    write_classifier(workdir, Classifier(classes, config.target, temperature, position.step), scores)
+    ClassifierFacts(classes, recipe.images.target, temperature, position.step).write(workdir, scores)
     for name in ('accuracy', 'log_loss', 'calibration_error'):
         print(f'Test {name.replace("_", " ")}: {describe_score(scores[name])}')
     print(f'{scores["images"]} images of {scores["patients"]} patients, temperature {temperature:.3f}.')
@@ -220,17 +187,10 @@ def _finish(config: ConfigDict, workdir: Path, splits: Splits, mesh: Mesh) -> No
     print(f'Next: {launch.python()} -m gan.evaluate --workdir=RUN --extractor={workdir}')
 
 
-def _log_start(config: ConfigDict, images: input_pipeline.ImageData, mesh: Mesh, steps: int) -> None:
-    _LOGGER.info('%s', logs.describe_run(mesh.size))
-    _LOGGER.info('Config:\n%s', config)
-    create = functools.partial(setup.create_state_of, config, len(images.classes), steps)
-    state = jax.eval_shape(create, jax.random.key(0))
-    table = parameter_overview.get_parameter_overview(state.network.params, include_stats=False)
-    _LOGGER.info('Network:\n%s', table)
-    _LOGGER.info(
-        'Data: %s, %d images of %d patients, told apart: %s.',
-        images.name,
-        images.num_examples,
-        images.num_patients,
-        ', '.join(f'{name} ({count})' for name, count in zip(images.classes, count_labels(images), strict=True)),
+def _describe_data(images: input_pipeline.ImageData) -> str:
+    """What is told apart, for the log."""
+    counts = zip(images.classes, count_labels(images), strict=True)
+    told = ', '.join(f'{name} ({count})' for name, count in counts)
+    return (
+        f'Data: {images.name}, {images.num_examples} images of {images.num_patients} patients, told apart: {told}.'
     )

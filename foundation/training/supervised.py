@@ -1,7 +1,8 @@
-"""Training one network on one loss: the state and the update."""
+"""Training one network on one loss: the state, the update, and the weights that come of it."""
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import flax.struct
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from foundation.training.checkpoints import Position, restore_state
 from foundation.training.state import (
     NetworkState,
     Params,
@@ -65,3 +67,25 @@ def make_supervised_step(
         return state, metrics | own
 
     return step
+
+
+def restore_variables(
+    folder: Path, create_state: Callable[[PRNGKeyArray], SupervisedState], step: int | None
+) -> tuple[Variables, Position]:
+    """The weights of a checkpoint, and where in training they were saved.
+
+    Args:
+      folder: of checkpoints, in that of the run.
+      create_state: a fresh state of this network from a key; its schedule may have any number of steps.
+      step: of the checkpoint; None for the newest that can be read.
+
+    Raises:
+      UserError: when there is none that can be read.
+    """
+
+    def abstract(position: Position) -> SupervisedState:
+        return jax.eval_shape(create_state, jax.random.key(0))
+
+    missing = f'{folder.parent} holds no checkpoint that was measured; train longer first.'
+    state, position = restore_state(folder, abstract, step, missing=missing)
+    return state.network.variables, position

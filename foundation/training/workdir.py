@@ -25,12 +25,16 @@ def prepare_workdir(workdir: Path, config: ConfigDict, *, fixed: Sequence[str], 
     Raises:
       UserError: when a fixed field differs, naming it with both values.
     """
-    path = workdir / CONFIG_FILE
+    prepare(workdir, config_to_json(config), fixed=fixed, write=write)
+
+
+def prepare(workdir: Path, config: Mapping[str, Any], *, fixed: Sequence[str], write: bool) -> None:
+    """The same of a config as JSON has it."""
     if has_begun(workdir):
-        _check_same(workdir, read_json(workdir, CONFIG_FILE), config_to_json(config), fixed)
+        _check_same(workdir, read_json(workdir, CONFIG_FILE), config, fixed)
     if write:
         workdir.mkdir(parents=True, exist_ok=True)
-        write_json(path, config_to_json(config))
+        write_json(workdir / CONFIG_FILE, config)
 
 
 def has_begun(workdir: Path) -> bool:

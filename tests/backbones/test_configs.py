@@ -6,8 +6,10 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from backbones import setup
+from backbones.recipe import create_recipe
 from configs.backbones import classifier
+from configs.backbones.schema import CLASSIFIER
+from configs.schema import fixed_fields
 from foundation.training.errors import UserError
 
 
@@ -31,7 +33,7 @@ def test_a_variant_has_the_fields_of_all(variant):
     types = _types(config)
     assert types == _types(_load('densenet_bc' if config.architecture == 'densenet' else 'small'))
     assert _without_network(types) == _without_network(_types(_load()))
-    setup.check_config(config)
+    create_recipe(config)
 
 
 def _without_network(types):
@@ -51,7 +53,7 @@ def _without_network(types):
 )
 def test_networks_have_as_many_parameters_as_published(variant, classes, parameters):
     config = _load(variant)
-    network = setup.create_network(config, classes)
+    network = create_recipe(config).with_classes(classes).network
     image = jax.ShapeDtypeStruct((1, config.resolution, config.resolution, 3), jax.numpy.float32)
     variables = jax.eval_shape(network.init, jax.random.key(0), image)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables['params'])) == parameters
@@ -62,6 +64,14 @@ def test_variants_are_told_and_unknown_ones_name_them():
     assert all(f'classifier.py:{variant} ' in text for variant in classifier.VARIANTS if variant != 'small')
     with pytest.raises(ValueError, match=r"variant 'vgg' is unknown; choose one of small, resnet18, "):
         classifier.get_config('vgg')
+
+
+@pytest.mark.parametrize('variant', classifier.VARIANTS)
+def test_a_run_cannot_go_on_with_another_architecture_other_data_or_another_place_in_them(variant):
+    assert fixed_fields(CLASSIFIER, _load(variant)) == (
+        'architecture', 'channels', 'data.classes', 'data.fit', 'data.modalities', 'data.window',
+        'data.window_range', 'network', 'optimizer', 'resolution', 'schedule', 'seed', 'target',
+    )  # fmt: skip
 
 
 def test_unknown_fields_name_the_nearest():
@@ -99,12 +109,12 @@ def test_unknown_fields_name_the_nearest():
 )
 def test_values_that_cannot_be_used_are_named(variant, changes, expected):
     with pytest.raises(UserError, match=expected):
-        setup.check_config(_load(variant, changes))
+        create_recipe(_load(variant, changes))
 
 
 def test_the_rate_rises_and_falls_along_a_cosine():
     config = _load('small', {'optimizer.weight_decay': 0.0, 'optimizer.warmup': 0.5})
-    optimizer, rates = setup.create_optimizer(config, 20), []
+    optimizer, rates = create_recipe(config).optimizer.create(20), []
     params = jax.numpy.zeros(1)
     state = optimizer.init(params)
     for _ in range(21):

@@ -14,14 +14,13 @@ import orbax.checkpoint as ocp
 import pytest
 
 import input_pipeline
-from backbones import setup
-from backbones.classifier import read_classifier, restore_network, variables_checksum
+from backbones.classifier import Classifier, restore_best, variables_checksum
 from backbones.extractors import restore_classifier
+from backbones.recipe import create_recipe
 from backbones.splits import count_labels, open_splits
 from backbones.train import train_and_evaluate
 from configs.backbones import classifier
 from foundation.training import loop
-from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from input_pipeline import DataError
 from tests.foundation.training.in_process import train_here
@@ -104,7 +103,7 @@ def test_a_run_leaves_what_it_promises(trained, create_config):
     told = json.loads((trained / 'classifier.json').read_text())
     assert (told['classes'], told['target']) == (['CT', 'DX', 'MR'], 'modality')
     assert told['step'] * 16 == min(looks, key=looks.get)
-    test = open_splits(create_config()).test
+    test = open_splits(create_recipe(create_config()).images).test
     assert told['test']['images'] == test.num_examples == np.sum(told['test']['confusion'])
     assert told['test']['patients'] == test.num_patients
     np.testing.assert_array_equal(np.sum(told['test']['confusion'], axis=1), count_labels(test))
@@ -117,13 +116,15 @@ def test_it_learns(trained):
 
 
 def test_the_extractor_is_the_network_that_was_trained(trained):
-    config, told = workdirs.read_config(trained), read_classifier(trained)
+    classifier = Classifier.load(trained)
+    told = classifier.facts
     extractor = restore_classifier(trained)
     saved = _state(trained / 'best_checkpoints', 16 * told.step)
     kernel = np.asarray(extractor.variables['params']['head']['kernel'])
     np.testing.assert_array_equal(kernel, saved["['network']['params']['head']['kernel']"])
     images = np.random.default_rng(0).uniform(-1, 1, (3, 16, 16, 1)).astype(np.float32)
-    network = setup.create_network(config, 3)
+    assert len(told.classes) == 3
+    network = classifier.network
     features = jax.jit(network.apply)(extractor.variables, images)
     extracted = jax.jit(extractor.extract)(extractor.variables, images)
     np.testing.assert_allclose(extracted.features, features.pooled, rtol=1e-4, atol=1e-6)
@@ -210,7 +211,7 @@ def test_a_damaged_description_is_refused(trained, tmp_path, damage, expected):
 
 def test_without_a_measured_checkpoint(create_config, tmp_path):
     with pytest.raises(UserError, match='no checkpoint that was measured; train longer'):
-        restore_network(create_config(), tmp_path, 3, step=None)
+        restore_best(create_recipe(create_config()).with_classes(3), tmp_path, step=None)
 
 
 @pytest.mark.parametrize(
@@ -280,9 +281,9 @@ def test_images_without_a_class_are_left_out(create_config, trained, monkeypatch
         return dataclasses.replace(table, labels=labels)
 
     monkeypatch.setattr(input_pipeline.dataset.selection, 'read_records', read_some)
-    whole = open_splits(create_config())
+    whole = open_splits(create_recipe(create_config()).images)
     with caplog.at_level(logging.WARNING):
-        splits = open_splits(create_config({'target': 'class'}))
+        splits = open_splits(create_recipe(create_config({'target': 'class'})).images)
     for name, split in splits._asdict().items():
         total = getattr(whole, name).num_examples
         assert split.num_examples == total - -(-total // 3)
