@@ -79,6 +79,27 @@ def test_power_iteration_moves_only_when_asked():
     assert np.abs(moved[layers.SPECTRAL]['u'] - before).max() > 1e-6
 
 
+def test_the_vectors_of_the_spectral_norm_are_constants_to_its_gradient():
+    """d (C . W / sigma) / dW = C / sigma - (C . W) v u' / sigma^2, far from where the iteration ends, too."""
+    dense, generator = layers.Dense(6, scaling='spectral', use_bias=False), np.random.default_rng(0)
+    kernel, weights = generator.normal(size=(2, 9, 6))
+    start = generator.normal(size=6)
+    start /= np.linalg.norm(start)
+
+    def total(kernel):
+        variables = {'params': {'kernel': kernel}, layers.SPECTRAL: {'u': jnp.asarray(start, jnp.float32)}}
+        result, _ = dense.apply(variables, jnp.eye(9), True, mutable=[layers.SPECTRAL])
+        return (jnp.asarray(weights, jnp.float32) * result).sum()
+
+    u = kernel.T @ kernel @ start  # one step of the power method
+    u /= np.linalg.norm(u)
+    v = kernel @ u / np.linalg.norm(kernel @ u)
+    sigma = v @ kernel @ u
+    expected = weights / sigma - (weights * kernel).sum() / sigma**2 * np.outer(v, u)
+    gradient = jax.grad(total)(jnp.asarray(kernel, jnp.float32))
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_resampling_doubles_and_averages():
     x = np.arange(16.0, dtype=np.float32).reshape(1, 4, 4, 1)
     down = layers.downsample(jnp.asarray(x))

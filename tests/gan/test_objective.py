@@ -35,8 +35,9 @@ def _cross_entropy(logits, targets):
 def test_label_smoothing_is_the_cross_entropy_with_soft_targets(smoothing):
     """Of real images only: generated ones keep the target 0."""
     objective = nets.create_objective('non_saturating', 'none', drift_weight=0.0, label_smoothing=smoothing)
-    expected = _cross_entropy(REAL, 1 - smoothing) + _cross_entropy(FAKE, 0.0)
-    np.testing.assert_allclose(_loss(objective), expected, rtol=1e-6)
+    fake = FAKE + 1  # of another mean than -REAL, or smoothing either batch would come to the same
+    expected = _cross_entropy(REAL, 1 - smoothing) + _cross_entropy(fake, 0.0)
+    np.testing.assert_allclose(_loss(objective, fake=fake), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize('name', ['wasserstein', 'hinge', 'non_saturating'])
@@ -57,6 +58,16 @@ def test_label_noise_exchanges_its_share_of_both_batches():
     expected = _cross_entropy([2.0], 1 - noise) + _cross_entropy([-1.0], noise)
     np.testing.assert_allclose(_loss(objective, real, fake), expected, rtol=0.01)
     assert _loss(objective, real, fake) != _loss(objective, real, fake, jax.random.key(1))
+
+
+def test_label_noise_is_drawn_apart_for_the_two_batches():
+    """Of logits 1, the Wasserstein loss is a difference of two means of signs, each of variance 4p(1-p)/n."""
+    noise, count = 0.2, 50
+    objective = nets.create_objective('wasserstein', 'none', drift_weight=0.0, label_noise=noise)
+    verdict, labels = _verdict(jnp.ones((count,))), jnp.zeros((count,), jnp.int32)
+    keys = jax.random.split(KEY, 2000)
+    losses = jax.vmap(lambda key: objective.discriminator_loss(verdict, verdict, labels, key)[0])(keys)
+    np.testing.assert_allclose(np.var(losses), 2 * 4 * noise * (1 - noise) / count, rtol=0.15)
 
 
 def test_what_is_logged_of_the_logits_does_not_feel_the_noise():
