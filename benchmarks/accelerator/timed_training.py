@@ -229,7 +229,10 @@ class _Programs(logging.Handler):
         """Tells one."""
         if self.told is None or not isinstance(record.args, tuple):
             return
-        program, stage, trace, compiling = record.args
+        told: Any = record.args
+        program, stage, trace, compiling = told
+        if time.monotonic() - trace - compiling < self._began:  # of a run that has ended
+            return
         row = {'table': 'programs', 'network': self._name, 'program': program, 'stage': stage, 'trace s': trace}
         self.told(row | {'compile s': compiling, 'ready after s': time.monotonic() - self._began})
 
