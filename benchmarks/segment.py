@@ -18,13 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
-from ml_collections import ConfigDict
 
 from benchmarks import machine
-from configs.segment import unet
+from benchmarks.unets import create_unet_config
 from foundation.training import compute, parallel
-from segment import setup
 from segment.inference import create_predictor
+from segment.recipe import Recipe, create_recipe
 from segment.step import make_train_step
 
 _REPEATS = flags.DEFINE_integer('repeats', 7, 'Timed runs; the median is shown.', 1)
@@ -47,12 +46,8 @@ def main(_: Sequence[str]) -> None:
     _print_seeds()
 
 
-def _create_config(variant: str, patch: int) -> ConfigDict:
-    config = unet.get_config(variant)
-    config.resolution = config.patch = patch
-    config.mask_classes = 1
-    setup.resolve_sizes(config)
-    return config
+def _create_recipe(variant: str, patch: int) -> Recipe:
+    return create_recipe(create_unet_config(variant, patch))
 
 
 def _median(function: Callable[[], object]) -> float:
@@ -70,31 +65,23 @@ def _print_prediction() -> None:
     print('| network | window | ms for a slice | slices/s, 8 at a time |\n| --- | ---: | ---: | ---: |')
     slices = np.random.default_rng(0).uniform(-1, 1, (8, _SIDE.value, _SIDE.value, 1)).astype(np.float32)
     for variant, patch in (('default', _SIDE.value), ('default', _SIDE.value // 2), ('small', 64)):
-        config = _create_config(variant, patch)
-        network, mesh = setup.create_network(config, None), parallel.create_mesh()
-        variables = setup.create_state_of(config, None, jax.random.key(0)).network.variables
+        recipe, mesh = _create_recipe(variant, patch), parallel.create_mesh()
+        variables = recipe.create_state(jax.random.key(0)).network.variables
         batch_size = 1 if compute.on_cpu() else 16
-        predict = create_predictor(network, mesh, patch=patch, batch_size=batch_size, mirror=())
+        predict = create_predictor(recipe.network, mesh, patch=patch, batch_size=batch_size, mirror=())
         one = _median(functools.partial(predict, variables, slices[:1]))
         many = _median(functools.partial(predict, variables, slices))
         print(f'| {variant} | {patch} | {one * 1e3:.0f} | {len(slices) / many:.1f} |', flush=True)
     print()
 
 
-def _make_step(config: ConfigDict, scale: float) -> Callable:
-    augmentation = dataclasses.replace(setup.create_augmentation(config), scale=scale)
-    return make_train_step(
-        setup.create_network(config, None),
-        setup.create_optimizer(config),
-        setup.create_loss(config),
-        augmentation,
-        patch=config.patch,
-        foreground_share=config.schedule.foreground_share,
-    )
+def _make_step(recipe: Recipe, scale: float) -> Callable:
+    augmentation = dataclasses.replace(recipe.augmentation, scale=scale)
+    return make_train_step(dataclasses.replace(recipe, augmentation=augmentation))
 
 
-def _draw_batch(config: ConfigDict) -> dict[str, jax.Array]:
-    shape = (config.schedule.batch_size, config.patch, config.patch)
+def _draw_batch(recipe: Recipe) -> dict[str, jax.Array]:
+    shape = (recipe.batch_size, recipe.patch, recipe.patch)
     generator = np.random.default_rng(0)
     images = generator.uniform(-1, 1, (*shape, 1))
     masks = np.where(generator.uniform(size=(*shape, 1)) < 0.1, 1, -1)
@@ -106,15 +93,15 @@ def _print_training(best: float) -> None:
     print('| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |')
     sides = [('small', 64), *[('default', _TRAINING_SIDE.value)] * bool(_TRAINING_SIDE.value)]
     for variant, patch in sides:
-        config = _create_config(variant, patch)
-        state, batch = setup.create_state_of(config, None, jax.random.key(0)), _draw_batch(config)
-        steps = {scale: jax.jit(_make_step(config, scale)) for scale in (1.0, 0.0)}
+        recipe = _create_recipe(variant, patch)
+        state, batch = recipe.create_state(jax.random.key(0)), _draw_batch(recipe)
+        steps = {scale: jax.jit(_make_step(recipe, scale)) for scale in (1.0, 0.0)}
         seconds = {
             scale: _median(functools.partial(step, state, batch, jax.random.key(1), {}))
             for scale, step in steps.items()
         }
         flops = steps[0.0].lower(state, batch, jax.random.key(1), {}).compile().cost_analysis()['flops']  # type: ignore[index]
-        size, rate = config.schedule.batch_size, flops / seconds[0.0]
+        size, rate = recipe.batch_size, flops / seconds[0.0]
         share = 1 - seconds[0.0] / seconds[1.0]
         times = f'{seconds[1.0] * 1e3:.0f} | {size / seconds[1.0]:.0f} | {share:.0%}'
         print(f'| {variant} | {patch} | {size} | {times} | {rate / 1e9:.0f} | {rate / best:.0%} |', flush=True)
@@ -122,11 +109,9 @@ def _print_training(best: float) -> None:
 
 
 def _print_seeds() -> None:
-    count, config = _SEEDS.value, _create_config('small', 64)
-    step, batch = _make_step(config, 1.0), _draw_batch(config)
-    states = jax.vmap(functools.partial(setup.create_state_of, config, None))(
-        jax.random.split(jax.random.key(0), count)
-    )
+    count, recipe = _SEEDS.value, _create_recipe('small', 64)
+    step, batch = _make_step(recipe, 1.0), _draw_batch(recipe)
+    states = jax.vmap(recipe.create_state)(jax.random.split(jax.random.key(0), count))
     keys = jax.random.split(jax.random.key(1), count)
     batches = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), batch)
     together = jax.jit(jax.vmap(lambda state, batch, key: step(state, batch, key, {})))

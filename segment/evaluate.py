@@ -4,6 +4,7 @@ Dice, IoU, HD95, NSD, sensitivity and false-positive volume of each class, by pa
 over patients and the policy for empty masks by name. Writes DIR/evaluation: report.json, cases.csv, worst cases.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from absl import flags
 import input_pipeline
 from foundation.training import launch
 from foundation.training.errors import UserError
-from segment import setup
+from segment.data import open_images, open_stored
 from segment.evaluation import SegmenterProtocol, evaluate
 from segment.metrics.policies import POLICIES
-from segment.segmenter import Segmenter, restore_segmenter
+from segment.segmenter import TrainedSegmenter
 
 _DATA = flags.DEFINE_string('data', '', "Data set to measure on, by name; the run's own by default.")
 _SPLIT = flags.DEFINE_enum('split', 'test', ('validation', 'test'), 'Whose patients are measured.')
@@ -39,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     launch.start_jax()
     if jax.process_count() > 1:
         raise UserError('segment.evaluate runs on one process; leave --distributed and --coordinator out.')
-    segmenter = restore_segmenter(
+    segmenter = TrainedSegmenter.load(
         workdir, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
     )
     protocol = SegmenterProtocol(
@@ -55,12 +56,11 @@ def _folder_name() -> str:
     return '_'.join(filter(None, parts))
 
 
-def _open_images(segmenter: Segmenter) -> input_pipeline.ImageData:
-    config = segmenter.config.copy_and_resolve_references()
+def _open_images(segmenter: TrainedSegmenter) -> input_pipeline.ImageData:
+    recipe = segmenter.recipe
     if _DATA.value:
-        with config.unlocked():
-            config.data.name = _DATA.value
-    images = setup.open_images(config, _SPLIT.value, train=False)
+        recipe = dataclasses.replace(recipe, images=dataclasses.replace(recipe.images, name=_DATA.value))
+    images = open_images(recipe, _SPLIT.value, train=False)
     if _DATA.value:
         _warn_of_known(segmenter, images)
     if not _DATA.value and images.fingerprint != segmenter.facts.fingerprint:
@@ -76,10 +76,10 @@ def _open_images(segmenter: Segmenter) -> input_pipeline.ImageData:
     return images
 
 
-def _warn_of_known(segmenter: Segmenter, images: input_pipeline.ImageData) -> None:
+def _warn_of_known(segmenter: TrainedSegmenter, images: input_pipeline.ImageData) -> None:
     """Tells of patients of another data set whom the network may have been trained on."""
     try:
-        trained = setup.open_plain(segmenter.config)
+        trained = open_stored(segmenter.recipe.images)
     except input_pipeline.DataError:  # not on this machine
         return
     if trained.patients_known and images.patients_known:

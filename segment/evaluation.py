@@ -20,7 +20,7 @@ from segment.formats.files import write_file
 from segment.formats.overlays import choose_slices, draw_contours
 from segment.metrics.measures import METRICS, PLAIN_METRICS, POLICY_METRICS, CaseMeasures, measure
 from segment.metrics.policies import KINDS, POLICIES
-from segment.segmenter import Segmenter
+from segment.segmenter import TrainedSegmenter
 from segment.statistics.means import Mean, bootstrap_mean
 
 RESAMPLES = 4000
@@ -187,7 +187,12 @@ class Shown:
 
 
 def evaluate(
-    segmenter: Segmenter, images: input_pipeline.ImageData, protocol: SegmenterProtocol, out: Path, *, draw: bool
+    segmenter: TrainedSegmenter,
+    images: input_pipeline.ImageData,
+    protocol: SegmenterProtocol,
+    out: Path,
+    *,
+    draw: bool,
 ) -> None:
     """Measures a segmenter on a split; writes and prints what came out.
 
@@ -225,7 +230,7 @@ def evaluate(
 
 
 def measure_cases(
-    segmenter: Segmenter, images: input_pipeline.ImageData, *, tolerance: float, policy: str
+    segmenter: TrainedSegmenter, images: input_pipeline.ImageData, *, tolerance: float, policy: str
 ) -> tuple[list[MeasuredCase], list[Shown]]:
     """Segments and measures every case of a split, with a progress bar.
 

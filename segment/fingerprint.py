@@ -1,10 +1,9 @@
-"""What the training images of a data set are like, and the settings that follow from it (after nnU-Net)."""
+"""What the training images of a data set are like (after nnU-Net)."""
 
 import collections
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,10 +14,6 @@ from foundation.training.errors import UserError
 FINGERPRINT_FILE = 'fingerprint.json'
 _MOST_CASES = 500
 _PIXELS_OF_A_CASE = 2000
-_LARGEST_RESOLUTION = 512
-_LARGEST_PATCH = 512
-_PIXELS_OF_A_BATCH = 2**19
-_SMALLEST_MAP = 4  # pixels of the lowest resolution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,20 +51,10 @@ class Fingerprint:
     pixel_shares: tuple[float, ...]
     case_shares: tuple[float, ...]
 
-
-@dataclasses.dataclass(frozen=True)
-class Suggestion:
-    """A value for a field of the config.
-
-    Attributes:
-      field: dotted name.
-      value: for it.
-      reason: why.
-    """
-
-    field: str
-    value: Any
-    reason: str
+    @property
+    def largest_side(self) -> int:
+        """Height or width of the largest image, in pixels."""
+        return int(max(self.height[2], self.width[2]))
 
 
 def take_fingerprint(images: input_pipeline.ImageData) -> Fingerprint:
@@ -165,52 +150,3 @@ def _medians(rows: Sequence[tuple[float, float, float]]) -> tuple[float, float, 
 def _percentiles(values: np.ndarray) -> tuple[float, float, float]:
     low, middle, high = np.percentile(values, (0.5, 50, 99.5))
     return float(low), float(middle), float(high)
-
-
-def suggest_resolution(fingerprint: Fingerprint, fit: str) -> Suggestion:
-    """The side that images are made to have; images that are to stay as they are must fit."""
-    largest = largest_side(fingerprint)
-    resolution = math.ceil(largest / 32) * 32
-    if fit != 'native':
-        resolution = min(resolution, _LARGEST_RESOLUTION)
-    return Suggestion('resolution', resolution, f'the largest image has {largest} pixels a side')
-
-
-def suggest_reading(fingerprint: Fingerprint, resolution: int) -> list[Suggestion]:
-    """How such images are made alike at this resolution, and what their masks hold."""
-    native = largest_side(fingerprint) <= resolution
-    reason = 'all images fit as they are' if native else f'larger images are resized to {resolution} pixels'
-    return [
-        Suggestion('data.fit', 'native' if native else 'pad', reason),
-        _suggest_window(fingerprint),
-        Suggestion('channels', fingerprint.channels, 'as the images are stored'),
-        Suggestion('mask_classes', len(fingerprint.case_shares), 'class ids in the masks'),
-    ]
-
-
-def suggest_patch(resolution: int) -> Suggestion:
-    """What part of an image the network is trained on at a time."""
-    if resolution <= _LARGEST_PATCH:
-        return Suggestion('patch', resolution, 'the whole image')
-    return Suggestion('patch', _LARGEST_PATCH, 'a part of the image, which memory allows')
-
-
-def suggest_sizes(patch: int) -> list[Suggestion]:
-    """What follows from the size of patches."""
-    depth = min(max(int(math.log2(patch / _SMALLEST_MAP)), 1), 6)
-    batch = min(max(_PIXELS_OF_A_BATCH // patch**2, 2), 32)
-    return [
-        Suggestion('network.depth', depth, f'the lowest resolution has {patch >> depth} pixels a side'),
-        Suggestion('schedule.batch_size', batch, f'about {_PIXELS_OF_A_BATCH:,} pixels a step'),
-    ]
-
-
-def largest_side(fingerprint: Fingerprint) -> int:
-    """Height or width of the largest image, in pixels."""
-    return int(max(fingerprint.height[2], fingerprint.width[2]))
-
-
-def _suggest_window(fingerprint: Fingerprint) -> Suggestion:
-    if set(fingerprint.modalities) == {'CT'}:
-        return Suggestion('data.window', 'dataset', 'CT values mean the same in all images')
-    return Suggestion('data.window', 'auto', 'each volume by its own percentiles, where it has more than 8 bits')

@@ -19,7 +19,7 @@ from input_pipeline.inputs import find_incoming
 from input_pipeline.records import ReaderOptions
 from segment.formats.files import FORMATS
 from segment.formats.predictions import TABLE_FILE, SegmentationRequest, answer_all, check_out
-from segment.segmenter import restore_segmenter
+from segment.segmenter import TrainedSegmenter
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _FORMAT = flags.DEFINE_enum(
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
     if jax.process_count() > 1:
         raise UserError('segment.predict runs on one process; leave --distributed and --coordinator out.')
     check_out(out)
-    segmenter = restore_segmenter(
+    segmenter = TrainedSegmenter.load(
         workdir, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
     )
     refusals = Refusals(skip=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 import jax
 import numpy as np
 from jaxtyping import UInt8
-from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.classifier import variables_checksum
@@ -20,40 +19,70 @@ from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Position, restore_state
 from foundation.training.errors import UserError
 from foundation.training.state import Variables
-from segment import setup
 from segment.inference import Images, Probabilities, create_predictor
+from segment.recipe import Recipe, create_recipe
 
 _SLICES_AT_A_TIME = 32
 _BATCH_SIZE = 16  # windows at a time on accelerators; CPUs gain nothing by more than one
 
 
 @dataclasses.dataclass(frozen=True)
-class Segmenter:
+class TrainedSegmenter:
     """A network with its weights, and what it must be given.
 
     Attributes:
-      config: of the run.
+      recipe: of the run.
       facts: the data it was trained on.
       variables: its weights.
       position: where in training they were saved.
       predict: see `create_predictor`.
     """
 
-    config: ConfigDict
+    recipe: Recipe
     facts: DataFacts
     variables: Variables
     position: Position
     predict: Callable[[Variables, Images], Probabilities]
 
+    @classmethod
+    def load(cls, workdir: Path, step: int | None, *, best: bool, mirror: bool) -> 'TrainedSegmenter':
+        """The segmenter of a run.
+
+        Args:
+          workdir: of the run.
+          step: of the checkpoint; None for the newest.
+          best: whether to take the best by the validation split instead.
+          mirror: whether mirrored copies are averaged, along the axes that training mirrored.
+
+        Raises:
+          UserError: when there is none, or it cannot be read.
+        """
+        config = workdirs.read_config(workdir)
+        if not {'patch', 'context', 'mask_classes', 'network'} <= set(config.keys()):
+            raise UserError(f'{workdir} holds no segmenter; give the --workdir of a run of segment.main.')
+        facts, recipe = read_facts(workdir), create_recipe(config).with_encoder(read_encoder(workdir))
+        abstract = jax.eval_shape(recipe.create_state, jax.random.key(0))
+        folder = workdir / (BEST if best else 'checkpoints')
+        missing = f'{workdir} holds no checkpoint in {folder.name}; train longer first.'
+        state, position = restore_state(folder, lambda position: abstract, step, missing=missing)
+        predict = create_predictor(
+            recipe.network,
+            parallel.create_mesh(),
+            patch=recipe.patch,
+            batch_size=1 if compute.on_cpu() else _BATCH_SIZE,
+            mirror=recipe.augmentation.mirror if mirror else (),
+        )
+        return cls(recipe, facts, state.network.variables, position, predict)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the foreground classes, that of id 1 first."""
-        return name_classes(self.config)
+        return self.recipe.classes
 
     @property
     def channels(self) -> int:
         """Of the images, without their context."""
-        return self.config.channels
+        return self.recipe.images.preprocessing.channels
 
     @functools.cached_property
     def checksum(self) -> str:
@@ -82,17 +111,10 @@ class Segmenter:
 
     def _preprocessing(self, case: input_pipeline.Case) -> input_pipeline.Preprocessing:
         """As in training; images larger than there stay as they are where none was resized."""
-        config = self.config
-        sides = [side for record in case.records for side in record.image.shape[:2]]
-        native = config.data.fit == 'native'
-        return input_pipeline.Preprocessing(
-            resolution=max(config.resolution, *sides) if native else config.resolution,
-            channels=config.channels,
-            window=self._window(),
-            fit=config.data.fit,
-            mask_classes=0,
-            context=config.context,
-        )
+        trained, resolution = self.recipe.images.preprocessing, self.recipe.images.preprocessing.resolution
+        if trained.fit == 'native':
+            resolution = max(resolution, *(side for record in case.records for side in record.image.shape[:2]))
+        return dataclasses.replace(trained, resolution=resolution, window=self._window(), mask_classes=0)
 
     def _check_depth(self, case: input_pipeline.Case) -> None:
         dtype = case.records[0].image.dtype
@@ -103,9 +125,7 @@ class Segmenter:
             )
 
     def _window(self) -> str | tuple[float, float]:
-        window = self.config.data.window
-        if window == 'physical':
-            return tuple(self.config.data.window_range)
+        window = self.recipe.images.preprocessing.window
         if window == 'auto':
             return 'stored' if self.facts.dtype == 'uint8' else 'volume'
         if window == 'dataset':
@@ -116,38 +136,3 @@ class Segmenter:
                 )
             return min(self.facts.intensity), max(self.facts.intensity)
         return window
-
-
-def name_classes(config: ConfigDict) -> tuple[str, ...]:
-    """Names of the foreground classes."""
-    return tuple(config.data.class_names) or tuple(f'class {id_}' for id_ in range(1, config.mask_classes + 1))
-
-
-def restore_segmenter(workdir: Path, step: int | None, *, best: bool, mirror: bool = False) -> Segmenter:
-    """The segmenter of a run.
-
-    Args:
-      workdir: of the run.
-      step: of the checkpoint; None for the newest.
-      best: whether to take the best by the validation split instead.
-      mirror: whether mirrored copies are averaged, along the axes that training mirrored.
-
-    Raises:
-      UserError: when there is none, or it cannot be read.
-    """
-    config = workdirs.read_config(workdir)
-    if not {'patch', 'context', 'mask_classes', 'network'} <= set(config.keys()):
-        raise UserError(f'{workdir} holds no segmenter; give the --workdir of a run of segment.main.')
-    facts, encoder, mesh = read_facts(workdir), read_encoder(workdir), parallel.create_mesh()
-    abstract = jax.eval_shape(functools.partial(setup.create_state_of, config, encoder), jax.random.key(0))
-    folder = workdir / (BEST if best else 'checkpoints')
-    missing = f'{workdir} holds no checkpoint in {folder.name}; train longer first.'
-    state, position = restore_state(folder, lambda position: abstract, step, missing=missing)
-    predict = create_predictor(
-        setup.create_network(config, encoder),
-        mesh,
-        patch=config.patch,
-        batch_size=1 if compute.on_cpu() else _BATCH_SIZE,
-        mirror=tuple(config.augment.mirror) if mirror else (),
-    )
-    return Segmenter(config, facts, state.network.variables, position, predict)

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 
 import jax
-import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from foundation.training.state import Variables
 from foundation.training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
 from input_pipeline import split_masks
-from segment.augmentation import SegmentationAugmentation, augment
-from segment.losses import LossWeights, dice_loss, supervise_deeply
+from segment.augmentation import augment
+from segment.losses import dice_loss, supervise_deeply
 from segment.networks import UNet
 from segment.patches import cut_patches
+from segment.recipe import Recipe
 
 BATCH_STATS = 'batch_stats'
 
@@ -25,26 +25,20 @@ def split_batch(
     return images, ids[..., 0].astype('int32')
 
 
-def make_train_step(
-    network: UNet,
-    optimizer: optax.GradientTransformation,
-    weights: LossWeights,
-    augmentation: SegmentationAugmentation,
-    *,
-    patch: int,
-    foreground_share: float,
-) -> Callable[..., tuple[SupervisedState, Metrics]]:
+def make_train_step(recipe: Recipe) -> Callable[..., tuple[SupervisedState, Metrics]]:
     """Returns `step(state, batch, key, controls) -> (state, metrics)`."""
+    network, share = recipe.network, recipe.images.foreground_share
 
     def loss(params: PyTree, model_state: Variables, batch: Batch, key: PRNGKeyArray):
         cut_key, augment_key = jax.random.split(key)
         images, ids = split_batch(batch['image'], network.num_classes)
-        images, ids = cut_patches(images, ids, patch, foreground_share, cut_key)
-        images, ids = augment(augmentation, images, ids, network.num_classes, augment_key)
+        images, ids = cut_patches(images, ids, recipe.patch, share, cut_key)
+        images, ids = augment(recipe.augmentation, images, ids, network.num_classes, augment_key)
         logits, moved = network.apply({'params': params, **model_state}, images, train=True, mutable=[BATCH_STATS])
-        return supervise_deeply(weights, logits, ids), (moved, {'soft_dice': 1 - dice_loss(logits[0], ids).mean()})
+        metrics = {'soft_dice': 1 - dice_loss(logits[0], ids).mean()}
+        return supervise_deeply(recipe.loss, logits, ids), (moved, metrics)
 
-    return make_supervised_step(loss, optimizer)
+    return make_supervised_step(loss, recipe.optimizer)
 
 
 def make_predict(network: UNet) -> Callable[[Variables, Array], Float[Array, 'batch height width classes']]:

@@ -4,8 +4,9 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,10 +16,10 @@ from jaxtyping import Float, PRNGKeyArray
 from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones.encoders import Encoder, begin_with, find_begun_encoder, write_encoder
+from backbones.encoders import begin_with, find_begun_encoder, write_encoder
 from backbones.grids import draw_grid, save_picture
 from backbones.images import batch_shapes, facts_of, open_feed
-from configs.schema import fixed_fields
+from configs.schema import changes, fixed_fields
 from configs.segment.schema import UNET
 from foundation.training import launch, logs, loop, parallel
 from foundation.training import workdir as workdirs
@@ -26,11 +27,12 @@ from foundation.training.errors import UserError
 from foundation.training.phases import Phase
 from foundation.training.state import Variables
 from foundation.training.supervised import SupervisedState
-from segment import setup
-from segment.fingerprint import FINGERPRINT_FILE, Fingerprint, take_fingerprint
+from segment.data import check_images, open_images, open_stored
+from segment.fingerprint import FINGERPRINT_FILE, take_fingerprint
 from segment.inference import Images, Probabilities, create_predictor
-from segment.segmenter import name_classes
+from segment.recipe import Recipe, create_recipe
 from segment.step import make_train_step
+from segment.suggestions import resolve
 
 _BATCH = 32
 
@@ -90,16 +92,17 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
       UserError, DataError: for a config or data that cannot be used.
     """
     mesh, first = parallel.create_mesh(), parallel.is_first_process()
-    fingerprint = _resolve(config)
-    setup.check_config(config)
-    parallel.check_batch_size(mesh, config.schedule.batch_size, 'config.schedule.batch_size')
-    images = setup.open_images(config, 'train', train=True)
-    validation = setup.open_images(config, 'validation', train=False)
-    setup.check_fits(config, images, validation)
-    setup.check_shown(config, images, validation)
+    config = config.copy_and_resolve_references()
+    fingerprint = resolve(config, lambda request: take_fingerprint(open_stored(request)))
+    recipe = create_recipe(config)
+    parallel.check_batch_size(mesh, recipe.batch_size, 'config.schedule.batch_size')
+    images = open_images(recipe, 'train', train=True)
+    validation = open_images(recipe, 'validation', train=False)
+    check_images(recipe, images, validation)
     facts = facts_of(images)
     facts.check_same(workdir)
-    encoder = _find_encoder(config, workdir)
+    encoder = find_begun_encoder(workdir, recipe.encoder, recipe.all_channels)
+    recipe = recipe.with_encoder(encoder)
     workdirs.prepare_workdir(workdir, config, fixed=fixed_fields(UNET, config), write=first)
     if first:
         facts.write(workdir)
@@ -107,112 +110,85 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
         logs.log_to_file(workdir)
         if encoder is not None:
             write_encoder(workdir, encoder)
-    _log_start(config, images, mesh, encoder)
-    run = _SegmenterRun(config, workdir, images, validation, mesh, encoder)
-    outcome = run.train()
+    _log_start(recipe, changes(UNET, config), workdir, images, mesh)
+    outcome = _SegmenterRun(recipe, workdir, images, validation, mesh).train()
     if first:
-        _say_goodbye(config, workdir, outcome)
-
-
-def _resolve(config: ConfigDict) -> Fingerprint:
-    """Looks at the training images, and fills in what the config leaves open."""
-    setup.check_before(config)
-    fingerprint = take_fingerprint(setup.open_plain(config))
-    with config.unlocked():
-        setup.resolve(config, fingerprint)
-    return fingerprint
-
-
-def _find_encoder(config: ConfigDict, workdir: Path) -> Encoder | None:
-    """The encoder of the config, once it is known to fit."""
-    encoder = find_begun_encoder(workdir, config.network.encoder, setup.all_channels(config))
-    if encoder is not None:
-        setup.check_encoder(config, encoder)
-    return encoder
+        _say_goodbye(recipe.batch_size, workdir, outcome)
 
 
 @dataclasses.dataclass(frozen=True)
 class _SegmenterRun:
     """What all parts of one training share."""
 
-    config: ConfigDict
+    recipe: Recipe
     workdir: Path
     images: input_pipeline.ImageData
     validation: input_pipeline.ImageData
     mesh: Mesh
-    encoder: Encoder | None
 
     def train(self) -> loop.Outcome:
         """Runs the loop."""
-        config = self.config
-        return loop.run_phase(
+        recipe = self.recipe
+        return loop.train_phase(
             self._create_phase(),
             self.workdir,
-            config,
             self.mesh,
+            recipe.periods,
+            checkpoints_to_keep=recipe.checkpoints_to_keep,
+            seed=recipe.seed,
             measure=self._make_measure(),
             score=_SCORE,
-            every=config.watch.steps * config.schedule.batch_size,
+            every=recipe.watch_steps * recipe.batch_size,
             sample=self._make_sample(),
-            sample_images=config.run.sample_images,
         )
 
     def _create_phase(self) -> Phase:
-        config = self.config
-        batch_size, resolution = config.schedule.batch_size, config.resolution
-        step = make_train_step(
-            setup.create_network(config, self.encoder),
-            setup.create_optimizer(config),
-            setup.create_loss(config),
-            setup.create_augmentation(config),
-            patch=config.patch,
-            foreground_share=config.schedule.foreground_share,
-        )
+        recipe, wanted = self.recipe, self.recipe.images.preprocessing
+        batch_size = recipe.batch_size
 
         def enter(previous: SupervisedState | None, key: PRNGKeyArray) -> SupervisedState:
-            return setup.create_state_of(config, self.encoder, key)
+            return recipe.create_state(key)
 
         return Phase(
             name='segmenter',
             start=0,
-            end=config.schedule.steps * batch_size,
+            end=recipe.steps * batch_size,
             batch_size=batch_size,
             enter=enter,
             adopt=lambda previous, entered: self._adopt(entered),
-            cycle=(step,),
+            cycle=(make_train_step(recipe),),
             controls=lambda images_seen: {'images_seen': images_seen},
             open_feed=functools.partial(
-                open_feed, self.images, resolution, batch_size, self.mesh, config.data.device_memory_gib
+                open_feed, self.images, wanted.resolution, batch_size, self.mesh, recipe.device_memory_gib
             ),
-            batch=batch_shapes(resolution, batch_size, self.images.channels + config.mask_classes),
+            batch=batch_shapes(wanted.resolution, batch_size, self.images.channels + wanted.mask_classes),
         )
 
     def _adopt(self, state: SupervisedState) -> SupervisedState:
         """Gives a fresh network the weights of its encoder; later they are in the checkpoints."""
-        config = self.config
-        return begin_with(state, config.network.encoder, setup.all_channels(config), ['encoder'])
+        return begin_with(state, self.recipe.encoder, self.recipe.all_channels, ['encoder'])
 
     @functools.cached_property
     def _predict(self) -> Callable:
         """One for the watch and the pictures, so that it is compiled once."""
-        config = self.config
-        network, batch_size = setup.create_network(config, self.encoder), config.schedule.batch_size
-        return create_predictor(network, self.mesh, patch=config.patch, batch_size=batch_size, mirror=())
+        recipe = self.recipe
+        return create_predictor(
+            recipe.network, self.mesh, patch=recipe.patch, batch_size=recipe.batch_size, mirror=()
+        )
 
     def _make_measure(self) -> Callable[..., dict[str, float]]:
         """Returns what the watch measures: Dice on the validation split, of each class and their mean."""
-        predict, config = self._predict, self.config
-        names = name_classes(config)
+        predict, wanted = self._predict, self.recipe.images.preprocessing
 
         def measure(state: SupervisedState, phase: Phase, images_seen: int) -> dict[str, float]:
             if parallel.is_first_process():
                 logs.draw_curves(self.workdir, _CURVES, {})
             dice = measure_dice(
-                predict, state.network.variables, self.validation, config.resolution, config.mask_classes
+                predict, state.network.variables, self.validation, wanted.resolution, wanted.mask_classes
             )
             if np.isnan(dice).all():
                 raise UserError('No validation image shows any foreground; give that split some that do.')
-            own = {f'dice {name}': float(value) for name, value in zip(names, dice, strict=True)}
+            own = {f'dice {name}': float(value) for name, value in zip(self.recipe.classes, dice, strict=True)}
             mean = float(np.nanmean(dice))
             return own | {'dice': mean, _SCORE: 1 - mean}
 
@@ -220,17 +196,17 @@ class _SegmenterRun:
 
     def _make_sample(self) -> Callable[..., np.ndarray]:
         """Returns what draws some validation images: above as they are marked, below as they are segmented."""
-        config, predict = self.config, self._predict
-        channels, classes = self.validation.channels, config.mask_classes
-        joined = _choose_shown(self.validation, config.resolution)
-        middle = config.context * config.channels
-        pictures = joined[..., middle : middle + config.channels]
+        wanted, predict = self.recipe.images.preprocessing, self._predict
+        channels, classes = self.validation.channels, wanted.mask_classes
+        joined = _choose_shown(self.validation, wanted.resolution)
+        middle = wanted.context * wanted.channels
+        pictures = joined[..., middle : middle + wanted.channels]
 
         def sample(state: SupervisedState, phase: Phase, images_seen: int) -> np.ndarray:
             ids = predict(state.network.variables, np.ascontiguousarray(joined[..., :channels])).argmax(axis=-1)
             predicted = input_pipeline.join_masks(pictures, ids[..., None].astype(np.uint8), classes)
             marked = np.concatenate([pictures, joined[..., channels:]], axis=-1)
-            grid = draw_grid(np.concatenate([marked, predicted]), len(joined), config.channels, classes)
+            grid = draw_grid(np.concatenate([marked, predicted]), len(joined), wanted.channels, classes)
             if parallel.is_first_process():
                 save_picture(grid, self.workdir / 'samples' / f'{images_seen:09d}.png')
             return grid
@@ -250,24 +226,27 @@ def _choose_shown(images: input_pipeline.ImageData, resolution: int) -> np.ndarr
     return np.stack(shown)[np.linspace(0, len(shown) - 1, min(_SHOWN, len(shown))).astype(int)]
 
 
-def _log_start(config: ConfigDict, images: input_pipeline.ImageData, mesh: Mesh, encoder: Encoder | None) -> None:
+def _log_start(
+    recipe: Recipe, changed: Mapping[str, Any], workdir: Path, images: input_pipeline.ImageData, mesh: Mesh
+) -> None:
     _LOGGER.info('%s', logs.describe_run(mesh.size))
-    _LOGGER.info('Config:\n%s', config)
-    state = jax.eval_shape(functools.partial(setup.create_state_of, config, encoder), jax.random.key(0))
+    lines = ''.join(f'\n  {name} = {value!r}' for name, value in changed.items())
+    _LOGGER.info('Config, where it is not the default (%s has all):%s', workdir / workdirs.CONFIG_FILE, lines)
+    state = jax.eval_shape(recipe.create_state, jax.random.key(0))
     table = parameter_overview.get_parameter_overview(state.network.params, include_stats=False)
     _LOGGER.info('Network:\n%s', table)
     _LOGGER.info(
         'Data: %s, %d images of %d patients, classes: %s.',
-        images.name, images.num_examples, images.num_patients, ', '.join(name_classes(config)),
+        images.name, images.num_examples, images.num_patients, ', '.join(recipe.classes),
     )  # fmt: skip
 
 
-def _say_goodbye(config: ConfigDict, workdir: Path, outcome: loop.Outcome) -> None:
+def _say_goodbye(batch_size: int, workdir: Path, outcome: loop.Outcome) -> None:
     """The best by validation, and what to run next."""
     logs.draw_curves(workdir, _CURVES, {})
     if outcome.best is not None and outcome.best.score is not None:
         dice, seen = 1 - outcome.best.score, outcome.best.images_seen
-        print(f'Best: validation Dice {dice:.3f} at {seen // config.schedule.batch_size} steps.')
+        print(f'Best: validation Dice {dice:.3f} at {seen // batch_size} steps.')
     if outcome.stopped_by:
         print(f'Stopped by {outcome.stopped_by}; all is saved in {workdir}.')
         print('Next: the same command goes on from here.')

@@ -17,7 +17,7 @@ from benchmarks.accelerator.subjects import Subject
 from benchmarks.accelerator.tasks import Context, Row, Task
 from detect import setup as detector_setup
 from foundation.training.phases import make_call
-from segment import setup as unet_setup
+from segment.recipe import create_recipe as create_unet_recipe
 
 LARGEST_LOSS_DIFFERENCE = 1e-4
 LARGEST_GRADIENT_DIFFERENCE = LARGEST_UPDATE_DIFFERENCE = 1e-3
@@ -272,9 +272,9 @@ def _compare_answers(context: Context) -> Iterator[Row]:
         'detector': detector_setup.create_network(
             subjects.create_detector_config('small' if context.rehearse else 'default', side, 'float32'), None
         ),
-        'U-Net': unet_setup.create_network(
-            subjects.create_unet_config('small' if context.rehearse else 'default', side, 'float32'), None
-        ),
+        'U-Net': create_unet_recipe(
+            subjects.create_unet_config('small' if context.rehearse else 'default', side, 'float32')
+        ).network,
     }
     if not context.rehearse:
         config = subjects.create_classifier_config('resnet18', side, 'float32')

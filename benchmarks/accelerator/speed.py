@@ -20,7 +20,7 @@ from benchmarks.accelerator.tasks import Context, Row, Task
 from detect import setup as detector_setup
 from foundation.training import compute, feed, parallel
 from foundation.training.phases import make_call
-from segment import setup as unet_setup
+from segment.recipe import create_recipe as create_unet_recipe
 
 _SECONDS = 1.5  # that a measurement takes at least
 _KERNELS = 10
@@ -232,7 +232,7 @@ def _time_predictions(context: Context) -> Iterator[Row]:
     side, count = (32, 2) if context.rehearse else (512, 16)
     variant = 'small' if context.rehearse else 'default'
     made: dict[str, Any] = {
-        'unet': unet_setup.create_network(subjects.create_unet_config(variant, side, 'auto'), None),
+        'unet': create_unet_recipe(subjects.create_unet_config(variant, side, 'auto')).network,
         'detector': detector_setup.create_network(subjects.create_detector_config(variant, side, 'auto'), None),
     }
     for name, network in made.items():

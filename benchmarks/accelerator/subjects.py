@@ -13,17 +13,17 @@ from ml_collections import ConfigDict
 
 from backbones import setup as classifier_setup
 from backbones.step import make_train_step as make_classifier_step
+from benchmarks import unets
 from configs.backbones import classifier
 from configs.detect import detector
 from configs.gan import conditional, dcgan, dcgan_medical, enhanced_gan, pggan, sagan, sngan, wgan_gp
-from configs.segment import unet
 from detect import setup as detector_setup
 from detect.step import make_train_step as make_detector_step
 from foundation.training.phases import Step
 from foundation.training.supervised import SupervisedState
 from gan import setup as gan_setup
 from gan.step import Recipe, create_cycle, make_train_step
-from segment import setup as unet_setup
+from segment.recipe import create_recipe as create_unet_recipe
 from segment.step import make_train_step as make_unet_step
 
 GANS: Mapping[str, Callable[[], ConfigDict]] = {
@@ -192,26 +192,16 @@ def _with_optimizer(
 
 def create_unet(variant: str, patch: int, batch_size: int, dtype: str, *, compared: bool = False) -> Subject:
     """A U-Net for images with one kind of mask; `compared` as in `create_gan`."""
-    config = create_unet_config(variant, patch, dtype)
-    optimizer = create_plain_optimizer() if compared else unet_setup.create_optimizer(config)
-    step = make_unet_step(
-        unet_setup.create_network(config, None),
-        optimizer,
-        unet_setup.create_loss(config),
-        unet_setup.create_augmentation(config),
-        patch=config.patch,
-        foreground_share=config.schedule.foreground_share,
-    )
-    create_state = _with_optimizer(functools.partial(unet_setup.create_state_of, config, None), optimizer)
-    return _supervised(step, create_state, batch_size or config.schedule.batch_size, patch, 2)
+    recipe = create_unet_recipe(create_unet_config(variant, patch, dtype))
+    if compared:
+        recipe = dataclasses.replace(recipe, optimizer=create_plain_optimizer())
+    return _supervised(make_unet_step(recipe), recipe.create_state, batch_size or recipe.batch_size, patch, 2)
 
 
 def create_unet_config(variant: str, patch: int, dtype: str) -> ConfigDict:
     """A U-Net's config, its suggestions resolved for this patch."""
-    config = unet.get_config(variant)
-    config.resolution = config.patch = patch
-    config.mask_classes, config.compute_dtype = 1, dtype
-    unet_setup.resolve_sizes(config)
+    config = unets.create_unet_config(variant, patch)
+    config.compute_dtype = dtype
     return config
 
 

@@ -16,8 +16,8 @@ from benchmarks.peers.gans import count_parameters
 from benchmarks.peers.networks.unet import UNet
 from benchmarks.peers.supervised import Trainer, Training
 from benchmarks.peers.timing import Run
-from configs.segment import unet
-from segment import setup
+from benchmarks.unets import create_unet_config
+from segment.recipe import create_recipe
 from segment.step import make_predict, make_train_step
 
 Create = Callable[[ConfigDict], nn.Module]
@@ -25,11 +25,9 @@ Create = Callable[[ConfigDict], nn.Module]
 
 def configure(resolution: int, batch: int, dtype: str) -> ConfigDict:
     """The default config for images of this size and one foreground class, without augmentation."""
-    config = unet.get_config('default')
-    config.resolution = config.patch = resolution
-    config.mask_classes, config.compute_dtype, config.schedule.batch_size = 1, dtype, batch
+    config = create_unet_config('default', resolution)
+    config.compute_dtype, config.schedule.batch_size = dtype, batch
     config.augment.scale = 0.0
-    setup.resolve_sizes(config)
     return config
 
 
@@ -44,19 +42,9 @@ def draw_batch(
 
 def create_ours_training(resolution: int, batch: int, dtype: str) -> Run:
     """One update of the default network."""
-    config = configure(resolution, batch, dtype)
-    step = jax.jit(
-        make_train_step(
-            setup.create_network(config, None),
-            setup.create_optimizer(config),
-            setup.create_loss(config),
-            setup.create_augmentation(config),
-            patch=config.patch,
-            foreground_share=config.schedule.foreground_share,
-        ),
-        donate_argnums=0,
-    )
-    state, key = setup.create_state_of(config, None, jax.random.key(0)), jax.random.key(1)
+    recipe = create_recipe(configure(resolution, batch, dtype))
+    step = jax.jit(make_train_step(recipe), donate_argnums=0)
+    state, key = recipe.create_state(jax.random.key(0)), jax.random.key(1)
     images, ids = draw_batch(resolution, batch)
     masks = np.where(ids[..., None] == 1, 1.0, -1.0)
     data = {'image': jnp.asarray(np.concatenate([images, masks], axis=-1), jnp.float32)}
@@ -72,9 +60,9 @@ def create_ours_training(resolution: int, batch: int, dtype: str) -> Run:
 
 def create_ours_prediction(resolution: int, batch: int, dtype: str) -> Run:
     """Probabilities of each class at each pixel."""
-    config = configure(resolution, batch, dtype)
-    variables = setup.create_state_of(config, None, jax.random.key(0)).network.variables
-    predict = jax.jit(make_predict(setup.create_network(config, None)))
+    recipe = create_recipe(configure(resolution, batch, dtype))
+    variables = recipe.create_state(jax.random.key(0)).network.variables
+    predict = jax.jit(make_predict(recipe.network))
     images = jnp.asarray(draw_batch(resolution, batch)[0])
 
     def run() -> None:
@@ -85,7 +73,7 @@ def create_ours_prediction(resolution: int, batch: int, dtype: str) -> Run:
 
 def create_unet(config: ConfigDict) -> UNet:
     """Our network in PyTorch, with the same parameters."""
-    fields, state = config.network, setup.create_state_of(config, None, jax.random.key(0))
+    fields, state = config.network, create_recipe(config).create_state(jax.random.key(0))
     network = UNet(config.channels, config.mask_classes + 1, fields.width, fields.max_width, fields.depth)
     return load(network, convert_unet(state.network.variables))
 

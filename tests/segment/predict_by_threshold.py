@@ -13,7 +13,9 @@ def main(*arguments: str) -> None:
     restored = types.SimpleNamespace(
         classes=thresholds.CLASSES, checksum=thresholds.CHECKSUM, segment=thresholds.segment
     )
-    restoring.restore_segmenter = lambda workdir, step, *, best, mirror: restored  # type: ignore[attr-defined]
+    restoring.TrainedSegmenter = types.SimpleNamespace(  # type: ignore[attr-defined]
+        load=lambda workdir, step, *, best, mirror: restored
+    )
     sys.modules['segment.segmenter'] = restoring
     sys.argv = ['segment.predict', *arguments]
     runpy.run_module('segment.predict', run_name='__main__')

@@ -18,7 +18,7 @@ from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Checkpoints, Position
 from foundation.training.errors import UserError
 from foundation.training.workdir import write_json
-from segment.segmenter import restore_segmenter
+from segment.segmenter import TrainedSegmenter
 from tests.segment.conftest import train
 
 CLASSES = ('CT', 'MR')
@@ -97,10 +97,10 @@ def test_a_run_that_died_before_its_first_checkpoint_begins_with_them_again(
 
 
 def test_the_run_is_restored_without_the_classifier(trained, source, flags, create_config, tmp_path):
-    segmenter = restore_segmenter(trained, None, best=True)
+    segmenter = TrainedSegmenter.load(trained, None, best=True, mirror=False)
     moved = source.rename(tmp_path / 'gone')
     try:
-        again = restore_segmenter(trained, None, best=True)
+        again = TrainedSegmenter.load(trained, None, best=True, mirror=False)
         train(create_config(flags), trained)  # finished before: nothing is left to do
     finally:
         moved.rename(source)

@@ -25,7 +25,8 @@ def test_configs_have_values_that_may_be(fields, config):
 def test_a_run_of_a_unet_holds_on_to_what_decides_it(variant):
     assert set(schema.fixed_fields(UNET, unet.get_config(variant))) == {
         'augment', 'channels', 'context', 'data.classes', 'data.fit', 'data.modalities', 'data.window',
-        'data.window_range', 'loss', 'mask_classes', 'network', 'optimizer', 'patch', 'resolution', 'schedule', 'seed',
+        'data.window_range', 'loss', 'mask_classes', 'network', 'optimizer', 'patch', 'resolution', 'schedule',
+        'seed',
     }  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def test_what_is_left_to_the_data_may_be_so_only_before_they_are_looked_at():
         'resolution', 'patch', 'mask_classes', 'data.fit', 'data.window', 'network.depth', 'schedule.batch_size',
     }  # fmt: skip
     schema.check(UNET, config, left_open=True)
-    with pytest.raises(UserError, match="config.data.fit is 'suggested'; choose one of"):
+    with pytest.raises(UserError, match=r"config\.data\.fit is 'suggested'; choose one of"):
         schema.check(UNET, config)
 
 
@@ -68,5 +69,6 @@ def test_only_what_was_changed_is_told():
     assert 'seed' not in changed
     assert set(schema.changes(STUDY, study_brain_tumor.get_config('full'))) == {
         'name', 'resolution', 'fractions', 'ratios', 'seeds', 'generators.configs', 'generators.flags',
-        'generators.images', 'generators.seeds', 'generators.audit', 'segmenter.config', 'segmenter.flags', 'curve',
+        'generators.images', 'generators.seeds', 'generators.audit', 'segmenter.config', 'segmenter.flags',
+        'curve',
     }  # fmt: skip

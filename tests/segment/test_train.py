@@ -20,10 +20,11 @@ from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.supervised import create_state
 from input_pipeline import DataError, split_masks
-from segment import setup
+from segment.data import open_images
 from segment.evaluation import measure_cases
 from segment.metrics.measures import measure
-from segment.segmenter import restore_segmenter
+from segment.recipe import create_recipe
+from segment.segmenter import TrainedSegmenter
 from segment.step import make_train_step
 from segment.train import measure_dice, train_and_evaluate
 from tests.gan.command import Commands
@@ -43,7 +44,7 @@ def trained(create_config, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def segmenter(trained):
-    return restore_segmenter(trained, None, best=True)
+    return TrainedSegmenter.load(trained, None, best=True, mirror=False)
 
 
 def _state(folder: Path, step: int) -> dict[str, np.ndarray]:
@@ -58,16 +59,13 @@ def _metrics(workdir: Path) -> list[dict]:
 
 
 def test_one_batch_is_learnt_by_heart(create_config):
-    config = create_config({'augment.scale': 0.0, 'context': 0, 'mask_classes': 2})
+    config = create_config({'augment.scale': 0.0, 'context': 0, 'mask_classes': 2, 'data.window': 'auto'})
     images, masks = map(np.stack, zip(*(draw(seed, shape=(16, 16)) for seed in range(4)), strict=True))
     planes = np.concatenate([masks == 1, masks == 2], axis=-1)
     batch = {'image': jnp.asarray(np.concatenate([images / 127.5 - 1, 2.0 * planes - 1], axis=-1), jnp.float32)}
-    network, optimizer = setup.create_network(config, None), optax.adamw(1e-2)
-    step = make_train_step(
-        network, optimizer, setup.create_loss(config), setup.create_augmentation(config),
-        patch=16, foreground_share=0.0,
-    )  # fmt: skip
-    state = create_state(jax.jit(network.init)(jax.random.key(0), batch['image'][..., :1]), optimizer)
+    recipe = dataclasses.replace(create_recipe(config), optimizer=optax.adamw(1e-2))
+    network, step = recipe.network, make_train_step(recipe)
+    state = create_state(jax.jit(network.init)(jax.random.key(0), batch['image'][..., :1]), recipe.optimizer)
     compiled = jax.jit(lambda state, key: step(state, batch, key, {}))
     for number in range(120):
         state, metrics = compiled(state, jax.random.key(number))
@@ -93,17 +91,16 @@ def test_a_run_leaves_what_it_promises(trained):
 def test_the_best_checkpoint_is_restored(trained, segmenter):
     looks = {line['images_seen'] // BATCH: line['dice'] for line in _metrics(trained) if 'dice' in line}
     assert segmenter.position.step == max(looks, key=looks.get)
-    assert restore_segmenter(trained, None, best=False).position.step == END // BATCH
-    assert restore_segmenter(trained, 3, best=False).position.step == 3
+    assert TrainedSegmenter.load(trained, None, best=False, mirror=False).position.step == END // BATCH
+    assert TrainedSegmenter.load(trained, 3, best=False, mirror=False).position.step == 3
     assert (segmenter.classes, segmenter.channels) == (('class 1', 'class 2'), 1)
     with pytest.raises(UserError, match='has no checkpoint of step 99, only of'):
-        restore_segmenter(trained, 99, best=False)
+        TrainedSegmenter.load(trained, 99, best=False, mirror=False)
 
 
 def test_a_case_is_segmented_as_validation_does(segmenter, trained):
     """Context, window and fit are the same; the score of the watch follows from the masks of the cases."""
-    config = segmenter.config
-    images = setup.open_images(config, 'validation', train=False)
+    images = open_images(segmenter.recipe, 'validation', train=False)
     batch = next(images.in_order(16, 64))
     pictures, _ = split_masks(batch['image'], images.channels, 2)
     expected = segmenter.predict(segmenter.variables, np.ascontiguousarray(pictures)).argmax(axis=-1)
@@ -139,7 +136,7 @@ def test_sigterm_changes_nothing(create_config, trained, tmp_path, monkeypatch, 
 
 
 def test_cases_are_measured_by_patient_and_class(segmenter):
-    images = setup.open_images(segmenter.config, 'test', train=False)
+    images = open_images(segmenter.recipe, 'test', train=False)
     rows, worst = measure_cases(segmenter, images, tolerance=1.0, policy='nnunet')
     assert len(rows) == 2 * SPLITS['test']
     cases = {case.patient: case for case in images.cases(1)}
@@ -217,15 +214,14 @@ def test_a_damaged_run_is_refused(trained, tmp_path, name, change, expected):
     path = workdir / name
     path.write_text(change(path.read_text() if path.exists() else ''))
     with pytest.raises(UserError, match=expected):
-        restore_segmenter(workdir, None, best=True)
+        TrainedSegmenter.load(workdir, None, best=True, mirror=False)
 
 
 def test_masks_with_unknown_ids_are_not_measured(segmenter):
-    config = segmenter.config.copy_and_resolve_references()
-    with config.unlocked():
-        config.data.name = 'gap'
+    images = dataclasses.replace(segmenter.recipe.images, name='gap')
+    recipe = dataclasses.replace(segmenter.recipe, images=images)
     with pytest.raises(DataError, match='gap has mask classes up to 3, mask_classes is 2'):
-        setup.open_images(config, 'test', train=False)
+        open_images(recipe, 'test', train=False)
 
 
 def _deepen(image):
@@ -247,13 +243,14 @@ def _deepen(image):
 )
 def test_images_whose_stored_range_means_something_else_are_refused(segmenter, window, change, error):
     """12 bits in a file of 16 would be nearly black."""
-    config = segmenter.config.copy_and_resolve_references()
-    with config.unlocked():
-        config.data.window = window
-    case = next(setup.open_images(segmenter.config, 'test', train=False).cases(1))
+    recipe = segmenter.recipe
+    images = dataclasses.replace(
+        recipe.images, preprocessing=dataclasses.replace(recipe.images.preprocessing, window=window)
+    )
+    case = next(open_images(recipe, 'test', train=False).cases(1))
     records = [dataclasses.replace(record, image=change(record.image)) for record in case.records]
     other = dataclasses.replace(case, records=tuple(records))
-    asked = dataclasses.replace(segmenter, config=config)
+    asked = dataclasses.replace(segmenter, recipe=dataclasses.replace(recipe, images=images))
     if error is None:
         assert asked.segment(other).shape == (3, 14, 16)
         return

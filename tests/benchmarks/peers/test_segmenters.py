@@ -12,7 +12,7 @@ from benchmarks.peers import segmenters  # noqa: E402
 from benchmarks.peers.copying import convert_unet  # noqa: E402
 from benchmarks.peers.forms import Form  # noqa: E402
 from benchmarks.peers.supervised import Trainer  # noqa: E402
-from segment import setup  # noqa: E402
+from segment.recipe import create_recipe  # noqa: E402
 from segment.step import make_predict, make_train_step  # noqa: E402
 
 SIDE, BATCH = 32, 2
@@ -34,8 +34,9 @@ def batch():
 
 def test_probabilities_are_the_same(config, batch):
     images, _, theirs, _ = batch
-    variables = setup.create_state_of(config, None, jax.random.key(0)).network.variables
-    ours = jax.jit(make_predict(setup.create_network(config, None)))(variables, images)
+    recipe = create_recipe(config)
+    variables = recipe.create_state(jax.random.key(0)).network.variables
+    ours = jax.jit(make_predict(recipe.network))(variables, images)
     network = segmenters.create_unet(config).eval()
     with torch.no_grad():
         found = network(theirs)[0].softmax(dim=1).permute(0, 2, 3, 1)
@@ -46,10 +47,8 @@ def test_probabilities_are_the_same(config, batch):
 def test_two_updates_are_the_same(config, batch):
     images, ids, torch_images, torch_ids = batch
     config.optimizer.clip = 0.5  # small enough to be felt
-    network, optimizer = setup.create_network(config, None), setup.create_optimizer(config)
-    augmentation, loss = setup.create_augmentation(config), setup.create_loss(config)
-    step = jax.jit(make_train_step(network, optimizer, loss, augmentation, patch=SIDE, foreground_share=0.0))
-    state = setup.create_state_of(config, None, jax.random.key(0))
+    recipe = create_recipe(config)
+    step, state = jax.jit(make_train_step(recipe)), recipe.create_state(jax.random.key(0))
     before, trainer = state.network.params, _create_trainer(config)
     data = {'image': jnp.concatenate([images, np.where(ids[..., None] == 1, 1.0, -1.0)], axis=-1)}
     for _ in range(2):

@@ -18,9 +18,10 @@ from configs.segment.study_schema import STUDY
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from input_pipeline import derive
-from segment import setup, study
+from segment import study
+from segment.data import open_images
 from segment.evaluation import SegmenterProtocol, evaluate
-from segment.segmenter import restore_segmenter
+from segment.segmenter import TrainedSegmenter
 from segment.studies import jobs
 from segment.train import train_and_evaluate
 from tests.input_pipeline.items import make_item, write
@@ -88,8 +89,8 @@ def in_process(monkeypatch, tmp_path):
         if module == 'segment.main':
             train_and_evaluate(_read_config(command), Path(_flag(command, 'workdir')))
         elif module == 'segment.evaluate':
-            segmenter = restore_segmenter(Path(_flag(command, 'workdir')), None, best=True)
-            images = setup.open_images(segmenter.config, 'test', train=False)
+            segmenter = TrainedSegmenter.load(Path(_flag(command, 'workdir')), None, best=True, mirror=False)
+            images = open_images(segmenter.recipe, 'test', train=False)
             protocol = SegmenterProtocol('test', _flag(command, 'policy'), 2.0, False, 0.95, 0)
             out = Path(_flag(command, 'workdir')) / 'evaluation'
             evaluate(segmenter, images, protocol, out, draw=False)

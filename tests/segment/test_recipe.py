@@ -7,8 +7,10 @@ import pytest
 
 from foundation.training.errors import UserError
 from foundation.training.fields import find_field
-from segment import setup
+from segment.data import open_stored
 from segment.fingerprint import Fingerprint, take_fingerprint
+from segment.recipe import create_recipe
+from segment.suggestions import resolve as resolve_suggestions
 from tests.input_pipeline.items import make_item, write
 from tests.segment.conftest import SPLITS, volumes
 
@@ -46,15 +48,16 @@ def resolve(create_config):
 
     def run(given=None, found=None):
         config = create_config(ASKED | (given or {}))
-        setup.resolve(config, dataclasses.replace(FINGERPRINT, **(found or {})))
-        setup.check_config(config)
+        resolve_suggestions(config, lambda request: dataclasses.replace(FINGERPRINT, **(found or {})))
+        create_recipe(config)
         return {name: find_field(config, name) for name in ASKED}
 
     return run
 
 
 def _fingerprint(create_config, name):
-    return take_fingerprint(setup.open_plain(create_config(ASKED | {'data.name': name})))
+    config = create_config(ASKED | {'data.name': name})
+    return resolve_suggestions(config, lambda request: take_fingerprint(open_stored(request)))
 
 
 def test_a_fingerprint_tells_what_the_training_images_are_like(create_config):
@@ -176,12 +179,16 @@ def test_native_images_get_all_the_room_they_need(resolve):
 def test_values_that_cannot_be_used_are_refused(create_config, changes, expected):
     config = create_config({'mask_classes': 2, 'data.window': 'auto'} | changes)
     with pytest.raises(UserError, match=expected) as refused:
-        setup.check_config(config)
+        create_recipe(config)
     assert '\n' not in str(refused.value)
 
 
 @pytest.mark.parametrize('given', [{'data.fit': 'crop'}, {'resolution': 4}, {'optimizer.learning_rate': -1.0}])
 def test_what_is_wrong_at_first_sight_is_told_before_the_data_are_looked_at(create_config, given):
+    def look(request):
+        raise AssertionError('the data were looked at')
+
     with pytest.raises(UserError, match='config'):
-        setup.check_before(create_config(ASKED | given))
-    setup.check_before(create_config(ASKED))
+        resolve_suggestions(create_config(ASKED | given), look)
+    with pytest.raises(AssertionError):
+        resolve_suggestions(create_config(ASKED), look)

@@ -1,0 +1,187 @@
+"""What a segmenter is made of and trained by: a config, read once, as finished objects."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import PRNGKeyArray
+from ml_collections import ConfigDict
+
+from backbones.encoders import Encoder
+from backbones.images import ImageRequest, request_images
+from configs.schema import check
+from configs.segment.schema import UNET
+from foundation.training import compute
+from foundation.training.errors import UserError
+from foundation.training.loop import Periods, periods_of
+from foundation.training.supervised import SupervisedState, create_state
+from segment.augmentation import SegmentationAugmentation
+from segment.losses import LossWeights
+from segment.networks import UNet
+
+_AXES = ('horizontal', 'vertical')
+_RANGES = ('zoom', 'sigma', 'brightness_range', 'contrast_range', 'gamma_range')
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A segmenter and its training.
+
+    Attributes:
+      seed: decides every random number of the run.
+      images: of training, with their masks.
+      classes: names of the foreground classes, that of id 1 first.
+      network: with its own encoder, until `with_encoder` gives it another.
+      encoder: where the weights of another encoder come from; '' for its own.
+      patch: side of the squares that the network is trained on, in pixels.
+      augmentation: of training images.
+      loss: what the network is trained on.
+      optimizer: of all its weights.
+      steps, batch_size: of the training.
+      watch_steps: between two looks at the validation split.
+      device_memory_gib: images are kept on the device up to this size.
+      periods: how often things happen.
+      checkpoints_to_keep: the newest ones.
+    """
+
+    seed: int
+    images: ImageRequest
+    classes: tuple[str, ...]
+    network: UNet
+    encoder: str
+    patch: int
+    augmentation: SegmentationAugmentation
+    loss: LossWeights
+    optimizer: optax.GradientTransformation
+    steps: int
+    batch_size: int
+    watch_steps: int
+    device_memory_gib: float
+    periods: Periods
+    checkpoints_to_keep: int
+
+    @property
+    def all_channels(self) -> int:
+        """Channels of an image with its context."""
+        return self.images.preprocessing.all_channels
+
+    def with_encoder(self, encoder: Encoder | None) -> 'Recipe':
+        """The same with another encoder in the network; unchanged for None.
+
+        Raises:
+          UserError: when patches are too small for it.
+        """
+        if encoder is None:
+            return self
+        if self.patch >> encoder.halvings < 1:
+            raise UserError(
+                f'config.patch is {self.patch}, but the encoder halves images {encoder.halvings} times; '
+                f'make it {2**encoder.halvings} at least.'
+            )
+        network = self.network.clone(
+            encoder=encoder.create(self.network.dtype), prepare=encoder.prepare, depth=encoder.halvings
+        )
+        return dataclasses.replace(self, network=network)
+
+    def create_state(self, key: PRNGKeyArray) -> SupervisedState:
+        """A fresh state; an encoder's weights are drawn too."""
+        images = jnp.zeros((1, self.patch, self.patch, self.all_channels))
+        return create_state(self.network.init(key, images), self.optimizer)
+
+
+def create_recipe(config: ConfigDict) -> Recipe:
+    """Reads a config that leaves nothing to the data any more.
+
+    Raises:
+      UserError, DataError: for the first value that cannot be used.
+    """
+    check(UNET, config)
+    fields = config.network.to_dict()
+    recipe = Recipe(
+        seed=config.seed,
+        images=request_images(
+            config,
+            mask_classes=config.mask_classes,
+            context=config.context,
+            target='class',
+            foreground_share=config.schedule.foreground_share,
+        ),
+        classes=_name_classes(tuple(config.data.class_names), config.mask_classes),
+        encoder=fields.pop('encoder'),
+        network=UNet(
+            **fields,
+            num_classes=config.mask_classes + 1,
+            encoder=None,
+            prepare=None,
+            dtype=compute.compute_dtype(config.compute_dtype),
+        ),
+        patch=config.patch,
+        augmentation=_create_augmentation(**config.augment.to_dict()),
+        loss=LossWeights(**config.loss.to_dict()),
+        optimizer=_create_optimizer(**config.optimizer.to_dict(), steps=config.schedule.steps),
+        steps=config.schedule.steps,
+        batch_size=config.schedule.batch_size,
+        watch_steps=config.watch.steps,
+        device_memory_gib=config.data.device_memory_gib,
+        periods=periods_of(config.run, cycle=1, sample=config.run.sample_images),
+        checkpoints_to_keep=config.run.checkpoints_to_keep,
+    )
+    _check_together(recipe)
+    return recipe
+
+
+def _name_classes(names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Names of so many foreground classes; without any, their ids."""
+    if names and (len(names) != count or len(set(names)) != len(names)):
+        raise UserError(f'config.data.class_names are {names}; give each of the {count} classes a name.')
+    return names or tuple(f'class {class_id}' for class_id in range(1, count + 1))
+
+
+def _create_augmentation(mirror: Sequence[str], **others: Any) -> SegmentationAugmentation:
+    """Raises UserError for axes that there are not, and ends that are no range."""
+    if set(mirror) - set(_AXES):
+        raise UserError(f'config.augment.mirror is {mirror}; choose among {_AXES}.')
+    for name in _RANGES:
+        ends = others[name] = tuple(others[name])
+        if len(ends) != 2 or not 0 < ends[0] <= ends[1] < math.inf:
+            raise UserError(f'config.augment.{name} is {ends}; give two positive numbers, the lower first.')
+    return SegmentationAugmentation(mirror=tuple(mirror), **others)
+
+
+def _create_optimizer(
+    name: str,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+    warmup: float,
+    clip: float,
+    *,
+    steps: int,
+) -> optax.GradientTransformation:
+    """SGD with Nesterov's momentum and a polynomial decay (nnU-Net), or AdamW; gradients are clipped."""
+    clipping = optax.clip_by_global_norm(clip)
+    if name == 'sgd':
+        falling = optax.polynomial_schedule(learning_rate, 0.0, 0.9, steps)
+        decay = optax.add_decayed_weights(weight_decay)
+        return optax.chain(clipping, decay, optax.sgd(falling, momentum, nesterov=True))
+    rising = max(int(warmup * steps), 1)
+    rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, rising, max(steps, rising + 1))
+    return optax.chain(clipping, optax.adamw(rate, weight_decay=weight_decay))
+
+
+def _check_together(recipe: Recipe) -> None:
+    """Raises UserError for values that do not go together."""
+    resolution = recipe.images.preprocessing.resolution
+    if recipe.patch > resolution:
+        raise UserError(f'config.patch is {recipe.patch}, more than config.resolution, {resolution}.')
+    if not recipe.loss.dice and not recipe.loss.cross_entropy:
+        raise UserError('config.loss.dice and config.loss.cross_entropy are both 0; nothing would be learnt.')
+    depth = recipe.network.depth
+    if recipe.patch >> depth < 2 and not recipe.encoder:
+        raise UserError(
+            f'config.patch is {recipe.patch}, too few pixels to be halved {depth} times; make '
+            'config.network.depth smaller, or the patch larger.'
+        )
