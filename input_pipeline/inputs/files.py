@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import numpy as np
-
 from input_pipeline.cases import Case
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.inputs.geometry import DicomGrid, NiftiGrid
 from input_pipeline.readers import dicom, dicom_file, nifti
+from input_pipeline.readers.dicom_volumes import Volume, find_volumes
 from input_pipeline.readers.nifti_volume import open_volume
 from input_pipeline.readers.paired_folder import stem
 from input_pipeline.readers.paths import patient_finder, refusing, walk
@@ -79,7 +78,7 @@ def load_volume(root: Path, relative: PurePosixPath, index: int, options: Reader
 
 def load_series(
     root: Path,
-    members: tuple[dicom.Slice, ...],
+    members: Volume,
     keys: Sequence[str],
     options: ReaderOptions,
     refusals: Refusals,
@@ -102,21 +101,14 @@ def load_series(
             with warnings.catch_warnings():  # of breaches of the standard that pydicom copes with
                 warnings.simplefilter('ignore', UserWarning)
                 images = list(dicom.read_images(root, member, options))
-            found += [(member, dicom.frame_key(member, key, f), *images[f]) for f in _in_order(member)]
+            found += [(member, dicom.frame_key(member, key, rank), image) for rank, image in enumerate(images)]
     if not found:
         raise DataError('none of its images can be read')
-    window = dicom.find_window((frame[2:] for frame in found), len(found), options.percentiles)
+    window = dicom.find_window((image for *_, image in found), len(found), options.percentiles)
     if window is None:
         raise DataError('is constant: every pixel has the same value')
-    records: list[Record] = [dicom.create_record(*frame, window) for frame in found]
+    records: list[Record] = [dicom.create_record(*image, window) for image in found]
     return Case(keys[0].rpartition('/')[0], members[0].patient, tuple(records))
-
-
-def _in_order(member: dicom.Slice) -> list[int]:
-    """Frames from first to last along the normal, as the file has them where positions are unknown."""
-    if not member.frame_positions:
-        return list(range(member.frames))
-    return np.argsort(member.frame_positions, kind='stable').tolist()
 
 
 def find_incoming(paths: Sequence[Path], options: ReaderOptions, refusals: Refusals) -> list[Incoming]:
@@ -145,7 +137,9 @@ def find_incoming(paths: Sequence[Path], options: ReaderOptions, refusals: Refus
                 formats = 'PNG, JPEG, TIFF, BMP, WebP, GIF, DICOM, NIfTI'
                 raise DataError(f'is no image that can be read ({formats}){nifti.remedy(relative)}')
     slices = dicom.describe_files(root, series, options, refusals)
-    opened += [_create_series(root, members, options, refusals) for members in dicom.group_volumes(slices)]
+    opened += [
+        _create_series(root, members, options, refusals) for members in find_volumes(root, slices, refusals)
+    ]
     return _with_own_names(sorted(opened, key=lambda incoming: incoming.name))
 
 
@@ -208,16 +202,14 @@ def _create_volumes(root: Path, relative: PurePosixPath, options: ReaderOptions)
     ]
 
 
-def _create_series(
-    root: Path, members: tuple[dicom.Slice, ...], options: ReaderOptions, refusals: Refusals
-) -> Incoming:
+def _create_series(root: Path, members: Volume, options: ReaderOptions, refusals: Refusals) -> Incoming:
     """One volume of a series; alone in its file it is named as the file, else by its folder and a hash."""
     patient, series = members[0].patient, members[0].series
     keys = [f'{patient}/{series}/{number:05d}' for number in range(len(members))]
     frames = {
-        dicom.frame_key(member, key, frame): (root / member.relative, frame)
+        dicom.frame_key(member, key, rank): (root / member.relative, frame.number)
         for key, member in zip(keys, members, strict=True)
-        for frame in range(member.frames)
+        for rank, frame in enumerate(member.frames)
     }
     if len(members) == 1:
         source = members[0].relative

@@ -1,7 +1,10 @@
 """One DICOM file: its header, checked before anything is decoded, and its frames one by one."""
 
+import contextlib
+import gzip
 import logging
 import math
+import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
-from jaxtyping import Num
+from jaxtyping import Bool, Num
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.pixels import apply_color_lut, apply_modality_lut, decoders, iter_pixels, pixel_array
 from pydicom.pixels.utils import get_expected_length
@@ -21,6 +24,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEGLossless,
     JPEGLosslessSV1,
+    RLELossless,
 )
 
 from input_pipeline.errors import DataError
@@ -45,15 +49,48 @@ decoders.RLELosslessDecoder.remove_plugin('pylibjpeg')  # panics past `except Ex
 
 _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # Float Pixel Data, Double Float Pixel Data, Pixel Data
 _ENCAPSULATED = 0xFFFFFFFF  # the length that compressed pixel data declare
+_LARGEST_UNPACKED = 4 * 2**30  # bytes
 _NOT_IMAGES = {'SEG': 'a segmentation'}
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file starts as DICOM does, with the preamble or (as old archives have it) without."""
-    with path.open('rb') as file:
-        start = file.read(132)
+    """Whether the file, or what is packed in a .gz, starts as DICOM does; old archives lack the preamble."""
+    try:
+        with gzip.open(path) if _is_packed(path) else path.open('rb') as file:
+            start = file.read(132)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False
     groups = (int.from_bytes(start[:2], order) for order in ('little', 'big'))
     return start[128:] == b'DICM' or (len(start) > 8 and any(group in (0x0002, 0x0008) for group in groups))
+
+
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """The file itself; of a .gz, for as long as it is needed, what is packed in it.
+
+    Raises:
+      DataError: it is damaged, or inflates to more than any file that would be read.
+    """
+    if not _is_packed(path):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(suffix='.dcm') as whole:
+        left = _LARGEST_UNPACKED
+        try:
+            with gzip.open(path) as packed:
+                while chunk := packed.read(2**20):
+                    left -= len(chunk)
+                    if left < 0:
+                        raise DataError(f'inflates to more than {_LARGEST_UNPACKED // 2**30} GiB')
+                    whole.write(chunk)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(f'is a damaged .gz file ({error})') from error
+        whole.flush()
+        yield Path(whole.name)
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == '.gz'
 
 
 def read_header(path: Path, pixel_limit: int) -> pydicom.Dataset:
@@ -156,8 +193,25 @@ def orientation(header: pydicom.Dataset, frame: int) -> list[float]:
 
 
 def position(header: pydicom.Dataset, frame: int) -> list[float]:
-    """Millimetres of the centre of the first pixel (ImagePositionPatient, C.7.6.2); empty where unknown."""
-    return _numbers(header, frame, 'PlanePositionSequence', 'ImagePositionPatient', 3)
+    """Millimetres of the centre of the first pixel (ImagePositionPatient, C.7.6.2); empty where unknown.
+
+    One position for several frames is that of the first; GridFrameOffsetVector (C.8.8.3.2) tells those of the
+    others, or nothing does.
+    """
+    first = _numbers(header, frame, 'PlanePositionSequence', 'ImagePositionPatient', 3)
+    if frame_count(header) == 1 or not first or _has_own(header, frame, 'PlanePositionSequence'):
+        return first
+    offsets, axes = header.get('GridFrameOffsetVector') or [], orientation(header, frame)
+    if len(offsets) != frame_count(header) or not axes:
+        return []
+    normal = np.cross(axes[:3], axes[3:])
+    return (np.array(first) + normal * (float(offsets[frame]) - float(offsets[0]))).tolist()
+
+
+def _has_own(header: pydicom.Dataset, frame: int, macro: str) -> bool:
+    """Whether a frame has a functional group of its own of this kind."""
+    own = (header.get('PerFrameFunctionalGroupsSequence') or [])[frame : frame + 1]
+    return any(group.get(macro) for group in own)
 
 
 def _numbers(header: pydicom.Dataset, frame: int, macro: str, keyword: str, count: int) -> list[float]:
@@ -209,6 +263,8 @@ def read_frames(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray,
                 frame = apply_color_lut(frame, header)[..., :3]
             elif header.get('ModalityLUTSequence'):
                 frame = apply_modality_lut(frame, header)
+            else:
+                frame = _as_declared(frame, header)
             yield frame if frame.ndim == 3 else frame[..., np.newaxis]
             count += 1
     except DataError:
@@ -219,11 +275,73 @@ def read_frames(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray,
         raise DataError(f'is truncated: it has {count} of {frame_count(header)} frames')
 
 
+def _has_odd_bits(header: pydicom.Dataset) -> bool:
+    """Whether stored values lie in other bits than the lowest, as older standards allowed."""
+    stored = int(header.get('BitsStored') or header.BitsAllocated)
+    return header.SamplesPerPixel == 1 and int(header.get('HighBit', stored - 1)) != stored - 1
+
+
+def _as_declared(values: Num[np.ndarray, 'height width *channel'], header: pydicom.Dataset) -> np.ndarray:
+    """Values in the bits that the header declares (PS3.5, 8.1.1): decoders return others of some files.
+
+    Stored values end at HighBit; what lies in bits above is none of theirs, and signed ones are two's complement.
+    Compressed values have no other bits; those of a lossy compression may pass the ends a little.
+
+    Raises:
+      DataError: BitsStored and HighBit do not go together, or compressed values lie far outside of them.
+    """
+    stored, allocated = int(header.get('BitsStored') or header.BitsAllocated), int(header.BitsAllocated)
+    last = int(header.get('HighBit', stored - 1))
+    if values.dtype.kind not in 'iu' or stored >= allocated or allocated > 32 or header.SamplesPerPixel > 1:
+        return values
+    is_compressed = _transfer_syntax(header).is_encapsulated and _transfer_syntax(header) != RLELossless
+    if not stored - 1 <= last < allocated or (is_compressed and _has_odd_bits(header)):
+        raise DataError(f'its HighBit is {last} with BitsStored {stored} of {allocated}, which do not go together')
+    signed, span = bool(header.get('PixelRepresentation')), 1 << stored
+    low, high = (-span // 2, span // 2 - 1) if signed else (0, span - 1)
+    bits = values.astype(np.int64)
+    if is_compressed:
+        if signed and values.min() >= 0 and high < values.max() < span:
+            bits -= (bits >> (stored - 1)) << stored
+        elif values.min() < low - span or values.max() > high + span:
+            raise DataError(f'its decoder returns {values.min()} to {values.max()}, for {low} to {high} at most')
+        return bits.astype(f'{"i" if signed else "u"}{values.itemsize}') if signed else values
+    bits = (bits >> (last + 1 - stored)) & (span - 1)
+    if signed:
+        bits -= (bits >> (stored - 1)) << stored
+    return bits.astype(f'{"i" if signed else "u"}{values.itemsize}')
+
+
+def padding_of(
+    header: pydicom.Dataset, values: Num[np.ndarray, 'height width channel']
+) -> Bool[np.ndarray, 'height width channel'] | None:
+    """Where stored values are padding (PS3.3, C.7.5.1.1.2); None where none are."""
+    ends = [_padding_value(header, name) for name in ('PixelPaddingValue', 'PixelPaddingRangeLimit')]
+    if ends[0] is None or header.SamplesPerPixel > 1 or values.dtype.kind not in 'iu':
+        return None
+    first, last = sorted((ends[0], ends[0] if ends[1] is None else ends[1]))
+    padding = (values >= first) & (values <= last)
+    return padding if padding.any() else None
+
+
+def _padding_value(header: pydicom.Dataset, keyword: str) -> int | None:
+    """Its value in the sign that pixels have, whatever sign it was written in."""
+    value = header.get(keyword)
+    if value is None or isinstance(value, str | bytes):
+        return None
+    stored, value = int(header.get('BitsStored') or header.BitsAllocated), int(value)
+    if header.get('PixelRepresentation'):
+        bits = value & ((1 << int(header.BitsAllocated)) - 1)
+        return bits - ((bits >> (int(header.BitsAllocated) - 1)) << int(header.BitsAllocated))
+    return value & ((1 << max(stored, 1)) - 1) if value < 0 else value
+
+
 def _iterate(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray, 'height width *channel']]:
     syntax = _transfer_syntax(header)
     if syntax in (JPEGLossless, JPEGLosslessSV1):
         return iter(decode_apart(path, syntax))
-    if frame_count(header) > 1 and syntax != DeflatedExplicitVRLittleEndian:
+    apart = _has_odd_bits(header)
+    if frame_count(header) > 1 and syntax != DeflatedExplicitVRLittleEndian and not apart:
         return iter_pixels(path, transfer_syntax_uid=syntax)
     # Whole, as pydicom copes with more flaws then: headers of another encoding than declared, and JPEG 2000
     # of the wrong sign, on which iter_pixels fails.
@@ -231,6 +349,8 @@ def _iterate(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray, 'h
     if not any(tag in dataset for tag in _PIXELS):  # pydicom drops an element that ends early
         raise DataError('is truncated: its compressed pixels end early')
     dataset.file_meta.TransferSyntaxUID = syntax
+    if apart:  # pydicom clears the bits above BitsStored, wherever those that are stored lie
+        dataset.BitsStored, dataset.HighBit = dataset.BitsAllocated, dataset.BitsAllocated - 1
     return iter_pixels(dataset) if frame_count(header) > 1 else iter([pixel_array(dataset)])
 
 

@@ -19,6 +19,7 @@ class Reading:
     items: list[Item]
     records: list[Record]
     refused: dict[str, str]
+    notes: list[str]
 
     @property
     def by_source(self) -> dict[str, list[Record]]:
@@ -51,6 +52,6 @@ def read() -> Callable[..., Reading]:
         keys = [record.key for record in records]
         assert len(set(keys)) == len(keys)
         assert [item.key for item in items] == sorted(item.key for item in items)
-        return Reading(items, records, refusals.reasons)
+        return Reading(items, records, refusals.reasons, refusals.notes)
 
     return run
