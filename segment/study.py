@@ -20,8 +20,9 @@ from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from segment.studies.analysis import analyse
 from segment.studies.audits import read_audits
+from segment.studies.design import create_design
 from segment.studies.jobs import Journal, do_jobs
-from segment.studies.plan import Job, Plan, check_config, check_generated
+from segment.studies.plan import Job, Plan
 from segment.studies.presentation import present
 from segment.studies.results import read_results
 
@@ -32,9 +33,9 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError: when the config cannot be used, or a job failed.
     """
-    check_config(config)
-    data_dir = Path(config.data_dir).expanduser() if config.data_dir else input_pipeline.default_data_dir()
-    plan = Plan(config, workdir.absolute(), data_dir.absolute())
+    design = create_design(config)
+    data_dir = Path(design.data_dir).expanduser() if design.data_dir else input_pipeline.default_data_dir()
+    plan = Plan(design, workdir.absolute(), data_dir.absolute())
     workdirs.prepare_workdir(workdir, config, fixed=fixed_fields(STUDY, config), write=True)
     for number in (signal.SIGTERM, signal.SIGHUP):  # of kill, and of a terminal that is closed
         if signal.getsignal(number) is not signal.SIG_IGN:  # as after nohup
@@ -42,11 +43,11 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     journal = Journal(workdir / 'jobs')
     _do_all(plan.real_jobs, journal)
     real_images = _count_images(plan, data_dir)
-    check_generated(config, real_images)
+    design.check_generated(real_images)
     _do_all(plan.jobs, journal)
-    results = read_results(plan.cells, [plan.cell_folder(cell) for cell in plan.cells], config.policy)
-    analysis = analyse(config, results, real_images)
-    present(config, workdir, results, analysis, read_audits(plan.generators))
+    results = read_results(plan.cells, [plan.cell_folder(cell) for cell in plan.cells], design.policy)
+    analysis = analyse(design, results, real_images)
+    present(design, workdir, results, analysis, read_audits(plan.generators))
 
 
 def _do_all(jobs: Sequence[Job], journal: Journal) -> None:

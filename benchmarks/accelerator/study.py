@@ -4,6 +4,7 @@ The study is that of `segment.study`, with its data sets, jobs and statistics, b
 trained by the clock. Several processes share the U-Nets, which are small.
 """
 
+import dataclasses
 import functools
 import math
 import time
@@ -21,6 +22,7 @@ from configs.segment import study_brain_tumor
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from segment.studies.analysis import Analysis, analyse
+from segment.studies.design import create_design
 from segment.studies.jobs import Journal, do_jobs
 from segment.studies.plan import Job, Plan, StudyCell
 from segment.studies.results import Results, read_results
@@ -60,7 +62,7 @@ def _train_gan(arm: str, context: Context) -> Iterator[Row]:
     Path(folder).parent.mkdir(parents=True, exist_ok=True)
     Path(folder).symlink_to(workdir, target_is_directory=True)
     own = context.out if arm == 'enhanced' else context.scratch / arm
-    sizes = {size: batch for size, batch in train.BATCH_SIZES.items() if size <= study.config.resolution}
+    sizes = {size: batch for size, batch in train.BATCH_SIZES.items() if size <= study.design.resolution}
     seconds, longest = study.seconds_of_gan(arm), math.inf
     if context.rehearse:
         sizes, longest = {8: 8, 16: 8}, 0.3
@@ -73,8 +75,8 @@ def _train_gan(arm: str, context: Context) -> Iterator[Row]:
 def _create_gan(arm: str, study: '_Study') -> ConfigDict:
     """The network's config on the real images of the study, with masks."""
     config = train.create_config(_NETWORKS[arm], study.context)
-    config.data.name, config.data.data_dir = study.plan.real[_FRACTION], study.config.data_dir
-    config.mask_classes, config.resolution = 1, study.config.resolution
+    config.data.name, config.data.data_dir = study.plan.real[_FRACTION], study.design.data_dir
+    config.mask_classes, config.resolution = 1, study.design.resolution
     return config
 
 
@@ -95,7 +97,7 @@ def _train_unets(context: Context) -> Iterator[Row]:
     if open_cells:
         reason = 'their time was over' if workers.in_time else workers.last_words()
         yield {'table': 'not trained', 'cells': [cell.name for cell in open_cells], 'why': reason}
-    seeds = [seed for seed in study.config.seeds if not any(cell.seed == seed for cell in open_cells)]
+    seeds = [seed for seed in study.design.seeds if not any(cell.seed == seed for cell in open_cells)]
     if seeds:
         yield from _compare(study, seeds)
 
@@ -114,11 +116,10 @@ def _describe_cell(study: '_Study', cell: StudyCell) -> Row:
 
 def _compare(study: '_Study', seeds: Sequence[int]) -> Iterator[Row]:
     """The statistics of the study, over the seeds that all arms have."""
-    config = study.config.copy_and_resolve_references()
-    config.seeds = tuple(seeds)
     results = study.read([cell for cell in study.plan.cells if cell.seed in seeds])
     counts = {fraction: study.count(name) for fraction, name in study.plan.real.items()}
-    analysis: Analysis = analyse(config, results, counts)
+    design = dataclasses.replace(study.design, seeds=tuple(seeds))
+    analysis: Analysis = analyse(design, results, counts)
     for group, mean in analysis.means.items():
         yield {
             'table': 'arms',
@@ -144,11 +145,11 @@ class _Study:
 
     def __init__(self, context: Context) -> None:
         self.context, self.workdir = context, context.scratch / 'study'
-        self.config = _create_study(context, _find_data(context))
+        config = _create_study(context, _find_data(context))
         if not workdirs.has_begun(self.workdir):
-            workdirs.prepare_workdir(self.workdir, self.config, fixed=(), write=True)
-        self.config = workdirs.read_config(self.workdir)
-        self.plan = Plan(self.config, self.workdir, Path(self.config.data_dir))
+            workdirs.prepare_workdir(self.workdir, config, fixed=(), write=True)
+        self.design = create_design(workdirs.read_config(self.workdir))
+        self.plan = Plan(self.design, self.workdir, Path(self.design.data_dir))
         self.journal = Journal(self.workdir / 'jobs')
 
     def generator_job(self, arm: str) -> Job:
@@ -171,11 +172,11 @@ class _Study:
 
     def read(self, cells: Sequence[StudyCell]) -> Results:
         """Dice of cells that are done."""
-        return read_results(cells, [self.plan.cell_folder(cell) for cell in cells], self.config.policy)
+        return read_results(cells, [self.plan.cell_folder(cell) for cell in cells], self.design.policy)
 
     def count(self, name: str) -> int:
         """Training images of a data set."""
-        return input_pipeline.count_images(name, Path(self.config.data_dir), 'train')
+        return input_pipeline.count_images(name, Path(self.design.data_dir), 'train')
 
 
 def _find_data(context: Context) -> tuple[str, Path]:

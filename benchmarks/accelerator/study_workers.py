@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from foundation.training import workdir as workdirs
+from segment.studies.design import create_design
 from segment.studies.jobs import Journal, do_jobs
 from segment.studies.plan import Plan
 
@@ -81,8 +82,8 @@ def main() -> None:
     """Does the jobs that are left, but for measuring the generators again."""
     workdir = Path(sys.argv[1])
     signal.signal(signal.SIGTERM, _interrupt)
-    config = workdirs.read_config(workdir)
-    plan = Plan(config, workdir, Path(config.data_dir))
+    design = create_design(workdirs.read_config(workdir))
+    plan = Plan(design, workdir, Path(design.data_dir))
     jobs = [job for job in plan.jobs if not job.name.startswith('audit-')]
     try:
         failed = do_jobs(jobs, Journal(workdir / 'jobs'))

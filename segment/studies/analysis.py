@@ -7,11 +7,10 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float64
-from ml_collections import ConfigDict
 
 from segment.statistics.differences import Difference, hierarchical_bootstrap
 from segment.statistics.exchange_rate import Worth, worth_of_synthetic
-from segment.studies.plan import ARMS
+from segment.studies.design import ARMS, StudyDesign
 from segment.studies.results import Cells, Group, Results
 
 Answer = Literal['better', 'worse', 'equivalent', 'undecided']
@@ -156,7 +155,7 @@ class Analysis:
 
     Attributes:
       means: mean Dice of each group, with its distribution over patients and seeds.
-      compared: in the order of the config.
+      compared: in the order of the design.
       worths: what one generated image is worth, by group.
       claims: plain sentences: one for each generator, and one that compares them.
     """
@@ -167,49 +166,49 @@ class Analysis:
     claims: list[str]
 
 
-def analyse(config: ConfigDict, results: Results, real_images: Mapping[float, int]) -> Analysis:
+def analyse(design: StudyDesign, results: Results, real_images: Mapping[float, int]) -> Analysis:
     """Compares the arms of a study.
 
     Args:
-      config: of the study.
+      design: of the study.
       results: of its cells.
       real_images: training images at each fraction of the patients.
     """
     means = {
-        group: hierarchical_bootstrap(cells, resamples=config.resamples, seed=config.seed)
+        group: hierarchical_bootstrap(cells, resamples=design.resamples, seed=design.seed)
         for group, cells in results.groups.items()
     }
-    compared = _compare(config, results)
+    compared = _compare(design, results)
     worths = {
         group: worth
         for group in results.groups
-        if (worth := _worth(config, results, group, real_images)) is not None
+        if (worth := _worth(design, results, group, real_images)) is not None
     }
-    return Analysis(means, compared, worths, _claim(config, compared))
+    return Analysis(means, compared, worths, _claim(design, compared))
 
 
-def _compare(config: ConfigDict, results: Results) -> list[ArmComparison]:
+def _compare(design: StudyDesign, results: Results) -> list[ArmComparison]:
     pairs = [
         (first, second)
-        for (one, other), first, second in itertools.product(config.comparisons, results.groups, results.groups)
+        for (one, other), first, second in itertools.product(design.comparisons, results.groups, results.groups)
         if (first.arm, second.arm) == (one, other) and _belong_together(first, second)
     ]
     differences = [
         hierarchical_bootstrap(
-            results.groups[first] - results.groups[second], resamples=config.resamples, seed=config.seed
+            results.groups[first] - results.groups[second], resamples=design.resamples, seed=design.seed
         )
         for first, second in pairs
     ]
     p_values = [1.0 if d.distribution is None else d.distribution.p_value for d in differences]
     compared = []
-    options = {'margin': config.margin, 'alpha': config.alpha}
+    options = {'margin': design.margin, 'alpha': design.alpha}
     for (first, second), difference, adjusted in zip(
         pairs, differences, adjust_holm(np.array(p_values)), strict=True
     ):
         verdict = judge(difference, adjusted, **options)
         sentence = say(verdict, difference, adjusted, arms=(first.meaning, second.meaning), **options)
         one_sided = _count_one_sided(results.groups[first], results.groups[second])
-        sentence += _say_one_sided(one_sided, config.policy)
+        sentence += _say_one_sided(one_sided, design.policy)
         compared.append(ArmComparison(first, second, difference, float(adjusted), verdict, one_sided, sentence))
     return compared
 
@@ -232,12 +231,12 @@ def _belong_together(first: Group, second: Group) -> bool:
     return first.fraction == second.fraction and (first.ratio == second.ratio or 0 in (first.ratio, second.ratio))
 
 
-def _worth(config: ConfigDict, results: Results, group: Group, real_images: Mapping[float, int]) -> Worth | None:
+def _worth(design: StudyDesign, results: Results, group: Group, real_images: Mapping[float, int]) -> Worth | None:
     """None for arms that do not add generated images to all real ones."""
     arm = ARMS[group.arm]
     if not arm.generator or arm.added_only or arm.shuffled:
         return None
-    counts, cells = _curve(config, results, real_images)
+    counts, cells = _curve(design, results, real_images)
     real = real_images[group.fraction]
     return worth_of_synthetic(
         counts,
@@ -245,22 +244,22 @@ def _worth(config: ConfigDict, results: Results, group: Group, real_images: Mapp
         results.groups[group],
         real_count=real,
         synthetic_count=round(group.ratio * real),
-        level=1 - config.alpha,
-        resamples=config.resamples,
-        seed=config.seed,
+        level=design.level,
+        resamples=design.resamples,
+        seed=design.seed,
     )
 
 
 def _curve(
-    config: ConfigDict, results: Results, real_images: Mapping[float, int]
+    design: StudyDesign, results: Results, real_images: Mapping[float, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Real images, and Dice of the reference arm, by rising fraction."""
-    own = sorted((group.fraction, group) for group in results.groups if group.arm == config.reference)
+    own = sorted((group.fraction, group) for group in results.groups if group.arm == design.reference)
     counts = np.array([real_images[fraction] for fraction, _ in own])
     return counts, np.stack([results.groups[group] for _, group in own])
 
 
-def _claim(config: ConfigDict, compared: list[ArmComparison]) -> list[str]:
+def _claim(design: StudyDesign, compared: list[ArmComparison]) -> list[str]:
     """The claims that generated images help, and that one generator's help more: stated or refused."""
     sentences = []
     for one in compared:
@@ -268,7 +267,7 @@ def _claim(config: ConfigDict, compared: list[ArmComparison]) -> list[str]:
         if not first.generator or first.added_only or first.shuffled:
             continue
         stated = 'is stated' if one.verdict.answer == 'better' else 'is refused'
-        if one.second.arm == config.reference:
+        if one.second.arm == design.reference:
             sentences.append(f'The claim that images of {first.generator} help {stated}. {one.sentence}')
         elif second.generator and second.generator != first.generator:
             claim = f'The claim that images of {first.generator} help more than those of {second.generator}'

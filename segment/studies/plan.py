@@ -1,4 +1,4 @@
-"""From a study's config to its jobs: which data sets are derived, which networks trained, in which order.
+"""From a study's design to its jobs: which data sets are derived, which networks trained, in which order.
 
 Every job calls an ordinary command of the project and leaves a folder or a data set; the tasks know nothing of
 each other. A generator is trained on the data set of its arm alone, whose training split has no test patient.
@@ -6,122 +6,10 @@ each other. A generator is trained on the data set of its arm alone, whose train
 
 import dataclasses
 import itertools
-import math
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
-from foundation.training.errors import UserError
-from foundation.training.fields import check_values, find_field
-from segment.metrics.policies import POLICIES
-
-_LOWEST = {'margin': 1e-6, 'alpha': 1e-4, 'resamples': 1000, 'block': 0, 'resolution': 0, 'generators.images': 1}
-_HIGHEST = {'alpha': 0.25, 'resamples': 10**6}
-
-
-def check_config(config: ConfigDict) -> None:
-    """Checks all that can be checked before anything is done.
-
-    Raises:
-      UserError: for an unknown arm, one whose generator has no config, or a number that has no meaning.
-    """
-    for name in config.arms:
-        if name not in ARMS:
-            raise UserError(f'config.arms names {name!r}; choose among {", ".join(ARMS)}.')
-        generator = ARMS[name].generator
-        if generator and generator not in config.generators.configs:
-            raise UserError(f'config.generators.configs has no {generator!r}, which the arm {name!r} needs.')
-    for pair in config.comparisons:
-        if len(pair) != 2 or pair[0] == pair[1]:
-            raise UserError(f'config.comparisons holds {tuple(pair)}; give pairs of two arms.')
-    for name in (config.reference, *itertools.chain(*config.comparisons)):
-        if name not in config.arms:
-            raise UserError(f'config.arms has no {name!r}, which is to be compared; add it.')
-    if ARMS[config.reference].generator:
-        raise UserError(f'config.reference is {config.reference!r}; name an arm of real images alone.')
-    _check_numbers(config)
-
-
-def _check_numbers(config: ConfigDict) -> None:
-    """Raises UserError for a number that has no meaning, or does not go with another."""
-    for fraction in (*config.fractions, *config.curve):
-        if not 0 < fraction <= 1:
-            raise UserError(f'config.fractions or config.curve holds {fraction}; give shares above 0, up to 1.')
-    for name in ('seeds', 'fractions', 'ratios', 'generators.seeds'):
-        values = find_field(config, name)
-        if not values or len(set(values)) != len(values):
-            raise UserError(f'config.{name} is {tuple(values)}; give one or more, each once.')
-        if min(values) < 0:
-            raise UserError(f'config.{name} is {tuple(values)}; none of them is negative.')
-    if min(config.ratios) <= 0:
-        raise UserError(f'config.ratios is {tuple(config.ratios)}; a ratio is above 0.')
-    if config.policy not in POLICIES:
-        raise UserError(f'config.policy is {config.policy!r}; choose one of {", ".join(POLICIES)}.')
-    if len(config.generators.seeds) not in (1, len(config.seeds)):
-        raise UserError(
-            f'config.generators.seeds is {tuple(config.generators.seeds)}; give one, or one for each of '
-            f'{len(config.seeds)} config.seeds: segmenters that share a generator are no independent seeds.'
-        )
-    check_values(config, choices={}, lowest=_LOWEST, highest=_HIGHEST)
-    tests = len(config.comparisons) * len(config.fractions) * len(config.ratios)
-    needed = math.ceil(max(tests + 1, 2) / config.alpha)
-    if config.resamples < needed:
-        raise UserError(
-            f'config.resamples is {config.resamples}, too few for up to {tests} comparisons at '
-            f'config.alpha={config.alpha}; make it {needed} or more.'
-        )
-
-
-def check_generated(config: ConfigDict, real_images: Mapping[float, int]) -> None:
-    """Raises UserError when generators are to draw fewer images than the arms add, before any is trained.
-
-    Args:
-      config: of the study.
-      real_images: training images at each fraction of the patients.
-    """
-    if not any(ARMS[name].generator for name in config.arms):
-        return
-    needed = max(round(max(config.ratios) * real_images[fraction]) for fraction in config.fractions)
-    if config.generators.images < needed:
-        raise UserError(
-            f'config.generators.images is {config.generators.images}, but {needed} are to be added to the real '
-            f'ones; start it again with --config.generators.images={needed}.'
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """What a segmenter is trained on.
-
-    Attributes:
-      generator: whose images are added; '' for none.
-      augmented: whether images are varied in the classical way.
-      added_only: no real image is in training.
-      shuffled: masks of added images are dealt by chance.
-      repeat: how often each real image is there.
-      meaning: for the table.
-    """
-
-    generator: str = ''
-    augmented: bool = True
-    added_only: bool = False
-    shuffled: bool = False
-    repeat: int = 1
-    meaning: str = ''
-
-
-ARMS = {
-    'real': Arm(augmented=False, meaning='real images, no augmentation'),
-    'real_augmented': Arm(meaning='real images'),
-    'pggan': Arm('pggan', meaning='real and images of PGGAN'),
-    'enhanced': Arm('enhanced', meaning='real and images of Enhanced-GAN'),
-    'pggan_only': Arm('pggan', added_only=True, meaning='images of PGGAN alone'),
-    'enhanced_only': Arm('enhanced', added_only=True, meaning='images of Enhanced-GAN alone'),
-    'duplicated': Arm(repeat=2, meaning='control: real images twice'),
-    'shuffled': Arm('enhanced', shuffled=True, meaning='control: Enhanced-GAN with masks dealt by chance'),
-}
+from segment.studies.design import ARMS, StudyDesign
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,14 +56,14 @@ class Job:
         return [sys.executable, '-m', *self.command]
 
 
-def plan_cells(config: ConfigDict) -> list[StudyCell]:
+def plan_cells(design: StudyDesign) -> list[StudyCell]:
     """All cells of a study, seed by seed, so that early results cover all arms."""
     cells = []
-    for seed in config.seeds:
-        for fraction, name in itertools.product(config.fractions, config.arms):
-            ratios = config.ratios if ARMS[name].generator else (0.0,)
+    for seed in design.seeds:
+        for fraction, name in itertools.product(design.fractions, design.arms):
+            ratios = design.ratios if ARMS[name].generator else (0.0,)
             cells += [StudyCell(name, fraction, ratio, seed) for ratio in ratios]
-        cells += [StudyCell(config.reference, fraction, 0.0, seed) for fraction in config.curve]
+        cells += [StudyCell(design.reference, fraction, 0.0, seed) for fraction in design.curve]
     return list(dict.fromkeys(cells))
 
 
@@ -188,17 +76,17 @@ class Plan:
       generators: their folders, by the name of the images that they draw.
 
     Args:
-      config: of the study.
+      design: of the study.
       workdir: of the study.
       data_dir: folder of all data sets.
     """
 
-    def __init__(self, config: ConfigDict, workdir: Path, data_dir: Path) -> None:
-        self._config, self._workdir, self._data_dir = config, workdir, data_dir
+    def __init__(self, design: StudyDesign, workdir: Path, data_dir: Path) -> None:
+        self._design, self._workdir, self._data_dir = design, workdir, data_dir
         self._jobs: dict[str, Job] = {}
         self.real: dict[float, str] = {}
         self.generators: dict[str, Path] = {}
-        self.cells = plan_cells(config)
+        self.cells = plan_cells(design)
         for cell in self.cells:
             self._add_cell(cell)
 
@@ -222,7 +110,7 @@ class Plan:
 
     def _add_cell(self, cell: StudyCell) -> None:
         data = self._add_cell_data(cell)
-        folder, segmenter = self.cell_folder(cell), self._config.segmenter
+        folder, segmenter = self.cell_folder(cell), self._design.segmenter
         scale = segmenter.augmentation if ARMS[cell.arm].augmented else 0.0
         train = self._add(
             f'train-{cell.name}',
@@ -234,20 +122,20 @@ class Plan:
         )  # fmt: skip
         self._add(
             f'evaluate-{cell.name}',
-            ('segment.evaluate', f'--workdir={folder}', f'--policy={self._config.policy}', '--nodraw'),
+            ('segment.evaluate', f'--workdir={folder}', f'--policy={self._design.policy}', '--nodraw'),
             needs=(train,),
             makes=None,
         )
 
     def _add_cell_data(self, cell: StudyCell) -> str:
         """The data set of a cell, which seeds of one generator share; returns its name."""
-        arm, config = ARMS[cell.arm], self._config
+        arm, design = ARMS[cell.arm], self._design
         real = self.real[cell.fraction] = self._add_real(cell.fraction)
         if not arm.generator and arm.repeat == 1:
             return real
         if not arm.generator:
             return self._derive(f'{real}_times{arm.repeat}', real, (f'--repeat={arm.repeat}',), ())
-        seed = config.generators.seeds[config.seeds.index(cell.seed) % len(config.generators.seeds)]
+        seed = design.generators.seeds[design.seeds.index(cell.seed) % len(design.generators.seeds)]
         images = self._add_generator(arm.generator, real, seed)
         flags = [f'--added={images}', f'--added_ratio={cell.ratio}', f'--seed={seed}']
         flags += ['--added_only'] * arm.added_only + ['--shuffle_masks'] * arm.shuffled
@@ -255,18 +143,18 @@ class Plan:
         return self._derive(name, real, tuple(flags), (f'images-{images}',))
 
     def _add_real(self, fraction: float) -> str:
-        config = self._config
+        design = self._design
         base = self._derive(
-            f'{config.name}_all', config.data, (f'--resolution={config.resolution}', f'--block={config.block}'), ()
+            f'{design.name}_all', design.data, (f'--resolution={design.resolution}', f'--block={design.block}'), ()
         )
         if fraction == 1.0:
             return base
-        flags = (f'--train_fraction={fraction}', f'--seed={config.seed}')
-        return self._derive(f'{config.name}_{_plain(fraction)}', base, flags, (f'data-{base}',))
+        flags = (f'--train_fraction={fraction}', f'--seed={design.seed}')
+        return self._derive(f'{design.name}_{_plain(fraction)}', base, flags, (f'data-{base}',))
 
     def _add_generator(self, generator: str, real: str, seed: int) -> str:
         """Trains a generator on the data set of real images, and draws from it; returns the images' name."""
-        name, generators = f'{real}_{generator}{seed}', self._config.generators
+        name, generators = f'{real}_{generator}{seed}', self._design.generators
         folder = self.generators[name] = self._workdir / 'generators' / name
         trained = self._add(
             f'generator-{name}',

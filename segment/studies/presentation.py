@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from foundation.report.page import Page
 from foundation.training import workdir as workdirs
@@ -16,6 +15,7 @@ from segment.statistics.differences import Difference
 from segment.statistics.exchange_rate import Worth
 from segment.studies.analysis import Analysis, ArmComparison
 from segment.studies.audits import Audit
+from segment.studies.design import StudyDesign
 from segment.studies.results import Group, Results
 
 FIGURE_FILE, PAGE_FILE, RESULT_FILE, CELLS_FILE = 'study.png', 'study.html', 'study.json', 'cells.csv'
@@ -29,33 +29,33 @@ _LIMITS = (
 
 
 def present(
-    config: ConfigDict, workdir: Path, results: Results, analysis: Analysis, audits: Sequence[Audit]
+    design: StudyDesign, workdir: Path, results: Results, analysis: Analysis, audits: Sequence[Audit]
 ) -> None:
     """Writes and prints all.
 
     Args:
-      config: of the study.
+      design: of the study.
       workdir: where the files go.
       results: Dice of all cells.
       analysis: of these.
       audits: of the generators.
     """
-    _write_cells(config.seeds, results, workdir / CELLS_FILE)
-    workdirs.write_json(workdir / RESULT_FILE, _as_json(config, results, analysis, audits))
-    draw_figure(config, analysis, workdir / FIGURE_FILE)
-    means, differences = _mean_rows(config, results, analysis), _difference_rows(config, analysis)
-    _write_page(config, workdir, results, analysis, audits)
+    _write_cells(design.seeds, results, workdir / CELLS_FILE)
+    workdirs.write_json(workdir / RESULT_FILE, _as_json(design, results, analysis, audits))
+    draw_figure(design, analysis, workdir / FIGURE_FILE)
+    means, differences = _mean_rows(design, results, analysis), _difference_rows(design, analysis)
+    _write_page(design, workdir, results, analysis, audits)
     for header, rows in ((_MEANS_HEADER, means), (_DIFFERENCES_HEADER, differences)):
         print(_align([header, *rows]))
         print()
-    for text in (*_worth_sentences(config, analysis), *analysis.claims, _LIMITS):
+    for text in (*_worth_sentences(design, analysis), *analysis.claims, _LIMITS):
         print(text)
     print(f'Page: {workdir / PAGE_FILE}   figure: {workdir / FIGURE_FILE}   numbers: {workdir / RESULT_FILE}')
 
 
-def _mean_rows(config: ConfigDict, results: Results, analysis: Analysis) -> list[tuple[str, ...]]:
+def _mean_rows(design: StudyDesign, results: Results, analysis: Analysis) -> list[tuple[str, ...]]:
     return [
-        (group.meaning, _describe(analysis.means[group], 1 - config.alpha, '.3f', lowest=0.0), _by_seed(cells))
+        (group.meaning, _describe(analysis.means[group], design.level, '.3f', lowest=0.0), _by_seed(cells))
         for group, cells in results.groups.items()
     ]
 
@@ -64,12 +64,12 @@ def _by_seed(cells: np.ndarray) -> str:
     return ', '.join('none' if np.isnan(row).all() else f'{np.nanmean(row):.3f}' for row in cells)
 
 
-def _difference_rows(config: ConfigDict, analysis: Analysis) -> list[tuple[str, ...]]:
+def _difference_rows(design: StudyDesign, analysis: Analysis) -> list[tuple[str, ...]]:
     return [
         (
             one.first.meaning,
             one.second.meaning,
-            _describe(one.difference, 1 - config.alpha, '+.3f', lowest=-1.0),
+            _describe(one.difference, design.level, '+.3f', lowest=-1.0),
             f'{one.adjusted_p:.2g}',
             one.verdict.answer,
         )
@@ -94,8 +94,8 @@ def _interval(difference: Difference, level: float, lowest: float) -> list[float
     return [float(np.clip(end, lowest, 1.0)) for end in difference.distribution.interval(level)]
 
 
-def _worth_sentences(config: ConfigDict, analysis: Analysis) -> list[str]:
-    return [_say_worth(group, worth, 1 - config.alpha) for group, worth in analysis.worths.items()]
+def _worth_sentences(design: StudyDesign, analysis: Analysis) -> list[str]:
+    return [_say_worth(group, worth, design.level) for group, worth in analysis.worths.items()]
 
 
 def _say_worth(group: Group, worth: Worth, level: float) -> str:
@@ -115,7 +115,7 @@ def _align(rows: list[tuple[str, ...]]) -> str:
     )
 
 
-def draw_figure(config: ConfigDict, analysis: Analysis, path: Path) -> None:
+def draw_figure(design: StudyDesign, analysis: Analysis, path: Path) -> None:
     """Dice of each arm on the left, paired differences with the margin of equivalence on the right."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -125,13 +125,13 @@ def draw_figure(config: ConfigDict, analysis: Analysis, path: Path) -> None:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.15, right=0.99, wspace=0.75, top=0.9, bottom=0.1)
-    level = 1 - config.alpha
+    level = design.level
     _draw_intervals(left, {group.label: mean for group, mean in analysis.means.items()}, level, 0.0)
     left.set_title('Dice', loc='left')
     names = {f'{one.first.label} - {one.second.label}': one.difference for one in analysis.compared}
     _draw_intervals(right, names, level, -1.0)
     right.axvline(0, color='black', linewidth=0.8)
-    right.axvspan(-config.margin, config.margin, color='grey', alpha=0.2, linewidth=0)
+    right.axvspan(-design.margin, design.margin, color='grey', alpha=0.2, linewidth=0)
     right.set_title('difference in Dice (grey: too small to matter)', loc='left')
     figure.savefig(path, dpi=100)
 
@@ -150,30 +150,30 @@ def _draw_intervals(axis: Any, rows: dict[str, Difference], level: float, lowest
 
 
 def _write_page(
-    config: ConfigDict, workdir: Path, results: Results, analysis: Analysis, audits: Sequence[Audit]
+    design: StudyDesign, workdir: Path, results: Results, analysis: Analysis, audits: Sequence[Audit]
 ) -> None:
-    page = Page(f'Study {config.name}')
+    page = Page(f'Study {design.name}')
     page.section('Claims')
     for sentence in analysis.claims:
         page.note(sentence)
     page.paragraph(_LIMITS)
     page.section('Dice')
-    caption = f'{len(results.patients)} test patients, policy {config.policy}, {1 - config.alpha:.0%} intervals'
-    page.table(_MEANS_HEADER, _mean_rows(config, results, analysis), caption)
+    caption = f'{len(results.patients)} test patients, policy {design.policy}, {design.level:.0%} intervals'
+    page.table(_MEANS_HEADER, _mean_rows(design, results, analysis), caption)
     page.figure(workdir / FIGURE_FILE, 'Dice and paired differences')
     page.section('Paired differences')
-    page.table(_DIFFERENCES_HEADER, _difference_rows(config, analysis), 'over patients and seeds')
+    page.table(_DIFFERENCES_HEADER, _difference_rows(design, analysis), 'over patients and seeds')
     for one in analysis.compared:
         page.paragraph(one.sentence)
     page.section('What one generated image is worth')
-    for sentence in _worth_sentences(config, analysis) or ['No arm adds generated images to real ones.']:
+    for sentence in _worth_sentences(design, analysis) or ['No arm adds generated images to real ones.']:
         page.paragraph(sentence)
     if audits:
         page.section('Generators')
         header = ('generator', *audits[0].scores)
         page.table(header, [(audit.name, *audit.scores.values()) for audit in audits], 'by gan.evaluate')
     page.section('Config')
-    page.table(('field', 'value'), [(name, str(value)) for name, value in config.items()], 'of the study')
+    page.table(('field', 'value'), design.fields, 'of the study')
     page.write(workdir / PAGE_FILE)
 
 
@@ -190,11 +190,11 @@ def _write_cells(seeds: Sequence[int], results: Results, path: Path) -> None:
     write_file(path, file.getvalue().encode())
 
 
-def _as_json(config: ConfigDict, results: Results, analysis: Analysis, audits: Sequence[Audit]) -> dict[str, Any]:
-    level = 1 - config.alpha
+def _as_json(design: StudyDesign, results: Results, analysis: Analysis, audits: Sequence[Audit]) -> dict[str, Any]:
+    level = design.level
     return {
         'level': level,
-        'policy': config.policy,
+        'policy': design.policy,
         'patients': len(results.patients),
         'means': [
             {'group': vars(group), 'meaning': group.meaning, **_difference_json(mean, level, 0.0)}

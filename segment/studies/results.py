@@ -11,7 +11,8 @@ from jaxtyping import Float64
 from foundation.training import launch
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
-from segment.studies.plan import ARMS, StudyCell
+from segment.studies.design import ARMS
+from segment.studies.plan import StudyCell
 
 REPORT = Path('evaluation') / 'report.json'
 Cells = Float64[np.ndarray, 'seeds patients']

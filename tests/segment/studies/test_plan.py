@@ -4,7 +4,8 @@ import pytest
 
 from configs.segment import study_brain_tumor
 from foundation.training.errors import UserError
-from segment.studies.plan import ARMS, Plan, check_config, check_generated, plan_cells
+from segment.studies.design import ARMS, create_design
+from segment.studies.plan import Plan, plan_cells
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def config():
 
 @pytest.fixture
 def plan(config, tmp_path):
-    return Plan(config, tmp_path / 'study', tmp_path / 'data')
+    return Plan(create_design(config), tmp_path / 'study', tmp_path / 'data')
 
 
 def _find(plan, start):
@@ -28,7 +29,7 @@ def test_every_job_comes_after_those_it_needs_or_these_are_jobs(plan):
 
 
 def test_cells_cover_all_arms_seeds_and_the_curve(config, plan):
-    cells = plan_cells(config)
+    cells = plan_cells(create_design(config))
     assert len(cells) == len(set(cells)) == len(config.seeds) * (len(config.arms) + len(config.curve))
     assert {cell.arm for cell in cells} == set(config.arms)
     assert {cell.fraction for cell in cells if cell.arm == config.reference} == {0.1, 0.25, 1.0}
@@ -83,7 +84,7 @@ def test_only_the_plain_arm_is_not_augmented(plan):
 def test_generators_are_taken_in_turn(config, tmp_path):
     with config.unlocked():
         config.generators.seeds = (7, 8, 9)
-    plan = Plan(config, tmp_path / 'study', tmp_path / 'data')
+    plan = Plan(create_design(config), tmp_path / 'study', tmp_path / 'data')
     assert {job.name for job in _find(plan, 'generator-')} == {
         f'generator-study_brain_0p25_{name}{seed}' for name in ('pggan', 'enhanced') for seed in (7, 8, 9)
     }
@@ -93,9 +94,7 @@ def test_generators_are_taken_in_turn(config, tmp_path):
 
 
 def test_the_full_study_can_be_planned(tmp_path):
-    config = study_brain_tumor.get_config('full')
-    check_config(config)
-    plan = Plan(config, tmp_path / 'study', tmp_path / 'data')
+    plan = Plan(create_design(study_brain_tumor.get_config('full')), tmp_path / 'study', tmp_path / 'data')
     assert len(plan.cells) == 5 * 5 * (3 + 5 * 4)
     assert set(plan.real) == {0.05, 0.1, 0.25, 0.5, 1.0}
 
@@ -107,12 +106,13 @@ def test_what_needs_no_generator_comes_first(plan):
 
 
 def test_too_few_generated_images_are_told_before_a_generator_is_trained(config):
-    check_generated(config, {0.1: 200, 0.25: 600, 1.0: 2000})
+    create_design(config).check_generated({0.1: 200, 0.25: 600, 1.0: 2000})
     with pytest.raises(UserError, match=r'is 600, but 601 are to be added .*--config.generators.images=601'):
-        check_generated(config, {0.1: 200, 0.25: 601, 1.0: 2000})
+        create_design(config).check_generated({0.1: 200, 0.25: 601, 1.0: 2000})
     with config.unlocked():
         config.arms = ('real', 'real_augmented')
-    check_generated(config, {0.1: 200, 0.25: 601, 1.0: 2000})
+        config.comparisons = (('real_augmented', 'real'),)
+    create_design(config).check_generated({0.1: 200, 0.25: 601, 1.0: 2000})
 
 
 @pytest.mark.parametrize(
@@ -149,5 +149,5 @@ def test_a_config_that_cannot_be_used_is_refused(config, changes, message):
                 holder = holder[parent]
             holder[last] = value
     with pytest.raises(UserError) as caught:
-        check_config(config)
+        create_design(config)
     assert message in str(caught.value)
