@@ -13,7 +13,7 @@ import jax
 from absl import flags
 
 import input_pipeline
-from detect.detector import open_judge
+from detect.judge import open_judge
 from detect.predictions import PredictionRequest, answer_all, reader_options
 from foundation.training import compute, launch
 from foundation.training.errors import UserError
@@ -58,6 +58,8 @@ def main(argv: Sequence[str]) -> None:
     )
     refusals = Refusals(skip=True)
     found = find_incoming(paths, reader_options(_AXIS.value, _PIXEL_LIMIT.value), refusals)
+    for sentence in refusals.notes:
+        print(f'Note: {sentence}', file=sys.stderr)
     answered = answer_all(found, judge, order, refusals)
     print(f'{answered} of {answered + len(refusals.reasons)} answered.', file=sys.stderr)
     if refusals.reasons:

@@ -56,6 +56,8 @@ def main(argv: Sequence[str]) -> None:
     )
     refusals = Refusals(skip=True)
     found = find_incoming(paths, _reader_options(), refusals)
+    for sentence in refusals.notes:
+        print(f'Note: {sentence}')
     if not found:
         _print_refusals(refusals)
         raise UserError(

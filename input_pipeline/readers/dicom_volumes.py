@@ -153,11 +153,17 @@ def find_volumes(root: Path, slices: Iterable[Slice], refusals: Refusals) -> lis
     for part in own:
         series[part.patient, part.series].append(part)
     _note_identities(own, refusals)
-    volumes = []
+    volumes, stacks = [], []
     for _, parts in sorted(series.items()):
-        found = [volume for group in _geometry_groups(parts) for volume in _separate(group, refusals)]
-        ordered = [_in_order(volume, refusals) for volume in found]
+        separated = [_separate(group, refusals) for group in _geometry_groups(parts)]
+        stacks += [len(group) for group in separated if len(group) > 1]
+        ordered = [_in_order(volume, refusals) for group in separated for volume in group]
         volumes += sorted(ordered, key=lambda volume: (-_count(volume), _natural(volume[0].relative)))
+    if stacks:
+        refusals.note(
+            f'{len(stacks)} series hold several images at each place (times, echoes, or the like); they are '
+            f'{sum(stacks)} volumes.'
+        )
     _note_kinds(volumes, refusals)
     _note_gaps(volumes, refusals)
     return volumes
@@ -297,11 +303,6 @@ def _separate(images: list[Slice], refusals: Refusals) -> list[list[Slice]]:
                     f'{image.relative}#{image.frames[0].number}' if image.in_file > 1 else str(image.relative),
                     reason,
                 )
-    if len(separated) > 1:
-        refusals.note(
-            f'{images[0].patient}/{images[0].series}: several images lie at each place (times, echoes, or the '
-            f'like); they are {len(separated)} volumes.'
-        )
     return separated
 
 
