@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 SOURCES = ('image_folder', 'paired_folder', 'dicom', 'nifti', 'arrays', 'phantom', 'catalogue')
+COLUMNS = ('image', 'mask', 'label', 'patient', 'split')
 _DESCRIPTION = """Turns a folder of medical images into a data set that training reads.
 
 The data set is split into train, validation and test by patient; folders or an index.csv that name splits win.
@@ -82,6 +83,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def columns(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [tuple(pair.split('=', 1)) for pair in text.split(',') if pair]
+    if any(len(pair) != 2 or pair[0] not in COLUMNS or not pair[1] for pair in pairs):
+        raise ValueError(text)
+    return tuple((role, name) for role, name in pairs)
+
+
+columns.__name__ = f'mapping like image=FileName,mask=Segmentation (of {", ".join(COLUMNS)})'
+
+
 def _add_general(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('--source', required=True, choices=SOURCES, help='what kind of data it is')
@@ -109,6 +120,20 @@ def _add_reading(group: argparse._ArgumentGroup) -> None:
         '--patient_pattern',
         default='',
         help=r'regular expression whose first group, searched in the path, is the patient, like "(p\d+)_"',
+    )
+    add(
+        '--mask_threshold',
+        type=float,
+        metavar='VALUE',
+        help='pixels of masks above it are class 1, all others background; for smoothed masks, and for masks that '
+        'number objects; without it masks hold class ids',
+    )
+    add(
+        '--columns',
+        type=columns,
+        default=(),
+        metavar='ROLE=NAME,...',
+        help='which columns of an index.csv of others are image, mask, label, patient and split',
     )
     add('--percentiles', type=_pair, default=(0.5, 99.5), help='lower and upper, for intensity windows')
     add('--pixel_limit', type=count, default=2**28, help='larger images are refused before decoding')

@@ -85,6 +85,8 @@ def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOpti
         pixel_limit=options.pixel_limit,
         axis=options.axis,
         patient_pattern=options.patient_pattern,
+        mask_threshold=options.mask_threshold,
+        columns=options.columns,
     )
     refusals, sample = Refusals(skip=options.on_error == 'skip'), DeclaredSample()
     print(f'Looking through {options.path} ...', flush=True)

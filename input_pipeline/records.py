@@ -82,6 +82,10 @@ class ReaderOptions:
       axis: the axis along which volumes are cut into slices, 0, 1 or 2 (after reorientation to RAS+).
       patient_pattern: regular expression whose first group, searched in the relative path, is the
         patient; '' where each image is its own patient.
+      mask_threshold: physical value above which a pixel of a mask is foreground, the class 1; None where masks
+        hold class ids.
+      columns: (role, name) of columns of a foreign index.csv, where role is `image`, `mask`, `label`, `patient`
+        or `split`.
     """
 
     modality: str
@@ -89,3 +93,5 @@ class ReaderOptions:
     pixel_limit: int
     axis: int
     patient_pattern: str
+    mask_threshold: float | None = None
+    columns: tuple[tuple[str, str], ...] = ()

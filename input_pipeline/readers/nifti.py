@@ -165,7 +165,7 @@ def _load(
         ids = None
         if labels is not None:
             with naming(labels):
-                ids = read_labels(root / labels, options.pixel_limit)
+                ids = read_labels(root / labels, options.pixel_limit, options.mask_threshold)
     is_empty = True
     for index in range(volume.count):
         part = f'{image}/{index:04d}' if volume.count > 1 else str(image)

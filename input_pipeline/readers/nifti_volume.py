@@ -131,8 +131,10 @@ def check_same_space(image: Volume, labels: Volume) -> None:
         raise DataError('image and labels lie in different places; resample the labels onto the image')
 
 
-def read_labels(path: Path, pixel_limit: int) -> UInt8[np.ndarray, 'right anterior superior']:
-    """Class ids on RAS+ axes.
+def read_labels(
+    path: Path, pixel_limit: int, threshold: float | None = None
+) -> UInt8[np.ndarray, 'right anterior superior']:
+    """Class ids on RAS+ axes; `threshold` as in `masks.class_ids`.
 
     Raises:
       DataError: as `open_volume` and `masks.class_ids`.
@@ -141,4 +143,4 @@ def read_labels(path: Path, pixel_limit: int) -> UInt8[np.ndarray, 'right anteri
     values = volume.read(0)
     if (volume.slope, volume.intercept) != (1.0, 0.0):
         values = values * volume.slope + volume.intercept
-    return class_ids(values)
+    return class_ids(values, threshold)

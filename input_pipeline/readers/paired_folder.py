@@ -7,26 +7,29 @@ whose split is none of train, val, valid, validation or test (`guard`, or empty)
 left out. Without a patient column or pattern a picture is its own patient (and a volume has its file's
 name), so only the split column keeps images of one person together: `brain_tumor_mri` is such a set.
 
+An index.csv without these columns belongs to others: it is passed over where `images/` lies beside `masks/`, or
+`ReaderOptions.columns` tells which of its columns are which. Files that an index does not name are counted.
+
 Pairs of NIfTI volumes are cut into slices as by the reader `nifti`. Masks become class ids by the rule of
-`masks.class_ids`.
+`masks.class_ids`, or by `ReaderOptions.mask_threshold`.
 """
 
 import csv
 import dataclasses
 import functools
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import UInt8
 
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers import nifti
-from input_pipeline.readers.masks import class_ids, drop_equal_channels
+from input_pipeline.readers.masks import check_alpha, class_ids, drop_equal_channels
 from input_pipeline.readers.paths import SPLITS, inside, naming, patient_finder, refusing, require_items, walk
 from input_pipeline.readers.pixels import create_record
-from input_pipeline.readers.raster import EXTENSIONS, read_header, read_indices, read_picture
+from input_pipeline.readers.raster import EXTENSIONS, read_alpha, read_header, read_indices, read_picture
 from input_pipeline.records import Item, ReaderOptions, Record
-
-_LOGGER = logging.getLogger(__name__)
 
 INDEX = 'index.csv'
 IMAGE_FOLDER = 'images'
@@ -45,18 +48,23 @@ class ImageMaskPair:
     split: str | None
 
 
-def read_index(root: Path, refusals: Refusals) -> list[ImageMaskPair]:
+def read_index(root: Path, columns: Sequence[tuple[str, str]], refusals: Refusals) -> list[ImageMaskPair]:
     """The rows of `index.csv` that belong to a split, or all where it has no column of that name.
+
+    Args:
+      root: the folder of the index.
+      columns: see `ReaderOptions.columns`.
+      refusals: takes bad rows, and counts files that no row names.
 
     Raises:
       DataError: not a table with the columns image and mask, no row left, or (where refusals are not
         skipped) a row without image, mask or patient, twice the same image, or a path that leaves `root`.
     """
-    rows = _read_rows(root / INDEX)
+    rows = _read_rows(root / INDEX, columns)
     has_split, has_patient = 'split' in rows[0], 'patient' in rows[0]
     members = [row for row in rows if not has_split or row['split'].lower() in SPLITS]
     if len(members) < len(rows):
-        _LOGGER.info('%s: %d rows belong to no split and are left out.', INDEX, len(rows) - len(members))
+        refusals.note(f'{INDEX}: {len(rows) - len(members)} rows belong to no split and are left out.')
     if not members:
         raise DataError(f'{INDEX}: no row belongs to a split; `split` must be train, validation or test.')
     pairs: dict[PurePosixPath, ImageMaskPair] = {}
@@ -69,18 +77,60 @@ def read_index(root: Path, refusals: Refusals) -> list[ImageMaskPair]:
                 raise DataError(f'names the image {image} a second time')
             split = SPLITS[row['split'].lower()] if has_split else None
             pairs[image] = ImageMaskPair(image, mask, row.get('label') or None, row.get('patient'), split)
+    _count_unnamed(root, pairs.values(), refusals)
     return list(pairs.values())
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
+def _count_unnamed(root: Path, pairs: Iterable[ImageMaskPair], refusals: Refusals) -> None:
+    """Files below the folder that the index leaves out; nobody asked for them, so none is a reason to stop."""
+    named = {file for pair in pairs for file in (pair.image, pair.mask)}
+    below = Refusals(skip=True)
+    unnamed = sum(file not in named for file in walk(root, below)) + len(below.reasons)
+    if unnamed:
+        refusals.pass_over(f'files that {INDEX} does not name', unnamed)
+
+
+def _read_lines(path: Path) -> list[list[str]]:
     try:
         with path.open(encoding='utf-8-sig', newline='') as file:
-            lines = list(csv.reader(file))
+            return list(csv.reader(file))
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f'{INDEX}: is not readable as comma-separated UTF-8 text ({error}).') from error
-    columns = [name.strip().lower() for name in lines[0]] if lines else []
+
+
+def _column_names(lines: list[list[str]], columns: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of the columns as this reader calls them.
+
+    Raises:
+      DataError: the index lacks a column that was asked for.
+    """
+    names = [name.strip().lower() for name in lines[0]] if lines else []
+    for _, name in columns:
+        if name.strip().lower() not in names:
+            raise DataError(f'{INDEX}: has no column {name!r}, as --columns says; it has {", ".join(names)}.')
+    wanted = {name.strip().lower(): role for role, name in columns}
+    # A column that is not the one asked for must not take its role.
+    return [wanted.get(name, f'other {name}' if name in wanted.values() else name) for name in names]
+
+
+def _is_foreign(root: Path, columns: Sequence[tuple[str, str]]) -> bool:
+    """Whether the index is of other people, and the folders tell the pairs without it."""
+    folders = {entry.name.lower() for entry in root.iterdir() if entry.is_dir()}
+    nested = [entry for entry in root.iterdir() if entry.name.lower() in SPLITS and entry.is_dir()]
+    folders |= {entry.name.lower() for folder in nested for entry in folder.iterdir()}
+    if columns or IMAGE_FOLDER not in folders or not folders & set(MASK_FOLDERS):
+        return False
+    return not {'image', 'mask'} <= set(_column_names(_read_lines(root / INDEX), ()))
+
+
+def _read_rows(path: Path, mapping: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    lines = _read_lines(path)
+    columns = _column_names(lines, mapping)
     if not {'image', 'mask'} <= set(columns) or len(set(columns)) < len(columns):
-        raise DataError(f'{INDEX}: needs the columns image and mask, and each column once; it has {columns}.')
+        raise DataError(
+            f'{INDEX}: needs the columns image and mask, and each column once; it has '
+            f'{", ".join(columns) or "none"} (--columns=image=NAME,mask=NAME says which of its columns are these).'
+        )
     rows = []
     for number, cells in enumerate(lines[1:], start=2):
         if any(cells):
@@ -107,7 +157,7 @@ def match_names(root: Path, refusals: Refusals) -> list[ImageMaskPair]:
     masks: dict[PurePosixPath, PurePosixPath] = {}
     for relative in walk(root, refusals):
         depth = int(relative.parts[0].lower() in SPLITS)
-        role = relative.parts[depth] if len(relative.parts) > depth + 1 else ''
+        role = relative.parts[depth].lower() if len(relative.parts) > depth + 1 else ''
         with refusing(relative, refusals):
             if role not in (IMAGE_FOLDER, *MASK_FOLDERS):
                 raise DataError(f'lies outside {IMAGE_FOLDER}/ and {" or ".join(MASK_FOLDERS)}/')
@@ -140,7 +190,7 @@ def _join(
 
 def stem(path: PurePosixPath) -> str:
     """The name without its extension, `.nii.gz` being one extension."""
-    return path.name.removesuffix('.nii.gz') if path.name.endswith('.nii.gz') else path.stem
+    return path.name[: -len('.nii.gz')] if path.name.lower().endswith('.nii.gz') else path.stem
 
 
 def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
@@ -151,13 +201,27 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
         (where refusals are not skipped) an image without mask, a mask without image, or a path that
         leaves the folder.
     """
-    pairs = read_index(path, refusals) if (path / INDEX).is_file() else match_names(path, refusals)
+    pairs = _find_pairs(path, options, refusals)
     find_patient = patient_finder(options.patient_pattern)
     items = []
     for pair in pairs:
         with refusing(pair.image, refusals):
             items.append(_create_item(path, pair, options, find_patient))
     return require_items(items, path, 'pairs of image and mask', refusals)
+
+
+def _find_pairs(path: Path, options: ReaderOptions, refusals: Refusals) -> list[ImageMaskPair]:
+    if not (path / INDEX).is_file():
+        if options.columns:
+            raise DataError(f'{path}: --columns needs an {INDEX} in this folder.')
+        return match_names(path, refusals)
+    if _is_foreign(path, options.columns):
+        refusals.note(
+            f'{INDEX} has no columns image and mask and is passed over, as {IMAGE_FOLDER}/ and masks lie beside '
+            'it; --columns=image=NAME,mask=NAME,... uses it.'
+        )
+        return match_names(path, refusals)
+    return read_index(path, options.columns, refusals)
 
 
 def _create_item(
@@ -181,9 +245,17 @@ def _load(root: Path, pair: ImageMaskPair, options: ReaderOptions, patient: str)
     with naming(pair.image):
         values = read_picture(root / pair.image, options.pixel_limit)
         with naming(pair.mask):
-            mask = class_ids(drop_equal_channels(read_indices(root / pair.mask, options.pixel_limit)))
+            mask = _read_mask(root / pair.mask, options)
         if mask.shape[:2] != values.shape[:2]:
             sizes = ' and '.join(f'{shape[1]}x{shape[0]}' for shape in (values.shape, mask.shape))
             raise DataError(f'image and mask {pair.mask} have the sizes {sizes}; they must be equal')
         record = create_record(str(pair.image), values, options, patient, pair.label, mask, source=str(pair.image))
     yield record
+
+
+def _read_mask(path: Path, options: ReaderOptions) -> UInt8[np.ndarray, 'height width 1']:
+    """Class ids of a picture; with a threshold palettes are shown colours, as it is about brightness."""
+    read = read_indices if options.mask_threshold is None else read_picture
+    values = drop_equal_channels(read(path, options.pixel_limit))
+    check_alpha(values, read_alpha(path, options.pixel_limit))
+    return class_ids(values, options.mask_threshold)

@@ -9,10 +9,11 @@ from typing import Literal
 import cv2
 import numpy as np
 from jaxtyping import Num
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from input_pipeline.errors import DataError
 from input_pipeline.readers.pixels import check_size
+from input_pipeline.readers.tiff import Samples, describe_samples, read_samples
 from input_pipeline.records import Dtype
 
 EXTENSIONS = {'.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp', '.gif'}
@@ -38,11 +39,13 @@ class Header:
       dtype: the type it will be stored in.
       channels: 1 or 3 (alpha is dropped).
       decoder: Pillow reduces colours of 16 bits to 8, so OpenCV reads those.
+      tiff: how a TIFF is read that Pillow would change.
     """
 
     dtype: Dtype
     channels: int
     decoder: Literal['pillow', 'opencv']
+    tiff: Samples | None = None
 
 
 def read_header(path: Path, pixel_limit: int) -> Header:
@@ -64,12 +67,20 @@ def read_picture(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 
     with _open(path, pixel_limit) as picture:
         header = _describe(picture, pixel_limit)
         try:
+            turned = picture.getexif().get(ExifTags.Base.Orientation, 1)
             picture.load()  # also before OpenCV, which fills truncated pictures up without a word
-            if header.decoder == 'opencv':
+            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)  # 1 where Pillow turned a TIFF
+            if header.tiff is not None and header.tiff.decoder != 'pillow':
+                values = read_samples(path, header.tiff)
+                orientation = turned if header.tiff.decoder == 'tifffile' else 1
+            elif header.decoder == 'opencv':
                 values = _read_deep(path, header.channels)
             else:
                 values = _to_array(picture, header.channels)
-            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+            if header.tiff is not None and header.tiff.white:
+                values = header.tiff.white - values
+        except DataError:
+            raise
         except Exception as error:  # decoders raise anything on damaged bytes
             raise DataError(f'cannot be decoded ({_one_line(error)})') from error
     return _turn_upright(values if values.ndim == 3 else values[..., np.newaxis], orientation)
@@ -77,6 +88,8 @@ def read_picture(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 
 
 def read_indices(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width channel']:
     """Like `read_picture`, for masks: a palette is not applied, its indices are the values; 1 bit gives 0, 1.
+
+    A palette of which only black and white are used is one bit, too: white is 1, whatever its index.
 
     Raises:
       DataError: as `read_picture`.
@@ -86,9 +99,32 @@ def read_indices(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 
         if picture.mode not in ('1', 'P'):
             return read_picture(path, pixel_limit)
         try:
-            return np.asarray(picture).astype(np.uint8)[..., np.newaxis]
+            indices = np.asarray(picture).astype(np.uint8)[..., np.newaxis]
+            if picture.mode == 'P':
+                colours = np.asarray(picture.getpalette('RGB')).reshape(-1, 3)
+                used = np.unique(indices[indices < len(colours)])
+                if all(colours[index].tolist() in ([0, 0, 0], [255, 255, 255]) for index in used):
+                    indices = (colours[np.minimum(indices, len(colours) - 1), 0] == 255).astype(np.uint8)
         except Exception as error:
             raise DataError(f'cannot be decoded ({_one_line(error)})') from error
+    return indices
+
+
+def read_alpha(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 1'] | None:
+    """Transparency, 0 where nothing is shown; None where the picture has no channel of it.
+
+    Raises:
+      DataError: as `read_picture`.
+    """
+    with _open(path, pixel_limit) as picture:
+        if picture.mode not in ('LA', 'RGBA'):
+            return None
+        try:
+            alpha = np.asarray(picture.getchannel('A'))[..., np.newaxis]
+            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+        except Exception as error:
+            raise DataError(f'cannot be decoded ({_one_line(error)})') from error
+    return _turn_upright(alpha, orientation)
 
 
 @contextlib.contextmanager
@@ -100,6 +136,11 @@ def _open(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
             picture = Image.open(file, formats=_FORMATS)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise DataError(f'{_one_line(error)}; if it is genuine, raise --pixel_limit') from error
+        except UnidentifiedImageError as error:
+            raise DataError(
+                'is not a readable picture: damaged, of another format than its name says, or of samples that no '
+                'decoder here knows (8 or 16 bits and 32-bit floats are read)'
+            ) from error
         except Exception as error:  # decoders raise anything on damaged bytes
             raise DataError(f'is not a readable picture ({_one_line(error)})') from error
         with picture:
@@ -114,6 +155,9 @@ def _describe(picture: Image.Image, pixel_limit: int) -> Header:
         raise DataError(f'is not a readable picture ({_one_line(error)})') from error
     if pages > 1:
         raise DataError(f'holds {pages} pages or frames; save each as a picture of its own')
+    tiff = describe_samples(picture) if isinstance(picture, TiffImagePlugin.TiffImageFile) else None
+    if tiff is not None:
+        return Header(tiff.dtype, tiff.channels, 'pillow', tiff)
     if picture.mode.startswith('I;16'):
         return Header('uint16', 1, 'pillow')
     if _is_deep(picture):

@@ -14,12 +14,13 @@ from input_pipeline.records import Item, ReaderOptions, Record
 
 @dataclasses.dataclass
 class Reading:
-    """The outcome of one reader on one folder: refusals of scanning and of loading together."""
+    """The outcome of one reader on one folder: refusals of scanning and of loading together, and what was told."""
 
     items: list[Item]
     records: list[Record]
     refused: dict[str, str]
     notes: list[str]
+    passed_over: dict[str, int]
 
     @property
     def by_source(self) -> dict[str, list[Record]]:
@@ -52,6 +53,6 @@ def read() -> Callable[..., Reading]:
         keys = [record.key for record in records]
         assert len(set(keys)) == len(keys)
         assert [item.key for item in items] == sorted(item.key for item in items)
-        return Reading(items, records, refusals.reasons, refusals.notes)
+        return Reading(items, records, refusals.reasons, refusals.notes, refusals.passed_over)
 
     return run

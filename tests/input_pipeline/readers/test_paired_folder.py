@@ -1,6 +1,7 @@
 """Images with masks: pairing by name and by index, class ids, and what is refused."""
 
 import csv
+import struct
 
 import numpy as np
 import pytest
@@ -51,6 +52,12 @@ def folder(tmp_path):
         (_square(2), _square(2)),
         (_square(3.0, dtype=np.float64), _square(3)),
         (_square(True, dtype=bool), _square(1)),
+        (_square(254), _square(1)),
+        (_square(255, dtype=np.int16), _square(1)),
+        (_square(255, dtype=np.uint16), _square(1)),
+        (_square(255.0, dtype=np.float32), _square(1)),
+        (_square(65535, dtype=np.int32), _square(1)),
+        (_square(255) * np.float32(1 / 255), _square(1)),
         (_square(0), _square(0)),
     ],
 )
@@ -62,7 +69,7 @@ def test_class_ids(stored, ids):
 @pytest.mark.parametrize(
     'stored',
     [
-        _square(254),
+        _square(200),
         _square(255) + np.eye(8, 6, dtype=np.uint8),
         _square(-1, dtype=np.int16),
         _square(0.5, dtype=np.float32),
@@ -71,6 +78,73 @@ def test_class_ids(stored, ids):
 def test_grey_levels_are_no_class_ids(stored):
     with pytest.raises(DataError, match='the mask has'):
         class_ids(stored)
+
+
+@pytest.mark.parametrize(
+    ('values', 'reason'),
+    [
+        ([0, 30, 90, 255], r'grey edges come from .* --mask_threshold=127\.5'),
+        ([0.0, 0.25, 1.0], r'resizing with interpolation gives.* --mask_threshold=0\.5'),
+        ([0, 1, 2, 255], r'what 255 marks needs an id, or 0'),
+        ([0, 200], r'for a binary mask give --mask_threshold=100'),
+        ([0, 1001, 1002], r'make all of them one class with --mask_threshold=0'),
+        ([0.0, 1 / 255, 2 / 255], r'divided by 255; multiply them by 255'),
+        ([0.0, np.nan], r'not finite'),
+        ([-1, 1], r'nothing below 0'),
+    ],
+)
+def test_what_is_no_class_id_is_told_for_its_own_reason(values, reason):
+    with pytest.raises(DataError, match=reason):
+        class_ids(np.array(values))
+
+
+def test_a_threshold_makes_one_class(folder, read):
+    smooth = np.zeros((8, 6), np.uint8)
+    smooth[2:6, 2:5] = [[10, 90, 10], [90, 255, 90], [90, 255, 90], [10, 90, 10]]
+    _mask(folder / 'masks' / 'a.png', smooth)
+    reading = read('paired_folder', folder, mask_threshold=80)
+    assert not reading.refused
+    masks = {record.key: record.mask[..., 0] for record in reading.records}
+    np.testing.assert_array_equal(masks['images/a.png'], smooth > 80)
+    np.testing.assert_array_equal(masks['images/b.png'], _square(1))
+
+
+def _one_bit_bitmap(path, indices, greys):
+    """A BMP of two colours, the first of index 0."""
+    rows = b''.join(np.packbits(row).tobytes().ljust(4, b'\0') for row in indices[::-1])
+    height, width = indices.shape
+    head = struct.pack(
+        '<2sIIIIiiHHIIiiII', b'BM', 62 + len(rows), 0, 62, 40, width, height, 1, 1, 0, len(rows), 0, 0, 2, 2
+    )
+    path.write_bytes(head + b''.join(bytes([grey, grey, grey, 0]) for grey in greys) + rows)
+
+
+@pytest.mark.parametrize('kind', ['palette', 'one bit'])
+@pytest.mark.parametrize('white', [0, 1])
+def test_white_is_the_foreground_whatever_its_index(folder, read, kind, white):
+    picture = Image.fromarray(_square(1) if white else 1 - _square(1))
+    picture.putpalette([0, 0, 0, 255, 255, 255] if white else [255, 255, 255, 0, 0, 0])
+    if kind == 'palette':
+        picture.save(folder / 'masks' / 'a.png')
+    else:
+        (folder / 'masks' / 'a.png').unlink()
+        _one_bit_bitmap(folder / 'masks' / 'a.bmp', np.asarray(picture), picture.getpalette()[:6:3])
+    reading = read('paired_folder', folder)
+    np.testing.assert_array_equal(reading.by_source['images/a.png'][0].mask[..., 0], _square(1))
+
+
+def test_transparency_that_tells_another_shape_is_refused(folder, read):
+    white = np.full((8, 6, 4), 255, np.uint8)
+    white[..., 3] = _square(255)
+    _mask(folder / 'masks' / 'a.png', white)
+    half = np.dstack([np.eye(8, 6, dtype=np.uint8) * 255, _square(255)])
+    _mask(folder / 'masks' / 'b.png', half)
+    cut_out = np.dstack([_square(255)] * 4)
+    _mask(folder / 'masks' / 'c.png', cut_out)
+    reading = read('paired_folder', folder)
+    assert [record.key for record in reading.records] == ['images/c.png']
+    assert 'only in its transparency' in reading.refused['images/a.png']
+    assert 'another in its alpha' in reading.refused['images/b.png']
 
 
 @pytest.mark.parametrize('masks', ['masks', 'labels'])
@@ -173,7 +247,6 @@ def test_bad_rows_are_refused(folder, tmp_path_factory, read, row, reason):
 @pytest.mark.parametrize(
     ('lines', 'reason'),
     [
-        ([['picture', 'mask'], ['a', 'b']], 'needs the columns image and mask'),
         ([['image', 'mask', 'Mask'], ['a', 'b', 'c']], 'each column once'),
         ([['image', 'mask']], 'no rows'),
         ([['image', 'mask', 'split'], ['images/a.png', 'masks/a.png', 'guard']], 'no row belongs to a split'),
@@ -183,6 +256,44 @@ def test_unusable_indexes_raise(folder, read, lines, reason):
     _index(folder, *lines)
     with pytest.raises(DataError, match=reason):
         read('paired_folder', folder)
+
+
+def test_a_foreign_index_is_passed_over_or_mapped(folder, read):
+    _index(
+        folder,
+        ['File', 'Image', 'Ground truth', 'Case', 'Set'],
+        ['images/a.png', '1', 'masks/a.png', 'p1', 'train'],
+        ['images/b.png', '2', 'masks/b.png', 'p2', 'test'],
+    )
+    reading = read('paired_folder', folder)
+    assert len(reading.items) == 3
+    assert reading.notes[0].startswith('index.csv has no columns image and mask and is passed over')
+    columns = (('image', 'file'), ('mask', 'Ground truth'), ('patient', 'Case'), ('split', 'Set'))
+    reading = read('paired_folder', folder, columns=columns)
+    assert [(i.key, i.patient, i.split) for i in reading.items] == [
+        ('images/a.png', 'p1', 'train'),
+        ('images/b.png', 'p2', 'test'),
+    ]
+    assert reading.passed_over == {'files that index.csv does not name': 2}
+    with pytest.raises(DataError, match="no column 'Label', as --columns says; it has file, image, ground truth"):
+        read('paired_folder', folder, columns=(('image', 'file'), ('mask', 'Label')))
+
+
+def test_a_foreign_index_alone_is_refused(folder, read):
+    (folder / 'masks').rename(folder / 'other')
+    _index(folder, ['picture', 'mask'], ['images/a.png', 'other/a.png'])
+    with pytest.raises(DataError, match=r'needs the columns image and mask.*--columns=image=NAME'):
+        read('paired_folder', folder)
+    assert len(read('paired_folder', folder, columns=(('image', 'picture'),)).records) == 1
+    (folder / 'index.csv').unlink()
+    with pytest.raises(DataError, match='--columns needs an index'):
+        read('paired_folder', folder, columns=(('image', 'picture'),))
+
+
+def test_folders_and_suffixes_in_capitals(tmp_path, read):
+    _image(tmp_path / 'Images' / 'A.PNG')
+    _mask(tmp_path / 'MASKS' / 'A_mask.PNG', _square(255))
+    assert len(read('paired_folder', tmp_path).records) == 1
 
 
 def test_neither_index_nor_folders_raises(tmp_path, read):
