@@ -47,6 +47,11 @@ def test_a_calibrated_normal_is_students_t():
     assert distribution.p_value == pytest.approx(2 * scipy.stats.t.sf(6, 4), rel=0.2)
 
 
+def test_calibrated_replicates_have_the_standard_error_as_their_spread():
+    """The spread of the replicates themselves, with ddof 0: two of them lie at its distance on either side."""
+    np.testing.assert_allclose(calibrate(np.array([1.0, 3.0]), 2.0, 0.5, 1e9).replicates, [1.5, 2.5], rtol=1e-6)
+
+
 def test_calibration_keeps_the_skew():
     replicates = np.random.default_rng(0).exponential(size=20_000)
     low, high = calibrate(replicates, 1.0, 1.0, 1000).interval(0.95)
@@ -109,6 +114,32 @@ def test_intervals_of_a_mean_dice_hold_it(patients, bounds):
         low, high = mean.distribution.interval(0.95)
         held += low <= 0.8 <= high
     assert bounds[0] <= held / REPEATS <= bounds[1]
+
+
+def _analyse(table):
+    """Standard error and degrees of freedom from sums over a dummy-coded regression, missing cells left out."""
+    seeds, patients = table.shape
+    rows, columns = np.nonzero(np.isfinite(table))
+    design = np.concatenate([np.eye(seeds)[rows], np.eye(patients)[columns]], axis=1)
+    effects, _, rank, _ = np.linalg.lstsq(design, table[rows, columns], rcond=None)
+    rest = np.square(table[rows, columns] - design @ effects).sum() / (len(rows) - rank)
+    filled = np.where(np.isfinite(table), table, effects[:seeds, None] + effects[seeds:])
+    by_seed, by_patient = (filled.mean(axis=axis).var(ddof=1) / len(filled.mean(axis=axis)) for axis in (1, 0))
+    variance = by_seed + by_patient - rest / table.size
+    parts = by_seed**2 / (seeds - 1), by_patient**2 / (patients - 1), (rest / table.size) ** 2 / (len(rows) - rank)
+    return np.sqrt(variance), variance**2 / sum(parts)
+
+
+@pytest.mark.parametrize('missing', [0.0, 0.4])
+def test_the_distribution_has_the_spread_of_an_analysis_of_variance(missing):
+    """Means over many draws are nearly normal, so that calibrated ones are nearly Student's t."""
+    generator = np.random.default_rng(3)
+    table = _table(generator, 12, 40, (0.6, 1.0, 3.0))
+    table[generator.random(table.shape) < missing] = np.nan
+    error, freedom = _analyse(table)
+    distribution = hierarchical_bootstrap(table, resamples=20_000, seed=0).distribution
+    expected = error * scipy.stats.t.std(freedom)
+    assert distribution.replicates.std() == pytest.approx(expected, rel=0.02)
 
 
 def test_the_standard_error_is_that_of_crossed_effects():

@@ -168,6 +168,15 @@ def test_what_has_no_distance_does_not_pass():
     assert passed.tolist() == [True, False, False]
 
 
+def test_a_distance_at_the_threshold_is_too_near():
+    """In either measure; whoever sets the threshold by a real image must withhold what lies as near as that."""
+    distances = Distances(np.array([1.0, 1.01, 1.01, 9.0]), np.array([9.0, 9.0, 2.0, 2.01]), np.zeros(4, int))
+    tally = Tally()
+    passed = tally.add(GateThresholds(1.0, 2.0, 0.01, 10, 10).too_near(distances))
+    assert passed.tolist() == [False, True, False, True]
+    assert (tally.candidates, tally.withheld, tally.by_measure) == (4, 2, {'pixels': 1, 'features': 1})
+
+
 def test_a_quantile_must_be_a_share():
     distances = Distances(np.ones(3), np.ones(3), np.zeros(3, int))
     with pytest.raises(ValueError, match='not above 0 and below 1'):

@@ -90,6 +90,9 @@ def test_images_of_one_group_make_no_score():
         'needs at least 1 reference images without the largest group; there are 0, and 7 with it.'
     )
     nothing = FeatureSample(np.zeros((0, 2)), np.zeros(0, int), 4)
+    enough = FeatureSample(np.zeros((5, 2)), np.array([0, 0, 0, 1, 2]), 3)
+    assert find_faults(2, reference=enough) is None
+    assert isinstance(find_faults(3, reference=enough), Missing)
     assert isinstance(find_faults(1, reference=nothing), Missing)
 
 
