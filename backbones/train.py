@@ -92,7 +92,15 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    recipe, mesh = create_recipe(config), parallel.create_mesh()
+    recipe = create_recipe(config)
+    record = RunRecord(
+        workdirs.config_to_json(config), fixed_fields(CLASSIFIER, config), changes(CLASSIFIER, config)
+    )
+    _train(recipe, workdir, record)
+
+
+def _train(recipe: ClassifierRecipe, workdir: Path, record: RunRecord) -> None:
+    mesh = parallel.create_mesh()
     parallel.check_batch_size(mesh, recipe.schedule.batch_size, 'config.schedule.batch_size')
     splits = open_splits(recipe.images)
     facts = facts_of(splits.train)
@@ -105,13 +113,9 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
         workdir,
         mesh,
         recipe.pace,
-        record=RunRecord(
-            config=workdirs.config_to_json(config),
-            fixed=fixed_fields(CLASSIFIER, config),
-            changes=changes(CLASSIFIER, config),
-            files={DATA_FILE: dataclasses.asdict(facts)},
-            told=[tabulate_network(functools.partial(recipe.create_state, steps)), _describe_data(splits.train)],
-        ),
+        record=record,
+        files={DATA_FILE: dataclasses.asdict(facts)},
+        told=[tabulate_network(functools.partial(recipe.create_state, steps)), _describe_data(splits.train)],
         validation=Validation(
             measure=functools.partial(_measure, describe, splits.validation),
             score='log_loss',

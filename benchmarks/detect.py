@@ -24,11 +24,11 @@ import numpy as np
 from absl import app, flags, logging
 
 import input_pipeline
-from backbones.setup import create_optimizer
 from benchmarks import machine
 from configs.detect import detector
-from detect import prepare, setup
-from detect.detector import open_judge
+from detect import prepare
+from detect.judge import open_judge
+from detect.recipe import create_recipe
 from detect.step import make_train_step
 from detect.train import train_and_evaluate
 from foundation.training import compute
@@ -173,18 +173,20 @@ def _print_training(best: float) -> None:
     print('| --- | ---: | ---: | ---: | ---: | ---: | ---: |')
     for variant in ('small', 'default'):
         config = detector.get_config(variant)
-        side, size = config.resolution, config.schedule.batch_size
+        config.data.name = 'drawn'
+        recipe = create_recipe(config)
+        side, size = recipe.resolution, recipe.schedule.batch_size
         step = jax.jit(
             make_train_step(
-                setup.create_network(config, None),
-                create_optimizer(config, 1000),
-                setup.create_augmentation(config),
-                setup.create_degradation(config),
+                recipe.network,
+                recipe.optimizer.create(1000),
+                recipe.augmentation,
+                recipe.degradation,
                 eps=0.0,
                 attack_steps=0,
             )
         )
-        state = setup.create_state_of(config, None, 1000, jax.random.key(0))
+        state = recipe.create_state(1000, jax.random.key(0))
         images = np.random.default_rng(0).uniform(-1, 1, (size, side, side, 1)).astype(np.float32)
         batch = {'image': jax.numpy.asarray(images), 'label': jax.numpy.arange(size) % 2}
         compiled = step.lower(state, batch, jax.random.key(1), {}).compile()

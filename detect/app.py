@@ -11,7 +11,7 @@ import jax
 from absl import flags
 
 import input_pipeline
-from detect.detector import open_judge
+from detect.judge import open_judge
 from detect.predictions import reader_options
 from foundation.training import compute, launch
 from foundation.training.errors import UserError

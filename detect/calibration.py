@@ -15,7 +15,7 @@ from detect.data import binary_labels, is_real, read_batches
 from detect.fusion import Stacking, fit_logit_temperature, fit_stacking
 from detect.metrics.thresholds import DecisionThresholds, fit_thresholds
 from detect.scoring import ANOMALIES_FILE, FUSED, LOCATING, NETWORK, Anomalies, Scored, fit_anomalies
-from detect.trained_network import Trained, restore_trained
+from detect.trained_network import TrainedNetwork, restore_network
 from foundation.training import parallel
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
@@ -102,30 +102,13 @@ def read_calibration(workdir: Path) -> Calibration:
         ) from error
 
 
-def restore_calibrated(workdir: Path, *, batch_size: int) -> tuple[Trained, Calibration]:
-    """The best network of a finished run, and what its scores mean.
-
-    Args:
-      workdir: of the run.
-      batch_size: images that the network looks at together.
-
-    Raises:
-      UserError: when the run is not finished, damaged, or was trained on since.
-    """
-    calibration = read_calibration(workdir)
-    trained = restore_trained(workdir, None, batch_size=batch_size)
-    if trained.checksum != calibration.checksum:
-        raise UserError(f'{workdir} was trained on after it was calibrated; run its training command to the end.')
-    return trained, calibration
-
-
 def calibrate(workdir: Path, train: input_pipeline.ImageData, validation: input_pipeline.ImageData) -> None:
     """Fits anomalies on real training images, all else on validation, and writes both; nothing where it is done.
 
     Raises:
       UserError: when there are too few images.
     """
-    trained = restore_trained(workdir, None, batch_size=_BATCH_SIZE)
+    trained = restore_network(workdir, None, batch_size=_BATCH_SIZE)
     if (workdir / DETECTOR_FILE).is_file() and read_calibration(workdir).checksum == trained.checksum:
         return
     _LOGGER.info('Fitting anomaly scores on real training images.')
@@ -137,20 +120,20 @@ def calibrate(workdir: Path, train: input_pipeline.ImageData, validation: input_
         write_calibration(workdir, calibration)
 
 
-def _fit_anomalies(trained: Trained, train: input_pipeline.ImageData) -> tuple[Anomalies, tuple[str, ...]]:
+def _fit_anomalies(trained: TrainedNetwork, train: input_pipeline.ImageData) -> tuple[Anomalies, tuple[str, ...]]:
     real = np.flatnonzero(is_real(train))
-    count = min(trained.config.anomaly.images, len(real))
+    count = min(trained.recipe.anomaly.images, len(real))
     chosen = np.zeros(train.num_examples, bool)
     chosen[real[np.linspace(0, len(real) - 1, count).astype(int)]] = True
     names = np.array(train.records.modalities)
     modalities = tuple(sorted(set(names[real].tolist())))
     numbers = np.searchsorted(modalities, names[chosen]).astype(np.int64)
-    read = functools.partial(read_batches, train, trained.config.resolution, _BATCH_SIZE, chosen)
+    read = functools.partial(read_batches, train, trained.recipe.resolution, _BATCH_SIZE, chosen)
     return fit_anomalies(trained, read, numbers), modalities
 
 
 def score_split(
-    trained: Trained,
+    trained: TrainedNetwork,
     anomalies: Anomalies,
     images: input_pipeline.ImageData,
 ) -> Scored:
@@ -160,7 +143,7 @@ def score_split(
       trained, anomalies: the detector.
       images: of the split.
     """
-    side = trained.config.resolution
+    side = trained.recipe.resolution
     every = [
         anomalies.score(trained.describe(batch), side, side)
         for batch in read_batches(images, side, _BATCH_SIZE, None)
@@ -171,7 +154,7 @@ def score_split(
 
 
 def _fit(
-    trained: Trained, scored: Scored, validation: input_pipeline.ImageData, modalities: tuple[str, ...]
+    trained: TrainedNetwork, scored: Scored, validation: input_pipeline.ImageData, modalities: tuple[str, ...]
 ) -> Calibration:
     labels = binary_labels(validation)
     stacking = fit_stacking(scored.scores, labels, split=_VALIDATION, penalty=_PENALTY)

@@ -1,6 +1,7 @@
 """The images of a detector: real ones, those of chosen sources, and what is known of each beside its pixels."""
 
 import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,71 +9,64 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
-from ml_collections import ConfigDict
 
 import input_pipeline
+from backbones.images import ImageRequest
 from foundation.training.errors import UserError
 from input_pipeline.dataset.mixture import REAL
 
-_GIB = 2**30
 
+@dataclasses.dataclass(frozen=True)
+class DetectorData:
+    """What a detector learns from and is judged by, whatever the split.
 
-def open_images(config: ConfigDict, split: str, *, train: bool, mask_classes: int = 0) -> input_pipeline.ImageData:
-    """Opens a split of the configured data; label 0 is real, the others are the sources in their order.
-
-    Args:
-      config: of the run.
-      split: train, validation or test.
-      train: whether images are kept in memory and mirrored as configured.
-      mask_classes: 1 to see which pixels are synthetic, else 0.
-
-    Raises:
-      DataError: when the data set is missing, damaged, or not what the config expects.
-      UserError: when it was not written by `detect.prepare`, or has no image of one of the two classes.
+    Attributes:
+      request: the data set, and how its images are made alike.
+      sources: synthetic images of these alone; () all.
+      labels: 'true', or 'random' by patient.
     """
-    data = config.data
-    every = _open(config, split, (), train, mask_classes)
-    if REAL not in every.classes or 'form' not in every.options:
-        raise UserError(
-            f'{data.name} was not written by detect.prepare; prepare it with python -m detect.prepare.'
-        )
-    sources = tuple(data.sources) or tuple(name for name in every.classes if name != REAL)
-    images = _spare_unaltered(_open(config, split, (REAL, *sources), train, mask_classes))
-    counts = np.bincount(binary_labels(images), minlength=2)
-    if not counts.all():
-        raise UserError(
-            f'{data.name} has {counts[0]} real and {counts[1]} synthetic images in its {split} split, where a '
-            'detector needs both.'
-        )
-    return images if data.labels == 'true' else _randomise(images, config.seed)
 
+    request: ImageRequest
+    sources: tuple[str, ...]
+    labels: str
 
-def _open(
-    config: ConfigDict, split: str, classes: tuple[str, ...], train: bool, mask_classes: int
-) -> input_pipeline.ImageData:
-    data = config.data
-    preprocessing = input_pipeline.Preprocessing(
-        resolution=config.resolution,
-        channels=config.channels,
-        window='stored',
-        fit='pad',
-        mask_classes=mask_classes,
-        context=0,
-    )
-    return input_pipeline.open_dataset(
-        data.name,
-        data.data_dir,
-        split,
-        preprocessing,
-        flip_horizontal=train and data.flip_horizontal,
-        flip_vertical=train and data.flip_vertical,
-        seed=config.seed,
-        memory_budget_bytes=int(data.host_memory_gib * _GIB) if train else 0,
-        modalities=tuple(data.modalities),
-        classes=classes,
-        target='class',
-        foreground_share=0.0,
-    )
+    def with_every_source(self) -> 'DetectorData':
+        """The same with all sources, those that a run left out of its training too, and true labels."""
+        return dataclasses.replace(self, sources=(), labels='true')
+
+    def of(self, name: str) -> 'DetectorData':
+        """The same of another data set."""
+        return dataclasses.replace(self, request=dataclasses.replace(self.request, name=name))
+
+    def open(self, split: str, *, train: bool, mask_classes: int = 0) -> input_pipeline.ImageData:
+        """Opens a split; label 0 is real, the others are the sources in their order.
+
+        Args:
+          split: train, validation or test.
+          train: whether images are kept in memory and mirrored as configured.
+          mask_classes: 1 to see which pixels are synthetic, else 0.
+
+        Raises:
+          DataError: when the data set is missing, damaged, or not what was asked for.
+          UserError: when it was not written by `detect.prepare`, or has no image of one of the two classes.
+        """
+        preprocessing = dataclasses.replace(self.request.preprocessing, mask_classes=mask_classes)
+        request = dataclasses.replace(self.request, preprocessing=preprocessing)
+        every = request.open(split, flip=train, in_memory=train)
+        if REAL not in every.classes or 'form' not in every.options:
+            raise UserError(
+                f'{request.name} was not written by detect.prepare; prepare it with python -m detect.prepare.'
+            )
+        sources = self.sources or tuple(name for name in every.classes if name != REAL)
+        chosen = dataclasses.replace(request, classes=(REAL, *sources))
+        images = _spare_unaltered(chosen.open(split, flip=train, in_memory=train))
+        counts = np.bincount(binary_labels(images), minlength=2)
+        if not counts.all():
+            raise UserError(
+                f'{request.name} has {counts[0]} real and {counts[1]} synthetic images in its {split} split, '
+                'where a detector needs both.'
+            )
+        return images if self.labels == 'true' else _randomise(images, request.seed)
 
 
 def _spare_unaltered(images: input_pipeline.ImageData) -> input_pipeline.ImageData:

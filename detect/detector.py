@@ -1,264 +1,43 @@
-"""A finished detector at work: what it says of pictures and volumes, slice by slice and as a whole."""
+"""A trained detector: its network, and what is known of the scores that it gives."""
 
 import dataclasses
-import math
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy.special
-from jaxtyping import Float, Float64
-
-import input_pipeline
-from detect.calibration import Calibration, restore_calibrated
-from detect.conformal import Answer, conformal_p_values, decide
-from detect.fusion import log_odds_at_prevalence
-from detect.scoring import LOCATING, Anomalies, read_anomalies
-from detect.stacks.detector import StackReader, open_stack
-from detect.trained_network import Images, Trained
-from input_pipeline.cases import create_case
-from input_pipeline.dataset.mixture import deciding_side, unify_record
-from input_pipeline.preprocessing import placement
-
-_STACK_SHARE = 0.05  # of the slices of a stack that decide about it: the most suspicious ones
-_SLICES_AT_A_TIME = 32
+from detect.calibration import Calibration, read_calibration
+from detect.scoring import Anomalies, read_anomalies
+from detect.trained_network import TrainedNetwork, restore_network
+from foundation.training.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class SliceScore:
-    """What is said of a picture, or of one slice.
+class TrainedDetector(TrainedNetwork):
+    """A finished detector.
 
     Attributes:
-      index: from 0 in the order of the case.
-      probability: of being synthetic, calibrated, at the share of synthetic images in validation.
-      anomaly_p: how often real validation images are as strange.
-      row, column: pixel of the file's own grid that is the strangest.
-      weight: share of the slice in what the stack detector says of the volume; None where it did not look.
-    """
-
-    index: int
-    probability: float
-    anomaly_p: float
-    row: int
-    column: int
-    weight: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Judgement:
-    """What is said of a case.
-
-    Attributes:
-      answer: real, synthetic or don't know.
-      reason: one sentence, for "don't know".
-      probability: of being synthetic, at the share of synthetic images in validation; None where nobody can tell.
-      probability_at_prevalence: the same at the stated prevalence; None where none was stated.
-      anomaly_p: how often real validation images are as strange.
-      real_p, fake_p: conformal p values.
-      slices: each of them.
-      heat: where each slice is strange, 0 to 1 on the scale of the data, on the grid the network sees.
-      shown: the slices as the network sees them, in [-1, 1].
-      stack_probability: of a volume having been altered, calibrated, at the share of altered ones in validation;
-        None for pictures, and without a stack detector.
-    """
-
-    answer: Answer
-    reason: str | None
-    probability: float | None
-    probability_at_prevalence: float | None
-    anomaly_p: float | None
-    real_p: float | None
-    fake_p: float | None
-    slices: tuple[SliceScore, ...]
-    heat: Float[np.ndarray, 'slice height width']
-    shown: Images
-    stack_probability: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainedDetector:
-    """A detector that is ready.
-
-    Attributes:
-      trained: its network.
       anomalies: its scores of strangeness.
-      calibration: what the scores mean.
-      error_level: share of real images that may be called synthetic, and of synthetic ones called real.
-      prevalence: share of synthetic images where it is used; None where nobody says.
-      stack: what reads volumes as a whole; None without.
+      calibration: what all its scores mean.
     """
 
-    trained: Trained
     anomalies: Anomalies
     calibration: Calibration
-    error_level: float
-    prevalence: float | None
-    stack: StackReader | None = None
 
-    def judge(self, case: input_pipeline.Case) -> Judgement:
-        """Judges a picture or a volume.
+    @classmethod
+    def load(cls, workdir: Path, *, batch_size: int) -> 'TrainedDetector':
+        """The best network of a finished run, and what its scores mean.
+
+        Args:
+          workdir: of the run.
+          batch_size: images that the network looks at together.
 
         Raises:
-          DataError: when its images cannot be made like those of training for another reason than their kind.
+          UserError: when the run is not finished, damaged, or was trained on since.
         """
-        doubt = self._find_doubt(case)
-        if doubt:
-            return _unknown(doubt)
-        side, shown = self.trained.config.resolution, list(self._batches(case))
-        parts = [self.anomalies.score(self.trained.describe(batch), side, side) for batch in shown]
-        scores = {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores}
-        log_odds = self.calibration.fuse(scores)
-        if not np.isfinite(log_odds).all():
-            return _unknown('The network gives no finite score for it.')
-        maps = np.concatenate([part.maps for part in parts])
-        judgement = self._conclude(case, log_odds, scores[LOCATING], maps, np.concatenate(shown))
-        if self.stack is None or len(case.records) == 1:
-            return judgement
-        return _add_stack(judgement, self.stack, np.concatenate([part.pooled for part in parts]))
-
-    def _find_doubt(self, case: input_pipeline.Case) -> str:
-        """Why nothing can be said of it; '' where something can."""
-        modality, known = case.records[0].modality, set(self.calibration.modalities) - {'unknown'}
-        if modality not in (*known, 'unknown') and known:
-            return f'It is {modality}, and the detector was trained on {", ".join(sorted(known))} alone.'
-        form = self.calibration.form.preprocessing
-        sizes = {record.image.shape[:2] for record in case.records}
-        side = min(deciding_side(height, width, form.fit) for height, width in sizes)
-        if side < form.resolution:
-            kind = 'longer' if form.fit == 'pad' else 'shorter'
-            return f'It has {side} pixels along its {kind} side, and the detector needs {form.resolution}.'
-        if self.calibration.form.depth > 8 and case.records[0].image.dtype == np.uint8:
-            return 'It has 8 bits a pixel, and the detector was trained on more.'
-        return ''
-
-    def _batches(self, case: input_pipeline.Case) -> Iterator[Images]:
-        """So many slices at a time, and the rest one by one: two shapes in all, so that little is compiled."""
-        whole = len(case.records) // _SLICES_AT_A_TIME * _SLICES_AT_A_TIME
-        for start in range(0, whole, _SLICES_AT_A_TIME):
-            yield self._prepare(case.records[start : start + _SLICES_AT_A_TIME])
-        for record in case.records[whole:]:
-            yield self._prepare([record])
-
-    def _prepare(self, records: Sequence[input_pipeline.Record]) -> Images:
-        """As the records of training were stored, and then read; what is judged passes for real on its way."""
-        stored = [unify_record(record, self.calibration.form, is_real=True) for record in records]
-        config = self.trained.config
-        reading = input_pipeline.Preprocessing(
-            config.resolution, config.channels, 'stored', 'pad', mask_classes=0, context=0
-        )
-        return input_pipeline.preprocess_case(create_case(stored), reading, None)
-
-    def _conclude(
-        self,
-        case: input_pipeline.Case,
-        log_odds: Float64[np.ndarray, ' slice'],
-        strangeness: Float64[np.ndarray, ' slice'],
-        maps: Float[np.ndarray, 'slice height width'],
-        shown: Images,
-    ) -> Judgement:
-        calibration = self.calibration
-        anomaly_p = conformal_p_values(np.array(calibration.strangeness), strangeness)
-        real_p, fake_p = calibration.conformal.p_values(log_odds)
-        deciding = max(1, math.ceil(_STACK_SHARE * len(log_odds)))
-        whole_real, whole_anomaly = (combine_p_values(p, deciding) for p in (real_p, anomaly_p))
-        whole_fake = float(np.sort(fake_p)[::-1][deciding - 1])
-        whole = np.sort(log_odds)[::-1][:deciding].mean(keepdims=True)
-        verdict = decide(whole_real, whole_fake, self.error_level)
-        fit = calibration.form.preprocessing.fit
-        places = [_place(own, record, fit) for own, record in zip(maps, case.records, strict=True)]
-        return Judgement(
-            answer=verdict.answer,
-            reason=verdict.reason,
-            probability=float(scipy.special.expit(whole)[0]),
-            probability_at_prevalence=self._at_prevalence(whole),
-            anomaly_p=whole_anomaly,
-            real_p=whole_real,
-            fake_p=whole_fake,
-            slices=tuple(
-                SliceScore(index, float(p), float(own), *place)
-                for index, (p, own, place) in enumerate(
-                    zip(scipy.special.expit(log_odds), anomaly_p, places, strict=True)
-                )
-            ),
-            heat=calibration.heat(maps),
-            shown=shown,
-        )
-
-    def _at_prevalence(self, log_odds: Float64[np.ndarray, ' case']) -> float | None:
-        if self.prevalence is None:
-            return None
-        moved = log_odds_at_prevalence(
-            log_odds, prevalence=self.prevalence, fitted_prevalence=self.calibration.prevalence
-        )
-        return float(scipy.special.expit(moved)[0])
-
-
-def combine_p_values(p_values: Float64[np.ndarray, ' slice'], deciding: int) -> float:
-    """One p value of many that may depend on each other: n/k times the k-th smallest, at most 1 (Rüger 1978).
-
-    With k a share of the slices it can become small however many slices there are, unlike Bonferroni's, whose
-    smallest possible value grows with them; it asks for that share of the slices to be suspicious.
-    """
-    return float(min(1.0, len(p_values) / deciding * np.sort(p_values)[deciding - 1]))
-
-
-def _place(heat: Float[np.ndarray, 'side side'], record: input_pipeline.Record, fit: str) -> tuple[int, int]:
-    """The hottest pixel, on the grid of the file."""
-    sizes = height, width = record.image.shape[:2]
-    rows, columns = placement(height, width, len(heat), fit)
-    inside = heat[rows, columns]
-    hottest = np.unravel_index(inside.argmax(), inside.shape)
-    used = [min(sizes)] * 2 if fit == 'crop' else sizes
-    row, column = (
-        (size - side) // 2 + int((place + 0.5) * side / shown)
-        for size, side, place, shown in zip(sizes, used, hottest, inside.shape, strict=True)
-    )
-    return row, column
-
-
-def _add_stack(
-    judgement: Judgement, stack: StackReader, features: Float[np.ndarray, 'slice feature']
-) -> Judgement:
-    probability, weights = stack.read(features)
-    slices = tuple(
-        dataclasses.replace(one, weight=None if np.isnan(weight) else float(weight))
-        for one, weight in zip(judgement.slices, weights, strict=True)
-    )
-    return dataclasses.replace(judgement, stack_probability=probability, slices=slices)
-
-
-def _unknown(reason: str) -> Judgement:
-    nothing = np.zeros((0, 1, 1), np.float32)
-    return Judgement("don't know", reason, None, None, None, None, None, (), nothing, nothing[..., None])
-
-
-def open_judge(
-    workdir: Path, *, error_level: float, prevalence: float | None, batch_size: int, stack: Path | None = None
-) -> TrainedDetector:
-    """The finished detector of a workdir.
-
-    Args:
-      workdir: of the detector of images.
-      error_level, prevalence: see `TrainedDetector`.
-      batch_size: images that it looks at together.
-      stack: workdir of a finished stack detector, trained on slices as this detector describes them.
-
-    Raises:
-      UserError: when one is not finished or damaged, or cannot keep the error level; for an impossible prevalence.
-    """
-    trained, calibration = restore_calibrated(workdir, batch_size=batch_size)
-    calibration.conformal.check_level(error_level)
-    if prevalence is not None:
-        log_odds_at_prevalence(np.zeros(1), prevalence=prevalence, fitted_prevalence=calibration.prevalence)
-    reader = None if stack is None else open_stack(stack, trained.checksum)
-    return TrainedDetector(trained, read_anomalies(workdir), calibration, error_level, prevalence, reader)
-
-
-def describe_judgement(judgement: Judgement) -> dict[str, Any]:
-    """The judgement as JSON has it, without pictures."""
-    hidden = ('heat', 'shown')
-    own = {field.name: getattr(judgement, field.name) for field in dataclasses.fields(judgement)}
-    return {name: value for name, value in own.items() if name not in hidden} | {
-        'slices': [dataclasses.asdict(one) for one in judgement.slices]
-    }
+        calibration = read_calibration(workdir)
+        network = restore_network(workdir, None, batch_size=batch_size)
+        if network.checksum != calibration.checksum:
+            raise UserError(
+                f'{workdir} was trained on after it was calibrated; run its training command to the end.'
+            )
+        own: dict[str, Any] = {field.name: getattr(network, field.name) for field in dataclasses.fields(network)}
+        return cls(**own, anomalies=read_anomalies(workdir), calibration=calibration)

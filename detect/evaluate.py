@@ -14,8 +14,9 @@ import jax
 from absl import flags
 
 import input_pipeline
+from detect.detector import TrainedDetector
 from detect.evaluation.explanations import explain
-from detect.evaluation.outputs import EvaluatedDetector, SplitOutputs, measure, open_every_source, read_detector
+from detect.evaluation.outputs import SplitOutputs, measure, read_detector
 from detect.evaluation.report import print_report, write_report
 from detect.evaluation.robustness import attack_grid, certify_some, degradation_grid
 from detect.evaluation.scores import DetectorProtocol, score_all, score_baselines, score_parts
@@ -52,20 +53,20 @@ def main(argv: Sequence[str]) -> None:
     detector = read_detector(workdir, _DATA.value)
     others = [read_detector(Path(other), _DATA.value) for other in _AGAINST.value]
     control = read_detector(Path(_CONTROL.value), _DATA.value) if _CONTROL.value else None
-    if control is not None and control.trained.config.data.labels != 'random':
+    if control is not None and control.recipe.data.labels != 'random':
         raise UserError(f'--control={_CONTROL.value} has true labels; train it with config.data.labels=random.')
     out = Path(_OUT.value) if _OUT.value else workdir / '_'.join(filter(None, ['evaluation', _DATA.value]))
     out.mkdir(parents=True, exist_ok=True)
-    measured = measure(detector, open_every_source(detector.trained.config, 'test'))
+    measured = measure(detector, detector.recipe.data.with_every_source().open('test', train=False))
     report = _measure_all(detector, others, control, measured, out)
     write_report(report, measured, detector, out)
     print_report(report, out)
 
 
 def _measure_all(
-    detector: EvaluatedDetector,
-    others: Sequence[EvaluatedDetector],
-    control: EvaluatedDetector | None,
+    detector: TrainedDetector,
+    others: Sequence[TrainedDetector],
+    control: TrainedDetector | None,
     measured: SplitOutputs,
     out: Path,
 ) -> dict[str, Any]:
@@ -76,8 +77,8 @@ def _measure_all(
         'data_fingerprint': images.fingerprint,
         'shared_splits': list(images.options['divided']),
         'workdir': str(detector.workdir),
-        'weights_sha256': detector.trained.checksum,
-        'step': detector.trained.position.step,
+        'weights_sha256': detector.checksum,
+        'step': detector.position.step,
         'protocol': dataclasses.asdict(protocol),
         'scores': score_all(detector, measured, protocol),
         'parts': score_parts(detector, measured, protocol),

@@ -13,8 +13,8 @@ import numpy as np
 import tqdm
 
 from backbones.grids import save_picture
-from detect.detector import Judgement, TrainedDetector, describe_judgement
 from detect.explanation import draw_heat
+from detect.judge import Judge, Judgement, describe_judgement
 from foundation.export.manifest import MANIFEST_FILE, file_checksum, read_manifest
 from foundation.training.errors import UserError
 from input_pipeline import Case
@@ -97,9 +97,7 @@ def reader_options(axis: int, pixel_limit: int) -> ReaderOptions:
     )
 
 
-def answer_all(
-    found: Sequence[Incoming], judge: TrainedDetector, order: PredictionRequest, refusals: Refusals
-) -> int:
+def answer_all(found: Sequence[Incoming], judge: Judge, order: PredictionRequest, refusals: Refusals) -> int:
     """Writes a line for each; returns how many were answered.
 
     Args:
@@ -124,7 +122,7 @@ def answer_all(
     return answered
 
 
-def answer_one(incoming: Incoming, judge: TrainedDetector, overlays: Path | None) -> dict[str, Any]:
+def answer_one(incoming: Incoming, judge: Judge, overlays: Path | None) -> dict[str, Any]:
     """What is said of one picture, series or volume.
 
     Raises:
@@ -143,7 +141,7 @@ def answer_one(incoming: Incoming, judge: TrainedDetector, overlays: Path | None
         'prevalence': judge.prevalence,
         'error_level': judge.error_level,
         'files': [{'path': str(file), 'sha256': checksum} for file, checksum in checksums.items()],
-        'model_sha256': judge.trained.checksum,
+        'model_sha256': judge.detector.checksum,
     }
     if overlays is not None and len(judgement.slices):
         path = overlays / f'{incoming.name}.png'

@@ -14,7 +14,7 @@ from detect.anomaly.mahalanobis import Mahalanobis, fit_mahalanobis
 from detect.anomaly.padim import Padim, fit_padim
 from detect.anomaly.patchcore import Patchcore, fit_patchcore
 from detect.networks import Detection
-from detect.trained_network import Images, Trained
+from detect.trained_network import Images, TrainedNetwork
 from foundation.training.errors import UserError
 
 ANOMALIES_FILE = 'anomalies.npz'
@@ -99,7 +99,7 @@ def read_anomalies(workdir: Path) -> Anomalies:
 
 
 def fit_anomalies(
-    trained: Trained,
+    trained: TrainedNetwork,
     read: Callable[[], Iterator[Images]],
     modalities: Int[np.ndarray, ' image'],
 ) -> Anomalies:
@@ -121,10 +121,10 @@ def fit_anomalies(
             keep.append(np.asarray(detection.pooled))
             yield tuple(map(jnp.asarray, detection.stages))
 
-    wanted, seed = trained.config.anomaly, trained.config.seed
-    padim = fit_padim(stages(pooled), channels=wanted.padim_features, seed=seed)
+    wanted = trained.recipe.anomaly
+    padim = fit_padim(stages(pooled), channels=wanted.padim_features, seed=wanted.seed)
     candidates = _CANDIDATES * wanted.coreset
     patchcore = fit_patchcore(
-        stages([]), candidates=candidates, ratio=1 / _CANDIDATES, most=wanted.coreset, seed=seed
+        stages([]), candidates=candidates, ratio=1 / _CANDIDATES, most=wanted.coreset, seed=wanted.seed
     )
     return Anomalies(fit_mahalanobis(np.concatenate(pooled), modalities), padim, patchcore)

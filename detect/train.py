@@ -2,41 +2,37 @@
 
 import dataclasses
 import functools
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from clu import parameter_overview
 from jax.sharding import Mesh
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones.encoders import Encoder, begin_with, find_begun_encoder, write_encoder
-from backbones.images import batch_shapes, facts_of, open_feed
-from backbones.setup import create_optimizer, steps_in
+from backbones.encoders import ENCODER_FILE, begin_with, find_begun_encoder
+from backbones.images import DATA_FILE, batch_shapes, facts_of, open_feed
 from backbones.splits import count_labels
-from detect import setup
+from configs.detect.schema import DETECTOR
+from configs.schema import changes, fixed_fields
 from detect.calibration import calibrate
-from detect.data import binary_labels, describe_split, open_images
+from detect.data import binary_labels, describe_split
+from detect.metrics.calibration import log_loss
 from detect.metrics.ranking import auroc_of
+from detect.recipe import DetectorRecipe, create_recipe
 from detect.stacks import train as stack_training
 from detect.step import make_describe, make_train_step
-from foundation.training import launch, logs, loop, parallel
+from foundation.training import launch, parallel
 from foundation.training import workdir as workdirs
+from foundation.training.fit import RunRecord, Validation, create_phase, fit, tabulate_network
 from foundation.training.mapping import create_mapper
 from foundation.training.phases import Phase
 from foundation.training.state import Variables
 from foundation.training.supervised import SupervisedState
 
-_LOGGER = logging.getLogger(__name__)
-# Fields that decide the architecture, the data and the position in them; a run cannot go on with others.
-FIXED_FIELDS = (
-    'adversarial', 'architecture', 'attention_heads', 'augment', 'channels', 'data.labels', 'data.modalities',
-    'data.sources', 'degrade', 'inputs', 'network', 'optimizer', 'resolution', 'schedule', 'seed', 'start_from',
-)  # fmt: skip
 _CURVES = {
     'loss': ('loss', 'log_loss'),
     'accuracy': ('accuracy', 'validation_accuracy'),
@@ -55,142 +51,112 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     if 'stack' in config:
         stack_training.train_and_evaluate(config, workdir)
         return
-    setup.check_config(config)
-    mesh, first = parallel.create_mesh(), parallel.is_first_process()
-    parallel.check_batch_size(mesh, config.schedule.batch_size, 'config.schedule.batch_size')
-    images, validation = (open_images(config, split, train=split == 'train') for split in ('train', 'validation'))
+    recipe = create_recipe(config)
+    record = RunRecord(workdirs.config_to_json(config), fixed_fields(DETECTOR, config), changes(DETECTOR, config))
+    _train(recipe, workdir, record)
+
+
+def _train(recipe: DetectorRecipe, workdir: Path, record: RunRecord) -> None:
+    mesh = parallel.create_mesh()
+    parallel.check_batch_size(mesh, recipe.schedule.batch_size, 'config.schedule.batch_size')
+    images, validation = (recipe.data.open(split, train=split == 'train') for split in ('train', 'validation'))
     facts = facts_of(images)
     facts.check_same(workdir)
-    encoder = find_begun_encoder(workdir, config.start_from, config.channels)
-    steps_in(config, images.num_examples)
-    run = _DetectorRun(config, workdir, images, validation, mesh, encoder)
-    table = run.tabulate_network()
-    workdirs.prepare_workdir(workdir, config, fixed=FIXED_FIELDS, write=first)
-    if first:
-        facts.write(workdir)
-        logs.log_to_file(workdir)
-        if encoder is not None:
-            write_encoder(workdir, encoder)
-    run.log_start(table)
-    outcome = run.train()
-    if outcome.stopped_by and first:
-        print(f'Stopped by {outcome.stopped_by}; all is saved in {workdir}.')
-        print('Next: the same command goes on from here.')
-    if not outcome.stopped_by:
-        logs.draw_curves(workdir, _CURVES, {})
-        calibrate(workdir, images, validation)
-        _say_goodbye(workdir)
-
-
-@dataclasses.dataclass(frozen=True)
-class _DetectorRun:
-    """What all parts of one training share."""
-
-    config: ConfigDict
-    workdir: Path
-    images: input_pipeline.ImageData
-    validation: input_pipeline.ImageData
-    mesh: Mesh
-    encoder: Encoder | None
-
-    def train(self) -> loop.Outcome:
-        """Runs the loop."""
-        config = self.config
-        _, epoch = steps_in(config, self.images.num_examples)
-        return loop.run_phase(
-            self._create_phase(),
-            self.workdir,
-            config,
-            self.mesh,
-            measure=self._make_measure(),
+    encoder = find_begun_encoder(workdir, recipe.start_from, recipe.channels)
+    recipe = recipe.with_encoder(encoder)
+    files: Mapping[str, Mapping[str, Any]] = {
+        DATA_FILE: dataclasses.asdict(facts),
+        **({} if encoder is None else {ENCODER_FILE: dataclasses.asdict(encoder)}),
+    }
+    steps = recipe.schedule.steps(images.num_examples)
+    _check_maps(recipe)
+    fit(
+        _create_phase(recipe, images, mesh, steps),
+        workdir,
+        mesh,
+        recipe.pace,
+        record=record,
+        files=files,
+        told=[tabulate_network(functools.partial(recipe.create_state, steps)), _describe_data(images)],
+        validation=Validation(
+            measure=_make_measure(recipe, validation, mesh),
             score='log_loss',
-            every=config.watch.epochs * epoch * config.schedule.batch_size,
-            sample=None,
-            sample_images=config.run.checkpoint_images,
-        )
-
-    def _create_phase(self) -> Phase:
-        config, batch_size = self.config, self.config.schedule.batch_size
-        steps, _ = steps_in(config, self.images.num_examples)
-        step = make_train_step(
-            setup.create_network(config, self.encoder),
-            create_optimizer(config, steps),
-            setup.create_augmentation(config),
-            setup.create_degradation(config),
-            eps=setup.attack_eps(config),
-            attack_steps=config.adversarial.steps,
-        )
-
-        def enter(previous: SupervisedState | None, key: PRNGKeyArray) -> SupervisedState:
-            return setup.create_state_of(config, self.encoder, steps, key)
-
-        return Phase(
-            name='detector',
-            start=0,
-            end=steps * batch_size,
-            batch_size=batch_size,
-            enter=enter,
-            adopt=lambda previous, entered: self._adopt(entered),
-            cycle=(step,),
-            controls=lambda images_seen: {'images_seen': images_seen},
-            open_feed=functools.partial(
-                open_feed, self.images, config.resolution, batch_size, self.mesh, config.data.device_memory_gib
-            ),
-            batch=batch_shapes(config.resolution, batch_size, config.channels),
-        )
-
-    def _adopt(self, state: SupervisedState) -> SupervisedState:
-        """Gives the branches of a fresh network the weights they begin with; later they are in the checkpoints."""
-        config = self.config
-        branches = [f'encoders_{number}' for number in range(len(config.inputs))]
-        return begin_with(state, config.start_from, config.channels, branches)
-
-    def _make_measure(self) -> Callable[..., dict[str, float]]:
-        """Returns what the watch measures on the validation split: log loss in nats, accuracy and AUROC."""
-        config = self.config
-        describe = make_describe(setup.create_network(config, self.encoder))
-
-        def logits_of(variables: Variables, images: Array) -> Array:
-            return describe(variables, images).logits
-
-        mapped = create_mapper(logits_of, self.mesh, config.schedule.batch_size)
-        labels = binary_labels(self.validation)
-
-        def measure(state: SupervisedState, phase: Phase, images_seen: int) -> dict[str, float]:
-            if parallel.is_first_process():
-                logs.draw_curves(self.workdir, _CURVES, {})
-            judge = functools.partial(mapped, state.network.variables)
-            logits = describe_split(judge, self.validation, config.resolution, config.schedule.batch_size)
-            logits = logits.astype(np.float64)
-            return {
-                'log_loss': float(np.logaddexp(0, np.where(labels == 1, -logits, logits)).mean()),
-                'validation_accuracy': float(((logits > 0) == (labels == 1)).mean()),
-                'auroc': auroc_of(logits, labels),
-            }
-
-        return measure
-
-    def tabulate_network(self) -> str:
-        """All parameters; raises UserError for a network that cannot be made, or too narrow for anomaly scores."""
-        config, describe = self.config, make_describe(setup.create_network(self.config, self.encoder))
-        create = functools.partial(setup.create_state_of, config, self.encoder, 1)
-        state = jax.eval_shape(create, jax.random.key(0))
-        images = batch_shapes(config.resolution, 1, config.channels)['image']
-        stages = jax.eval_shape(describe, state.network.variables, images).stages
-        setup.check_channels(config, sum(stage.shape[-1] for stage in stages))
-        return parameter_overview.get_parameter_overview(state.network.params, include_stats=False)
-
-    def log_start(self, table: str) -> None:
-        """Says what is trained on what."""
-        _LOGGER.info('%s', logs.describe_run(self.mesh.size))
-        _LOGGER.info('Config:\n%s', self.config)
-        _LOGGER.info('Network:\n%s', table)
-        counts = count_labels(self.images)
-        told = ', '.join(f'{name} ({count})' for name, count in zip(self.images.classes, counts, strict=True))
-        _LOGGER.info('Data: %s, %d images: %s.', self.images.name, self.images.num_examples, told)
+            every=recipe.schedule.images_between_looks(images.num_examples),
+            curves=_CURVES,
+        ),
+        sample=None,
+        finish=functools.partial(_finish, workdir, images, validation),
+    )
 
 
-def _say_goodbye(workdir: Path) -> None:
+def _check_maps(recipe: DetectorRecipe) -> None:
+    """Raises UserError for a network that cannot be made, or too narrow for anomaly scores."""
+    state = jax.eval_shape(functools.partial(recipe.create_state, 1), jax.random.key(0))
+    images = batch_shapes(recipe.resolution, 1, recipe.channels)['image']
+    stages = jax.eval_shape(make_describe(recipe.network), state.network.variables, images).stages
+    recipe.anomaly.check_channels(sum(stage.shape[-1] for stage in stages))
+
+
+def _create_phase(recipe: DetectorRecipe, images: input_pipeline.ImageData, mesh: Mesh, steps: int) -> Phase:
+    batch_size, resolution = recipe.schedule.batch_size, recipe.resolution
+    return create_phase(
+        'detector',
+        steps=steps,
+        batch_size=batch_size,
+        step=make_train_step(
+            recipe.network,
+            recipe.optimizer.create(steps),
+            recipe.augmentation,
+            recipe.degradation,
+            eps=recipe.attack.eps,
+            attack_steps=recipe.attack.steps,
+        ),
+        create_state=functools.partial(recipe.create_state, steps),
+        adopt=functools.partial(_begin_branches, recipe),
+        open_feed=functools.partial(open_feed, images, resolution, batch_size, mesh, recipe.device_memory_gib),
+        batch=batch_shapes(resolution, batch_size, recipe.channels),
+    )
+
+
+def _begin_branches(recipe: DetectorRecipe, state: SupervisedState) -> SupervisedState:
+    """Gives the branches of a fresh network the weights they begin with; later they are in the checkpoints."""
+    branches = [f'encoders_{number}' for number in range(len(recipe.network.inputs))]
+    return begin_with(state, recipe.start_from, recipe.channels, branches)
+
+
+def _make_measure(
+    recipe: DetectorRecipe, validation: input_pipeline.ImageData, mesh: Mesh
+) -> Callable[[Variables], dict[str, float]]:
+    """Returns what is measured of the validation split: log loss in nats, accuracy and AUROC."""
+    describe, batch_size = make_describe(recipe.network), recipe.schedule.batch_size
+
+    def logits_of(variables: Variables, images: Array) -> Array:
+        return describe(variables, images).logits
+
+    mapped, labels = create_mapper(logits_of, mesh, batch_size), binary_labels(validation)
+
+    def measure(variables: Variables) -> dict[str, float]:
+        judge = functools.partial(mapped, variables)
+        logits = describe_split(judge, validation, recipe.resolution, batch_size).astype(np.float64)
+        return {
+            'log_loss': log_loss(logits, labels),
+            'validation_accuracy': float(((logits > 0) == (labels == 1)).mean()),
+            'auroc': auroc_of(logits, labels),
+        }
+
+    return measure
+
+
+def _describe_data(images: input_pipeline.ImageData) -> str:
+    """What is told apart, for the log."""
+    counts = zip(images.classes, count_labels(images), strict=True)
+    told = ', '.join(f'{name} ({count})' for name, count in counts)
+    return f'Data: {images.name}, {images.num_examples} images: {told}.'
+
+
+def _finish(workdir: Path, images: input_pipeline.ImageData, validation: input_pipeline.ImageData) -> None:
+    """Fits what its answers mean, and says what to do next."""
+    calibrate(workdir, images, validation)
     if parallel.is_first_process():
         print(f'Curves: {workdir / "curves.png"}')
         print(f'Next: {launch.python()} -m detect.evaluate --workdir={workdir}')

@@ -10,12 +10,10 @@ import numpy as np
 import scipy.stats
 from jaxtyping import PyTree
 
-from backbones import setup as classifier_setup
 from benchmarks import operations
 from benchmarks.accelerator import resume, subjects
 from benchmarks.accelerator.subjects import Subject
 from benchmarks.accelerator.tasks import Context, Row, Task
-from detect import setup as detector_setup
 from foundation.training.phases import make_call
 from segment.recipe import create_recipe as create_unet_recipe
 
@@ -269,16 +267,15 @@ def _compare_answers(context: Context) -> Iterator[Row]:
     """What a detector, a U-Net and an extractor answer, on the device and on the CPU, in full float32."""
     side = 32 if context.rehearse else 128
     made = {
-        'detector': detector_setup.create_network(
-            subjects.create_detector_config('small' if context.rehearse else 'default', side, 'float32'), None
-        ),
+        'detector': subjects.create_detector_recipe(
+            'small' if context.rehearse else 'default', side, 'float32'
+        ).network,
         'U-Net': create_unet_recipe(
             subjects.create_unet_config('small' if context.rehearse else 'default', side, 'float32')
         ).network,
     }
     if not context.rehearse:
-        config = subjects.create_classifier_config('resnet18', side, 'float32')
-        made['extractor (ResNet-18)'] = classifier_setup.create_network(config, 2)
+        made['extractor (ResNet-18)'] = subjects.create_classifier_recipe('resnet18', side, 'float32').network
     with ThreadPoolExecutor(1 if context.rehearse else _THREADS) as executor:
         differences = {executor.submit(_compare_answer, network, side): name for name, network in made.items()}
         for found in as_completed(differences):

@@ -17,7 +17,6 @@ from jaxtyping import PyTree
 from benchmarks.accelerator import machine, subjects
 from benchmarks.accelerator.subjects import Subject
 from benchmarks.accelerator.tasks import Context, Row, Task
-from detect import setup as detector_setup
 from foundation.training import compute, feed, parallel
 from foundation.training.phases import make_call
 from segment.recipe import create_recipe as create_unet_recipe
@@ -233,7 +232,7 @@ def _time_predictions(context: Context) -> Iterator[Row]:
     variant = 'small' if context.rehearse else 'default'
     made: dict[str, Any] = {
         'unet': create_unet_recipe(subjects.create_unet_config(variant, side, 'auto')).network,
-        'detector': detector_setup.create_network(subjects.create_detector_config(variant, side, 'auto'), None),
+        'detector': subjects.create_detector_recipe(variant, side, 'auto').network,
     }
     for name, network in made.items():
         images = subjects.draw_images(jax.random.key(1), count, side, 1)

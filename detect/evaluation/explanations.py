@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32
 
 from backbones.grids import save_picture
-from detect.evaluation.outputs import EvaluatedDetector, SplitOutputs, open_every_source
+from detect.detector import TrainedDetector
+from detect.evaluation.outputs import SplitOutputs
 from detect.explanation import (
     curve_areas,
     deletion_curves,
@@ -37,7 +38,7 @@ PICTURE = 'maps.png'
 
 
 def explain(
-    detector: EvaluatedDetector, measured: SplitOutputs, folder: Path, *, images: int, seed: int
+    detector: TrainedDetector, measured: SplitOutputs, folder: Path, *, images: int, seed: int
 ) -> dict[str, Any]:
     """Draws maps of some test images, and scores all kinds of maps.
 
@@ -72,17 +73,17 @@ def explain(
 
 
 def _choose(
-    detector: EvaluatedDetector, measured: SplitOutputs, count: int, random: np.random.Generator
+    detector: TrainedDetector, measured: SplitOutputs, count: int, random: np.random.Generator
 ) -> tuple[Images, Bool[np.ndarray, 'image height width'], Images]:
     """Synthetic images with their masks, those altered in part first, and real ones."""
-    split = open_every_source(detector.trained.config, 'test', mask_classes=1)
+    split = detector.recipe.data.with_every_source().open('test', train=False, mask_classes=1)
     altered = {source['name'] for source in split.options['sources'] if source['altered']}
     order = random.permutation(len(measured.labels))
     fakes = [place for place in order if measured.labels[place]]
     fakes.sort(key=lambda place: measured.sources[place] not in altered)
     wanted = set(fakes[:count]) | set([place for place in order if not measured.labels[place]][:count])
     images, masks, places, start = [], [], [], 0
-    with contextlib.closing(split.in_order(detector.trained.config.resolution, _BATCH)) as batches:
+    with contextlib.closing(split.in_order(detector.recipe.resolution, _BATCH)) as batches:
         for batch in batches:
             own = [row for row in range(len(batch['image'])) if start + row in wanted]
             images += [batch['image'][row][..., : split.channels] for row in own]
@@ -94,19 +95,19 @@ def _choose(
     return pixels[labels], marked[labels], pixels[~labels]
 
 
-def _all_maps(detector: EvaluatedDetector, images: Images) -> dict[str, Maps]:
+def _all_maps(detector: TrainedDetector, images: Images) -> dict[str, Maps]:
     """Of Grad-CAM, and of how strange the features are."""
-    detection = detector.trained.describe(images)
+    detection = detector.describe(images)
     scored = detector.anomalies.score(detection, *images.shape[1:3])
     return {
-        'grad_cam': _grad_cam(detector, images, detector.trained.variables),
+        'grad_cam': _grad_cam(detector, images, detector.variables),
         'anomaly': scored.maps.astype(np.float32),
     }
 
 
-def _grad_cam(detector: EvaluatedDetector, images: Images, variables: Variables) -> Maps:
+def _grad_cam(detector: TrainedDetector, images: Images, variables: Variables) -> Maps:
     """Grad-CAM of the first branch, the maps of the others held as they are."""
-    network = detector.trained.network
+    network = detector.network
 
     def explain_batch(variables: Variables, images: Array) -> Array:
         detection: Detection = network.apply(variables, images, train=False)
@@ -125,14 +126,14 @@ def _grad_cam(detector: EvaluatedDetector, images: Images, variables: Variables)
     return np.concatenate(parts)
 
 
-def _shuffled(detector: EvaluatedDetector, seed: int) -> Variables:
-    variables = detector.trained.variables
+def _shuffled(detector: TrainedDetector, seed: int) -> Variables:
+    variables = detector.variables
     return {**variables, 'params': shuffle_parameters(variables['params'], seed)}
 
 
-def _make_probability(detector: EvaluatedDetector) -> Callable[[Images], Float[np.ndarray, ' image']]:
+def _make_probability(detector: TrainedDetector) -> Callable[[Images], Float[np.ndarray, ' image']]:
     def probability(images: Images) -> Float[np.ndarray, ' image']:
-        logits = np.asarray(detector.trained.describe(images).logits, np.float64)
+        logits = np.asarray(detector.describe(images).logits, np.float64)
         return 1 / (1 + np.exp(-logits / detector.calibration.temperature))
 
     return probability
@@ -143,7 +144,7 @@ def _draw(
     maps: dict[str, Maps],
     reals: Images,
     real_maps: dict[str, Maps],
-    detector: EvaluatedDetector,
+    detector: TrainedDetector,
     path: Path,
 ) -> None:
     """Rows: real images, their Grad-CAM and anomaly maps; below the same of synthetic ones, on the same scales."""

@@ -5,33 +5,17 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int32
-from ml_collections import ConfigDict
 
 import input_pipeline
-from detect.calibration import Calibration, restore_calibrated, score_split
-from detect.data import binary_labels, describe_split, open_images
+from detect.calibration import Calibration, score_split
+from detect.data import binary_labels, describe_split
+from detect.detector import TrainedDetector
 from detect.fusion import probability_of_fake
 from detect.metrics.samples import Judged
-from detect.scoring import FUSED, NETWORK, Anomalies, Scored, read_anomalies
-from detect.trained_network import Trained
+from detect.scoring import FUSED, NETWORK, Scored
 from foundation.training.errors import UserError
 
 _BATCH_SIZE = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluatedDetector:
-    """A finished detector, with what its scores mean.
-
-    Attributes:
-      workdir: of its run.
-      trained, anomalies, calibration: see there.
-    """
-
-    workdir: Path
-    trained: Trained
-    anomalies: Anomalies
-    calibration: Calibration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +40,7 @@ class SplitOutputs:
         return Judged(self.scored.scores[name], probabilities, self.labels, self.images.patients)
 
 
-def read_detector(workdir: Path, data: str) -> EvaluatedDetector:
+def read_detector(workdir: Path, data: str) -> TrainedDetector:
     """The finished detector of a workdir.
 
     Args:
@@ -66,23 +50,14 @@ def read_detector(workdir: Path, data: str) -> EvaluatedDetector:
     Raises:
       UserError: when it is not finished, or was trained on since.
     """
-    trained, calibration = restore_calibrated(workdir, batch_size=_BATCH_SIZE)
-    if data:
-        with trained.config.unlocked():
-            trained.config.data.name = data
-    return EvaluatedDetector(workdir, trained, read_anomalies(workdir), calibration)
+    detector = TrainedDetector.load(workdir, batch_size=_BATCH_SIZE)
+    if not data:
+        return detector
+    recipe = dataclasses.replace(detector.recipe, data=detector.recipe.data.of(data))
+    return dataclasses.replace(detector, recipe=recipe)
 
 
-def open_every_source(config: ConfigDict, split: str, *, mask_classes: int = 0) -> input_pipeline.ImageData:
-    """A split with all its sources, those that a run left out of its training too, and true labels."""
-    own = config.copy_and_resolve_references()
-    with own.unlocked():
-        own.data.sources = ()
-        own.data.labels = 'true'
-    return open_images(own, split, train=False, mask_classes=mask_classes)
-
-
-def measure(detector: EvaluatedDetector, images: input_pipeline.ImageData) -> SplitOutputs:
+def measure(detector: TrainedDetector, images: input_pipeline.ImageData) -> SplitOutputs:
     """All scores of a split.
 
     Raises:
@@ -93,7 +68,7 @@ def measure(detector: EvaluatedDetector, images: input_pipeline.ImageData) -> Sp
             f'{images.name} was prepared otherwise than the data of {detector.workdir} (size, depth, window), '
             'which a detector would see; prepare it in the same way.'
         )
-    scored = score_split(detector.trained, detector.anomalies, images)
+    scored = score_split(detector, detector.anomalies, images)
     fused = detector.calibration.fuse(scored.scores)
     records = images.records
     return SplitOutputs(
@@ -105,13 +80,13 @@ def measure(detector: EvaluatedDetector, images: input_pipeline.ImageData) -> Sp
     )
 
 
-def logits_of_split(trained: Trained, images: input_pipeline.ImageData) -> Float64[np.ndarray, ' image']:
+def logits_of_split(detector: TrainedDetector, images: input_pipeline.ImageData) -> Float64[np.ndarray, ' image']:
     """The network's logits alone, which is quicker."""
 
     def describe(batch: np.ndarray) -> np.ndarray:
-        return np.asarray(trained.describe(batch).logits, np.float64)
+        return np.asarray(detector.describe(batch).logits, np.float64)
 
-    return describe_split(describe, images, trained.config.resolution, _BATCH_SIZE)
+    return describe_split(describe, images, detector.recipe.resolution, _BATCH_SIZE)
 
 
 def probabilities_of(

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Float64, Int
 
 import input_pipeline
 from detect.data import read_batches
-from detect.evaluation.outputs import EvaluatedDetector
+from detect.detector import TrainedDetector
 from detect.trained_network import Images
 
 Change = Callable[[Images, Int[np.ndarray, ' image']], Images]  # of images, given their places in the split
@@ -18,16 +18,16 @@ _BATCH_SIZE = 64
 
 
 def logits_after(
-    detector: EvaluatedDetector, images: input_pipeline.ImageData, changes: Mapping[str, Change]
+    detector: TrainedDetector, images: input_pipeline.ImageData, changes: Mapping[str, Change]
 ) -> dict[str, Float64[np.ndarray, ' image']]:
     """The network's logits of a split after each of several changes, by their names; the split is read once."""
     logits: dict[str, list[np.ndarray]] = {name: [] for name in changes}
     start = 0
-    for batch in read_batches(images, detector.trained.config.resolution, _BATCH_SIZE, None):
+    for batch in read_batches(images, detector.recipe.resolution, _BATCH_SIZE, None):
         places = np.arange(start, start + len(batch))
         start += len(batch)
         for name, change in changes.items():
-            said = detector.trained.describe(change(batch, places)).logits
+            said = detector.describe(change(batch, places)).logits
             logits[name].append(np.asarray(said, np.float64))
     return {name: np.concatenate(own) for name, own in logits.items()}
 

@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from detect.detector import TrainedDetector
 from detect.evaluation.explanations import PICTURE
-from detect.evaluation.outputs import EvaluatedDetector, SplitOutputs, probabilities_of
+from detect.evaluation.outputs import SplitOutputs, probabilities_of
 from detect.metrics.calibration import bins_of_equal_width, tabulate_reliability
 from detect.metrics.ranking import trace_roc
 from detect.metrics.samples import weigh_once
@@ -258,7 +259,7 @@ REPORT_FILE, PAGE_FILE, CURVES_FILE = 'report.json', 'report.html', 'curves.png'
 
 
 def write_report(
-    report: Mapping[str, Any], measured: SplitOutputs, detector: EvaluatedDetector, folder: Path
+    report: Mapping[str, Any], measured: SplitOutputs, detector: TrainedDetector, folder: Path
 ) -> None:
     """Writes numbers, figures and the page."""
     workdirs.write_json(folder / REPORT_FILE, _without_nan(report))
@@ -315,7 +316,7 @@ def print_report(report: Mapping[str, Any], folder: Path) -> None:
     print(f'Next: {launch.python()} -m detect.predict --workdir={report["workdir"]} IMAGES...')
 
 
-def _draw_curves(measured: SplitOutputs, detector: EvaluatedDetector, path: Path) -> None:
+def _draw_curves(measured: SplitOutputs, detector: TrainedDetector, path: Path) -> None:
     """The ROC with a logarithmic axis of false positives, and shares against probabilities."""
     figure = Figure(figsize=(11, 5), layout='constrained')
     FigureCanvasAgg(figure)

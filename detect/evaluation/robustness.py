@@ -18,7 +18,8 @@ from detect.attacks.threat import Images, LogitsOf, Threat, eps_of_grey_steps, f
 from detect.attacks.threat import Labels as DeviceLabels
 from detect.data import read_batches
 from detect.degradations import gaussian_blur, gaussian_noise, jpeg, resample
-from detect.evaluation.outputs import EvaluatedDetector, SplitOutputs
+from detect.detector import TrainedDetector
+from detect.evaluation.outputs import SplitOutputs
 from detect.evaluation.perturbations import logits_after, on_device
 from detect.metrics import decisions
 from detect.metrics.ranking import auroc_of
@@ -121,9 +122,9 @@ _DEGRADATIONS: dict[str, tuple[Callable[..., Array], tuple[float, ...]]] = {
 }
 
 
-def logits_of(detector: EvaluatedDetector) -> Partial:
+def logits_of(detector: TrainedDetector) -> Partial:
     """The network as attacks take it: weights are arguments, so that nothing is compiled twice."""
-    return Partial(functools.partial(_apply, detector.trained.network), detector.trained.variables)
+    return Partial(functools.partial(_apply, detector.network), detector.variables)
 
 
 def _apply(network: Any, variables: Any, images: Array) -> Array:
@@ -131,7 +132,7 @@ def _apply(network: Any, variables: Any, images: Array) -> Array:
 
 
 def attack_grid(
-    detector: EvaluatedDetector, measured: SplitOutputs, *, images: int, steps: int, seed: int
+    detector: TrainedDetector, measured: SplitOutputs, *, images: int, steps: int, seed: int
 ) -> dict[str, Any]:
     """Robust accuracy and AUROC of the network's logit by eps, the worst of PGD, APGD and Square counting.
 
@@ -173,7 +174,7 @@ def _attacks(judge: Partial, threat: Threat, steps: int) -> dict[str, Attack]:
     }
 
 
-def _centred(detector: EvaluatedDetector, threshold: float) -> Partial:
+def _centred(detector: TrainedDetector, threshold: float) -> Partial:
     """The logit minus its threshold, so that its sign is what is said: what an attacker wants to turn."""
     return Partial(_minus, logits_of(detector), threshold)
 
@@ -183,18 +184,18 @@ def _minus(judge: Partial, threshold: Array, images: Array) -> Array:
 
 
 def _choose(
-    detector: EvaluatedDetector, measured: SplitOutputs, count: int, seed: int
+    detector: TrainedDetector, measured: SplitOutputs, count: int, seed: int
 ) -> tuple[Float32[np.ndarray, 'image height width channel'], Int32[np.ndarray, ' image']]:
     """As many real as synthetic images, at random; one of each at least."""
     random, chosen = np.random.default_rng(seed), np.zeros(len(measured.labels), bool)
     for label in (0, 1):
         places = np.flatnonzero(measured.labels == label)
         chosen[random.choice(places, min(max(count // 2, 1), len(places)), replace=False)] = True
-    kept = list(read_batches(measured.images, detector.trained.config.resolution, _BATCH, chosen))
+    kept = list(read_batches(measured.images, detector.recipe.resolution, _BATCH, chosen))
     return np.concatenate(kept), measured.labels[chosen]
 
 
-def degradation_grid(detector: EvaluatedDetector, measured: SplitOutputs) -> list[dict[str, Any]]:
+def degradation_grid(detector: TrainedDetector, measured: SplitOutputs) -> list[dict[str, Any]]:
     """AUROC and accuracies of the network's logit after what happens to all images alike."""
     labels, threshold = measured.labels, detector.calibration.thresholds[NETWORK].youden
     rows = [_row('as they are', None, measured.scored.scores[NETWORK], labels, threshold)]
@@ -224,7 +225,7 @@ def _row(
 
 
 def certify_some(
-    detector: EvaluatedDetector, measured: SplitOutputs, *, images: int, draws: int, seed: int
+    detector: TrainedDetector, measured: SplitOutputs, *, images: int, draws: int, seed: int
 ) -> dict[str, Any] | None:
     """What randomised smoothing guarantees of some images: the L2 radius within which the answer stays.
 

@@ -7,7 +7,8 @@ from typing import Any
 from detect.baselines import fit_baselines
 from detect.calibration import score_split
 from detect.data import binary_labels
-from detect.evaluation.outputs import EvaluatedDetector, SplitOutputs, open_every_source, probabilities_of
+from detect.detector import TrainedDetector
+from detect.evaluation.outputs import SplitOutputs, probabilities_of
 from detect.metrics.cells import Cells, cells_by_fakes, cells_by_modality, score_cells
 from detect.metrics.samples import Judged
 from detect.metrics.table import score_table
@@ -33,7 +34,7 @@ class DetectorProtocol:
     seed: int
 
 
-def score_all(detector: EvaluatedDetector, measured: SplitOutputs, protocol: DetectorProtocol) -> dict[str, Any]:
+def score_all(detector: TrainedDetector, measured: SplitOutputs, protocol: DetectorProtocol) -> dict[str, Any]:
     """Every score of the detector as JSON has it: by name, its table at thresholds from validation."""
     calibration = detector.calibration
     return {
@@ -49,7 +50,7 @@ def score_all(detector: EvaluatedDetector, measured: SplitOutputs, protocol: Det
     }
 
 
-def score_parts(detector: EvaluatedDetector, measured: SplitOutputs, protocol: DetectorProtocol) -> dict[str, Any]:
+def score_parts(detector: TrainedDetector, measured: SplitOutputs, protocol: DetectorProtocol) -> dict[str, Any]:
     """The fused score by modality, by source and by kind of alteration."""
     judged = measured.judged(FUSED, probabilities_of(measured, detector.calibration, FUSED))
     kinds = find_kinds(measured)
@@ -68,7 +69,7 @@ def find_kinds(measured: SplitOutputs) -> tuple[str, ...]:
 
 
 def _score(
-    detector: EvaluatedDetector, judged: Judged, cells: Mapping[str, Any], protocol: DetectorProtocol
+    detector: TrainedDetector, judged: Judged, cells: Mapping[str, Any], protocol: DetectorProtocol
 ) -> dict[str, Any]:
     scored: Cells = score_cells(
         judged,
@@ -81,14 +82,12 @@ def _score(
 
 
 def score_baselines(
-    detector: EvaluatedDetector, measured: SplitOutputs, protocol: DetectorProtocol
+    detector: TrainedDetector, measured: SplitOutputs, protocol: DetectorProtocol
 ) -> dict[str, Any]:
     """Classical classifiers on pooled features of training images, with thresholds from validation."""
-    config = detector.trained.config
-    train, validation = (open_every_source(config, split) for split in ('train', 'validation'))
-    fitting, choosing = (
-        score_split(detector.trained, detector.anomalies, own).pooled for own in (train, validation)
-    )
+    data = detector.recipe.data.with_every_source()
+    train, validation = (data.open(split, train=False) for split in ('train', 'validation'))
+    fitting, choosing = (score_split(detector, detector.anomalies, own).pooled for own in (train, validation))
     tables = {}
     for name, scorer in fit_baselines(fitting, binary_labels(train), seed=protocol.seed).items():
         thresholds = fit_thresholds(scorer(choosing), binary_labels(validation), split='validation')

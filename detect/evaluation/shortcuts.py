@@ -14,9 +14,10 @@ from scipy import ndimage
 from sklearn.ensemble import RandomForestClassifier
 
 import input_pipeline
-from detect.data import binary_labels, open_images, read_batches
+from detect.data import binary_labels, read_batches
 from detect.degradations import jpeg
-from detect.evaluation.outputs import EvaluatedDetector, SplitOutputs, logits_of_split, open_every_source
+from detect.detector import TrainedDetector
+from detect.evaluation.outputs import SplitOutputs, logits_of_split
 from detect.evaluation.perturbations import Change, logits_after, on_device
 from detect.metrics import decisions
 from detect.metrics.ranking import auroc_of
@@ -33,7 +34,7 @@ _BATCH_SIZE = 64
 Image = Float[np.ndarray, 'height width channel']
 
 
-def match_grey_levels(detector: EvaluatedDetector, measured: SplitOutputs, seed: int) -> Change:
+def match_grey_levels(detector: TrainedDetector, measured: SplitOutputs, seed: int) -> Change:
     """Gives every image, real or synthetic, exactly the grey levels of a real one of its modality.
 
     Whatever could be told from histograms cannot be told afterwards; what lies between neighbouring pixels stays
@@ -68,11 +69,11 @@ def match_grey_levels(detector: EvaluatedDetector, measured: SplitOutputs, seed:
 
 
 def _read_grey_levels(
-    detector: EvaluatedDetector, measured: SplitOutputs, places: Int[np.ndarray, ' donor']
+    detector: TrainedDetector, measured: SplitOutputs, places: Int[np.ndarray, ' donor']
 ) -> Float[np.ndarray, 'donor pixel channel']:
     """Sorted grey levels of the images at these places, which rise."""
     wanted = np.isin(np.arange(len(measured.labels)), places)
-    batches = list(read_batches(measured.images, detector.trained.config.resolution, _BATCH_SIZE, wanted))
+    batches = list(read_batches(measured.images, detector.recipe.resolution, _BATCH_SIZE, wanted))
     shown = np.concatenate(batches)
     return np.sort(shown.reshape(len(shown), -1, shown.shape[-1]), axis=1)
 
@@ -143,7 +144,7 @@ class Entry:
 
 
 def draw_card(
-    detector: EvaluatedDetector, measured: SplitOutputs, control: EvaluatedDetector | None, seed: int
+    detector: TrainedDetector, measured: SplitOutputs, control: TrainedDetector | None, seed: int
 ) -> list[Entry]:
     """All lines.
 
@@ -168,14 +169,14 @@ def draw_card(
     ]
 
 
-def _random_labels(control: EvaluatedDetector | None) -> Entry:
+def _random_labels(control: TrainedDetector | None) -> Entry:
     wanted = 'about 0.5: patients of the test split cannot be known'
     if control is None:
         remark = 'train with --config.data.labels=random, and name that run with --control'
         return Entry('random labels', None, wanted, None, remark)
-    images = open_images(control.trained.config, 'test', train=False)
+    images = control.recipe.data.open('test', train=False)
     labels = binary_labels(images)
-    value = auroc_of(logits_of_split(control.trained, images), labels)
+    value = auroc_of(logits_of_split(control, images), labels)
     # Three standard errors of the AUROC of scores that know nothing (Hanley and McNeil 1982), patients as units.
     units = [len({images.patients[place] for place in np.flatnonzero(labels == own)}) for own in (0, 1)]
     error = np.sqrt((sum(units) + 1) / (12 * units[0] * units[1]))
@@ -184,7 +185,7 @@ def _random_labels(control: EvaluatedDetector | None) -> Entry:
 
 
 def _codec_swaps(
-    detector: EvaluatedDetector, measured: SplitOutputs, compressed: Float[np.ndarray, ' image']
+    detector: TrainedDetector, measured: SplitOutputs, compressed: Float[np.ndarray, ' image']
 ) -> list[Entry]:
     """JPEG on one class alone, and on both."""
     clean, labels = measured.scored.scores[NETWORK], measured.labels
@@ -207,9 +208,9 @@ def _codec_swaps(
     return entries
 
 
-def _floors(detector: EvaluatedDetector, measured: SplitOutputs, seed: int) -> list[Entry]:
+def _floors(detector: TrainedDetector, measured: SplitOutputs, seed: int) -> list[Entry]:
     """What can be told without looking at the picture."""
-    train = open_every_source(detector.trained.config, 'train')
+    train = detector.recipe.data.with_every_source().open('train', train=False)
     entries = []
     for name, describe in (('header', _headers), ('histogram', _make_histograms(detector))):
         forest = RandomForestClassifier(_TREES, min_samples_leaf=5, random_state=seed)
@@ -238,9 +239,9 @@ def _headers(images: input_pipeline.ImageData) -> Float[np.ndarray, 'image field
 
 
 def _make_histograms(
-    detector: EvaluatedDetector,
+    detector: TrainedDetector,
 ) -> Callable[[input_pipeline.ImageData], Float[np.ndarray, 'image bin']]:
-    side = detector.trained.config.resolution
+    side = detector.recipe.resolution
 
     def describe(images: input_pipeline.ImageData) -> Float[np.ndarray, 'image bin']:
         edges = np.linspace(-1, 1, _BINS + 1)

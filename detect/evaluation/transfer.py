@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from detect.evaluation.outputs import EvaluatedDetector, SplitOutputs, logits_of_split
+from detect.detector import TrainedDetector
+from detect.evaluation.outputs import SplitOutputs, logits_of_split
 from detect.metrics import decisions
 from detect.metrics.cells import cells_by_fakes
 from detect.metrics.ranking import auroc_of
@@ -35,7 +36,7 @@ class TransferCell:
     fake_accuracy: float
 
 
-def transfer(detectors: Sequence[EvaluatedDetector], measured: SplitOutputs) -> dict[str, Any]:
+def transfer(detectors: Sequence[TrainedDetector], measured: SplitOutputs) -> dict[str, Any]:
     """The matrix of runs by sources, with means over seen and unseen ones, and the worst cell.
 
     Args:
@@ -44,9 +45,7 @@ def transfer(detectors: Sequence[EvaluatedDetector], measured: SplitOutputs) -> 
     """
     cells: list[TransferCell] = []
     for number, detector in enumerate(detectors):
-        logits = (
-            measured.scored.scores[NETWORK] if not number else logits_of_split(detector.trained, measured.images)
-        )
+        logits = measured.scored.scores[NETWORK] if not number else logits_of_split(detector, measured.images)
         cells += _test(detector, measured, logits)
     return {
         'cells': [dataclasses.asdict(cell) for cell in cells],
@@ -56,9 +55,9 @@ def transfer(detectors: Sequence[EvaluatedDetector], measured: SplitOutputs) -> 
 
 
 def _test(
-    detector: EvaluatedDetector, measured: SplitOutputs, logits: Float64[np.ndarray, ' image']
+    detector: TrainedDetector, measured: SplitOutputs, logits: Float64[np.ndarray, ' image']
 ) -> list[TransferCell]:
-    wanted = tuple(detector.trained.config.data.sources)
+    wanted = tuple(detector.recipe.data.sources)
     threshold = detector.calibration.thresholds[NETWORK].youden
     cells = []
     for source, chosen in cells_by_fakes(measured.labels, measured.sources, measured.modalities).items():

@@ -7,7 +7,7 @@ import scipy.stats
 from jaxtyping import Float64, Int64
 
 from backbones.calibration import BINS, bin_of
-from detect.metrics.samples import Labels, Probabilities, Values, Weights, ratio
+from detect.metrics.samples import Labels, Probabilities, Scores, Values, Weights, ratio
 
 Bins = Int64[np.ndarray, ' image']
 
@@ -57,6 +57,11 @@ def calibration_error(gaps: Float64[np.ndarray, 'draw bin']) -> Values:
     so the fewer the images.
     """
     return np.abs(gaps).sum(axis=1)
+
+
+def log_loss(logits: Scores, labels: Labels) -> float:
+    """Mean of -log p(label), in nats, where p(fake) is the sigmoid of a logit."""
+    return float(np.logaddexp(0, np.where(labels == 1, -logits, logits)).mean())
 
 
 def brier(probabilities: Probabilities, labels: Labels, weights: Weights) -> Values:

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from PIL import Image
 
-from detect.detector import TrainedDetector
+from detect.judge import Judge
 from detect.page.results import Answered, PageResults
 
 _TEMPLATE = Path(__file__).parent / 'page.html'
@@ -35,13 +35,13 @@ class DetectorPage:
     facts: Mapping[str, str]
 
     @classmethod
-    def create(cls, judge: TrainedDetector, max_bytes: int) -> 'DetectorPage':
+    def create(cls, judge: Judge, max_bytes: int) -> 'DetectorPage':
         """The page of a detector."""
         facts = {
             'max_bytes': str(max_bytes),
             'max_megabytes': f'{max_bytes / 2**20:g}',
-            'model': judge.trained.checksum,
-            'modalities': ', '.join(judge.calibration.modalities),
+            'model': judge.detector.checksum,
+            'modalities': ', '.join(judge.detector.calibration.modalities),
             'error_level': f'{100 * judge.error_level:g}%',
         }
         return cls(string.Template(_TEMPLATE.read_text(encoding='utf-8')), facts)

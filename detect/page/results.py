@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from detect.detector import TrainedDetector
+from detect.judge import Judge
 from detect.page.uploads import STORED
 from detect.predictions import answer_one
 from foundation.training.errors import UserError
@@ -66,14 +66,15 @@ def read_prevalence(percent: str) -> float | None:
     return share
 
 
-def warm_up(judge: TrainedDetector) -> None:
+def warm_up(judge: Judge) -> None:
     """Does what takes long the first time before anyone waits for it."""
-    side = judge.trained.config.resolution
-    blank = np.zeros((1, side, side, judge.trained.config.channels), np.float32)
-    judge.anomalies.score(judge.trained.describe(blank), side, side)
+    detector = judge.detector
+    side = detector.recipe.resolution
+    blank = np.zeros((1, side, side, detector.recipe.channels), np.float32)
+    detector.anomalies.score(detector.describe(blank), side, side)
 
 
-def answer_files(files: Mapping[Path, str], judge: TrainedDetector, reading: ReaderOptions) -> PageResults:
+def answer_files(files: Mapping[Path, str], judge: Judge, reading: ReaderOptions) -> PageResults:
     """Judges all that was sent; one bad file never stops the others.
 
     Args:
@@ -107,7 +108,7 @@ def answer_files(files: Mapping[Path, str], judge: TrainedDetector, reading: Rea
     return PageResults(tuple(cases), tuple(refused))
 
 
-def _answer(incoming: Incoming, judge: TrainedDetector, names: '_Names') -> Answered:
+def _answer(incoming: Incoming, judge: Judge, names: '_Names') -> Answered:
     answer = answer_one(incoming, judge, incoming.files[0].parent / 'overlays')
     picture = Path(answer['overlay']).read_bytes() if 'overlay' in answer else None
     return Answered(names.label(incoming), answer, picture)

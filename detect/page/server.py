@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from detect.detector import TrainedDetector
+from detect.judge import Judge
 from detect.page.html import DetectorPage, describe_answers, describe_problem
 from detect.page.results import answer_files, read_prevalence, warm_up
 from detect.page.uploads import receive_upload
@@ -118,13 +118,13 @@ class Service:
       names: by which the page may be opened, see `guarding.names_of`.
     """
 
-    judge: TrainedDetector
+    judge: Judge
     reading: ReaderOptions
     max_bytes: int
     names: frozenset[str]
 
 
-def serve(judge: TrainedDetector, reading: ReaderOptions, max_bytes: int, host: str, port: int) -> None:
+def serve(judge: Judge, reading: ReaderOptions, max_bytes: int, host: str, port: int) -> None:
     """Serves the page until it is stopped.
 
     Args:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
-from ml_collections import ConfigDict
 
 import input_pipeline
-from detect.calibration import Calibration, restore_calibrated
-from detect.data import binary_labels, open_images, read_batches
+from detect.data import binary_labels, read_batches
+from detect.detector import TrainedDetector
 from detect.networks.stack import sample_slices
-from detect.trained_network import Trained
+from detect.stacks.recipe import StackData
 from foundation.training.errors import UserError
 from input_pipeline.cases import number_volumes
 
@@ -20,19 +19,6 @@ _BATCH_SIZE = 64
 _FEWEST = 2  # slices of a volume: single images would be told from volumes by their number alone
 Places = Int64[np.ndarray, ' slice']
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class SliceDetector:
-    """A finished detector of images.
-
-    Attributes:
-      trained: its network.
-      calibration: what its logits mean.
-    """
-
-    trained: Trained
-    calibration: Calibration
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,32 +42,28 @@ class Stacks:
     patients: Int64[np.ndarray, ' stack']
 
 
-def read_slice_detector(workdir: Path) -> SliceDetector:
+def read_slice_detector(workdir: Path) -> TrainedDetector:
     """The finished detector of images of a workdir.
 
     Raises:
       UserError: when it is not finished, or was trained on since.
     """
-    return SliceDetector(*restore_calibrated(workdir, batch_size=_BATCH_SIZE))
+    return TrainedDetector.load(workdir, batch_size=_BATCH_SIZE)
 
 
-def open_slices(config: ConfigDict, detector: SliceDetector, split: str) -> input_pipeline.ImageData:
-    """A split of the configured data, as the detector of images wants it.
+def open_slices(data: StackData, detector: TrainedDetector, split: str) -> input_pipeline.ImageData:
+    """A split, as the detector of images wants it.
 
     Raises:
       DataError: when the data set is missing or damaged.
       UserError: when it was not prepared in the way that the detector was trained on.
     """
-    own = detector.trained.config.copy_and_resolve_references()
-    with own.unlocked():
-        own.data.update({name: config.data[name] for name in ('name', 'data_dir', 'sources', 'modalities')})
-        own.data.labels = 'true'
-    images = open_images(own, split, train=False)
+    images = data.as_seen_by(detector.recipe.data).open(split, train=False)
     form = detector.calibration.form.to_dict()
     for name, value in images.options['form'].items():
         if name in form and _plain(value) != _plain(form[name]):
             raise UserError(
-                f'{config.data.name} was prepared with {name}={value}, and the detector of slices was trained on '
+                f'{data.name} was prepared with {name}={value}, and the detector of slices was trained on '
                 f'{name}={form[name]}; prepare it likewise.'
             )
     return images
@@ -109,7 +91,7 @@ def list_volumes(images: input_pipeline.ImageData) -> tuple[list[Places], Int32[
     return volumes, altered
 
 
-def describe_stacks(detector: SliceDetector, images: input_pipeline.ImageData, wanted: int) -> Stacks:
+def describe_stacks(detector: TrainedDetector, images: input_pipeline.ImageData, wanted: int) -> Stacks:
     """The volumes of a split.
 
     Args:
@@ -123,7 +105,7 @@ def describe_stacks(detector: SliceDetector, images: input_pipeline.ImageData, w
     volumes, labels = list_volumes(images)
     sampled = [own[sample_slices(len(own), wanted)] for own in volumes]
     rows = np.concatenate(sampled)
-    pooled, logits = _describe(detector.trained, images, rows)
+    pooled, logits = _describe(detector, images, rows)
     log_odds = (logits / detector.calibration.temperature).astype(np.float32)
     valid = np.arange(wanted) < np.array([len(own) for own in sampled])[:, None]
     return Stacks(
@@ -144,15 +126,15 @@ def _fill(valid: Bool[np.ndarray, 'stack slice'], values: np.ndarray) -> np.ndar
 
 
 def _describe(
-    trained: Trained, images: input_pipeline.ImageData, rows: Places
+    detector: TrainedDetector, images: input_pipeline.ImageData, rows: Places
 ) -> tuple[Float32[np.ndarray, 'slice feature'], Float32[np.ndarray, ' slice']]:
     """Pooled features and logits of these images, which rise in stored order."""
     _LOGGER.info('%s: describing %d slices.', images.name, len(rows))
     wanted = np.isin(np.arange(images.num_examples), rows)
-    batches = read_batches(images, trained.config.resolution, _BATCH_SIZE, wanted)
+    batches = read_batches(images, detector.recipe.resolution, _BATCH_SIZE, wanted)
     pooled, logits = [], []
     for batch in batches:  # keeping no more than is asked for: maps are large
-        detection = trained.describe(batch)
+        detection = detector.describe(batch)
         pooled.append(np.asarray(detection.pooled, np.float32))
         logits.append(np.asarray(detection.logits, np.float32))
     return np.concatenate(pooled), np.concatenate(logits)

@@ -6,24 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float, Float32, Float64
-from ml_collections import ConfigDict
 
 from backbones.classifier import variables_checksum
 from detect.fusion import probability_of_fake
-from detect.networks import StackDetector
 from detect.networks.stack import sample_slices
-from detect.stacks import setup
+from detect.stacks.recipe import StackRecipe, create_recipe
+from detect.stacks.step import make_describe
 from foundation.training import parallel
 from foundation.training import workdir as workdirs
 from foundation.training.best import FOLDER as BEST
-from foundation.training.checkpoints import Position, restore_state
+from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
 from foundation.training.state import Variables
-from foundation.training.supervised import SupervisedState
+from foundation.training.supervised import restore_variables
 
 SLICES_FILE = 'slices.json'  # what the slices are described by
 STACK_FILE = 'stack.json'  # what is known once training has ended
@@ -60,60 +58,44 @@ class TrainedStack:
     """A stack detector with its weights.
 
     Attributes:
-      config: of the run.
+      recipe: what it was made by.
       slices_checksum: SHA-256 of the weights of the detector of slices.
-      variables: its weights.
+      variables: its weights, the best on the validation split.
       position: where in training they were saved.
       describe: logits, and weights of the slices, of (stack, slice, feature) and which slices are valid.
     """
 
-    config: ConfigDict
+    recipe: StackRecipe
     slices_checksum: str
     variables: Variables
     position: Position
     describe: Callable[..., Any]
 
+    @classmethod
+    def load(cls, workdir: Path, *, batch_size: int) -> 'TrainedStack':
+        """The network that was best on the validation split.
+
+        Args:
+          workdir: of the run.
+          batch_size: volumes that it looks at together.
+
+        Raises:
+          UserError: when there is no run, or no checkpoint that can be read.
+        """
+        config = workdirs.read_config(workdir)
+        if 'stack' not in config:
+            raise UserError(f'{workdir} holds no stack detector; train one with configs/detect/stack.py.')
+        recipe, described = create_recipe(config), read_slice_facts(workdir)
+        # The optimiser's state has the same shape whatever the number of steps.
+        create_state = functools.partial(recipe.create_state, described.features, 1)
+        variables, position = restore_variables(workdir / BEST, create_state, None)
+        mapped = create_mapper(make_describe(recipe.network), parallel.create_mesh(), batch_size)
+        return cls(recipe, described.checksum, variables, position, functools.partial(mapped, variables))
+
     @functools.cached_property
     def checksum(self) -> str:
         """SHA-256 of all weights."""
         return variables_checksum(self.variables)
-
-
-def make_describe(network: StackDetector) -> Callable[..., Any]:
-    """Returns `describe(variables, features, valid)`: logits and weights of slices, traced."""
-
-    def describe(variables: Variables, features: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return network.apply(variables, features, valid)
-
-    return describe
-
-
-def restore_stack(workdir: Path, *, batch_size: int) -> TrainedStack:
-    """The network that was best on the validation split.
-
-    Args:
-      workdir: of the run.
-      batch_size: volumes that it looks at together.
-
-    Raises:
-      UserError: when there is no run, or no checkpoint that can be read.
-    """
-    config = workdirs.read_config(workdir)
-    if 'stack' not in config:
-        raise UserError(f'{workdir} holds no stack detector; train one with configs/detect/stack.py.')
-    setup.check_config(config)
-    described = read_slice_facts(workdir)
-
-    def abstract(position: Position) -> SupervisedState:
-        # The optimiser's state has the same shape whatever the number of steps.
-        create = functools.partial(setup.create_state_of, config, described.features, 1)
-        return jax.eval_shape(create, jax.random.key(0))
-
-    missing = f'{workdir} holds no checkpoint that was measured; train longer first.'
-    state, position = restore_state(workdir / BEST, abstract, None, missing=missing)
-    variables = state.network.variables
-    mapped = create_mapper(make_describe(setup.create_network(config)), parallel.create_mesh(), batch_size)
-    return TrainedStack(config, described.checksum, variables, position, functools.partial(mapped, variables))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +116,7 @@ class StackReader:
         Args:
           features: of all slices of the volume.
         """
-        wanted = self.trained.config.stack.slices
+        wanted = self.trained.recipe.slices
         places = sample_slices(len(features), wanted)
         shown: Float32[np.ndarray, '1 slice feature'] = np.zeros((1, wanted, features.shape[1]), np.float32)
         shown[0, : len(places)] = features[places]
@@ -156,13 +138,13 @@ def open_stack(workdir: Path, slices_checksum: str) -> StackReader:
     """
     if not (workdir / STACK_FILE).is_file():
         raise UserError(f'{workdir} holds no finished stack detector; run its training command to the end.')
-    trained = restore_stack(workdir, batch_size=1)
+    trained = TrainedStack.load(workdir, batch_size=1)
     finished = workdirs.read_json(workdir, STACK_FILE)
     if finished.get('checksum') != trained.checksum:
         raise UserError(f'{workdir} was trained on after it was finished; run its training command to the end.')
     if trained.slices_checksum != slices_checksum:
         raise UserError(
-            f'{workdir} was trained on slices as {trained.config.slices_from} describes them; use that --workdir.'
+            f'{workdir} was trained on slices as {trained.recipe.slices_from} describes them; use that --workdir.'
         )
     try:
         return StackReader(trained, float(finished['temperature']))

@@ -40,21 +40,17 @@ class Pace:
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """What a run's folder and its log tell of how it began.
+    """The config of a run, for its folder and its log.
 
     Attributes:
       config: all its fields, as JSON has them.
       fixed: dotted names of fields, and of whole sections, that may not change once training has begun.
       changes: fields that are not the defaults, by dotted name.
-      files: what else is kept, as JSON has it, by the names of files.
-      told: further entries of the log: the network, the data.
     """
 
     config: Mapping[str, Any]
     fixed: Sequence[str]
     changes: Mapping[str, Any]
-    files: Mapping[str, Mapping[str, Any]]
-    told: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +124,8 @@ def fit(
     pace: Pace,
     *,
     record: RunRecord,
+    files: Mapping[str, Mapping[str, Any]],
+    told: Sequence[str],
     validation: Validation,
     sample: Callable[[State, Phase, int], np.ndarray] | None,
     finish: Callable[[], None],
@@ -139,6 +137,8 @@ def fit(
       workdir: of the run; nothing was written there yet where it begins.
       mesh: the devices.
       pace, record, validation: see there.
+      files: what the folder keeps beside the config, as JSON has it, by the names of files.
+      told: entries of the log: the network, the data.
       sample: see `loop.run`.
       finish: the last look, on every process; not called where training was stopped.
 
@@ -146,7 +146,8 @@ def fit(
       UserError: when the run in `workdir` cannot go on with these fields; see `loop.run`.
     """
     first = parallel.is_first_process()
-    _begin(workdir, mesh, record, first)
+    _begin(workdir, record, files, first)
+    _log_start(workdir, mesh, record, told)
     outcome = _train(phase, workdir, mesh, pace, validation, sample)
     if first:
         logs.draw_curves(workdir, validation.curves, {})
@@ -158,17 +159,21 @@ def fit(
     return outcome
 
 
-def _begin(workdir: Path, mesh: Mesh, record: RunRecord, first: bool) -> None:
-    """Writes what the folder keeps, and tells what is trained."""
+def _begin(workdir: Path, record: RunRecord, files: Mapping[str, Mapping[str, Any]], first: bool) -> None:
+    """Writes what the folder keeps."""
     workdirs.prepare(workdir, record.config, fixed=record.fixed, write=first)
     if first:
-        for name, content in record.files.items():
+        for name, content in files.items():
             workdirs.write_json(workdir / name, content)
         logs.log_to_file(workdir)
+
+
+def _log_start(workdir: Path, mesh: Mesh, record: RunRecord, told: Sequence[str]) -> None:
+    """Tells what is trained, and how."""
     changed = ''.join(f'\n{name} = {value!r}' for name, value in record.changes.items()) or ' none'
     _LOGGER.info('%s', logs.describe_run(mesh.size))
     _LOGGER.info('Fields other than the defaults (%s has all):%s', workdir / workdirs.CONFIG_FILE, changed)
-    for entry in record.told:
+    for entry in told:
         _LOGGER.info('%s', entry)
 
 

@@ -135,44 +135,6 @@ def run(
         runner.close()
 
 
-def run_phase(
-    phase: Phase,
-    workdir: Path,
-    config: ConfigDict,
-    mesh: Mesh,
-    *,
-    measure: Callable[[State, Phase, int], dict[str, float]],
-    score: str,
-    every: int,
-    sample: Callable[[State, Phase, int], np.ndarray] | None,
-    sample_images: int,
-) -> Outcome:
-    """Trains one network in one phase; the best state by validation is kept, whatever comes after it.
-
-    Args:
-      phase: all of the training.
-      workdir, mesh, sample: see `run`.
-      config: of the run; `run` and `seed` are read.
-      measure, score, every: of the watch, see there.
-      sample_images: images between two samples.
-
-    Raises:
-      UserError: see `run`.
-    """
-    return train_phase(
-        phase,
-        workdir,
-        mesh,
-        periods_of(config.run, cycle=1, sample=sample_images),
-        checkpoints_to_keep=config.run.checkpoints_to_keep,
-        seed=config.seed,
-        measure=measure,
-        score=score,
-        every=every,
-        sample=sample,
-    )
-
-
 def train_phase(
     phase: Phase,
     workdir: Path,

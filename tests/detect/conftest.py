@@ -7,7 +7,7 @@ import pytest
 
 from configs.detect import detector
 from detect import prepare
-from detect.detector import TrainedDetector, open_judge
+from detect.judge import Judge, open_judge
 from detect.predict import reader_options
 from detect.predictions import PredictionRequest, answer_all
 from detect.train import train_and_evaluate
@@ -73,7 +73,7 @@ def detector_workdir(create_config, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='session')
-def judge(detector_workdir) -> TrainedDetector:
+def judge(detector_workdir) -> Judge:
     """The detector at work, at an error level of 10% and a prevalence of 1%."""
     return open_judge(detector_workdir, error_level=0.1, prevalence=0.01, batch_size=8)
 

@@ -10,23 +10,24 @@ import scipy.special
 
 from detect.calibration import DETECTOR_FILE, calibrate, read_calibration, score_split, write_calibration
 from detect.conformal import conformal_p_values
-from detect.data import binary_labels, is_real, open_images
-from detect.detector import open_judge
+from detect.data import binary_labels, is_real
 from detect.fusion import fit_logit_temperature, fit_stacking
+from detect.judge import open_judge
 from detect.metrics.thresholds import fit_thresholds
+from detect.recipe import create_recipe
 from detect.scoring import ANOMALIES_FILE, FUSED, read_anomalies
 from foundation.training.errors import UserError
 
 
 @pytest.fixture(scope='module')
 def validation(create_config):
-    return open_images(create_config(), 'validation', train=False)
+    return create_recipe(create_config()).data.open('validation', train=False)
 
 
 @pytest.fixture(scope='module')
 def scored(judge, validation):
     """All scores of validation, computed anew."""
-    return score_split(judge.trained, judge.anomalies, validation)
+    return score_split(judge.detector, judge.detector.anomalies, validation)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def workdir(detector_workdir, tmp_path):
 
 
 def test_all_is_fitted_on_validation(judge, scored, validation):
-    calibration, labels = judge.calibration, binary_labels(validation)
+    calibration, labels = judge.detector.calibration, binary_labels(validation)
     assert set(scored.scores) == {'network', 'mahalanobis', 'padim', 'patchcore'}
     stacking = fit_stacking(scored.scores, labels, split='validation', penalty=1e-3)
     np.testing.assert_allclose(calibration.stacking.weights, stacking.weights, rtol=1e-2)
@@ -56,38 +57,38 @@ def test_all_is_fitted_on_validation(judge, scored, validation):
 
 
 def test_what_it_was_fitted_for_is_kept(judge, validation):
-    calibration = judge.calibration
+    calibration = judge.detector.calibration
     assert calibration.modalities == ('CT', 'MR')
     assert calibration.form.to_dict() == validation.options['form']
-    assert calibration.step == judge.trained.position.step
-    assert calibration.checksum == judge.trained.checksum
+    assert calibration.step == judge.detector.position.step
+    assert calibration.checksum == judge.detector.checksum
 
 
 def test_the_fused_score_is_calibrated_on_validation(judge, scored, validation):
     """A logistic regression with a bias gives as many fakes as there are."""
-    probabilities = scipy.special.expit(judge.calibration.fuse(scored.scores))
+    probabilities = scipy.special.expit(judge.detector.calibration.fuse(scored.scores))
     assert probabilities.mean() == pytest.approx(binary_labels(validation).mean(), abs=0.01)
 
 
 def test_conformal_p_values_of_validation_are_even(judge):
-    reals = np.array(judge.calibration.conformal.reals)
+    reals = np.array(judge.detector.calibration.conformal.reals)
     p_values = conformal_p_values(reals, reals)
     np.testing.assert_allclose(np.sort(p_values), np.arange(2, len(reals) + 2) / (len(reals) + 1))
 
 
 def test_masks_are_not_shown_to_the_network(judge, create_config, scored):
-    images = open_images(create_config(), 'validation', train=False, mask_classes=1)
-    again = score_split(judge.trained, judge.anomalies, images)
+    images = create_recipe(create_config()).data.open('validation', train=False, mask_classes=1)
+    again = score_split(judge.detector, judge.detector.anomalies, images)
     np.testing.assert_allclose(again.scores['network'], scored.scores['network'], atol=1e-5)
 
 
 def test_it_survives_its_file(judge, tmp_path):
-    write_calibration(tmp_path, judge.calibration)
-    assert read_calibration(tmp_path) == judge.calibration
-    judge.anomalies.save(tmp_path / ANOMALIES_FILE)
+    write_calibration(tmp_path, judge.detector.calibration)
+    assert read_calibration(tmp_path) == judge.detector.calibration
+    judge.detector.anomalies.save(tmp_path / ANOMALIES_FILE)
     again = read_anomalies(tmp_path)
     for kind in ('mahalanobis', 'padim', 'patchcore'):
-        before, after = (getattr(own, kind).to_arrays() for own in (judge.anomalies, again))
+        before, after = (getattr(own, kind).to_arrays() for own in (judge.detector.anomalies, again))
         assert before.keys() == after.keys()
         assert all(np.array_equal(before[name], after[name]) for name in before)
     assert [path.name for path in tmp_path.iterdir() if 'tmp' in path.name] == []
@@ -136,11 +137,12 @@ def test_another_checkpoint_than_the_calibrated_one_is_refused(workdir):
 
 
 def test_another_checkpoint_is_calibrated_anew(workdir, create_config, validation, judge):
-    write_calibration(workdir, dataclasses.replace(judge.calibration, checksum='0' * 64, temperature=99.0))
-    calibrate(workdir, open_images(create_config(), 'train', train=False), validation)
+    own = judge.detector.calibration
+    write_calibration(workdir, dataclasses.replace(own, checksum='0' * 64, temperature=99.0))
+    calibrate(workdir, create_recipe(create_config()).data.open('train', train=False), validation)
     again = read_calibration(workdir)
-    assert again.checksum == judge.calibration.checksum
-    assert again.temperature == pytest.approx(judge.calibration.temperature, rel=1e-3)
+    assert again.checksum == own.checksum
+    assert again.temperature == pytest.approx(own.temperature, rel=1e-3)
 
 
 @pytest.mark.parametrize('level', [0.0, 0.01, 1.0, -0.1, float('nan')])

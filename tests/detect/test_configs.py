@@ -8,9 +8,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from backbones.images import batch_shapes
-from backbones.setup import create_optimizer
-from configs.detect import detector
-from detect import setup
+from configs.detect import detector, stack
+from configs.detect.schema import DETECTOR, STACK
+from configs.schema import fixed_fields
+from detect.recipe import create_recipe
 from detect.step import make_train_step
 from foundation.training.errors import UserError
 
@@ -38,7 +39,19 @@ def test_a_variant_has_the_fields_of_all(variant):
     assert types == _types(_load('densenet121' if config.architecture == 'densenet' else 'default'))
     shared = {name: kind for name, kind in types.items() if not name.startswith('network.')}
     assert shared.items() <= _types(_load()).items()
-    setup.check_config(config)
+    create_recipe(config)
+
+
+@pytest.mark.parametrize('variant', detector.VARIANTS)
+def test_a_run_cannot_go_on_with_another_architecture_other_data_or_another_place_in_them(variant):
+    assert fixed_fields(DETECTOR, _load(variant)) == (
+        'adversarial', 'architecture', 'attention_heads', 'augment', 'channels', 'data.labels', 'data.modalities',
+        'data.sources', 'degrade', 'inputs', 'network', 'optimizer', 'resolution', 'schedule', 'seed',
+        'start_from',
+    )  # fmt: skip
+    assert fixed_fields(STACK, stack.get_config()) == (
+        'data.modalities', 'data.sources', 'optimizer', 'schedule', 'seed', 'stack',
+    )  # fmt: skip
 
 
 def test_variants_differ_are_told_and_the_first_is_the_default():
@@ -58,18 +71,19 @@ def test_variants_differ_are_told_and_the_first_is_the_default():
 )
 def test_a_variant_makes_a_step(variant):
     config = _load(variant, {'schedule.batch_size': 2})
-    network = setup.create_network(config, None)
+    recipe = create_recipe(config)
+    network = recipe.network
     step = make_train_step(
         network,
-        create_optimizer(config, 10),
-        setup.create_augmentation(config),
-        setup.create_degradation(config),
-        eps=setup.attack_eps(config),
-        attack_steps=config.adversarial.steps,
+        recipe.optimizer.create(10),
+        recipe.augmentation,
+        recipe.degradation,
+        eps=recipe.attack.eps,
+        attack_steps=recipe.attack.steps,
     )
 
     def start_and_step(key, batch):
-        state = setup.create_state_of(config, None, 10, key)
+        state = recipe.create_state(10, key)
         detection = network.apply(state.network.variables, batch['image'])
         after, metrics = step(state, batch, key, {})
         return detection, jax.tree.leaves(state), jax.tree.leaves(after), metrics
@@ -117,22 +131,22 @@ def test_a_variant_makes_a_step(variant):
 )
 def test_values_that_cannot_be_used_are_named(changes, expected):
     with pytest.raises(UserError, match=expected):
-        setup.check_config(_load('small', changes))
+        create_recipe(_load('small', changes))
 
 
 def test_the_largest_change_of_adversarial_training_is_in_units_of_images():
     """eps is in 1/255 of a range that is 2 wide in [-1, 1]."""
-    assert setup.attack_eps(_load('adversarial')) == pytest.approx(2 * 2 / 255)
+    assert create_recipe(_load('adversarial')).attack.eps == pytest.approx(2 * 2 / 255)
 
 
 def test_degradations_and_augmentation_are_those_of_the_config():
-    config = _load('small', {'degrade.sigma': (0.5, 2.0), 'augment.shift': 0.1})
-    degradation = setup.create_degradation(config)
+    recipe = create_recipe(_load('small', {'degrade.sigma': (0.5, 2.0), 'augment.shift': 0.1}))
+    degradation = recipe.degradation
     assert (degradation.sigma, degradation.compression, degradation.quality) == ((0.5, 2.0), 0.3, (60, 100))
-    assert setup.create_augmentation(config).shift == 6  # pixels of 64
+    assert recipe.augmentation.shift == 6  # pixels of 64
 
 
 def test_images_with_too_few_pixels_for_a_dense_network_are_refused():
-    setup.check_config(_load('densenet121', {'resolution': 32}))
+    create_recipe(_load('densenet121', {'resolution': 32}))
     with pytest.raises(UserError, match=r'config\.resolution is 16, too few pixels for this network'):
-        setup.check_config(_load('densenet121', {'resolution': 16}))
+        create_recipe(_load('densenet121', {'resolution': 16}))

@@ -3,17 +3,22 @@
 import numpy as np
 import pytest
 
-from detect.data import binary_labels, describe_split, is_real, open_images
+from detect.data import binary_labels, describe_split, is_real
+from detect.recipe import create_recipe
 from foundation.training.errors import UserError
 from input_pipeline import DataError
 from tests.detect import drawn
 from tests.input_pipeline.items import make_item, random_images, write
 
 
+def _open(config, split, **options):
+    return create_recipe(config).data.open(split, **options)
+
+
 @pytest.fixture(scope='module')
 def images(create_config):
     """The training images."""
-    return open_images(create_config(), 'train', train=True)
+    return _open(create_config(), 'train', train=True)
 
 
 def test_labels_follow_the_sources(images, create_config):
@@ -27,17 +32,17 @@ def test_labels_follow_the_sources(images, create_config):
 
 
 def test_a_source_may_be_left_out(create_config):
-    images = open_images(create_config({'data.sources': ('noise',)}), 'train', train=False)
+    images = _open(create_config({'data.sources': ('noise',)}), 'train', train=False)
     assert images.classes == ('real', 'noise')
     assert set(images.records.labels) == {'real', 'noise'}
 
 
 def test_modalities_may_be_left_out(create_config):
     config = create_config({'data.modalities': ('CT', 'unknown')})
-    images = open_images(config, 'train', train=False)
+    images = _open(config, 'train', train=False)
     assert set(images.records.modalities) == {'CT', 'unknown'}
     with pytest.raises(UserError, match=r'mixed has \d+ real and 0 synthetic images in its train split'):
-        open_images(create_config({'data.modalities': ('CT',)}), 'train', train=False)
+        _open(create_config({'data.modalities': ('CT',)}), 'train', train=False)
 
 
 def test_options_tell_the_form(images):
@@ -46,7 +51,7 @@ def test_options_tell_the_form(images):
 
 
 def test_masks_are_there_where_they_are_asked_for(create_config):
-    images = open_images(create_config(), 'test', train=False, mask_classes=1)
+    images = _open(create_config(), 'test', train=False, mask_classes=1)
     batches = images.in_order(32, 64)
     batch = next(batches)
     batches.close()
@@ -58,7 +63,7 @@ def test_masks_are_there_where_they_are_asked_for(create_config):
 @pytest.mark.parametrize('seed', [0, 1])
 def test_random_labels_are_one_coin_for_each_patient(create_config, images, seed):
     config = create_config({'data.labels': 'random', 'seed': seed})
-    shuffled = open_images(config, 'train', train=True)
+    shuffled = _open(config, 'train', train=True)
     by_patient = {}
     for patient, label in zip(shuffled.records.patients, shuffled.labels, strict=True):
         by_patient.setdefault(patient, set()).add(int(label))
@@ -74,7 +79,9 @@ def test_random_labels_are_one_coin_for_each_patient(create_config, images, seed
 
 def test_random_labels_follow_the_seed(create_config):
     first, again, other = (
-        open_images(create_config({'data.labels': 'random', 'seed': seed}), 'train', train=False).labels
+        create_recipe(create_config({'data.labels': 'random', 'seed': seed}))
+        .data.open('train', train=False)
+        .labels
         for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)
@@ -106,12 +113,12 @@ def test_a_split_is_described_in_stored_order(images):
 
 def test_a_set_that_was_not_prepared_for_detectors(create_config, detector_data, tmp_path):
     with pytest.raises(UserError, match='reals was not written by detect'):
-        open_images(create_config({'data.name': 'reals'}), 'train', train=False)
+        _open(create_config({'data.name': 'reals'}), 'train', train=False)
     picture = random_images(1, (32, 32, 1), np.uint8)
     classes = [make_item(f'i{n}', picture, label=('real', 'fake')[n % 2], split='train') for n in range(4)]
     write(classes, tmp_path, 'pictures')
     with pytest.raises(UserError, match='pictures was not written by detect'):
-        open_images(create_config({'data.name': 'pictures', 'data.data_dir': str(tmp_path)}), 'train', train=False)
+        _open(create_config({'data.name': 'pictures', 'data.data_dir': str(tmp_path)}), 'train', train=False)
 
 
 @pytest.mark.parametrize(
@@ -124,4 +131,4 @@ def test_a_set_that_was_not_prepared_for_detectors(create_config, detector_data,
 )
 def test_names_that_are_not_there(create_config, changes, expected):
     with pytest.raises(DataError, match=expected):
-        open_images(create_config(changes), 'train', train=False)
+        _open(create_config(changes), 'train', train=False)

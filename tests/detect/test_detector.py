@@ -10,8 +10,8 @@ import scipy.special
 
 from detect.calibration import score_split
 from detect.conformal import conformal_p_values, decide
-from detect.data import open_images
-from detect.detector import TrainedDetector, combine_p_values, describe_judgement, open_judge
+from detect.judge import Judge, combine_p_values, describe_judgement, open_judge
+from detect.recipe import create_recipe
 from detect.scoring import LOCATING, Anomalies, Scored
 from input_pipeline.cases import Case, create_case
 from input_pipeline.dataset.items import open_splits
@@ -22,9 +22,9 @@ from tests.detect import drawn
 @pytest.fixture(scope='module')
 def scored(judge, create_config):
     """Fused scores of the test split by key, as `detect.evaluate` finds them."""
-    images = open_images(create_config(), 'test', train=False)
-    scores = score_split(judge.trained, judge.anomalies, images).scores
-    return dict(zip(images.records.keys, judge.calibration.fuse(scores), strict=True))
+    images = create_recipe(create_config()).data.open('test', train=False)
+    scores = score_split(judge.detector, judge.detector.anomalies, images).scores
+    return dict(zip(images.records.keys, judge.detector.calibration.fuse(scores), strict=True))
 
 
 @pytest.fixture(scope='module')
@@ -88,7 +88,7 @@ def test_verdicts_are_wrong_as_rarely_as_promised(judge, reals):
 
 
 def test_a_picture_is_decided_by_its_p_values(judge, reals):
-    conformal = judge.calibration.conformal
+    conformal = judge.detector.calibration.conformal
     for record in reals[:8]:
         judgement = judge.judge(create_case([record]))
         log_odds = _log_odds(judgement)
@@ -103,7 +103,11 @@ def test_a_picture_is_decided_by_its_p_values(judge, reals):
 def test_odds_at_the_stated_prevalence(judge, reals, detector_workdir):
     judgement = judge.judge(create_case(reals[:1]))
     odds = judgement.probability / (1 - judgement.probability)
-    expected = odds * (0.01 / 0.99) / (judge.calibration.prevalence / (1 - judge.calibration.prevalence))
+    expected = (
+        odds
+        * (0.01 / 0.99)
+        / (judge.detector.calibration.prevalence / (1 - judge.detector.calibration.prevalence))
+    )
     assert judgement.probability_at_prevalence == pytest.approx(expected / (1 + expected))
     silent = open_judge(detector_workdir, error_level=0.1, prevalence=None, batch_size=8)
     again = silent.judge(create_case(reals[:1]))
@@ -124,7 +128,7 @@ def test_the_most_suspicious_twentieth_decides_about_a_stack(judge, reals, slice
     assert judgement.probability == pytest.approx(scipy.special.expit(highest), rel=1e-6)
     anomaly_p = np.sort([one.anomaly_p for one in judgement.slices])
     assert judgement.anomaly_p == pytest.approx(min(1.0, slices / deciding * anomaly_p[deciding - 1]))
-    real_p = np.sort(conformal_p_values(np.array(judge.calibration.conformal.reals), log_odds))
+    real_p = np.sort(conformal_p_values(np.array(judge.detector.calibration.conformal.reals), log_odds))
     assert judgement.real_p == pytest.approx(min(1.0, slices / deciding * real_p[deciding - 1]))
     assert judgement.fake_p >= 1 / 25
     assert judgement.shown.shape == (slices, 32, 32, 1)
@@ -172,12 +176,17 @@ def test_what_it_knows_nothing_of_is_not_judged(judge, modality, shape, dtype, r
     assert json.loads(json.dumps(describe_judgement(judgement)))['reason'] == reason
 
 
-def _with_form(judge: TrainedDetector, **preprocessing) -> TrainedDetector:
-    form = judge.calibration.form
+def _with(judge: Judge, **changes) -> Judge:
+    """The same judge of a detector with other parts."""
+    return dataclasses.replace(judge, detector=dataclasses.replace(judge.detector, **changes))
+
+
+def _with_form(judge: Judge, **preprocessing) -> Judge:
+    form = judge.detector.calibration.form
     depth = preprocessing.pop('depth', form.depth)
     changed = dataclasses.replace(form.preprocessing, **preprocessing)
     form = dataclasses.replace(form, preprocessing=changed, depth=depth)
-    return dataclasses.replace(judge, calibration=dataclasses.replace(judge.calibration, form=form))
+    return _with(judge, calibration=dataclasses.replace(judge.detector.calibration, form=form))
 
 
 def test_too_few_grey_levels_and_the_shorter_side_of_cut_images(judge):
@@ -193,15 +202,15 @@ def test_too_few_grey_levels_and_the_shorter_side_of_cut_images(judge):
 def test_a_modality_that_nothing_told_is_judged(judge):
     image = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
     assert judge.judge(create_case([_record(image)])).slices
-    forgetful = dataclasses.replace(judge.calibration, modalities=('unknown',))
-    assert dataclasses.replace(judge, calibration=forgetful).judge(create_case([_record(image, 'DX')])).slices
+    forgetful = dataclasses.replace(judge.detector.calibration, modalities=('unknown',))
+    assert _with(judge, calibration=forgetful).judge(create_case([_record(image, 'DX')])).slices
 
 
 def test_scores_that_are_not_finite_are_no_answer(judge, reals):
     def describe(images):
-        return judge.trained.describe(images)._replace(logits=np.full(len(images), np.nan, np.float32))
+        return judge.detector.describe(images)._replace(logits=np.full(len(images), np.nan, np.float32))
 
-    broken = dataclasses.replace(judge, trained=dataclasses.replace(judge.trained, describe=describe))
+    broken = _with(judge, describe=describe)
     judgement = broken.judge(create_case(reals[:1]))
     assert (judgement.answer, judgement.reason) == ("don't know", 'The network gives no finite score for it.')
 
@@ -233,10 +242,10 @@ class _Planted(Anomalies):
 )
 def test_the_hottest_pixel_is_told_on_the_grid_of_the_file(judge, fit, shape, expected):
     """Padding, however hot, is no place of it."""
-    parts = {kind: getattr(judge.anomalies, kind) for kind in ('mahalanobis', 'padim', 'patchcore')}
+    parts = {kind: getattr(judge.detector.anomalies, kind) for kind in ('mahalanobis', 'padim', 'patchcore')}
     planted = _Planted(**parts, row=20, column=10, corner=7.0 if fit == 'pad' else 0.0)
     image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
-    own = dataclasses.replace(_with_form(judge, fit=fit), anomalies=planted)
+    own = _with(_with_form(judge, fit=fit), anomalies=planted)
     (one,) = own.judge(create_case([_record(image)])).slices
     assert (one.row, one.column) == expected
 
@@ -245,8 +254,8 @@ def test_heat_is_on_the_scale_of_the_data(judge, reals):
     judgement = judge.judge(create_case(reals[:1]))
     assert judgement.heat.dtype.kind == 'f'
     assert 0 <= judgement.heat.min() <= judgement.heat.max() <= 1
-    scored = judge.anomalies.score(judge.trained.describe(judgement.shown), 32, 32)
-    low, high = judge.calibration.map_ends
+    scored = judge.detector.anomalies.score(judge.detector.describe(judgement.shown), 32, 32)
+    low, high = judge.detector.calibration.map_ends
     np.testing.assert_allclose(judgement.heat, np.clip((scored.maps - low) / (high - low), 0, 1), atol=1e-4)
     assert scored.scores[LOCATING].shape == (1,)
 

@@ -7,10 +7,10 @@ import pytest
 
 from backbones.networks import ResNet
 from configs.detect import detector
-from detect import setup
 from detect.networks import INPUTS, DetectorNetwork, StackDetector
 from detect.networks.detector import MultiHeadAttention
 from detect.networks.stack import sample_slices
+from detect.recipe import create_recipe
 
 LEVELS = 64
 
@@ -75,8 +75,9 @@ def test_pixels_are_pixels():
 
 def test_the_default_has_the_published_number_of_parameters():
     """1.44 million: ResNet-50 cut after its second stage (Tan et al. 2024)."""
-    config = detector.get_config().lock()
-    network = setup.create_network(config, None)
+    config = detector.get_config()
+    config.data.name = 'mixed'
+    network = create_recipe(config).network
     for channels in (1, 3):
         images = jax.ShapeDtypeStruct((1, 256, 256, channels), jnp.float32)
         params = jax.eval_shape(network.init, jax.random.key(0), images)['params']

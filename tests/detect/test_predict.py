@@ -31,7 +31,7 @@ def test_pictures_of_all_formats(answer, judge, tmp_path, pictures, name, depth)
     assert 0 < line['probability'] < 1
     assert (line['kind'], line['modality'], line['declared_synthetic']) == ('raster', 'unknown', None)
     assert line['files'] == [{'path': str(path), 'sha256': hashlib.sha256(path.read_bytes()).hexdigest()}]
-    assert line['model_sha256'] == judge.trained.checksum
+    assert line['model_sha256'] == judge.detector.checksum
     assert (line['prevalence'], line['error_level']) == (0.01, 0.1)
     (one,) = line['slices']
     assert 0 <= one['row'] < 64

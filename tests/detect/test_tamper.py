@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from detect import prepare, tamper
-from detect.data import binary_labels, open_images
+from detect.data import binary_labels
+from detect.recipe import create_recipe
 from detect.tampering import copies
 from detect.tampering.copies import choose_patients
 from detect.tampering.stacks import Listed
@@ -262,7 +263,7 @@ def test_copies_become_volumes_of_the_same_patients_alike_but_for_what_was_alter
         config = create_config(
             {'data.name': f'mixed_{name}', 'data.data_dir': str(data_dir), 'resolution': SHAPE[1]}
         )
-        images = open_images(config, split_name, train=False)
+        images = create_recipe(config).data.open(split_name, train=False)
         numbers = number_volumes(images.records.keys, images.records.patients)
         assert np.bincount(numbers).tolist() == [SHAPE[0]] * round(1.5 * SPLITS[split_name])
         expected = [int(record.label == 'removed' and record.mask.any()) for record in records]

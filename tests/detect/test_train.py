@@ -11,11 +11,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from detect.data import binary_labels, open_images
+from detect.data import binary_labels
 from detect.metrics.ranking import auroc, trace_roc
 from detect.metrics.samples import weigh_once
+from detect.recipe import create_recipe
 from detect.train import train_and_evaluate
-from detect.trained_network import restore_trained
+from detect.trained_network import restore_network
 from foundation.training import loop
 from foundation.training.errors import UserError
 from input_pipeline import DataError
@@ -50,13 +51,13 @@ def test_a_run_leaves_what_it_promises(detector_workdir):
 
 @pytest.fixture(scope='module')
 def trained(detector_workdir):
-    return restore_trained(detector_workdir, None, batch_size=64)
+    return restore_network(detector_workdir, None, batch_size=64)
 
 
 def test_the_best_checkpoint_gives_what_the_watch_measured(detector_workdir, trained, create_config):
     looks = {line['images_seen'] // BATCH: line for line in _metrics(detector_workdir) if 'auroc' in line}
     assert trained.position.step == min(looks, key=lambda step: looks[step]['log_loss'])
-    images = open_images(create_config(), 'validation', train=False)
+    images = create_recipe(create_config()).data.open('validation', train=False)
     batches = images.in_order(32, 64)
     logits = np.asarray(trained.describe(next(batches)['image']).logits, np.float64)
     batches.close()
@@ -68,11 +69,11 @@ def test_the_best_checkpoint_gives_what_the_watch_measured(detector_workdir, tra
 
 
 def test_any_checkpoint_is_restored(detector_workdir, trained):
-    first = restore_trained(detector_workdir, 18, batch_size=1)
+    first = restore_network(detector_workdir, 18, batch_size=1)
     assert first.position.step == 18
     assert first.checksum != trained.checksum
     with pytest.raises(UserError, match='has no checkpoint of step 99, only of'):
-        restore_trained(detector_workdir, 99, batch_size=1)
+        restore_network(detector_workdir, 99, batch_size=1)
 
 
 def test_going_on_from_a_stop_gives_the_same_bits(create_config, detector_workdir, tmp_path, monkeypatch, capsys):
@@ -155,10 +156,10 @@ def test_a_damaged_run_is_refused(detector_workdir, tmp_path, name, change, expe
     workdir = shutil.copytree(detector_workdir, tmp_path / 'run', ignore=shutil.ignore_patterns('*checkpoints'))
     (workdir / name).write_text(change((workdir / name).read_text()))
     with pytest.raises(UserError, match=expected):
-        restore_trained(workdir, None, batch_size=1)
+        restore_network(workdir, None, batch_size=1)
 
 
 def test_a_run_without_a_measured_checkpoint(detector_workdir, tmp_path):
     workdir = shutil.copytree(detector_workdir, tmp_path / 'run', ignore=shutil.ignore_patterns('*checkpoints'))
     with pytest.raises(UserError, match='holds no checkpoint that was measured; train longer first'):
-        restore_trained(workdir, None, batch_size=1)
+        restore_network(workdir, None, batch_size=1)

@@ -10,9 +10,9 @@ import orbax.checkpoint as ocp
 import pytest
 from flax import traverse_util
 
-from backbones import setup as classifiers
-from backbones.classifier import Classifier, write_classifier
+from backbones.classifier import ClassifierFacts
 from backbones.encoders import Encoder, find_encoder, read_encoder, write_encoder
+from backbones.recipe import create_recipe
 from configs.backbones import classifier
 from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Checkpoints, Position
@@ -30,15 +30,15 @@ def source(tmp_path_factory):
     workdir = tmp_path_factory.mktemp('classifier')
     config = classifier.get_config('densenet_bc').lock()
     config.update_from_flattened_dict({'network.blocks': (1, 1), 'network.growth': 4, 'network.stem_width': 4})
-    key = jax.random.key(7)
-    state = jax.jit(lambda key: classifiers.create_state_of(config, len(CLASSES), 1, key))(key)
+    recipe, key = create_recipe(config).with_classes(len(CLASSES)), jax.random.key(7)
+    state = jax.jit(lambda key: recipe.create_state(1, key))(key)
     moved = jax.tree.map(lambda leaf: leaf + 0.25, state.network.model_state)  # as if it had seen images
     state = state.replace(network=state.network.replace(model_state=moved))
     with contextlib.closing(Checkpoints(workdir / BEST, keep=1)) as checkpoints:
         checkpoints.save(state, Position(1, 1, 'classifier', 0.0))
         checkpoints.wait()
     write_json(workdir / 'config.json', config.to_dict())
-    write_classifier(workdir, Classifier(CLASSES, 'modality', 1.0, 1), {})
+    ClassifierFacts(CLASSES, 'modality', 1.0, 1).write(workdir, {})
     return workdir
 
 

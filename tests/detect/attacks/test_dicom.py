@@ -10,11 +10,12 @@ import pytest
 
 from detect.attacks.gradient import pgd
 from detect.attacks.threat import Threat, eps_of_hounsfield, hounsfield_levels
-from detect.data import is_real, open_images, read_batches
+from detect.data import is_real, read_batches
 from detect.evaluation.outputs import read_detector
 from detect.evaluation.robustness import logits_of
 from detect.predict import reader_options
 from detect.predictions import read_case
+from detect.recipe import create_recipe
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
 from tests.input_pipeline.series import save_series
@@ -31,7 +32,7 @@ def judge_logits(detector_workdir):
 @pytest.fixture(scope='module')
 def clean(create_config):
     """Real CT as the network sees it, on whole Hounsfield units."""
-    images = open_images(create_config(), 'test', train=False)
+    images = create_recipe(create_config()).data.open('test', train=False)
     chosen = is_real(images) & (np.array(images.records.modalities) == 'CT')
     (shown,) = read_batches(images, create_config().resolution, 64, chosen)
     return np.rint((shown + 1) / 2 * WIDTH) / WIDTH * 2 - 1

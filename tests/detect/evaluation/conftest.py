@@ -2,7 +2,7 @@
 
 import pytest
 
-from detect.evaluation.outputs import measure, open_every_source, read_detector
+from detect.evaluation.outputs import measure, read_detector
 
 
 @pytest.fixture(scope='module')
@@ -12,4 +12,4 @@ def detector(detector_workdir):
 
 @pytest.fixture(scope='module')
 def measured(detector):
-    return measure(detector, open_every_source(detector.trained.config, 'test'))
+    return measure(detector, detector.recipe.data.with_every_source().open('test', train=False))

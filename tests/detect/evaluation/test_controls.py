@@ -11,7 +11,7 @@ from detect.evaluation.shortcuts import give_grey_levels, match_grey_levels, put
 @pytest.fixture(scope='module')
 def shown(detector, measured):
     """All test images."""
-    return np.concatenate(list(read_batches(measured.images, detector.trained.config.resolution, 64, None)))
+    return np.concatenate(list(read_batches(measured.images, detector.recipe.resolution, 64, None)))
 
 
 def test_several_changes_of_one_reading(detector, measured):

@@ -74,8 +74,8 @@ def test_random_labels_are_at_chance_and_a_leak_is_told(detector, measured, crea
     entry = shortcuts._random_labels(control)
     assert entry.passed
     # A detector that knows the labels of the test patients is caught.
-    leaking = dataclasses.replace(detector, trained=dataclasses.replace(detector.trained, config=config))
-    images = shortcuts.open_images(config, 'test', train=False)
+    leaking = dataclasses.replace(detector, recipe=control.recipe)
+    images = control.recipe.data.open('test', train=False)
     labels = shortcuts.binary_labels(images)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shortcuts, 'logits_of_split', lambda trained, images: labels.astype(np.float64))

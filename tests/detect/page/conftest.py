@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from detect.detector import TrainedDetector
+from detect.judge import Judge
 from detect.page.server import Service, create_server, listen, names_of
 from detect.predictions import reader_options
 from tests.detect import drawn
@@ -44,7 +44,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def serve(judge: TrainedDetector, folder: Path) -> Iterator[Served]:
+def serve(judge: Judge, folder: Path) -> Iterator[Served]:
     """Serves until it is left."""
     service = Service(judge, reader_options(axis=2, pixel_limit=10**6), MAX_BYTES, names_of('127.0.0.1'))
     with listen('127.0.0.1', 0) as listener, requests.Session() as session:

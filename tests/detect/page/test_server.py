@@ -30,7 +30,7 @@ def test_a_fake_and_a_real_picture_are_told_apart(served, pictures, judge):
     assert re.search(r'Verdict:\s+synthetic', fake)
     assert not re.search(r'Verdict:\s+synthetic', real)
     assert hashlib.sha256(pictures['fake']).hexdigest() in fake
-    assert judge.trained.checksum in response.text
+    assert judge.detector.checksum in response.text
     assert response.text.count('src="data:image/png;base64,') == 2
     assert 'no proof and no diagnosis' in response.text
 

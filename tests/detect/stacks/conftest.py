@@ -8,6 +8,7 @@ import pytest
 from configs.detect import stack
 from detect import prepare, tamper
 from detect.stacks.data import describe_stacks, open_slices, read_slice_detector
+from detect.stacks.recipe import create_recipe
 from detect.stacks.train import train_and_evaluate
 from detect.tampering import copies
 from detect.train import train_and_evaluate as train_slices
@@ -79,5 +80,5 @@ def stack_workdir(create_stack_config, tmp_path_factory) -> Path:
 @pytest.fixture(scope='package')
 def test_stacks(create_stack_config, slices_workdir):
     """The test split, as the stack detector sees it."""
-    config, detector = create_stack_config(), read_slice_detector(slices_workdir)
-    return describe_stacks(detector, open_slices(config, detector, 'test'), config.stack.slices)
+    recipe, detector = create_recipe(create_stack_config()), read_slice_detector(slices_workdir)
+    return describe_stacks(detector, open_slices(recipe.data, detector, 'test'), recipe.slices)

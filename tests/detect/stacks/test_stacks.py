@@ -12,12 +12,13 @@ import optax
 import pytest
 
 from detect import main
-from detect.detector import describe_judgement, open_judge
+from detect.judge import describe_judgement, open_judge
 from detect.networks.stack import sample_slices
-from detect.stacks import setup
 from detect.stacks.data import Stacks, describe_stacks, list_volumes, open_slices, read_slice_detector
-from detect.stacks.detector import open_stack, restore_stack
+from detect.stacks.detector import TrainedStack, open_stack
 from detect.stacks.evaluation import POOLINGS, describe, measure, score_slices, score_stacks
+from detect.stacks.recipe import create_recipe
+from detect.stacks.step import make_train_step
 from detect.stacks.train import train_and_evaluate
 from detect.tampering.stacks import list_stacks, read_stack
 from foundation.training.errors import UserError
@@ -32,6 +33,11 @@ def detector(slices_workdir):
     return read_slice_detector(slices_workdir)
 
 
+def _open(create_stack_config, detector, split):
+    """A split, as this detector of slices wants it."""
+    return open_slices(create_recipe(create_stack_config()).data, detector, split)
+
+
 def _altered(data_dir, split_name):
     """Which slices of each volume are altered, by its name; from the masks alone."""
     split, found = open_splits('stacks', data_dir)[split_name], {}
@@ -43,7 +49,7 @@ def _altered(data_dir, split_name):
 
 @pytest.mark.parametrize('split', SPLITS)
 def test_volumes_are_whole_and_altered_where_masks_say(detector, create_stack_config, stack_data, split):
-    images = open_slices(create_stack_config(), detector, split)
+    images = _open(create_stack_config, detector, split)
     volumes, labels = list_volumes(images)
     expected = list(_altered(stack_data, split).values())
     assert [len(own) for own in volumes] == [SHAPE[0]] * 2 * SPLITS[split]
@@ -53,13 +59,13 @@ def test_volumes_are_whole_and_altered_where_masks_say(detector, create_stack_co
 
 
 def test_patients_are_on_one_side(detector, create_stack_config):
-    patients = [set(open_slices(create_stack_config(), detector, split).records.patients) for split in SPLITS]
+    patients = [set(_open(create_stack_config, detector, split).records.patients) for split in SPLITS]
     assert [len(own) for own in patients] == list(SPLITS.values())
     assert len(set.union(*patients)) == sum(SPLITS.values())
 
 
 def test_slices_are_sampled_and_padded(detector, create_stack_config, test_stacks, stack_data):
-    images = open_slices(create_stack_config(), detector, 'test')
+    images = _open(create_stack_config, detector, 'test')
     whole = describe_stacks(detector, images, 10)
     assert whole.valid.sum(axis=1).tolist() == [SHAPE[0]] * 2 * SPLITS['test']
     places = sample_slices(SHAPE[0], 6)
@@ -73,14 +79,14 @@ def test_slices_are_sampled_and_padded(detector, create_stack_config, test_stack
 
 
 def test_log_odds_are_those_of_the_detector_of_slices(detector, test_stacks):
-    kernel, bias = (detector.trained.variables['params']['head'][name] for name in ('kernel', 'bias'))
+    kernel, bias = (detector.variables['params']['head'][name] for name in ('kernel', 'bias'))
     logits = test_stacks.features[test_stacks.valid] @ np.asarray(kernel)[:, 0] + np.asarray(bias)
     expected = logits / detector.calibration.temperature
     np.testing.assert_allclose(test_stacks.log_odds[test_stacks.valid], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_padding_does_not_matter(stack_workdir, test_stacks):
-    trained = restore_stack(stack_workdir, batch_size=8)
+    trained = TrainedStack.load(stack_workdir, batch_size=8)
     features, valid = test_stacks.features.copy(), test_stacks.valid.copy()
     valid[:, 4:] = False
     expected = trained.describe(features, valid)
@@ -94,8 +100,8 @@ def test_padding_does_not_matter(stack_workdir, test_stacks):
 
 def test_the_report_is_what_the_scores_give(stack_workdir, detector, create_stack_config, test_stacks):
     report = json.loads((stack_workdir / 'stack.json').read_text())
-    trained = restore_stack(stack_workdir, batch_size=create_stack_config().schedule.batch_size)
-    validation = describe_stacks(detector, open_slices(create_stack_config(), detector, 'validation'), 6)
+    trained = TrainedStack.load(stack_workdir, batch_size=create_stack_config().schedule.batch_size)
+    validation = describe_stacks(detector, _open(create_stack_config, detector, 'validation'), 6)
     assert measure(trained, validation, test_stacks, seed=0) == report
     assert list(report['scores']) == ['attention', *POOLINGS]
     assert report['volumes'] == {'test': 8, 'altered': 4}
@@ -150,8 +156,8 @@ def test_it_learns(create_stack_config, test_stacks):
     features[test_stacks.altered, :3] += 6
     arrays = {'features': features, 'valid': test_stacks.valid, 'label': labels}
     batch = {name: jnp.asarray(array) for name, array in arrays.items()}
-    network = setup.create_network(config)
-    step = jax.jit(setup.make_train_step(network, optax.adamw(3e-2)))
+    network = create_recipe(config).network
+    step = jax.jit(make_train_step(network, optax.adamw(3e-2)))
     state = create_state(network.init(jax.random.key(0), batch['features'], batch['valid']), optax.adamw(3e-2))
     for _ in range(40):
         state, metrics = step(state, batch, jax.random.key(0), {})
@@ -192,11 +198,11 @@ def test_data_prepared_in_another_way_are_refused(detector, create_stack_config)
     form = dataclasses.replace(detector.calibration.form, depth=16)
     other = dataclasses.replace(detector, calibration=dataclasses.replace(detector.calibration, form=form))
     with pytest.raises(UserError, match=r'prepared with depth=8, and the detector .* on depth=16'):
-        open_slices(create_stack_config(), other, 'test')
+        _open(create_stack_config, other, 'test')
 
 
 def test_volumes_of_one_kind_and_single_images_are_refused(detector, create_stack_config):
-    images = open_slices(create_stack_config(), detector, 'test')
+    images = _open(create_stack_config, detector, 'test')
     reals = images.relabelled(np.zeros_like(images.labels), images.classes)
     with pytest.raises(UserError, match='8 real and 0 altered volumes'):
         list_volumes(reals)
@@ -227,7 +233,7 @@ def test_a_volume_gets_its_probability_and_each_slice_its_weight(judges, case, s
     places = sample_slices(SHAPE[0], 6)
     assert [place for place, weight in enumerate(weights) if weight is not None] == places
     assert sum(weights[place] for place in places) == pytest.approx(1, abs=1e-5)
-    scores, _ = score_stacks(restore_stack(stack_workdir, batch_size=8), test_stacks)
+    scores, _ = score_stacks(TrainedStack.load(stack_workdir, batch_size=8), test_stacks)
     reals = 1 / (1 + np.exp(-scores['attention'] / judges[1].stack.temperature))
     assert np.abs(reals - judged.stack_probability).min() < 1e-3
     assert judged.probability == plain.probability
