@@ -114,9 +114,7 @@ UNET = Section(
             left_open=0,
         ),
         'channels': Field(1, 'of the images: 1 grey, 3 colour', low=1, fixed=True),
-        'context': Field(
-            0, 'slices before and after each that the network sees too (2.5-D)', low=0, fixed=True
-        ),
+        'context': Field(0, 'slices before and after each that the network sees too (2.5-D)', low=0, fixed=True),
         'mask_classes': Field(
             0, 'foreground classes; 0: those in the masks', low=1, high=127, fixed=True, left_open=0
         ),
@@ -130,9 +128,7 @@ UNET = Section(
             {
                 'steps': Field(50_000, 'in all', low=1),
                 'batch_size': Field(0, 'images of a batch over all devices; 0: as suggested', low=1, left_open=0),
-                'foreground_share': Field(
-                    0.33, 'of patches that are sure to hold foreground', low=0.0, high=1.0
-                ),
+                'foreground_share': Field(0.33, 'of patches that are sure to hold foreground', low=0.0, high=1.0),
             },
             fixed=True,
         ),

@@ -68,12 +68,8 @@ STUDY = Section(
         'resolution': Field(64, 'of all images in the study; 0 leaves them as they are', low=0, fixed=True),
         'arms': Field(_ARMS, 'what segmenters are trained on; see segment.studies.design', fixed=True),
         'comparisons': Field(_COMPARISONS, 'pairs of arms: the first against the second', fixed=True),
-        'reference': Field(
-            'real_augmented', 'real images alone: the arm of the learning curve', fixed=True
-        ),
-        'curve': Field(
-            (0.1, 1.0), 'fractions of the real patients for it, besides those of the arms', fixed=True
-        ),
+        'reference': Field('real_augmented', 'real images alone: the arm of the learning curve', fixed=True),
+        'curve': Field((0.1, 1.0), 'fractions of the real patients for it, besides those of the arms', fixed=True),
         'fractions': Field((0.25,), 'of the real training patients', fixed=True),
         'ratios': Field((1.0,), 'generated images for each real one', fixed=True),
         'seeds': Field((0, 1, 2), 'of the segmenters', fixed=True),
