@@ -11,13 +11,15 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ml_collections import ConfigDict
 
-from backbones import setup as classifier_setup
+from backbones.recipe import ClassifierRecipe
+from backbones.recipe import create_recipe as create_recipe_of_classifier
 from backbones.step import make_train_step as make_classifier_step
 from benchmarks import unets
 from configs.backbones import classifier
 from configs.detect import detector
 from configs.gan import conditional, dcgan, dcgan_medical, enhanced_gan, pggan, sagan, sngan, wgan_gp
-from detect import setup as detector_setup
+from detect.recipe import DetectorRecipe
+from detect.recipe import create_recipe as create_recipe_of_detector
 from detect.step import make_train_step as make_detector_step
 from foundation.training.phases import Step
 from foundation.training.supervised import SupervisedState
@@ -209,49 +211,35 @@ def create_detector(
     variant: str, resolution: int, batch_size: int, dtype: str, *, compared: bool = False
 ) -> Subject:
     """A detector, trained without attacks; `compared` as in `create_gan`."""
-    config = create_detector_config(variant, resolution, dtype)
-    optimizer = create_plain_optimizer() if compared else classifier_setup.create_optimizer(config, _STEPS)
+    recipe = create_detector_recipe(variant, resolution, dtype)
+    optimizer = create_plain_optimizer() if compared else recipe.optimizer.create(_STEPS)
     step = make_detector_step(
-        detector_setup.create_network(config, None),
-        optimizer,
-        detector_setup.create_augmentation(config),
-        detector_setup.create_degradation(config),
-        eps=0.0,
-        attack_steps=0,
+        recipe.network, optimizer, recipe.augmentation, recipe.degradation, eps=0.0, attack_steps=0
     )
-    create_state = _with_optimizer(
-        functools.partial(detector_setup.create_state_of, config, None, _STEPS), optimizer
-    )
-    return _supervised(step, create_state, batch_size or config.schedule.batch_size, resolution, config.channels)
+    create_state = _with_optimizer(functools.partial(recipe.create_state, _STEPS), optimizer)
+    return _supervised(step, create_state, batch_size or recipe.schedule.batch_size, resolution, recipe.channels)
 
 
-def create_detector_config(variant: str, resolution: int, dtype: str) -> ConfigDict:
-    """A detector's config."""
+def create_detector_recipe(variant: str, resolution: int, dtype: str) -> DetectorRecipe:
+    """A detector of drawn images."""
     config = detector.get_config(variant)
-    config.resolution, config.compute_dtype = resolution, dtype
-    return config
+    config.data.name, config.resolution, config.compute_dtype = 'drawn', resolution, dtype
+    return create_recipe_of_detector(config)
 
 
 def create_classifier(
     variant: str, resolution: int, batch_size: int, dtype: str, *, compared: bool = False
 ) -> Subject:
     """A classifier of two classes; `compared` as in `create_gan`."""
-    config = create_classifier_config(variant, resolution, dtype)
-    optimizer = create_plain_optimizer() if compared else classifier_setup.create_optimizer(config, _STEPS)
-    step = make_classifier_step(
-        classifier_setup.create_network(config, 2),
-        optimizer,
-        classifier_setup.create_augmentation(config),
-        config.optimizer.label_smoothing,
-    )
-    create_state = _with_optimizer(
-        functools.partial(classifier_setup.create_state_of, config, 2, _STEPS), optimizer
-    )
-    return _supervised(step, create_state, batch_size or config.schedule.batch_size, resolution, config.channels)
+    recipe = create_classifier_recipe(variant, resolution, dtype)
+    optimizer = create_plain_optimizer() if compared else recipe.optimizer.create(_STEPS)
+    step = make_classifier_step(recipe.network, optimizer, recipe.augmentation, recipe.label_smoothing)
+    create_state = _with_optimizer(functools.partial(recipe.create_state, _STEPS), optimizer)
+    return _supervised(step, create_state, batch_size or recipe.schedule.batch_size, resolution, recipe.channels)
 
 
-def create_classifier_config(variant: str, resolution: int, dtype: str) -> ConfigDict:
-    """A classifier's config."""
+def create_classifier_recipe(variant: str, resolution: int, dtype: str) -> ClassifierRecipe:
+    """A classifier of two classes."""
     config = classifier.get_config(variant)
     config.resolution, config.compute_dtype = resolution, dtype
-    return config
+    return create_recipe_of_classifier(config).with_classes(2)
