@@ -126,7 +126,7 @@ def _loads(file: Path) -> list[Load]:
     if name.suffix.lower() in EXTENSIONS:
         return [functools.partial(_picture_record, file)]
     if nifti.is_nifti(name):
-        return [lambda: nifti.create_item(file.parent, name, None, _READING, str(file), None, None).load()]
+        return [lambda: nifti.create_item(file.parent, name, None, _READING, str(file), None, None, {}).load()]
     if name.suffix.lower() in ('.npy', '.npz'):
         return [item.load for item in arrays.scan(file, _READING, Refusals(skip=False))]
     if dicom_file.is_dicom(file):

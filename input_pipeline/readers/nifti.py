@@ -2,7 +2,9 @@
 
 Layouts: any tree of volumes; or `images/` beside `labels/` (or `masks/`); or `imagesTr/` beside `labelsTr/`
 as the Medical Segmentation Decathlon and nnU-Net have them (`imagesTs/` without labels is left out). The
-numbers that nnU-Net appends for channels (`_0000`) do not count: they share one label and one patient.
+numbers that nnU-Net appends for channels (`_0000`) do not count: they share one label and one patient. Elsewhere a
+file whose name ends with `_seg`, `_mask` or the like holds the labels of those in its folder that share the rest
+of its name, as in BraTS (`p1_t1`, `p1_flair`, `p1_seg`); these are one patient.
 
 Volumes are turned to the closest RAS+ axes and cut along `ReaderOptions.axis` (0 sagittal, 1 coronal, 2
 axial). Slices are shown as radiologists are used to: the patient's right on the left of axial and coronal slices,
@@ -14,9 +16,8 @@ around the patient) are left out.
 
 import dataclasses
 import functools
-import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -36,9 +37,9 @@ from input_pipeline.readers.paths import (
 from input_pipeline.readers.pixels import check_usable, encode, percentile_window, sample
 from input_pipeline.records import Item, ReaderOptions, Record
 
-_LOGGER = logging.getLogger(__name__)
-
 _CHANNEL = re.compile(r'_\d{4}$')
+_LABELS = re.compile(r'(.+?)[-_.](?:seg|mask|label|labels|segmentation|gt|roi)', re.IGNORECASE)
+_FOLDERS_OF_LABELS = ('labels', 'masks', 'segmentations', 'labelstr', 'labelsts')
 _LABEL_FOLDERS = {'images': ('labels', 'masks'), 'imagesTr': ('labelsTr',), 'imagesTs': ('labelsTs',)}
 
 
@@ -55,18 +56,35 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
     find_patient = patient_finder(options.patient_pattern)
     found = []
     for relative in walk(path, refusals):
-        if relative.suffix.lower() == '.img' and (path / relative.with_suffix('.hdr')).is_file():
+        if relative.suffix.lower() == '.img' and _header_of(path / relative).is_file():
             continue  # read with its header
         with refusing(relative, refusals):
             if not is_nifti(relative):
                 raise DataError(f'is not NIfTI (.nii, .nii.gz){remedy(relative)}')
             found.append(relative)
-    items = []
+    items: list[Item] = []
+    contradictions: dict[PurePosixPath, str] = {}
     for image, labels in _pair(found, refusals):
         with refusing(image, refusals):
             patient = find_patient(str(image), case_name(image, labels))
-            items.append(create_item(path, image, labels, options, patient, leading_split(image), None))
+            split = leading_split(image)
+            items.append(create_item(path, image, labels, options, patient, split, None, contradictions))
+    note_contradictions(contradictions, refusals)
     return require_items(items, path, 'NIfTI volumes (.nii, .nii.gz)', refusals)
+
+
+def _header_of(voxels: Path) -> Path:
+    """The header of an .img file, whose suffix is written in the same case."""
+    return voxels.with_suffix('.HDR' if voxels.suffix.isupper() else '.hdr')
+
+
+def note_contradictions(contradictions: Mapping[PurePosixPath, str], refusals: Refusals) -> None:
+    """Tells how many headers contradict themselves, with one of them."""
+    if contradictions:
+        file, contradiction = next(iter(contradictions.items()))
+        refusals.note(
+            f'{len(contradictions)} headers contradict themselves, such as that of {file}: {contradiction}.'
+        )
 
 
 def is_nifti(relative: PurePosixPath) -> bool:
@@ -77,7 +95,12 @@ def is_nifti(relative: PurePosixPath) -> bool:
 def case_name(image: PurePosixPath, labels: PurePosixPath | None) -> str:
     """The patient a volume's name tells: its stem, without nnU-Net's channel number where its labels lack it."""
     without_channel = _CHANNEL.sub('', stem(image))
-    return without_channel if labels is not None and stem(labels) == without_channel else stem(image)
+    if labels is None:
+        return stem(image)
+    if stem(labels) == without_channel:
+        return without_channel
+    case = _labelled_case(labels)
+    return case if case and labels.parent == image.parent else stem(image)
 
 
 def remedy(relative: PurePosixPath) -> str:
@@ -102,15 +125,15 @@ def _pair(found: list[PurePosixPath], refusals: Refusals) -> Iterator[tuple[Pure
         for relative in found
         if relative.parent in label_folders.values()
     }
-    used = set()
+    used, alone = set(), []
     for image in found:
         if image.parent in label_folders.values():
             continue
         if image.parent not in label_folders:
             if image.parent.name == 'imagesTs' and image.parent.with_name('imagesTr') in label_folders:
-                _LOGGER.info('%s: has no labels and is left out.', image)
+                refusals.pass_over('volumes of imagesTs/ without labels')
             else:
-                yield image, None
+                alone.append(image)
             continue
         match = _find_labels(image, label_folders[image.parent], labels)
         if match is None:
@@ -120,6 +143,38 @@ def _pair(found: list[PurePosixPath], refusals: Refusals) -> Iterator[tuple[Pure
             yield image, match
     for unused in sorted(set(labels.values()) - used):
         refusals.add(str(unused), 'holds labels without a volume')
+    yield from _pair_neighbours(alone, refusals)
+
+
+def _labelled_case(labels: PurePosixPath) -> str | None:
+    """What the name of a file of labels begins with, None where the name tells no labels."""
+    found = _LABELS.fullmatch(stem(labels))
+    return found.group(1) if found else None
+
+
+def _pair_neighbours(
+    alone: list[PurePosixPath], refusals: Refusals
+) -> Iterator[tuple[PurePosixPath, PurePosixPath | None]]:
+    """Volumes outside folders of images, with the labels that lie beside them."""
+    cases = {(file.parent, case): file for file in alone if (case := _labelled_case(file)) is not None}
+    used = set()
+    for image in alone:
+        if _labelled_case(image) is not None:
+            continue
+        if image.parent.name.lower() in _FOLDERS_OF_LABELS:
+            reason = f'lies in {image.parent.name}/, so it holds labels, and no images/ or imagesTr/ lies beside'
+            refusals.add(str(image), reason)
+            continue
+        parts = [match.start() for match in re.finditer('[-_.]|$', stem(image))]
+        keys = [(image.parent, stem(image)[:end]) for end in reversed(parts)]
+        labels = next((cases[key] for key in keys if key in cases), None)
+        if labels is None and cases:
+            refusals.add(str(image), 'has no labels beside it, while others have')
+            continue
+        used.add(labels)
+        yield image, labels
+    for labels in sorted(set(cases.values()) - used):
+        refusals.add(str(labels), 'holds labels by its name, and no volume of this name lies beside it')
 
 
 def _find_labels(
@@ -137,14 +192,23 @@ def create_item(
     patient: str,
     split: str | None,
     label: str | None,
+    contradictions: dict[PurePosixPath, str],
 ) -> Item:
     """An item of one file; its records are the slices of its volumes (one for each fourth index).
+
+    Args:
+      root: the prepared path, which `image` and `labels` are relative to.
+      options: see `ReaderOptions`.
+      patient, split, label: see `Item`.
+      contradictions: takes what the header of the image says that cannot be true together.
 
     Raises:
       DataError: a header without usable voxels, a file shorter than its header says, or labels of another
         shape or place.
     """
     volume = open_volume(root / image, options.pixel_limit)
+    if volume.contradiction:
+        contradictions[image] = volume.contradiction
     if labels is not None:
         with naming(labels):
             check_same_space(volume, open_volume(root / labels, options.pixel_limit))

@@ -33,6 +33,7 @@ class Volume:
       stored: the unscaled values on the file's own axes, read when indexed.
       orientation: turns those axes to RAS+ (see nibabel.orientations).
       file_shape: as the header says, with as many axes as it has.
+      contradiction: what the header says that cannot be true together, and what is used; '' where it is sound.
     """
 
     shape: tuple[int, ...]
@@ -45,6 +46,7 @@ class Volume:
     stored: ArrayProxy
     orientation: Float[np.ndarray, '3 2']
     file_shape: tuple[int, ...]
+    contradiction: str = ''
 
     def read(self, index: int) -> Real[np.ndarray, 'right anterior superior']:
         """The unscaled values of one volume, on RAS+ axes.
@@ -84,19 +86,38 @@ def open_volume(path: Path, pixel_limit: int) -> Volume:
         millimetres = _MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
     except KeyError as error:
         raise DataError(f'has a unit of length or time that NIfTI does not know ({error})') from error
-    zooms = (*image.header.get_zooms(), 1.0, 1.0)[:3]
+    zooms = (*map(float, image.header.get_zooms()), 1.0, 1.0)[:3]
     return Volume(
         shape=tuple(shape[axis] for axis in order),
         count=shape[3],
         storage=storage,
-        spacing=tuple(float(zooms[axis]) * millimetres for axis in order),
+        spacing=tuple(zooms[axis] * millimetres for axis in order),
         affine=image.affine @ nib.orientations.inv_ornt_aff(orientation, shape[:3]),
         slope=float(proxy.slope),
         intercept=float(proxy.inter),
         stored=ArrayProxy(proxy.file_like, (shape, proxy.dtype, proxy.offset), keep_file_open=True),
         orientation=orientation,
         file_shape=tuple(map(int, image.shape)),
+        contradiction=_find_contradiction(image, zooms),
     )
+
+
+def _find_contradiction(image: nib.Nifti1Pair, zooms: tuple[float, ...]) -> str:
+    """What pixdim, sform and qform say; the place comes from the sform, else the qform, as NIfTI-1 has it."""
+    sides = nib.affines.voxel_sizes(image.affine)
+    if int(image.header['sform_code']) <= 0:
+        return ''
+    if not np.allclose(sides, zooms, rtol=0.01):
+        shown = [' x '.join(f'{side:.4g}' for side in lengths) for lengths in (zooms, sides)]
+        return f'voxels are {shown[0]} by pixdim and {shown[1]} by the sform; pixdim is used as spacing'
+    qform, code = image.get_qform(coded=True) if int(image.header['qform_code']) > 0 else (None, 0)
+    if qform is None or not code:
+        return ''
+    corners = np.stack([*np.ndindex(2, 2, 2)]) * (np.array((*image.shape, 1, 1)[:3]) - 1)
+    distance = float(np.linalg.norm(nib.affines.apply_affine(image.affine - qform, corners), axis=-1).max())
+    if distance <= min(zooms) / 2:
+        return ''
+    return f'sform and qform put a corner {distance:.4g} apart; the sform is used'
 
 
 def _four_axes(shape: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -204,9 +204,11 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
     pairs = _find_pairs(path, options, refusals)
     find_patient = patient_finder(options.patient_pattern)
     items = []
+    contradictions: dict[PurePosixPath, str] = {}
     for pair in pairs:
         with refusing(pair.image, refusals):
-            items.append(_create_item(path, pair, options, find_patient))
+            items.append(_create_item(path, pair, options, find_patient, contradictions))
+    nifti.note_contradictions(contradictions, refusals)
     return require_items(items, path, 'pairs of image and mask', refusals)
 
 
@@ -225,11 +227,17 @@ def _find_pairs(path: Path, options: ReaderOptions, refusals: Refusals) -> list[
 
 
 def _create_item(
-    root: Path, pair: ImageMaskPair, options: ReaderOptions, find_patient: Callable[[str, str], str]
+    root: Path,
+    pair: ImageMaskPair,
+    options: ReaderOptions,
+    find_patient: Callable[[str, str], str],
+    contradictions: dict[PurePosixPath, str],
 ) -> Item:
     if nifti.is_nifti(pair.image):
         patient = pair.patient or find_patient(str(pair.image), nifti.case_name(pair.image, pair.mask))
-        return nifti.create_item(root, pair.image, pair.mask, options, patient, pair.split, pair.label)
+        return nifti.create_item(
+            root, pair.image, pair.mask, options, patient, pair.split, pair.label, contradictions
+        )
     for file in (pair.image, pair.mask):
         if file.suffix.lower() not in EXTENSIONS:
             raise DataError(f'{file} is neither a picture (PNG, JPEG, TIFF, BMP, WebP, GIF) nor a NIfTI volume')

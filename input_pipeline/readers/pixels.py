@@ -120,7 +120,11 @@ def check_usable(values: Num[np.ndarray, '*shape']) -> None:
     if values.size == 0:
         raise DataError('holds no pixels')
     if values.dtype.kind == 'f' and not np.isfinite(values).all():
-        raise DataError('has pixels that are not finite (NaN or infinity); replace them first')
+        count = np.count_nonzero(~np.isfinite(values))
+        raise DataError(
+            f'has {count} values that are not finite (NaN or infinity); replace them first, with numpy.nan_to_num '
+            'or fslmaths -nan'
+        )
     if values.min() == values.max():
         raise DataError(f'is constant: every pixel is {values.flat[0]}')
 

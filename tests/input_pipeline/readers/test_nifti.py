@@ -235,3 +235,88 @@ def test_pairs_of_header_and_voxels(tmp_path, read):
 def test_empty_folder_raises(tmp_path, read):
     with pytest.raises(DataError, match='holds no NIfTI volumes'):
         read('nifti', tmp_path)
+
+
+def test_labels_beside_their_volumes_are_found_by_name(tmp_path, read):
+    for number in (1, 2):
+        folder = tmp_path / f'case{number}'
+        for sequence in ('t1', 'flair'):
+            _save(folder / f'p.{number}_{sequence}.nii.gz', _volume(seed=number))
+        labels = np.zeros((5, 6, 7), np.uint8)
+        labels[1:3, 2, 3:6] = 4
+        _save(folder / f'p.{number}_seg.nii.gz', labels)
+    reading = read('nifti', tmp_path)
+    assert not reading.refused
+    assert {item.patient for item in reading.items} == {'p.1', 'p.2'}
+    assert len(reading.items) == 4
+    assert set(np.unique([record.mask for record in reading.records])) == {0, 4}
+
+
+def test_labels_are_never_taken_for_volumes(tmp_path, read):
+    _save(tmp_path / 'a' / 'ct.nii.gz', _volume())
+    _save(tmp_path / 'a' / 'segmentations' / 'liver.nii.gz', _volume())
+    _save(tmp_path / 'b' / 'x_mask.nii.gz', _volume())
+    _save(tmp_path / 'c' / 'y.nii.gz', _volume())
+    _save(tmp_path / 'c' / 'y-label.nii', np.ones((5, 6, 7), np.uint8))
+    reading = read('nifti', tmp_path)
+    assert [item.key for item in reading.items] == ['c/y.nii.gz']
+    assert reading.refused['a/ct.nii.gz'] == 'has no labels beside it, while others have'
+    assert reading.refused['a/segmentations/liver.nii.gz'].startswith('lies in segmentations/, so it holds labels')
+    assert reading.refused['b/x_mask.nii.gz'].startswith('holds labels by its name')
+
+
+@pytest.mark.parametrize(
+    ('stored', 'dtype', 'slope'), [(255, np.int16, 1), (255, np.uint8, 1 / 255), (1, np.float64, 1)]
+)
+def test_binary_labels_of_any_type_and_scaling(tmp_path, read, stored, dtype, slope):
+    _save(tmp_path / 'imagesTr' / 'a.nii.gz', _volume())
+    values = np.zeros((5, 6, 7), dtype)
+    values[1:3, 2, 3:6] = stored
+    labels = nib.Nifti1Image(values, nib.load(tmp_path / 'imagesTr' / 'a.nii.gz').affine)
+    (tmp_path / 'labelsTr').mkdir()
+    nib.save(labels, tmp_path / 'labelsTr' / 'a.nii')
+    with (tmp_path / 'labelsTr' / 'a.nii').open('r+b') as file:
+        file.seek(112)
+        file.write(np.array([slope, 0], '<f4').tobytes())
+    reading = read('nifti', tmp_path)
+    assert not reading.refused
+    assert set(np.unique([record.mask for record in reading.records])) == {0, 1}
+
+
+def test_suffixes_in_capitals(tmp_path, read):
+    _save(tmp_path / 'imagesTr' / 'A_0000.NII.GZ', _volume())
+    _save(tmp_path / 'labelsTr' / 'A.NII', np.eye(5, 6, dtype=np.uint8)[..., None].repeat(7, -1))
+    reading = read('nifti', tmp_path)
+    assert [(item.key, item.patient) for item in reading.items] == [('imagesTr/A_0000.NII.GZ', 'A')]
+    assert not reading.refused
+
+
+def test_headers_that_contradict_themselves_are_told_of(tmp_path, read):
+    sound = nib.Nifti1Image(_volume(), np.diag([2, 2, 3, 1]))
+    nib.save(sound, tmp_path / 'sound.nii')
+    assert not read('nifti', tmp_path).notes
+    sound.header['pixdim'][1:4] = 0.7
+    sound.header.set_sform(np.eye(4), 1)
+    nib.save(nib.Nifti1Pair(sound.dataobj, None, sound.header), tmp_path / 'sides.hdr')
+    moved = np.eye(4)
+    moved[0, 3] = 30
+    places = nib.Nifti1Image(_volume(), np.eye(4))
+    places.set_qform(moved, 1)
+    places.set_sform(np.eye(4), 1)
+    nib.save(places, tmp_path / 'places.nii')
+    (note,) = read('nifti', tmp_path).notes
+    assert note.startswith(
+        '2 headers contradict themselves, such as that of places.nii: sform and qform put a corner 30'
+    )
+    (tmp_path / 'places.nii').unlink()
+    (note,) = read('nifti', tmp_path).notes
+    assert 'voxels are 0.7 x 0.7 x 0.7 by pixdim and 1 x 1 x 1 by the sform' in note
+
+
+def test_nothing_outside_the_brain_is_refused_with_the_remedy(tmp_path, read):
+    values = _volume(dtype=np.float32)
+    values[:2] = np.nan
+    _save(tmp_path / 'a.nii', values, dtype=np.float32)
+    reading = read('nifti', tmp_path)
+    assert reading.refused['a.nii'].startswith('a.nii: has 84 values that are not finite')
+    assert 'numpy.nan_to_num' in reading.refused['a.nii']
