@@ -14,6 +14,7 @@ from jaxtyping import Float64, UInt8
 
 import input_pipeline
 from backbones.grids import save_picture
+from foundation.statistics.means import Mean, bootstrap_mean
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from segment.formats.files import write_file
@@ -21,7 +22,6 @@ from segment.formats.overlays import choose_slices, draw_contours
 from segment.metrics.measures import METRICS, PLAIN_METRICS, POLICY_METRICS, CaseMeasures, measure
 from segment.metrics.policies import KINDS, POLICIES
 from segment.segmenter import TrainedSegmenter
-from segment.statistics.means import Mean, bootstrap_mean
 
 RESAMPLES = 4000
 _UNIT_RANGE = {'dice', 'iou', 'nsd', 'sensitivity'}  # the others have no upper limit

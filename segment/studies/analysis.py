@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float64
 
-from segment.statistics.differences import Difference, hierarchical_bootstrap
-from segment.statistics.exchange_rate import Worth, worth_of_synthetic
+from foundation.statistics.differences import Difference, hierarchical_bootstrap
 from segment.studies.design import ARMS, StudyDesign
+from segment.studies.exchange_rate import Worth, worth_of_synthetic
 from segment.studies.results import Cells, Group, Results
 
 Answer = Literal['better', 'worse', 'equivalent', 'undecided']

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from foundation.report.page import Page
+from foundation.statistics.differences import Difference
 from foundation.training import workdir as workdirs
 from segment.formats.files import write_file
-from segment.statistics.differences import Difference
-from segment.statistics.exchange_rate import Worth
 from segment.studies.analysis import Analysis, ArmComparison
 from segment.studies.audits import Audit
 from segment.studies.design import StudyDesign
+from segment.studies.exchange_rate import Worth
 from segment.studies.results import Group, Results
 
 FIGURE_FILE, PAGE_FILE, RESULT_FILE, CELLS_FILE = 'study.png', 'study.html', 'study.json', 'cells.csv'

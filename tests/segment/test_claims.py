@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from segment.statistics.differences import Difference, hierarchical_bootstrap
-from segment.statistics.exchange_rate import worth_of_synthetic
-from segment.statistics.resampling import Distribution
+from foundation.statistics.differences import Difference, hierarchical_bootstrap
+from foundation.statistics.resampling import Distribution
 from segment.studies.analysis import adjust_holm, is_equivalent, judge, say
+from segment.studies.exchange_rate import worth_of_synthetic
 
 MARGIN = 0.01
 ALPHA = 0.05

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Float64
 
-from segment.statistics.resampling import Distribution, calibrate, draw_counts
+from foundation.statistics.resampling import Distribution, calibrate, draw_counts
 
 _USED = 0.1  # share of the draws that must hold all classes
 

@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
-from segment.statistics.resampling import Distribution, calibrate, draw_counts
+from foundation.statistics.resampling import Distribution, calibrate, draw_counts
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from segment.statistics.differences import fill_cells, hierarchical_bootstrap
-from segment.statistics.means import bootstrap_mean
-from segment.statistics.resampling import Distribution, calibrate, draw_counts
+from foundation.statistics.differences import fill_cells, hierarchical_bootstrap
+from foundation.statistics.means import bootstrap_mean
+from foundation.statistics.resampling import Distribution, calibrate, draw_counts
 
 RESAMPLES = 2000
 REPEATS = 300

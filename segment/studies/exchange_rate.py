@@ -7,7 +7,7 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Float, Float64, Int
 
-from segment.statistics.differences import Difference, fill_cells, hierarchical_bootstrap
+from foundation.statistics.differences import Difference, fill_cells, hierarchical_bootstrap
 
 _FEWEST_POINTS = 3
 Cells = Float[np.ndarray, 'seeds patients']

@@ -90,9 +90,10 @@ def draw_counts(
     block = max(1, _CELLS // max(*sizes, 1))
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
-        yield tuple(_count(generator, rows, size) for size in sizes)
+        yield tuple(count_draws(generator, rows, size) for size in sizes)
 
 
-def _count(generator: np.random.Generator, rows: int, size: int) -> Int64[np.ndarray, 'row item']:
+def count_draws(generator: np.random.Generator, rows: int, size: int) -> Int64[np.ndarray, 'row item']:
+    """How often each of so many items is drawn, in each of some draws of as many with replacement."""
     places = generator.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]
     return np.bincount(places.ravel(), minlength=rows * size).reshape(rows, size)

@@ -1,0 +1,1 @@
+"""What estimates from few patients say: resampled, calibrated, with intervals and p values."""

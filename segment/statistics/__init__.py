@@ -1,1 +1,0 @@
-"""What differences between arms of a study say: intervals, corrections and verdicts."""
