@@ -22,9 +22,9 @@ from ml_collections import ConfigDict
 
 from configs.gan import dcgan
 from foundation.training import logs
-from gan.data import open_images
 from gan.features import create_extractor
-from gan.generator import restore_generator
+from gan.generator import TrainedGenerator
+from gan.recipe import create_recipe
 from gan.sampler import draw_images
 from gan.samples import read_reals
 from gan.scores.gaussian import frechet_distance
@@ -61,12 +61,8 @@ def main(_: Sequence[str]) -> None:
     logs.log_to_screen(('gan', 'foundation'))
     out = Path(_OUT.value)
     _prepare(out)
-    held_out = _features(
-        read_reals(open_images(_config('none', 0, 'held_out')), int(_RESOLUTION.value), _HELD_OUT.value)[0]
-    )
-    train = _features(
-        read_reals(open_images(_config('none', 0, 'train')), int(_RESOLUTION.value), _IMAGES.value)[0]
-    )
+    held_out = _features(_read('held_out', _HELD_OUT.value))
+    train = _features(_read('train', _IMAGES.value))
     rows = []
     for arm in ARMS:
         scores = []
@@ -101,6 +97,11 @@ def _prepare(out: Path) -> None:
             sys.exit(1)
 
 
+def _read(name: str, count: int) -> Float[np.ndarray, 'count height width channel']:
+    images = create_recipe(_config('none', 0, name)).open_training()
+    return read_reals(images, int(_RESOLUTION.value), count)[0]
+
+
 def _config(arm: str, seed: int, name: str) -> ConfigDict:
     config = dcgan.get_config()
     config.seed, config.resolution = seed, int(_RESOLUTION.value)
@@ -126,7 +127,7 @@ def _measure(workdir: Path, held_out: np.ndarray) -> dict[str, float]:
     """Distance of the best and of the last state, and coverage and probability of the last."""
     scores = {}
     for name, best in [('best', True), ('last', False)]:
-        trained = restore_generator(workdir, best=best)
+        trained = TrainedGenerator.load(workdir, best=best)
         drawn = [d.images for d in draw_images(trained, _SAMPLES, seed=1, batch_size=250, label=None)]
         features = _features(np.concatenate(drawn))
         scores[name] = frechet_distance(held_out, features)

@@ -21,10 +21,9 @@ from ml_collections import ConfigDict, config_flags
 
 import input_pipeline
 from benchmarks import machine
-from foundation.training import compute, parallel
+from foundation.training import parallel
 from foundation.training.phases import Compiler, Phase, abstract_states
-from gan import data as training_data
-from gan import setup
+from gan.recipe import GanRecipe, create_recipe
 from gan.schedule import Stage
 from gan.train import create_phase
 
@@ -41,14 +40,14 @@ def main(_: Sequence[str]) -> None:
     """Times the chosen stages on phantoms drawn for it."""
     logging.set_verbosity(logging.WARNING)
     with tempfile.TemporaryDirectory() as data_dir:
-        config = _configure(_CONFIG.value, data_dir)
+        recipe = create_recipe(_configure(_CONFIG.value, data_dir))
         mesh = parallel.create_mesh()
-        images = training_data.open_images(config)
-        stages = _choose_stages(config)
-        best = machine.matrix_product_flops(compute.compute_dtype(config.compute_dtype)) * mesh.size
-        _print_heading(config, best)
+        images = recipe.open_training()
+        stages = _choose_stages(recipe)
+        best = machine.matrix_product_flops(recipe.dtype) * mesh.size
+        _print_heading(recipe, best)
         for stage in stages:
-            print(_time_stage(config, stage, images, mesh, best), flush=True)
+            print(_time_stage(recipe, stage, images, mesh, best), flush=True)
 
 
 def _configure(config: ConfigDict, data_dir: str) -> ConfigDict:
@@ -63,29 +62,24 @@ def _configure(config: ConfigDict, data_dir: str) -> ConfigDict:
     return config
 
 
-def _steps_per_call(config: ConfigDict) -> int:
-    return compute.steps_per_call(config.run.steps_per_call, setup.cycle_length(config))
-
-
-def _choose_stages(config: ConfigDict) -> list[Stage]:
-    stages = setup.create_stages_of(config, num_examples=_PHANTOMS)
+def _choose_stages(recipe: GanRecipe) -> list[Stage]:
+    stages = recipe.stages(num_examples=_PHANTOMS)
     return [stage for stage in stages if not _RESOLUTIONS.value or str(stage.resolution) in _RESOLUTIONS.value]
 
 
-def _print_heading(config: ConfigDict, best: float) -> None:
+def _print_heading(recipe: GanRecipe, best: float) -> None:
     print(machine.describe('train_step'))
-    print(f'{compute.compute_dtype(config.compute_dtype)}, matrix product {best / 1e9:.0f} GFLOP/s, ', end='')
-    print(f'{_steps_per_call(config)} steps a call.\n')
+    print(f'{recipe.dtype}, matrix product {best / 1e9:.0f} GFLOP/s, ', end='')
+    print(f'{recipe.periods.steps_per_call} steps a call.\n')
     print(f'| {" | ".join(_HEADER)} |\n|{" ---: |" * len(_HEADER)}')
 
 
 def _time_stage(
-    config: ConfigDict, stage: Stage, images: input_pipeline.ImageData, mesh: jax.sharding.Mesh, best: float
+    recipe: GanRecipe, stage: Stage, images: input_pipeline.ImageData, mesh: jax.sharding.Mesh, best: float
 ) -> str:
     """One line of the table."""
-    size = _steps_per_call(config)
-    image_format = training_data.image_format(config, tuple(images.classes))
-    phase = create_phase(config, stage, image_format, images, mesh)
+    size = recipe.periods.steps_per_call
+    phase = create_phase(recipe, stage, images, mesh)
     # Alone, so that nothing is copied from the stage before.
     compiler = Compiler([phase], abstract_states([phase], mesh), mesh, size)
     start = time.perf_counter()

@@ -122,6 +122,25 @@ def changes(schema: Section, config: ConfigDict) -> dict[str, Any]:
     }
 
 
+def known_part(schema: Section, config: ConfigDict) -> ConfigDict:
+    """The config without fields that the schema does not know, such as those of another version.
+
+    Raises:
+      KeyError: for a field of the schema that the config has not.
+    """
+    known = dict(walk(schema, config))
+    values, part = dict(_values(config, known)), ConfigDict()
+    for name in known:
+        *sections, last = name.split('.')
+        place = part
+        for section in sections:
+            if section not in place:
+                place[section] = ConfigDict()
+            place = place[section]
+        place[last] = values[name]
+    return part.lock()
+
+
 def walk(schema: Section, config: ConfigDict | None) -> Iterator[tuple[str, Field]]:
     """All fields with their dotted names; of variants, that which the config has, or all without a config."""
     yield from _walk(schema, config, '')

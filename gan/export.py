@@ -12,7 +12,7 @@ from absl import flags
 from foundation.training import launch
 from foundation.training.errors import UserError
 from gan.generation import check_out
-from gan.generator import read_gan_config, restore_generator
+from gan.generator import TrainedGenerator
 from gan.weights import DTYPES, is_exported, write_exported
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
@@ -32,13 +32,13 @@ def main(argv: Sequence[str]) -> None:
     if is_exported(workdir):
         raise UserError(f'{workdir} is an exported generator already; copy the folder.')
     check_out(out)
-    trained = restore_generator(workdir, _STEP.value, best=_BEST.value)
+    trained = TrainedGenerator.load(workdir, _STEP.value, best=_BEST.value)
     described = write_exported(
         out,
-        read_gan_config(workdir),
+        trained.recipe,
         trained.facts,
         trained.position,
-        trained.variables,
+        trained.weights.variables,
         dtype=_DTYPE.value,
         overwrite=out.exists(),  # empty, or it would have been refused
     )

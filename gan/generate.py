@@ -18,7 +18,7 @@ from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.formats.origin import find_origin
 from gan.formats.writers import FORMATS
 from gan.generation import GenerationRequest, check_out, write_images
-from gan.generator import TrainedGenerator, restore_generator
+from gan.generator import TrainedGenerator
 from gan.release.decision import Policy
 from gan.release.guard import ReleaseGuard
 from gan.reporting.runs import ReportedRun, read_runs
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
     if not _GATE.value and not _ANYWAY.value:
         raise UserError('--nogate leaves the images unchecked; add --release_anyway to release them all the same.')
     check_out(out)
-    trained = restore_generator(workdir, _STEP.value, best=_BEST.value)
+    trained = TrainedGenerator.load(workdir, _STEP.value, best=_BEST.value)
     label = _find_label(trained, _LABEL.value)
     run = read_runs([workdir])[0]
     order = GenerationRequest(
@@ -95,7 +95,7 @@ def _write(trained: TrainedGenerator, run: ReportedRun, order: GenerationRequest
     policy = Policy(_QUANTILE.value, _LARGEST_WITHHELD.value, _LARGEST_AREA.value)
     extractor = create_extractor(_EXTRACTOR.value)
     try:
-        guard = ReleaseGuard(trained, run.config, extractor, policy, seed=seed, batch_size=batch_size)
+        guard = ReleaseGuard(trained, extractor, policy, seed=seed, batch_size=batch_size)
     except input_pipeline.DataError as error:
         raise UserError(
             f'The gate cannot compare with the training data ({str(error).rstrip(".")}); prepare them as they '

@@ -2,10 +2,10 @@
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
-import jax
-from jaxtyping import PRNGKeyArray
-from ml_collections import ConfigDict
+import numpy as np
+from jaxtyping import Array
 
 from backbones.classifier import variables_checksum
 from backbones.images import DataFacts, read_facts
@@ -15,12 +15,18 @@ from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
 from foundation.training.state import Variables
-from gan import data as training_data
-from gan import setup
 from gan.networks import Generator
+from gan.recipe import GanRecipe, ImageFormat, recreate_recipe
 from gan.schedule import Stage, fade_in
 from gan.state import GanState
 from gan.weights import is_exported, read_description, read_variables
+
+
+class Weights(NamedTuple):
+    """What a network draws with: its variables, averaged, and how far its last block has faded in (0 to 1)."""
+
+    variables: Variables
+    alpha: float | np.float32 | Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,65 +34,102 @@ class TrainedGenerator:
     """A generator with its averaged weights.
 
     Attributes:
-      network: at the resolution that training had reached.
-      variables: for `network.apply`.
-      alpha: how far its last block had faded in.
-      image_format: the channels and classes it draws.
+      recipe: that it was trained by.
       facts: the data it was trained on.
+      network: at the resolution that training had reached.
+      weights: that it draws with.
       position: where in training it was saved.
     """
 
-    network: Generator
-    variables: Variables
-    alpha: float
-    image_format: setup.ImageFormat
+    recipe: GanRecipe
     facts: DataFacts
+    network: Generator
+    weights: Weights
     position: Position
+
+    @classmethod
+    def load(cls, workdir: Path, step: int | None = None, *, best: bool = False) -> 'TrainedGenerator':
+        """The generator of a run, see `restore_state`, or the one that was exported to `workdir`.
+
+        Raises:
+          UserError: when it cannot be read, or a checkpoint is named of an exported generator.
+        """
+        if is_exported(workdir):
+            if best or step is not None:
+                raise UserError(
+                    f'{workdir} is an exported generator, of one checkpoint; leave --step and --best out.'
+                )
+            described = read_description(workdir)
+            weights = Weights(read_variables(workdir, described), described.alpha)
+            return cls(described.recipe, described.facts, described.create_network(), weights, described.position)
+        run = restore_state(workdir, step, best=best)
+        return cls(
+            recipe=run.recipe,
+            facts=run.facts,
+            network=run.recipe.networks_at(run.stage.resolution, run.image_format)[0],
+            weights=Weights(run.state.averaged('generator'), fade_in(run.stage, run.position.images_seen)),
+            position=run.position,
+        )
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """The channels and classes it draws."""
+        return self.recipe.image_format(len(self.facts.classes))
 
     def checksum(self) -> str:
         """SHA-256 of all weights, in the order of their names."""
-        return variables_checksum(self.variables)
+        return variables_checksum(self.weights.variables)
 
 
 @dataclasses.dataclass(frozen=True)
-class Restored:
+class RestoredRun:
     """A run's state, and what it means.
 
     Attributes:
-      config: of the run.
+      recipe: of the run.
       facts: the data it was trained on.
-      image_format: the channels and classes of its images.
       stage: of its growth.
       state: all its arrays.
       position: where in training it was saved.
     """
 
-    config: ConfigDict
+    recipe: GanRecipe
     facts: DataFacts
-    image_format: setup.ImageFormat
     stage: Stage
     state: GanState
     position: Position
 
+    @property
+    def image_format(self) -> ImageFormat:
+        """The channels and classes of its images."""
+        return self.recipe.image_format(len(self.facts.classes))
 
-def read_gan_config(workdir: Path) -> ConfigDict:
-    """The config of a run of gan.main, or of the one that an exported generator comes from.
+
+def read_recipe(workdir: Path) -> GanRecipe:
+    """The recipe of a run of gan.main, or of the one that an exported generator comes from.
 
     Raises:
       UserError: when there is none, or it is of another task or of an earlier version.
     """
     if is_exported(workdir):
-        return read_description(workdir).config
-    config = workdirs.read_config(workdir)
-    if not {'architecture', 'generator'} <= set(config.keys()):
+        return read_description(workdir).recipe
+    fields = workdirs.read_json(workdir, workdirs.CONFIG_FILE)
+    if not {'architecture', 'generator'} <= fields.keys():
         raise UserError(
             f'{workdir} holds no generator that can be read: its run is of another task or of an earlier version; '
             'give the --workdir of a run of gan.main.'
         )
-    return config
+    try:
+        return recreate_recipe(fields)
+    except (AttributeError, KeyError, TypeError) as error:
+        reason = ' '.join(str(error).split())
+        raise UserError(
+            f'{workdir / workdirs.CONFIG_FILE} does not fit this version ({reason}); '
+            'use the version that trained the run.'
+        ) from error
 
 
-def restore_state(workdir: Path, step: int | None = None, *, best: bool = False) -> Restored:
+def restore_state(workdir: Path, step: int | None = None, *, best: bool = False) -> RestoredRun:
     """The state of a run, from its newest readable checkpoint, from that of `step`, or from the best.
 
     Raises:
@@ -94,13 +137,12 @@ def restore_state(workdir: Path, step: int | None = None, *, best: bool = False)
     """
     if is_exported(workdir):
         raise UserError(f'{workdir} is an exported generator, not a run; give the run it is of.')
-    config = read_gan_config(workdir)
-    facts = read_facts(workdir)
-    image_format = training_data.image_format(config, facts.classes)
-    stages = {stage.name: stage for stage in setup.create_stages_of(config, facts.num_examples)}
+    recipe, facts = read_recipe(workdir), read_facts(workdir)
+    image_format = recipe.image_format(len(facts.classes))
+    stages = {stage.name: stage for stage in recipe.stages(facts.num_examples)}
 
     def abstract(position: Position) -> GanState:
-        return _abstract_state(config, stages[position.phase], image_format)
+        return recipe.abstract_state(stages[position.phase].resolution, image_format)
 
     advice = 'train longer, with config.watch.images above 0' if best else 'train longer first'
     state, position = checkpoints.restore_state(
@@ -109,47 +151,4 @@ def restore_state(workdir: Path, step: int | None = None, *, best: bool = False)
         step,
         missing=f'{workdir} holds no {"best " if best else ""}checkpoint yet; {advice}.',
     )
-    return Restored(config, facts, image_format, stages[position.phase], state, position)
-
-
-def restore_generator(workdir: Path, step: int | None = None, *, best: bool = False) -> TrainedGenerator:
-    """The generator of a run, see `restore_state`, or the one that was exported to `workdir`.
-
-    Raises:
-      UserError: when it cannot be read, or a checkpoint is named of an exported generator.
-    """
-    if is_exported(workdir):
-        if best or step is not None:
-            raise UserError(f'{workdir} is an exported generator, of one checkpoint; leave --step and --best out.')
-        return _read_exported(workdir)
-    restored = restore_state(workdir, step, best=best)
-    stage = restored.stage
-    return TrainedGenerator(
-        network=setup.create_networks(restored.config, stage.resolution, restored.image_format)[0],
-        variables=restored.state.averaged('generator'),
-        alpha=fade_in(stage, restored.position.images_seen),
-        image_format=restored.image_format,
-        facts=restored.facts,
-        position=restored.position,
-    )
-
-
-def _read_exported(folder: Path) -> TrainedGenerator:
-    described = read_description(folder)
-    return TrainedGenerator(
-        network=described.create_network(),
-        variables=read_variables(folder, described),
-        alpha=described.alpha,
-        image_format=described.image_format,
-        facts=described.facts,
-        position=described.position,
-    )
-
-
-def _abstract_state(config: ConfigDict, stage: Stage, image_format: setup.ImageFormat) -> GanState:
-    recipe = setup.create_recipe(config, stage.resolution, image_format)
-
-    def create(key: PRNGKeyArray) -> GanState:
-        return setup.create_state_of(config, recipe, key)
-
-    return jax.eval_shape(create, jax.random.key(0))
+    return RestoredRun(recipe, facts, stages[position.phase], state, position)

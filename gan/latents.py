@@ -1,8 +1,10 @@
 """What generators draw images from."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 DISTRIBUTIONS = ('normal', 'uniform')
 
@@ -12,3 +14,11 @@ def draw_latents(key: PRNGKeyArray, count: int, size: int, distribution: str) ->
     if distribution == 'uniform':
         return jax.random.uniform(key, (count, size), jnp.float32, -1.0, 1.0)
     return jax.random.normal(key, (count, size), jnp.float32)
+
+
+def draw_numbered(
+    key: PRNGKeyArray, numbers: Int[Array, 'count'], size: int, distribution: str
+) -> Float[Array, 'count size']:
+    """Latents that have a key each, folded from their number: they do not depend on how many are drawn."""
+    draw = functools.partial(draw_latents, count=1, size=size, distribution=distribution)
+    return jax.vmap(lambda number: draw(jax.random.fold_in(key, number)))(numbers)[:, 0]

@@ -1,19 +1,25 @@
-"""Images from a trained generator, each a function of the seed, its number and its class alone."""
+"""Images from a generator, trained or still in training, of given latents or by their numbers."""
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, UInt8
 
 import input_pipeline
 from foundation.training import parallel
 from foundation.training.mapping import create_mapper
-from gan.generator import TrainedGenerator
-from gan.latents import draw_latents
+from gan.generator import TrainedGenerator, Weights
+from gan.latents import draw_latents, draw_numbered
+from gan.networks import Generator
+from gan.recipe import ImageFormat
+
+Latents = Float[np.ndarray, 'count latent']
+Labels = Int[np.ndarray, 'count']
+Images = Float[np.ndarray, 'count height width channel']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,42 +43,59 @@ class Drawn:
         return Drawn(self.images[chosen], self.masks[chosen], self.labels[chosen], self.numbers[chosen])
 
 
-class Drawer:
-    """Draws images by their numbers, over all devices; always as many at a time, so that one program draws all.
-
-    The latents of image i come from fold_in(key(seed), i).
+class Sampler:
+    """Draws any number of images over all devices, always as many at a time, so that one program draws all.
 
     Args:
-      trained: the generator.
-      seed: of the latents.
+      network: the generator at its resolution.
+      image_format: the channels and classes that it draws.
+      mesh: the devices.
       batch_size: images at a time, rounded up to what the devices can share.
     """
 
-    def __init__(self, trained: TrainedGenerator, *, seed: int, batch_size: int) -> None:
-        self._trained = trained
-        network = trained.network
-        draw = functools.partial(
-            draw_latents, count=1, size=network.latent_size, distribution=network.latent_distribution
-        )
+    def __init__(self, network: Generator, image_format: ImageFormat, mesh: Mesh, batch_size: int) -> None:
+        self._network, self._image_format = network, image_format
 
-        def sample(variables, numbers: Int[Array, 'batch'], labels: Int[Array, 'batch']) -> Array:
-            key = jax.random.key(seed)
-            latents = jax.vmap(lambda number: draw(jax.random.fold_in(key, number)))(numbers)[:, 0]
-            images = network.apply(variables, latents, labels, trained.alpha)
+        def draw(weights: Weights, latents: Array, labels: Array) -> Array:
+            return network.apply(weights.variables, latents, labels, weights.alpha)
+
+        def draw_by_number(given: tuple[Weights, Array], numbers: Array, labels: Array) -> Array:
+            weights, seed = given
+            latents = draw_numbered(
+                jax.random.key(seed), numbers, network.latent_size, network.latent_distribution
+            )
+            images = draw(weights, latents, labels)
             # What is infinite must not pass as white or black.
             return jnp.where(jnp.isfinite(images), jnp.clip(images, -1, 1), jnp.nan)
 
-        self._sample = create_mapper(sample, parallel.create_mesh(), batch_size)
+        self._draw = create_mapper(draw, mesh, batch_size)
+        self._draw_by_number = create_mapper(draw_by_number, mesh, batch_size)
 
-    def draw(self, numbers: Int[np.ndarray, 'batch'], labels: Int[np.ndarray, 'batch']) -> Drawn:
-        """Draws these images, of these classes."""
-        form = self._trained.image_format
-        rows = self._sample(self._trained.variables, numbers.astype(np.int32), labels.astype(np.int32))
+    def latents(self, seed: int, count: int) -> Latents:
+        """The latents of a seed's grid. All are drawn at once: others are those of a grid of another size."""
+        network = self._network
+        key = jax.random.key(seed)
+        return np.asarray(draw_latents(key, count, network.latent_size, network.latent_distribution))
+
+    def draw(self, weights: Weights, latents: Latents, labels: Labels) -> Images:
+        """An image for each latent vector, as the network gives it: nominally in [-1, 1], masks behind."""
+        return self._draw(Weights(weights.variables, np.float32(weights.alpha)), latents, labels)
+
+    def draw_numbered(
+        self, weights: Weights, seed: int, numbers: Int[np.ndarray, 'batch'], labels: Int[np.ndarray, 'batch']
+    ) -> Drawn:
+        """These of the images of a seed, of these classes.
+
+        The latents of image i come from fold_in(key(seed), i), whatever else is drawn.
+        """
+        given = Weights(weights.variables, np.float32(weights.alpha)), np.uint32(seed)
+        rows = self._draw_by_number(given, numbers.astype(np.int32), labels.astype(np.int32))
+        form = self._image_format
         images, masks = input_pipeline.split_masks(rows, form.channels, form.mask_classes)
         return Drawn(np.asarray(images), np.asarray(masks, np.uint8), labels, numbers)
 
 
-def labels_in_turn(count: int, num_classes: int, label: int | None) -> Int[np.ndarray, 'count']:
+def labels_in_turn(count: int, num_classes: int, label: int | None) -> Labels:
     """Classes evenly in turn, or all `label`; 0 without a condition."""
     if label is not None:
         return np.full(count, label, np.int32)
@@ -83,8 +106,8 @@ def draw_images(
     trained: TrainedGenerator, count: int, *, seed: int, batch_size: int, label: int | None
 ) -> Iterator[Drawn]:
     """Draws the first `count` images of a seed in batches; see `labels_in_turn`."""
-    drawer = Drawer(trained, seed=seed, batch_size=batch_size)
+    sampler = Sampler(trained.network, trained.image_format, parallel.create_mesh(), batch_size)
     labels = labels_in_turn(count, trained.image_format.num_classes, label)
     for start in range(0, count, batch_size):
         chosen = labels[start : start + batch_size]
-        yield drawer.draw(np.arange(start, start + len(chosen)), chosen)
+        yield sampler.draw_numbered(trained.weights, seed, np.arange(start, start + len(chosen)), chosen)

@@ -3,59 +3,52 @@
 import contextlib
 from pathlib import Path
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int, UInt8
-from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.grids import draw_grid, save_picture
 from foundation.training.phases import Phase
-from gan import setup
-from gan.latents import draw_latents
+from gan.generator import Weights
+from gan.recipe import GanRecipe, ImageFormat
+from gan.sampler import Sampler, labels_in_turn
 from gan.schedule import Stage
 from gan.state import GanState
-from gan.step import create_sampler
 
 
-class Sampler:
-    """Draws any number of images at every stage, always as many at a time as a grid has, by one program a stage.
+class TrainingSamples:
+    """Samples at every stage, always as many at a time as a grid has, by one program a stage.
 
     Args:
-      config: of the run.
+      recipe: of the run.
       image_format: the channels and classes of the images.
       mesh: the devices.
       stages: of the run.
     """
 
     def __init__(
-        self, config: ConfigDict, image_format: setup.ImageFormat, mesh: Mesh, stages: tuple[Stage, ...]
+        self, recipe: GanRecipe, image_format: ImageFormat, mesh: Mesh, stages: tuple[Stage, ...]
     ) -> None:
-        self._batch_size = config.samples.rows * config.samples.columns
-        self._config, self._image_format = config, image_format
-        self._samplers = {
-            stage.name: create_sampler(
-                setup.create_networks(config, stage.resolution, image_format)[0], mesh, self._batch_size
-            )
-            for stage in stages
-        }
+        self._seed, self._grid, self._image_format = recipe.seed, recipe.samples, image_format
+        self._samplers = {}
+        for stage in stages:
+            network, _ = recipe.networks_at(stage.resolution, image_format)
+            self._samplers[stage.name] = Sampler(network, image_format, mesh, self._grid.count)
 
     def draw(
-        self, state: GanState, phase: Phase, images_seen: int, labels: Int[np.ndarray, 'count'], seed: int
+        self, state: GanState, phase: Phase, images_seen: int, labels: Int[np.ndarray, 'count']
     ) -> Float[np.ndarray, 'count height width channel']:
-        """Draws an image for each label; the same seed has the same latents at every stage."""
-        network = self._config.generator
-        latents = draw_latents(jax.random.key(seed), len(labels), network.latent_size, network.latent_distribution)
-        alpha = np.float32(phase.controls(images_seen)['alpha'])
-        return self._samplers[phase.name]((state.averaged('generator'), alpha), np.asarray(latents), labels)
+        """Draws an image for each label; the latents are the same at every stage."""
+        sampler = self._samplers[phase.name]
+        weights = Weights(state.averaged('generator'), phase.controls(images_seen)['alpha'])
+        return sampler.draw(weights, sampler.latents(self._seed, len(labels)), labels)
 
     def draw_picture(self, state: GanState, phase: Phase, images_seen: int) -> UInt8[np.ndarray, 'height width 3']:
         """A grid of the same latents at every stage, classes in columns."""
-        labels = np.arange(self._batch_size, dtype=np.int32) % max(self._image_format.num_classes, 1)
-        images = self.draw(state, phase, images_seen, labels, self._config.seed)
-        form = self._image_format
-        return draw_grid(images, self._config.samples.columns, form.channels, form.mask_classes)
+        labels, form = labels_in_turn(self._grid.count, self._image_format.num_classes, None), self._image_format
+        images = self.draw(state, phase, images_seen, labels)
+        return draw_grid(images, self._grid.columns, form.channels, form.mask_classes)
 
 
 def read_reals(
@@ -72,9 +65,9 @@ def read_reals(
 
 
 def draw_reals(
-    config: ConfigDict, images: input_pipeline.ImageData, form: setup.ImageFormat, path: Path, *, write: bool
+    recipe: GanRecipe, images: input_pipeline.ImageData, form: ImageFormat, path: Path, *, write: bool
 ) -> None:
     """Writes training images in a grid like those of the samples; see `read_reals`."""
-    real, _ = read_reals(images, config.resolution, config.samples.rows * config.samples.columns)
+    real, _ = read_reals(images, recipe.resolution, recipe.samples.count)
     if write:
-        save_picture(draw_grid(real, config.samples.columns, form.channels, form.mask_classes), path)
+        save_picture(draw_grid(real, recipe.samples.columns, form.channels, form.mask_classes), path)

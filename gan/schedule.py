@@ -33,6 +33,47 @@ class Stage:
         return f'{self.resolution}x{self.resolution}'
 
 
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How networks grow, and for how long they are trained; see `create_stages`.
+
+    Attributes:
+      initial_resolution, final_resolution: of the first and the last stage; 0 begins with the final one.
+      batch_size: images of a global batch, by resolution: `at_4`, `at_8`, ...
+      fade_images, stable_images: length of each stage's two parts.
+      final_images: more for the last stage.
+      final_epochs: and more, in passes over the data.
+    """
+
+    initial_resolution: int
+    final_resolution: int
+    batch_size: Mapping[str, int]
+    fade_images: int | Mapping[str, int]
+    stable_images: int | Mapping[str, int]
+    final_images: int
+    final_epochs: int
+
+    @property
+    def first_resolution(self) -> int:
+        """Height and width of the first stage's images."""
+        return self.initial_resolution or self.final_resolution
+
+    def stages(self, num_examples: int) -> tuple[Stage, ...]:
+        """The stages on so many training images.
+
+        Raises:
+          ValueError: see `create_stages`.
+        """
+        return create_stages(
+            initial_resolution=self.first_resolution,
+            final_resolution=self.final_resolution,
+            batch_size=self.batch_size,
+            fade_images=self.fade_images,
+            stable_images=self.stable_images,
+            final_images=self.final_images + self.final_epochs * num_examples,
+        )
+
+
 def create_stages(
     *,
     initial_resolution: int,

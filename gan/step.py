@@ -1,17 +1,13 @@
 """A generator against a discriminator: the two updates of a step, plain single-device mathematics on a batch."""
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
-from foundation.training.mapping import create_mapper
 from foundation.training.state import Params, Variables
 from gan.adaptation import adapt
 from gan.augmentation import DiscriminatorAugmentation, augment
@@ -47,7 +43,7 @@ class Adaptation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class StepRecipe:
     """All that decides a step.
 
     Attributes:
@@ -70,7 +66,7 @@ class Recipe:
     discriminator_steps: int
 
 
-def create_updates(recipe: Recipe) -> tuple[Update, ...]:
+def create_updates(recipe: StepRecipe) -> tuple[Update, ...]:
     """The discriminator's update, then the generator's."""
     penalised = recipe.objective.penalty != 'none'
     return (
@@ -92,12 +88,12 @@ def create_updates(recipe: Recipe) -> tuple[Update, ...]:
     )
 
 
-def create_cycle(recipe: Recipe) -> tuple[TrainStep, ...]:
+def create_cycle(recipe: StepRecipe) -> tuple[TrainStep, ...]:
     """The steps that training repeats; see `updates.create_cycle`."""
     return create_cycle_of(create_updates(recipe), recipe.optimizers)
 
 
-def make_train_step(recipe: Recipe, *, with_penalty: bool, with_generator: bool) -> TrainStep:
+def make_train_step(recipe: StepRecipe, *, with_penalty: bool, with_generator: bool) -> TrainStep:
     """One step, with or without the penalty and the generator's update; see `updates.make_step`."""
     turns = (Turn(True, with_penalty), Turn(with_generator, False))
     return make_step(create_updates(recipe), recipe.optimizers, turns)
@@ -111,7 +107,7 @@ class _Pair(NamedTuple):
     key: PRNGKeyArray
 
 
-def _show_pair(recipe: Recipe, given: Given) -> _Pair:
+def _show_pair(recipe: StepRecipe, given: Given) -> _Pair:
     state, labels, alpha = given.state, given.batch['label'], given.controls['alpha']
     real = fade_reals(given.batch['image'], alpha)
     latent_key, *view_keys, loss_key = jax.random.split(given.key, 4)
@@ -123,7 +119,7 @@ def _show_pair(recipe: Recipe, given: Given) -> _Pair:
 
 
 def _discriminator_loss(
-    recipe: Recipe, params: dict[str, Params], given: Given, shown: _Pair, *, penalised: bool
+    recipe: StepRecipe, params: dict[str, Params], given: Given, shown: _Pair, *, penalised: bool
 ) -> tuple[Array, Found]:
     """The loss, and the power-iteration vectors after their one step; signals are the logits of real images."""
     labels, alpha = given.batch['label'], given.controls['alpha']
@@ -162,7 +158,7 @@ def _halve(array: Array) -> tuple[Array, Array]:
     return array[:count], array[count:]
 
 
-def _adapt(recipe: Recipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
+def _adapt(recipe: StepRecipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
     """The probability of augmentation after the discriminator's update."""
     state = given.state
     if recipe.adaptation is not None:
@@ -172,7 +168,7 @@ def _adapt(recipe: Recipe, given: Given, found: Found) -> tuple[GanState, Metric
     return state, told
 
 
-def _average(recipe: Recipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
+def _average(recipe: StepRecipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
     """The generator's running mean after its update."""
     del found
     state, labels, alpha = given.state, given.batch['label'], given.controls['alpha']
@@ -189,7 +185,7 @@ def _average(recipe: Recipe, given: Given, found: Found) -> tuple[GanState, Metr
 
 
 def _generator_loss(
-    recipe: Recipe, params: dict[str, Params], given: Given, shown: None, *, penalised: bool
+    recipe: StepRecipe, params: dict[str, Params], given: Given, shown: None, *, penalised: bool
 ) -> tuple[Array, Found]:
     """The loss, and the generator's statistics; the discriminator's stay as they are."""
     del shown, penalised
@@ -205,7 +201,7 @@ def _generator_loss(
 
 
 def _draw(
-    recipe: Recipe, params: Any, model_state: Variables, key: PRNGKeyArray, labels: Array, alpha: Array
+    recipe: StepRecipe, params: Any, model_state: Variables, key: PRNGKeyArray, labels: Array, alpha: Array
 ) -> tuple[Array, Variables]:
     """One image a label, and the generator's statistics after this batch."""
     generator = recipe.generator
@@ -214,22 +210,10 @@ def _draw(
     return generator.apply(variables, latents, labels, alpha, update_stats=True, mutable=names)
 
 
-def _view(recipe: Recipe, images: Array, key: PRNGKeyArray, probability: Array) -> Array:
+def _view(recipe: StepRecipe, images: Array, key: PRNGKeyArray, probability: Array) -> Array:
     """Images as the discriminator sees them."""
     augment_key, noise_key = jax.random.split(key)
     images = augment(recipe.augmentation, images, augment_key, probability)
     if recipe.objective.input_noise:
         images += recipe.objective.input_noise * jax.random.normal(noise_key, images.shape, images.dtype)
     return images
-
-
-def create_sampler(
-    generator: Generator, mesh: Mesh, batch_size: int
-) -> Callable[..., Float[np.ndarray, 'count height width channel']]:
-    """Returns `sample((averaged, alpha), latents, labels) -> images`; see `create_mapper`."""
-
-    def sample(drawn_from: tuple[Variables, Array], latents: Array, labels: Array) -> Array:
-        variables, alpha = drawn_from
-        return generator.apply(variables, latents, labels, alpha)
-
-    return create_mapper(sample, mesh, batch_size)

@@ -5,10 +5,10 @@ import dataclasses
 import functools
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import jax
 import numpy as np
 from clu import parameter_overview
 from jax.sharding import Mesh
@@ -17,16 +17,18 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.grids import save_picture
-from backbones.images import DataFacts, batch_shapes, facts_of, open_feed, read_facts
+from backbones.images import DataFacts, batch_shapes, facts_of, open_feed
+from configs import schema
+from configs.gan.schema import GAN
 from foundation.training import launch, logs, loop, parallel
 from foundation.training import workdir as workdirs
 from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Checkpoints
 from foundation.training.errors import UserError
 from foundation.training.phases import Phase
-from gan import data as training_data
-from gan import setup
-from gan.samples import Sampler, draw_reals
+from foundation.training.workdir import CONFIG_FILE
+from gan.recipe import GanRecipe, ImageFormat, create_recipe
+from gan.samples import TrainingSamples, draw_reals
 from gan.schedule import Stage, fade_in
 from gan.state import GanState, grow
 from gan.step import create_cycle
@@ -35,27 +37,6 @@ from gan.watch import SCORE, create_watch
 from gan.weights import is_exported
 
 _LOGGER = logging.getLogger(__name__)
-# Fields that decide the architecture, the data and the position in them; a run cannot go on with others.
-FIXED_FIELDS = (
-    'architecture',
-    'channels',
-    'conditional',
-    'data.classes',
-    'data.fit',
-    'data.modalities',
-    'data.split',
-    'data.window',
-    'data.window_range',
-    'discriminator',
-    'generator',
-    'mask_classes',
-    'resolution',
-    'schedule.batch_size',
-    'schedule.fade_images',
-    'schedule.initial_resolution',
-    'schedule.stable_images',
-    'seed',
-)
 _CURVES = {
     'losses': ('generator_loss', 'discriminator_loss', 'penalty', 'real_class_loss', 'fake_class_loss'),
     'distance to real images (random features)': ('distance',),
@@ -66,16 +47,37 @@ _CURVES = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """A run whose workdir and data are ready.
+
+    Attributes:
+      recipe: of the run.
+      workdir: its folder.
+      images: to train on.
+      image_format: the channels and classes of the images.
+      stages: of its growth.
+      mesh: the devices.
+    """
+
+    recipe: GanRecipe
+    workdir: Path
+    images: input_pipeline.ImageData
+    image_format: ImageFormat
+    stages: tuple[Stage, ...]
+    mesh: Mesh
+
+
 def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     """Trains as configured, from where `workdir` stopped, and says what to do next.
 
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    outcome = train(config, workdir, deadline=math.inf, stage_done=None)
+    training = _prepare(config, workdir)
+    outcome = _run(training, deadline=math.inf, stage_done=None)
     if parallel.is_first_process():
-        stages = setup.create_stages_of(config, read_facts(workdir).num_examples)
-        _say_goodbye(workdir, outcome, stages)
+        _say_goodbye(workdir, outcome, training.stages)
 
 
 def train(
@@ -94,54 +96,64 @@ def train(
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    setup.check_config(config)
-    check_source(config, workdir)
+    return _run(_prepare(config, workdir), deadline=deadline, stage_done=stage_done)
+
+
+def _prepare(config: ConfigDict, workdir: Path) -> _Training:
+    """Reads the config, for the only time, opens the data, and begins the workdir or finds it as it was."""
+    recipe = create_recipe(config)
+    check_source(recipe.start_from, workdir)
     if is_exported(workdir):
         raise UserError(f'{workdir} is an exported generator, which cannot train on; give another --workdir.')
     mesh, first = parallel.create_mesh(), parallel.is_first_process()
-    images = training_data.open_images(config)
+    images = recipe.open_training()
     facts = facts_of(images)
     facts.check_same(workdir)
-    stages = setup.create_stages_of(config, facts.num_examples)
+    stages = recipe.stages(facts.num_examples)
     for stage in stages:
         parallel.check_batch_size(mesh, stage.batch_size, f'config.schedule.batch_size.at_{stage.resolution}')
-    workdirs.prepare_workdir(workdir, config, fixed=FIXED_FIELDS, write=first)
+    workdirs.prepare_workdir(workdir, config, fixed=schema.fixed_fields(GAN, config), write=first)
     if first:
         facts.write(workdir)
         logs.log_to_file(workdir)
-    image_format = training_data.image_format(config, facts.classes)
-    _log_start(config, facts, mesh, image_format)
+    image_format = recipe.image_format(len(facts.classes))
+    _LOGGER.info('%s', logs.describe_run(mesh.size))
+    _log_changes(schema.changes(GAN, config), workdir)
+    _log_networks(recipe, image_format)
+    _log_data(facts)
     if not (workdir / 'real.png').exists():
-        draw_reals(config, images, image_format, workdir / 'real.png', write=first)
-    sampler = Sampler(config, image_format, mesh, stages)
-    phases = [create_phase(config, stage, image_format, images, mesh) for stage in stages]
-    with contextlib.closing(Checkpoints(workdir / 'checkpoints', config.run.checkpoints_to_keep)) as checkpoints:
+        draw_reals(recipe, images, image_format, workdir / 'real.png', write=first)
+    return _Training(recipe, workdir, images, image_format, stages, mesh)
+
+
+def _run(
+    training: _Training, *, deadline: float, stage_done: Callable[[loop.PhaseEnd], Sequence[Phase]] | None
+) -> loop.Outcome:
+    recipe, workdir, stages, mesh = training.recipe, training.workdir, training.stages, training.mesh
+    samples = TrainingSamples(recipe, training.image_format, mesh, stages)
+    phases = [create_phase(recipe, stage, training.images, mesh) for stage in stages]
+    with contextlib.closing(Checkpoints(workdir / 'checkpoints', recipe.checkpoints_to_keep)) as checkpoints:
         return loop.run(
             phases,
             workdir,
             checkpoints,
             mesh,
-            loop.periods_of(config.run, setup.cycle_length(config), config.run.sample_images),
-            seed=config.seed,
-            sample=_make_sample(workdir, sampler, stages),
-            watch=create_watch(config, images, image_format, sampler),
+            recipe.periods,
+            seed=recipe.seed,
+            sample=_make_sample(workdir, samples, stages),
+            watch=create_watch(recipe, training.images, training.image_format, samples),
             deadline=deadline,
             phase_done=stage_done,
         )
 
 
-def create_phase(
-    config: ConfigDict,
-    stage: Stage,
-    image_format: setup.ImageFormat,
-    images: input_pipeline.ImageData,
-    mesh: Mesh,
-) -> Phase:
+def create_phase(recipe: GanRecipe, stage: Stage, images: input_pipeline.ImageData, mesh: Mesh) -> Phase:
     """A stage as a phase of the loop."""
-    recipe = setup.create_recipe(config, stage.resolution, image_format)
+    image_format = recipe.image_format(len(images.classes))
+    step = recipe.step_at(stage.resolution, image_format)
 
     def enter(previous: GanState | None, key: PRNGKeyArray) -> GanState:
-        fresh = setup.create_state_of(config, recipe, key)
+        fresh = recipe.create_state(step, key)
         return fresh if previous is None else grow(previous, fresh)
 
     return Phase(
@@ -150,11 +162,11 @@ def create_phase(
         end=stage.end,
         batch_size=stage.batch_size,
         enter=enter,
-        adopt=functools.partial(adopt_from, config),
-        cycle=create_cycle(recipe),
+        adopt=functools.partial(adopt_from, recipe.start_from),
+        cycle=create_cycle(step),
         controls=functools.partial(_controls, stage),
         open_feed=functools.partial(
-            open_feed, images, stage.resolution, stage.batch_size, mesh, config.data.device_memory_gib
+            open_feed, images, stage.resolution, stage.batch_size, mesh, recipe.device_memory_gib
         ),
         batch=batch_shapes(stage.resolution, stage.batch_size, image_format.all_channels),
     )
@@ -170,12 +182,12 @@ def _controls(stage: Stage, images_seen: int) -> dict[str, float]:
     return {'alpha': fade_in(stage, images_seen), 'images_seen': images_seen}
 
 
-def _make_sample(workdir: Path, sampler: Sampler, stages: tuple[Stage, ...]) -> Callable[..., np.ndarray]:
+def _make_sample(workdir: Path, samples: TrainingSamples, stages: tuple[Stage, ...]) -> Callable[..., np.ndarray]:
     """Returns the function that draws a grid into samples/*.png, and the curves."""
     marks = {stage.name: stage.start for stage in stages}
 
     def sample(state: GanState, phase: Phase, images_seen: int) -> np.ndarray:
-        grid = sampler.draw_picture(state, phase, images_seen)
+        grid = samples.draw_picture(state, phase, images_seen)
         if parallel.is_first_process():
             save_picture(grid, workdir / 'samples' / f'{images_seen:09d}_{phase.name}.png')
             logs.draw_curves(workdir, _CURVES, marks)
@@ -184,14 +196,19 @@ def _make_sample(workdir: Path, sampler: Sampler, stages: tuple[Stage, ...]) -> 
     return sample
 
 
-def _log_start(config: ConfigDict, facts: DataFacts, mesh: Mesh, image_format: setup.ImageFormat) -> None:
-    _LOGGER.info('%s', logs.describe_run(mesh.size))
-    _LOGGER.info('Config:\n%s', config)
-    recipe = setup.create_recipe(config, config.resolution, image_format)
-    state = jax.eval_shape(functools.partial(setup.create_state_of, config, recipe), jax.random.key(0))
+def _log_changes(changes: Mapping[str, Any], workdir: Path) -> None:
+    lines = ''.join(f'\n  {name} = {value!r}' for name, value in changes.items())
+    _LOGGER.info('Fields other than the defaults (all are in %s):%s', workdir / CONFIG_FILE, lines or ' none')
+
+
+def _log_networks(recipe: GanRecipe, image_format: ImageFormat) -> None:
+    state, size = recipe.abstract_state(recipe.resolution, image_format), recipe.resolution
     for name, network in state.networks.items():
         table = parameter_overview.get_parameter_overview(network.params, include_stats=False)
-        _LOGGER.info('%s at %d x %d:\n%s', name.capitalize(), config.resolution, config.resolution, table)
+        _LOGGER.info('%s at %d x %d:\n%s', name.capitalize(), size, size, table)
+
+
+def _log_data(facts: DataFacts) -> None:
     _LOGGER.info(
         'Data: %s, %d images of %d patients, %s, classes: %s.',
         facts.name,

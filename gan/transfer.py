@@ -8,43 +8,43 @@ import jax
 import jax.numpy as jnp
 from flax import traverse_util
 from jaxtyping import PyTree
-from ml_collections import ConfigDict
 
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.state import NetworkState
 from gan.generator import restore_state
+from gan.recipe import StartFrom
 from gan.state import GanState
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def check_source(config: ConfigDict, workdir: Path) -> None:
+def check_source(source: StartFrom, workdir: Path) -> None:
     """Raises UserError when a run that has not begun is to start from itself, or from what is no run."""
-    source = config.start_from.workdir
-    if workdirs.has_begun(workdir):
+    if workdirs.has_begun(workdir) or not source.workdir:
         return
-    if source and Path(source).resolve() == workdir.resolve():
+    if Path(source.workdir).resolve() == workdir.resolve():
         raise UserError('config.start_from.workdir is the --workdir itself; a run goes on without it.')
-    if source and not (Path(source) / 'checkpoints').is_dir():
+    if not (Path(source.workdir) / 'checkpoints').is_dir():
         raise UserError(
-            f'config.start_from.workdir is {source}, which holds no checkpoints; name the --workdir of a run.'
+            f'config.start_from.workdir is {source.workdir}, which holds no checkpoints; '
+            'name the --workdir of a run.'
         )
 
 
-def adopt_from(config: ConfigDict, previous: GanState | None, entered: GanState) -> GanState:
-    """`entered`, with the layers that are new to it taken from the newest checkpoint of `config.start_from`.
+def adopt_from(start_from: StartFrom, previous: GanState | None, entered: GanState) -> GanState:
+    """`entered`, with the layers that are new to it taken from another run's newest checkpoint.
 
     The generator's averaged weights are copied, the discriminator's as they are. Layers that the run had grown
     before (`previous`) stay.
 
     Raises:
-      UserError: see `restoring.restore_state`.
+      UserError: see `generator.restore_state`.
     """
-    if not config.start_from.workdir:
+    if not start_from.workdir:
         return entered
-    source = restore_state(Path(config.start_from.workdir)).state
-    if config.start_from.generator:
+    source = restore_state(Path(start_from.workdir)).state
+    if start_from.generator:
         known = None if previous is None else previous.networks['generator']
         trained, averaged = source.networks['generator'], source.averaged('generator')
         weights = dataclasses.replace(
@@ -64,7 +64,7 @@ def adopt_from(config: ConfigDict, previous: GanState | None, entered: GanState)
             networks={**entered.networks, 'generator': generator},
             averages={**entered.averages, 'generator': jax.tree.map(jnp.copy, average)},
         )
-    if config.start_from.discriminator:
+    if start_from.discriminator:
         known = None if previous is None else previous.networks['discriminator']
         discriminator = _copy_network(
             'discriminator', source.networks['discriminator'], known, entered.networks['discriminator']

@@ -8,17 +8,16 @@ import logging
 
 import numpy as np
 from jaxtyping import Float
-from ml_collections import ConfigDict
 
 import input_pipeline
 from foundation.training.best import Watch
 from foundation.training.errors import UserError
 from foundation.training.phases import Phase
 from gan.features import create_extractor
-from gan.samples import Sampler, read_reals
+from gan.recipe import GanRecipe, ImageFormat
+from gan.samples import TrainingSamples, read_reals
 from gan.scores.gaussian import frechet_distance
 from gan.scores.neighbours import coverage
-from gan.setup import ImageFormat
 from gan.state import GanState
 
 SCORE = 'distance'
@@ -31,24 +30,28 @@ class Looker:
     """Measures samples of the averaged generator against training images of the same classes.
 
     Args:
-      config: of the run.
+      recipe: of the run.
       images: its training images.
       image_format: the channels and classes of the images.
-      sampler: draws the samples.
+      samples: of the generator.
     """
 
     def __init__(
-        self, config: ConfigDict, images: input_pipeline.ImageData, image_format: ImageFormat, sampler: Sampler
+        self,
+        recipe: GanRecipe,
+        images: input_pipeline.ImageData,
+        image_format: ImageFormat,
+        samples: TrainingSamples,
     ) -> None:
-        self._sampler, self._seed = sampler, config.seed
-        self._extract, self._resolution = create_extractor(config.resolution), config.resolution
-        count = min(config.watch.samples, images.num_examples)
+        self._samples = samples
+        self._extract, self._resolution = create_extractor(recipe.resolution), recipe.resolution
+        count = min(recipe.watch.samples, images.num_examples)
         if count <= _NEIGHBOURS:
             raise UserError(
                 f'The watch compares with training images, and needs more than {_NEIGHBOURS}; there are {count}: '
                 'set config.watch.images to 0.'
             )
-        real, labels = read_reals(images, config.resolution, count)
+        real, labels = read_reals(images, recipe.resolution, count)
         self._real = self._features(real)
         self._labels = labels if image_format.num_classes else np.zeros_like(labels)
         halves = self._real[::2], self._real[1::2]
@@ -60,7 +63,7 @@ class Looker:
 
     def measure(self, state: GanState, phase: Phase, images_seen: int) -> dict[str, float]:
         """`distance` (Frechet, lower is better) and `coverage` (0 to 1, higher is better)."""
-        generated = self._features(self._sampler.draw(state, phase, images_seen, self._labels, self._seed))
+        generated = self._features(self._samples.draw(state, phase, images_seen, self._labels))
         return {
             SCORE: frechet_distance(self._real, generated),
             'coverage': coverage(self._real, generated, _NEIGHBOURS),
@@ -81,15 +84,16 @@ class Looker:
 
 
 def create_watch(
-    config: ConfigDict, images: input_pipeline.ImageData, image_format: ImageFormat, sampler: Sampler
+    recipe: GanRecipe, images: input_pipeline.ImageData, image_format: ImageFormat, samples: TrainingSamples
 ) -> Watch | None:
-    """What the loop watches as configured; None for nothing."""
-    if not config.watch.images:
+    """What the loop watches, as the recipe says; None for nothing."""
+    plan = recipe.watch
+    if not plan.images:
         return None
     return Watch(
-        every=config.watch.images,
-        measure=Looker(config, images, image_format, sampler).measure,
+        every=plan.images,
+        measure=Looker(recipe, images, image_format, samples).measure,
         score=SCORE,
-        on_collapse=config.watch.on_collapse,
-        collapse_ratio=config.watch.collapse_ratio,
+        on_collapse=plan.on_collapse,
+        collapse_ratio=plan.collapse_ratio,
     )

@@ -12,16 +12,22 @@ import pytest
 from ml_collections import ConfigDict
 
 from backbones.images import batch_shapes
+from configs import schema
 from configs.gan import comparison, dcgan_cifar_dog, dcgan_medical
+from configs.gan.schema import GAN
 from foundation.training import compute
+from foundation.training.best import ON_COLLAPSE
 from foundation.training.errors import UserError
-from gan import setup
-from gan.latents import draw_latents
+from gan.latents import DISTRIBUTIONS, draw_latents
+from gan.losses import GENERATOR_LOSSES, PENALTIES
+from gan.networks import ARCHITECTURES
+from gan.networks.dcgan import ACTIVATIONS
 from gan.networks.heads import CONDITIONS
+from gan.recipe import create_recipe
 from gan.step import create_cycle
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs' / 'gan'
-NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem != '__init__')
+NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem not in ('__init__', 'schema'))
 VARIANTS = {
     'comparison': comparison.VARIANTS,
     'conditional': CONDITIONS,
@@ -61,10 +67,6 @@ def _types(config: ConfigDict, prefix: str = '') -> dict[str, type]:
     return types
 
 
-def _image_format(config: ConfigDict) -> setup.ImageFormat:
-    return setup.ImageFormat(config.channels, config.mask_classes, 6 if config.conditional else 0)
-
-
 def _first_and_last_stages() -> Iterator[tuple[str, int]]:
     for spec in SPECS:
         grows = _load(spec).architecture == 'progressive'
@@ -83,7 +85,7 @@ def test_config_has_the_fields_of_all_with_their_types(spec):
     assert types == _types(_load(ORIGINALS[config.architecture]))
     assert _without(types, NETWORKS) == _without(_types(_load('pggan')), NETWORKS)
     assert {type(value) for value in config[BY_RESOLUTION].values()} == {int}
-    setup.check_config(config)
+    create_recipe(config)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -109,13 +111,13 @@ def test_variants_differ_and_the_first_is_the_default(name):
 @pytest.mark.parametrize(('spec', 'number'), list(_first_and_last_stages()))
 def test_config_makes_a_step(spec, number):
     config = _load(spec)
-    stages = setup.create_stages_of(config, num_examples=100)
-    image_format, stage = _image_format(config), stages[number]
-    recipe = setup.create_recipe(config, stage.resolution, image_format)
+    gan = create_recipe(config)
+    image_format, stage = gan.image_format(num_classes=6), gan.stages(num_examples=100)[number]
+    recipe = gan.step_at(stage.resolution, image_format)
     step = create_cycle(recipe)[-1]  # the one with the generator
 
     def start_and_step(key, batch, alpha):
-        state = setup.create_state_of(config, recipe, key)
+        state = gan.create_state(recipe, key)
         latents = draw_latents(key, 2, config.generator.latent_size, config.generator.latent_distribution)
         labels = batch['label'][:2]
         images = recipe.generator.apply(state.averaged('generator'), latents, labels, alpha)
@@ -136,21 +138,20 @@ def test_config_makes_a_step(spec, number):
 @pytest.mark.parametrize('spec', SPECS)
 def test_the_last_stage_is_the_final_resolution(spec):
     config = _load(spec)
-    assert setup.create_stages_of(config, num_examples=100)[-1].resolution == config.resolution
+    assert create_recipe(config).stages(num_examples=100)[-1].resolution == config.resolution
 
 
 def test_epochs_are_passes_over_the_data():
     config = _load('dcgan_cifar_dog')
-    (stage,) = setup.create_stages_of(config, num_examples=5000)
+    (stage,) = create_recipe(config).stages(num_examples=5000)
     assert stage.end == 800 * 5000
     config.schedule.final_images = 64
-    assert setup.create_stages_of(config, num_examples=5000)[0].end == 800 * 5000 + 64
+    assert create_recipe(config).stages(num_examples=5000)[0].end == 800 * 5000 + 64
 
 
 def test_the_medical_dcgan_has_the_widths_of_its_source():
-    config = _load('dcgan_medical')
-    recipe = setup.create_recipe(config, config.resolution, _image_format(config))
-    state = jax.eval_shape(lambda key: setup.create_state_of(config, recipe, key), _KEY)
+    recipe = create_recipe(_load('dcgan_medical'))
+    state = recipe.abstract_state(recipe.resolution, recipe.image_format(num_classes=6))
     drawing = [
         state.networks['generator'].params[f'{8 << power}x{8 << power}_conv']['kernel'].shape for power in range(5)
     ]
@@ -166,9 +167,9 @@ def test_a_call_is_a_whole_number_of_cycles(monkeypatch, every, steps):
     monkeypatch.setattr(compute, 'on_cpu', lambda: False)
     config = _load('wgan_gp')
     config.loss.penalty_every, config.optimizer.discriminator_steps = every, steps
-    recipe = setup.create_recipe(config, config.resolution, _image_format(config))
-    steps_per_call = compute.steps_per_call(config.run.steps_per_call, setup.cycle_length(config))
-    assert steps_per_call % len(create_cycle(recipe)) == 0
+    recipe = create_recipe(config)
+    step = recipe.step_at(recipe.resolution, recipe.image_format(num_classes=6))
+    assert recipe.periods.steps_per_call % len(create_cycle(step)) == 0
 
 
 @pytest.mark.parametrize(
@@ -228,10 +229,52 @@ def test_values_that_cannot_be_used_are_named(name, changes, expected):
     config = _load(name)
     config.update_from_flattened_dict(changes)
     with pytest.raises(UserError, match=expected):
-        setup.check_config(config)
+        create_recipe(config)
 
 
 @pytest.mark.parametrize('name', ['dcgan_cifar_dog', 'dcgan_medical'])
 def test_an_unknown_variant_names_the_known(name):
     with pytest.raises(ValueError, match=rf"variant 'best' is unknown; choose one of {VARIANTS[name][0]}, "):
         _load(f'{name}:best')
+
+
+def test_the_schema_has_the_choices_of_the_code():
+    choices = {name: set(field.choices) for name, field in schema.walk(GAN, None) if field.choices}
+    assert choices['architecture'] == set(ARCHITECTURES)
+    assert choices['generator.latent_distribution'] == set(DISTRIBUTIONS)
+    assert choices['generator.activation'] == set(ACTIVATIONS)
+    assert choices['discriminator.condition'] == set(CONDITIONS)
+    assert choices['loss.name'] == set(GENERATOR_LOSSES)
+    assert choices['loss.penalty'] == set(PENALTIES)
+    assert choices['watch.on_collapse'] == set(ON_COLLAPSE)
+
+
+@pytest.mark.parametrize('spec', SPECS)
+def test_what_decides_networks_data_and_the_position_in_them_is_fixed(spec):
+    assert schema.fixed_fields(GAN, _load(spec)) == (
+        'architecture',
+        'channels',
+        'conditional',
+        'data.classes',
+        'data.fit',
+        'data.modalities',
+        'data.split',
+        'data.window',
+        'data.window_range',
+        'discriminator',
+        'generator',
+        'mask_classes',
+        'resolution',
+        'schedule.batch_size',
+        'schedule.fade_images',
+        'schedule.initial_resolution',
+        'schedule.stable_images',
+        'seed',
+    )
+
+
+def test_a_field_that_nothing_reads_is_refused():
+    config = _load('pggan').unlock()
+    config.optimizer.b3 = 0.5
+    with pytest.raises(UserError, match=r'config\.optimizer\.b3 is a field that no part of this run reads'):
+        create_recipe(config)

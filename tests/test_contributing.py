@@ -1,5 +1,7 @@
 """CONTRIBUTING.md's recipes, each carried out once with something small: where a row is added, it is used."""
 
+import dataclasses
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -12,11 +14,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from configs.gan import dcgan
+from configs.gan.schema import DISCRIMINATORS, GAN, GENERATORS
 from detect.attacks.threat import Threat, Worst, create_box, differentiate, find_logits, keep_worst, margins_of
 from detect.evaluation.robustness import attacked_logits, measure_robustness, worst_logits
-from gan import losses, networks, setup
+from gan import losses, networks
 from gan.evaluation import scoring, tables
 from gan.networks.dcgan import DcganDiscriminator, DcganGenerator
+from gan.recipe import create_recipe
 from gan.scores import patches
 from gan.scores.estimates import POSITIVE, Estimate, create_estimate, find_faults, group_sums, leave_out
 from gan.step import create_cycle
@@ -52,6 +56,12 @@ def _moved(old, new):
     return any(jax.tree.leaves(jax.tree.map(lambda a, b: not np.array_equal(a, b), old, new)))
 
 
+def _add_choice(monkeypatch, section, name, value):
+    """As a row in the schema's file adds it."""
+    field = section.fields[name]
+    monkeypatch.setitem(section.fields, name, dataclasses.replace(field, choices=(*field.choices, value)))
+
+
 class ResizingGenerator(DcganGenerator):
     """DCGAN's generator, doubling by repetition and a convolution, free of checkerboards (Odena et al. 2016)."""
 
@@ -64,12 +74,17 @@ class ResizingGenerator(DcganGenerator):
 
 def test_a_network(monkeypatch):
     monkeypatch.setitem(networks.ARCHITECTURES, 'resizing', (ResizingGenerator, DcganDiscriminator))
+    for sections in (GENERATORS, DISCRIMINATORS):
+        monkeypatch.setitem(sections, 'resizing', sections['dcgan'])
+    _add_choice(monkeypatch, GAN, 'architecture', 'resizing')
     config = dcgan.get_config()
     config.architecture, config.resolution, config.compute_dtype = 'resizing', 8, 'float32'
     config.generator.last_width = config.discriminator.first_width = 8
     config.generator.latent_size, config.discriminator.layers = 16, 1
-    recipe = setup.create_recipe(config, 8, setup.ImageFormat(channels=1, mask_classes=0, num_classes=0))
-    start = jax.jit(lambda key: setup.create_state_of(config, recipe, key))(jax.random.key(0))
+    config.schedule.batch_size = {'at_8': 8}
+    gan = create_recipe(config)
+    recipe = gan.step_at(8, gan.image_format(num_classes=0))
+    start = jax.jit(functools.partial(gan.create_state, recipe))(jax.random.key(0))
     end, told = _train(recipe, start)
     assert _moved(start.averaged('generator'), end.averaged('generator'))
     assert all(np.isfinite(value) for metrics in told for value in metrics.values())
@@ -94,6 +109,10 @@ def least_squares_generator(fake_logits):
 def test_a_loss(monkeypatch):
     monkeypatch.setitem(losses.DISCRIMINATOR_LOSSES, 'least_squares', least_squares_discriminator)
     monkeypatch.setitem(losses.GENERATOR_LOSSES, 'least_squares', least_squares_generator)
+    _add_choice(monkeypatch, GAN.fields['loss'], 'name', 'least_squares')
+    config = dcgan.get_config()
+    config.loss.name = 'least_squares'
+    assert create_recipe(config).objective.name == 'least_squares'
     real, fake = jnp.asarray([2.0, -1.0]), jnp.asarray([0.5, -3.0])
     discriminator, generator = (
         table['least_squares'] for table in (losses.DISCRIMINATOR_LOSSES, losses.GENERATOR_LOSSES)

@@ -11,8 +11,7 @@ from ml_collections import ConfigDict
 from benchmarks.accelerator.tasks import Row
 from foundation.training import parallel
 from foundation.training.phases import Compiler, Phase, Step, abstract_states
-from gan import data as training_data
-from gan import setup
+from gan.recipe import create_recipe
 from gan.train import create_phase
 
 
@@ -23,10 +22,9 @@ def measure_first_stage(
 
     The programs stay in the cache of compiled programs, where training finds them.
     """
-    mesh, images = parallel.create_mesh(), training_data.open_images(config)
-    form = training_data.image_format(config, tuple(images.classes))
-    stage = setup.create_stages_of(config, images.num_examples)[0]
-    phase = create_phase(config, stage, form, images, mesh)
+    mesh, recipe = parallel.create_mesh(), create_recipe(config)
+    images = recipe.open_training()
+    phase = create_phase(recipe, recipe.stages(images.num_examples)[0], images, mesh)
     compiler = Compiler([phase], abstract_states([phase], mesh), mesh, steps_per_call)
     compiler.ahead(0)
     waiting = ThreadPoolExecutor(1)

@@ -1,5 +1,6 @@
 """Scores of a generator against patients that it has not seen, beside those that other real images reach."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from gan.evaluation import scoring
 from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.evaluation.sets import create_extract, describe_generated, describe_reals, draw_labels
 from gan.evaluation.statistics import ImageStatistics
-from gan.generator import read_gan_config, restore_generator
+from gan.generator import TrainedGenerator
 from gan.scores.estimates import Missing, Score, count_groups
 
 _SCORES = ('kernel_distance', 'recall', 'precision')
@@ -26,13 +27,13 @@ def score_generator(name: str, folder: Path, data_dir: str, count: int) -> Itera
       data_dir: where its data are; '' for the default.
       count: images to draw, and real training images for the floor, at most.
     """
-    config, trained = read_gan_config(folder), restore_generator(folder)
-    with config.unlocked():
-        config.data.data_dir = data_dir
+    trained = TrainedGenerator.load(folder)
+    images = dataclasses.replace(trained.recipe.images, data_dir=data_dir)
+    trained = dataclasses.replace(trained, recipe=dataclasses.replace(trained.recipe, images=images))
     extractor = create_extractor(RANDOM)
     extract = create_extract(extractor, _BATCH)
     held_out, training = (
-        describe_reals(config, trained, split, extractor, extract, _BATCH) for split in ('test', config.data.split)
+        describe_reals(trained, split, extractor, extract, _BATCH) for split in ('test', trained.recipe.split)
     )
     others = training if len(training) <= count else training.fewer(count)
     labels = draw_labels(training, count, trained.image_format.num_classes, seed=0)

@@ -23,8 +23,9 @@ from detect.recipe import create_recipe as create_recipe_of_detector
 from detect.step import make_train_step as make_detector_step
 from foundation.training.phases import Step
 from foundation.training.supervised import SupervisedState
-from gan import setup as gan_setup
-from gan.step import Recipe, create_cycle, make_train_step
+from gan.recipe import GanRecipe
+from gan.recipe import create_recipe as create_gan_recipe
+from gan.step import StepRecipe, create_cycle, make_train_step
 from segment.recipe import create_recipe as create_unet_recipe
 from segment.step import make_train_step as make_unet_step
 
@@ -110,12 +111,14 @@ def create_gan(
     if width:
         _narrow(config, width)
     size = batch_size or config.schedule.batch_size[f'at_{resolution}']
-    recipe = _create_recipe(config, compared=compared)
+    config.schedule.batch_size[f'at_{resolution}'] = size
+    gan = create_gan_recipe(config)
+    recipe = _create_step(gan, compared=compared)
     return Subject(
         cycle=create_cycle(recipe),
-        counted_cycle=create_cycle(_create_recipe(_without_loops(config), compared=compared)),
+        counted_cycle=create_cycle(_create_step(create_gan_recipe(_without_loops(config)), compared=compared)),
         whole_step=_whole_step(recipe),
-        create_state=lambda key: gan_setup.create_state_of(config, recipe, key),
+        create_state=functools.partial(gan.create_state, recipe),
         batch_size=size,
         resolution=resolution,
         channels=config.channels,
@@ -124,9 +127,8 @@ def create_gan(
     )
 
 
-def _create_recipe(config: ConfigDict, *, compared: bool) -> Recipe:
-    form = gan_setup.ImageFormat(config.channels, 0, _CLASSES if config.conditional else 0)
-    recipe = gan_setup.create_recipe(config, config.resolution, form)
+def _create_step(gan: GanRecipe, *, compared: bool) -> StepRecipe:
+    recipe = gan.step_at(gan.resolution, gan.image_format(_CLASSES))
     if not compared:
         return recipe
     return dataclasses.replace(recipe, optimizers={name: create_plain_optimizer() for name in recipe.optimizers})
@@ -141,7 +143,7 @@ def _without_loops(config: ConfigDict) -> ConfigDict:
     return whole
 
 
-def _whole_step(recipe: Recipe) -> Step:
+def _whole_step(recipe: StepRecipe) -> Step:
     return make_train_step(recipe, with_penalty=recipe.objective.penalty != 'none', with_generator=True)
 
 

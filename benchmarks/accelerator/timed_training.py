@@ -20,11 +20,11 @@ from benchmarks.accelerator import timetable
 from benchmarks.accelerator.first_stage import measure_first_stage
 from benchmarks.accelerator.sheet import Strip, draw_sheet
 from benchmarks.accelerator.tasks import Context, Row
-from foundation.training import compute, logs, phases
+from foundation.training import logs, phases
 from foundation.training import workdir as workdirs
 from foundation.training.loop import Outcome, PhaseEnd
 from foundation.training.phases import Phase
-from gan import setup
+from gan.recipe import create_recipe
 from gan.train import replan_phase, train
 from gan.weights import write_exported
 
@@ -111,7 +111,7 @@ class _Schedule:
 
     def __init__(self, run: TimedRun, context: Context, tell: Callable[[Row], None]) -> None:
         self._run, self._end = run, time.monotonic() + run.seconds
-        self._steps = compute.steps_per_call(run.config.run.steps_per_call, setup.cycle_length(run.config))
+        self._steps = create_recipe(run.config).periods.steps_per_call
         self.stages: tuple[timetable.PlannedStage, ...] = ()
         resolutions = sorted(run.batch_sizes)
         known = timetable.find_speeds([*context.rows(part='compiling'), *context.rows(part='speed')], run.name)
@@ -130,7 +130,7 @@ class _Schedule:
         ratio = speed / self._speeds[self.stages[done - 1].resolution]
         if end.later:
             self._plan({r: ratio * expected for r, expected in self._speeds.items()}, done)
-        stages = setup.create_stages_of(self._run.config, num_examples=1)
+        stages = create_recipe(self._run.config).stages(num_examples=1)
         return [replan_phase(phase, stage) for phase, stage in zip(end.later, stages[done:], strict=True)]
 
     def _plan(self, speeds: Mapping[int, float], done: int) -> None:
@@ -156,7 +156,7 @@ class _Recorder:
         variables = jax.device_get(end.state.averaged('generator'))
         write_exported(
             self._run.generator,
-            self._run.config,
+            create_recipe(self._run.config),
             facts,
             end.position,
             variables,

@@ -16,10 +16,10 @@ from benchmarks.peers.copying import Layout, convert_adversarial, load
 from benchmarks.peers.forms import Form
 from benchmarks.peers.networks import dcgan, progressive, residual
 from benchmarks.peers.timing import Run
-from gan import setup
 from gan.networks import Discriminator, Generator
+from gan.recipe import create_recipe as create_gan_recipe
 from gan.state import GanState, ema_decay
-from gan.step import Recipe, create_cycle
+from gan.step import StepRecipe, create_cycle
 
 IMAGES_SEEN = 200_000.0  # when the running mean has its final decay
 Placed = tuple[nn.Module, Layout]
@@ -41,14 +41,15 @@ class Gan:
         """The config, its networks grown to this resolution."""
         config = importlib.import_module(f'configs.gan.{self.config}').get_config()
         config.update_from_flattened_dict({**self.changes, 'resolution': resolution, 'compute_dtype': dtype})
+        config.schedule.batch_size[f'at_{resolution}'] = 8  # named by every schedule, and not looked at
         return config
 
 
-def create_recipe(config: ConfigDict) -> tuple[Recipe, GanState]:
+def create_recipe(config: ConfigDict) -> tuple[StepRecipe, GanState]:
     """All that decides a step, and a state with fresh parameters."""
-    image_format = setup.ImageFormat(channels=1, mask_classes=0, num_classes=0)
-    recipe = setup.create_recipe(config, config.resolution, image_format)
-    return recipe, setup.create_state_of(config, recipe, jax.random.key(0))
+    gan = create_gan_recipe(config)
+    recipe = gan.step_at(gan.resolution, gan.image_format(num_classes=0))
+    return recipe, gan.create_state(recipe, jax.random.key(0))
 
 
 def draw_images(resolution: int, batch: int) -> Float32[np.ndarray, 'batch resolution resolution 1']:
@@ -98,7 +99,7 @@ def create_peer(gan: Gan, resolution: int, batch: int, form: Form) -> Run:
 
 
 def create_torch_cycle(
-    config: ConfigDict, recipe: Recipe, state: GanState, batch: int, form: Form
+    config: ConfigDict, recipe: StepRecipe, state: GanState, batch: int, form: Form
 ) -> AdversarialCycle:
     """The recipe in PyTorch, with the parameters of the state."""
     placed = CREATE[config.architecture](recipe.generator, recipe.discriminator)

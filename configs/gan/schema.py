@@ -38,7 +38,7 @@ _LAST_WIDTH = Field(64, 'features at the final resolution; twice as many at each
 _FIRST_WIDTH = Field(64, 'features of the first convolution; twice as many of each next one', low=1)
 _MAX_WIDTH = Field(512, 'features of a layer, at most', low=1)
 _KERNEL_SIZE = Field(5, 'height and width of the convolutions', low=1)
-_GENERATORS = {
+GENERATORS = {
     'progressive': Section(
         {
             **_latents(512, 'normal'),
@@ -71,7 +71,7 @@ _GENERATORS = {
         fixed=True,
     ),
 }
-_DISCRIMINATORS = {
+DISCRIMINATORS = {
     'progressive': Section(
         {
             **_PROGRESSIVE_WIDTHS,
@@ -164,7 +164,7 @@ _AUGMENT = Section(
         'probability': Field(0.0, 'of each operation; where adaptive, at the start', low=0, high=1),
         'adaptive': Field(False, 'ADA: the probability follows how sure the discriminator is of real images'),
         'target': Field(0.6, 'mean sign of the logits of real images that ADA holds', above=0),
-        'every': Field(4, 'batches between two changes', low=1),
+        'every': Field(4, 'batches between two changes', above=0),
         'images': Field(500_000, 'in which the probability can go from 0 to 1', above=0),
     },
     'of all images that the discriminator sees',
@@ -178,8 +178,7 @@ _SCHEDULE = Section(
         ),
         'batch_size': Field(
             _BATCH_SIZES,
-            'images of a batch over all devices, by resolution',
-            low=1,
+            'images of a batch over all devices, by resolution, at least 1',
             fixed=True,
         ),
         'fade_images': Field(600_000, f'in which a new block fades in, {_BY_RESOLUTION}', low=0, fixed=True),
@@ -206,7 +205,7 @@ GAN = Section(
         'architecture': Field(
             'progressive',
             'progressive, dcgan or residual; each has networks with fields of its own',
-            choices=('progressive', 'dcgan', 'residual'),
+            choices=tuple(GENERATORS),
             fixed=True,
         ),
         'resolution': Field(
@@ -219,8 +218,8 @@ GAN = Section(
         'conditional': Field(False, "on the data set's classes", fixed=True),
         'compute_dtype': common.COMPUTE_DTYPE,
         'data': _DATA,
-        'generator': Variants('architecture', _GENERATORS),
-        'discriminator': Variants('architecture', _DISCRIMINATORS),
+        'generator': Variants('architecture', GENERATORS),
+        'discriminator': Variants('architecture', DISCRIMINATORS),
         'loss': _LOSS,
         'optimizer': _OPTIMIZER,
         'average': Section(

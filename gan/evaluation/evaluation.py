@@ -1,27 +1,22 @@
 """One evaluation: runs measured against the same real images."""
 
 import dataclasses
-import json
 import logging
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from backbones.extractors import Extractor
 from foundation.training.errors import UserError
-from gan import data as training_data
 from gan.evaluation import scoring
 from gan.evaluation.scoring import Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
 from gan.evaluation.statistics import ImageStatistics
-from gan.generator import TrainedGenerator, read_gan_config, restore_generator
+from gan.generator import TrainedGenerator, read_recipe
 from gan.scores.estimates import Missing, Spread, count_groups
 
 _LOGGER = logging.getLogger(__name__)
-# Fields of config.data that decide what the real images are.
-_DATA_FIELDS = ('split', 'modalities', 'classes', 'window', 'window_range', 'fit')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +64,6 @@ class EvaluatedRun(NamedTuple):
     """A run with its generator."""
 
     workdir: Path
-    config: ConfigDict
     trained: TrainedGenerator
 
 
@@ -116,26 +110,25 @@ def evaluate(
     Raises:
       UserError, DataError: when a run, its data or the extractor cannot be used, or runs do not compare.
     """
-    configs = [read_gan_config(folder) for folder in folders]
-    for config in configs:
-        _check_splits(config, protocol)
+    for folder in folders:
+        _check_splits(read_recipe(folder).split, protocol)
     runs = [
-        EvaluatedRun(folder, config, restore_generator(folder, protocol.step, best=protocol.best))
-        for folder, config in zip(folders, configs, strict=True)
+        EvaluatedRun(folder, TrainedGenerator.load(folder, protocol.step, best=protocol.best))
+        for folder in folders
     ]
     first, *others = runs
     for other in others:
         _check_comparable(first, other)
     extractor.check_channels(first.trained.image_format.channels)
     for split in (protocol.reference, protocol.held_out):  # a missing one is told before anything is measured
-        training_data.open_split(first.config, split, flip=False, in_memory=False)
+        first.trained.recipe.open_split(split)
     extract = create_extract(extractor, protocol.batch_size)
     reals = _describe_reals(first, extractor, extract, protocol)
     return reals, [_evaluate_run(run, reals, extractor, extract, protocol) for run in runs]
 
 
-def _check_splits(config: ConfigDict, protocol: GeneratorProtocol) -> None:
-    if protocol.held_out == config.data.split:
+def _check_splits(trained_on: str, protocol: GeneratorProtocol) -> None:
+    if protocol.held_out == trained_on:
         raise UserError(f'--held_out={protocol.held_out} is the split that the run was trained on; name another.')
     if protocol.reference == protocol.held_out:
         raise UserError(f'--reference and --held_out are both {protocol.reference!r}; name two splits.')
@@ -153,12 +146,20 @@ def _check_comparable(first: EvaluatedRun, other: EvaluatedRun) -> None:
 
 def _decisive(run: EvaluatedRun) -> dict[str, str]:
     """What must be equal in runs that are compared, by the name that a message gives it."""
-    facts, data = run.trained.facts, json.loads(run.config.data.to_json_best_effort())
+    facts, recipe = run.trained.facts, run.trained.recipe
+    images, form = recipe.images, recipe.images.preprocessing
+    chosen = {
+        'split': recipe.split,
+        'modalities': list(images.modalities),
+        'classes': list(images.classes),
+        'window': form.window,
+        'fit': form.fit,
+    }
     return {
         'data': f'{facts.name} {facts.fingerprint[:16]}',
         'resolution': str(run.trained.network.resolution),
         'channels': str(run.trained.image_format.channels),
-        **{f'config.data.{name}': str(data[name]) for name in _DATA_FIELDS},
+        **{f'config.data.{name}': str(value) for name, value in chosen.items()},
     }
 
 
@@ -166,10 +167,10 @@ def _describe_reals(
     run: EvaluatedRun, extractor: Extractor, extract: Extract, protocol: GeneratorProtocol
 ) -> Reals:
     def describe(split: str) -> ImageStatistics:
-        return describe_reals(run.config, run.trained, split, extractor, extract, protocol.batch_size)
+        return describe_reals(run.trained, split, extractor, extract, protocol.batch_size)
 
     reference, held_out = describe(protocol.reference), describe(protocol.held_out)
-    training_split = run.config.data.split
+    training_split = run.trained.recipe.split
     training = reference if protocol.reference == training_split else describe(training_split)
     group_count = count_groups(reference.owners, held_out.owners, np.arange(protocol.count))
     if group_count < 2:
@@ -181,14 +182,14 @@ def _describe_reals(
     floor = scoring.measure(judged, reference, group_count, extractor.classes)
     floor |= scoring.measure_memory(judged, held_out, training, group_count)
     floor['copying_score'] = scoring.NO_FLOOR  # held-out images would be compared with themselves
-    images = training_data.open_split(run.config, protocol.reference, flip=False, in_memory=False)
+    images = run.trained.recipe.open_split(protocol.reference)
     return Reals(reference, held_out, training, group_count, floor, images.patients_known)
 
 
 def _evaluate_run(
     run: EvaluatedRun, reals: Reals, extractor: Extractor, extract: Extract, protocol: GeneratorProtocol
 ) -> Evaluated:
-    workdir, _, trained = run
+    workdir, trained = run
     num_classes = trained.image_format.num_classes
     labels = draw_labels(reals.reference, protocol.count, num_classes, protocol.seed)
     _LOGGER.info('%s: drawing %d images with the weights of step %d.', workdir, len(labels), trained.position.step)

@@ -13,17 +13,16 @@ from pathlib import Path
 import numpy as np
 import tqdm
 from jaxtyping import Int
-from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.extractors import Extracted, Extractor
+from backbones.images import ImageRequest
 from foundation.training import parallel
 from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
-from gan import data as training_data
 from gan.evaluation.statistics import Batch, ImageStatistics, describe
 from gan.generator import TrainedGenerator
-from gan.sampler import Drawer
+from gan.sampler import Sampler
 
 _CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhanced-gan' / 'references'
 _CACHE_BYTES = 4 * 2**30  # of all descriptions that are kept, but for the newest
@@ -40,7 +39,6 @@ def create_extract(extractor: Extractor, batch_size: int) -> Extract:
 
 
 def describe_reals(
-    config: ConfigDict,
     trained: TrainedGenerator,
     split: str,
     extractor: Extractor,
@@ -52,7 +50,7 @@ def describe_reals(
     Descriptions are kept in the user's cache, readable by that user alone, as they hold some of the images.
 
     Args:
-      config, trained: of the run, whose generator may draw the config's resolution, or that halved some times.
+      trained: of the run, whose generator may draw the final resolution, or that halved some times.
       split: of its data set.
       extractor, extract: see `create_extract`.
       batch_size: images at a time.
@@ -62,13 +60,13 @@ def describe_reals(
       UserError: when the data set is not what the run was trained on.
     """
     resolution = trained.network.resolution
-    images = training_data.open_split(config, split, flip=False, in_memory=False)
+    images = trained.recipe.open_split(split)
     if images.fingerprint != trained.facts.fingerprint:
         raise UserError(
             f'The data set {images.name!r} holds other images than when the run was trained on it; prepare the '
             'data as they were.'
         )
-    path = _CACHE / f'{_cache_key(config, images, split, resolution, extractor)}.npz'
+    path = _CACHE / f'{_cache_key(trained.recipe.images, images, split, resolution, extractor)}.npz'
     cached = _read_cache(path)
     if cached is not None and len(cached) == images.num_examples:
         _LOGGER.info('%s, %s: %d images, described before (%s).', images.name, split, len(cached), path)
@@ -94,13 +92,13 @@ def describe_generated(
     trained: TrainedGenerator, labels: Int[np.ndarray, 'count'], seed: int, extract: Extract, batch_size: int
 ) -> ImageStatistics:
     """Describes an image for each label; image i is the same whatever the number of images."""
-    drawer = Drawer(trained, seed=seed, batch_size=batch_size)
+    sampler = Sampler(trained.network, trained.image_format, parallel.create_mesh(), batch_size)
 
     def batches() -> Iterator[Batch]:
         for start in range(0, len(labels), batch_size):
             chosen = labels[start : start + batch_size]
             numbers = np.arange(start, start + len(chosen))
-            yield Batch(drawer.draw(numbers, chosen).images, chosen, numbers)
+            yield Batch(sampler.draw_numbered(trained.weights, seed, numbers, chosen).images, chosen, numbers)
 
     return describe(
         _show(batches(), 'generated', len(labels)), len(labels), extract, np.dtype(trained.facts.dtype)
@@ -123,12 +121,12 @@ def _show(batches: Iterator[Batch], name: str, count: int) -> Iterator[Batch]:
 
 
 def _cache_key(
-    config: ConfigDict, images: input_pipeline.ImageData, split: str, resolution: int, extractor: Extractor
+    request: ImageRequest, images: input_pipeline.ImageData, split: str, resolution: int, extractor: Extractor
 ) -> str:
     """A checksum of all that decides a description, the version of the networks' code among it."""
-    data = json.loads(config.data.to_json_best_effort())
-    chosen = {name: data[name] for name in ('modalities', 'classes', 'window', 'window_range', 'fit')}
-    decides = [_FORMAT, images.fingerprint, split, chosen, config.resolution, config.channels, resolution]
+    form = request.preprocessing
+    chosen = [request.modalities, request.classes, form.window, form.fit, form.resolution, form.channels]
+    decides = [_FORMAT, images.fingerprint, split, chosen, resolution]
     network = [extractor.name, extractor.checksum, extractor.resize, extractor.classes, extractor.temperature]
     text = json.dumps([_software_version(), *decides, *network])
     return hashlib.sha256(text.encode()).hexdigest()

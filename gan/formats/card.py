@@ -118,7 +118,7 @@ def _describe_data(run: ReportedRun, origin: Origin) -> str:
     data = origin.data
     return _facts(
         {
-            'Name': f'{data.name} ({run.config.data.split})',
+            'Name': f'{data.name} ({run.recipe.split})',
             'Images': f'{data.images:,}, {UNKNOWN_PATIENTS}' if data.patients is None else f'{data.images:,}',
             **({} if data.patients is None else {'Patients': f'{data.patients:,}'}),
             'Classes': ', '.join(run.facts.classes) or 'none',
@@ -132,7 +132,7 @@ def _describe_training(run: ReportedRun, origin: Origin) -> str:
     facts = {title.capitalize(): value for title, value in tables.summarize([run]) if title in _TRAINING}
     facts['Resolution'] = f'{origin.model.resolution} x {origin.model.resolution}'
     facts['Images seen'] = run.moment(origin.model.images_seen)
-    facts['Seed'] = str(run.config.seed)
+    facts['Seed'] = str(run.recipe.seed)
     facts['Weights'] = f'SHA-256 {origin.model.weights_sha256}, step {origin.model.step}'
     return _facts(facts)
 

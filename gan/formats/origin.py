@@ -103,7 +103,7 @@ class Origin:
 
 def find_origin(trained: TrainedGenerator, run: ReportedRun, seed: int) -> Origin:
     """Gathers it; a data set that is gone or has changed costs modality, spacing and licence, and is told."""
-    config = json.dumps(run.config.to_dict(), sort_keys=True, separators=(',', ':'))
+    config = json.dumps(run.recipe.fields, sort_keys=True, separators=(',', ':'))
     resolution, facts, image_format = trained.network.resolution, trained.facts, trained.image_format
     provenance = _find_provenance(run, resolution)
     return Origin(
@@ -112,13 +112,13 @@ def find_origin(trained: TrainedGenerator, run: ReportedRun, seed: int) -> Origi
             config_sha256=hashlib.sha256(config.encode()).hexdigest(),
             step=trained.position.step,
             images_seen=trained.position.images_seen,
-            alpha=float(trained.alpha),
+            alpha=float(trained.weights.alpha),
             resolution=resolution,
         ),
         data=Data(
             name=facts.name,
             fingerprint=facts.fingerprint,
-            split=run.config.data.split,
+            split=run.recipe.split,
             images=facts.num_examples,
             patients=facts.num_patients if provenance.patients_known else None,
             licence=provenance.licence,
@@ -139,15 +139,15 @@ def find_origin(trained: TrainedGenerator, run: ReportedRun, seed: int) -> Origi
 
 
 def _find_provenance(run: ReportedRun, resolution: int) -> input_pipeline.Provenance:
-    data, reason = run.config.data, 'has changed since'
+    images, reason = run.recipe.images, 'has changed since'
     try:
         found = input_pipeline.find_provenance(
-            data.name,
-            data.data_dir,
-            data.split,
-            modalities=data.modalities,
-            classes=data.classes,
-            fit=data.fit,
+            images.name,
+            images.data_dir,
+            run.recipe.split,
+            modalities=images.modalities,
+            classes=images.classes,
+            fit=images.preprocessing.fit,
             resolution=resolution,
         )
         if found.fingerprint == run.facts.fingerprint:
@@ -156,7 +156,7 @@ def _find_provenance(run: ReportedRun, resolution: int) -> input_pipeline.Proven
         reason = f'cannot be opened ({error})'
     _LOGGER.warning(
         'The training data %r %s; the images are written without modality, spacing and licence of the data.',
-        data.name,
+        images.name,
         reason,
     )
     return input_pipeline.Provenance(

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import numpy as np
 import tqdm
 from jaxtyping import Float32, Int, UInt
-from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.extractors import Extractor
@@ -17,13 +16,12 @@ from foundation.export.manifest import Release
 from foundation.training import parallel
 from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
-from gan import data as training_data
 from gan.generator import TrainedGenerator
 from gan.release.decision import Policy, create_release, decide
 from gan.release.gate import Tally, find_thresholds
 from gan.release.membership import Attack, attack
 from gan.release.nearest import NearestImages, reduce
-from gan.sampler import Drawer, Drawn, labels_in_turn
+from gan.sampler import Drawn, Sampler, labels_in_turn
 from gan.scores.estimates import FeatureSample, Missing, count_groups, deal_groups
 
 VALIDATION, TEST = 'validation', 'test'
@@ -57,7 +55,6 @@ class ReleaseGuard:
 
     Args:
       trained: the generator.
-      config: of its run.
       extractor: in whose features images are compared.
       policy: of the release.
       seed: of the images that are released.
@@ -71,23 +68,23 @@ class ReleaseGuard:
     def __init__(
         self,
         trained: TrainedGenerator,
-        config: ConfigDict,
         extractor: Extractor,
         policy: Policy,
         *,
         seed: int,
         batch_size: int,
     ) -> None:
-        _check_split(config.data.split)
+        _check_split(trained.recipe.split)
         extractor.check_channels(trained.image_format.channels)
-        self._trained, self._config, self._policy, self._batch_size = trained, config, policy, batch_size
+        self._trained, self._seed, self._policy, self._batch_size = trained, seed, policy, batch_size
         self._extractor, self._tally = extractor, Tally()
-        self._drawer = Drawer(trained, seed=seed, batch_size=batch_size)
+        mesh, split = parallel.create_mesh(), trained.recipe.split
+        self._sampler = Sampler(trained.network, trained.image_format, mesh, batch_size)
         self._dtype = np.dtype(trained.facts.dtype)
-        mapped = create_mapper(extractor.extract, parallel.create_mesh(), batch_size)
+        mapped = create_mapper(extractor.extract, mesh, batch_size)
         self._extract = lambda images: mapped(extractor.variables, images).features.astype(np.float32)
-        training, held_out = self._read(config.data.split), self._read(TEST)
-        self._splits = {config.data.split: len(training.owners), TEST: len(held_out.owners)}
+        training, held_out = self._read(split), self._read(TEST)
+        self._splits = {split: len(training.owners), TEST: len(held_out.owners)}
         self._likeness = NearestImages(training.images, training.features)
         self.thresholds = find_thresholds(
             self._likeness.measure(held_out.images, held_out.features), held_out.owners, policy.quantile
@@ -95,9 +92,9 @@ class ReleaseGuard:
         self._attack = self._attack_with(training, held_out)
 
     def _read(self, split: str) -> Seen:
-        config = self._config
-        images = training_data.open_split(config, split, flip=False, in_memory=False)
-        if split == config.data.split and images.fingerprint != self._trained.facts.fingerprint:
+        recipe = self._trained.recipe
+        images = recipe.open_split(split)
+        if split == recipe.split and images.fingerprint != self._trained.facts.fingerprint:
             raise UserError(
                 f'The data set {images.name!r} is not the one that the generator was trained on; '
                 'prepare it as it was, or share without the gate (--release_anyway --nogate).'
@@ -125,7 +122,7 @@ class ReleaseGuard:
         others = FeatureSample(held_out.features, deal_groups(held_out.owners, group_count), group_count)
         numbers = np.arange(_ATTACK_NUMBERS, _ATTACK_NUMBERS + _ATTACK_IMAGES)
         labels = labels_in_turn(len(numbers), self._trained.image_format.num_classes, None)
-        drawn = self._drawer.draw(numbers, labels)
+        drawn = self._draw(numbers, labels)
         features = self._extract(input_pipeline.to_unit(self._store(drawn)))
         try:
             reference = self._read(VALIDATION).features
@@ -133,6 +130,9 @@ class ReleaseGuard:
             _LOGGER.warning('The membership attack is not calibrated: %s', error)
             reference = None
         return attack(members, others, (training.labels[chosen], held_out.labels), features, reference)
+
+    def _draw(self, numbers: Int[np.ndarray, 'batch'], labels: Int[np.ndarray, 'batch']) -> Drawn:
+        return self._sampler.draw_numbered(self._trained.weights, self._seed, numbers, labels)
 
     def _store(self, drawn: Drawn) -> UInt[np.ndarray, 'batch height width channel']:
         """The images as they will be written."""
@@ -153,7 +153,7 @@ class ReleaseGuard:
             position += len(fresh)
             labels = np.concatenate([again, fresh])
             numbers = np.arange(self._tally.candidates, self._tally.candidates + len(labels))
-            drawn = self._drawer.draw(numbers, labels)
+            drawn = self._draw(numbers, labels)
             stored = self._store(drawn)
             distances = self._likeness.measure(reduce(stored), self._extract(input_pipeline.to_unit(stored)))
             passed = self._tally.add(self.thresholds.too_near(distances))

@@ -12,10 +12,10 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from ml_collections import ConfigDict
 from PIL import Image
 
 from foundation.training.errors import UserError
+from gan.recipe import Grid
 
 DPI = 100
 LARGEST = 128  # pixels a side; larger images are shown reduced
@@ -58,13 +58,13 @@ def shrink(picture: UInt8[np.ndarray, 'height width 3'], factor: int) -> UInt8[n
 
 
 def read_grid(
-    path: Path, samples: ConfigDict, *, rows: int, columns: int, largest: int
+    path: Path, samples: Grid, *, rows: int, columns: int, largest: int
 ) -> UInt8[np.ndarray, 'height width 3']:
     """The first rows and columns of a picture of samples.
 
     Args:
       path: the picture.
-      samples: how many rows and columns the config asks for.
+      samples: its rows and columns, as the run has them now.
       rows, columns: how many are wanted.
       largest: pixels a side of an image; larger ones are reduced.
 

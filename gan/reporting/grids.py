@@ -5,7 +5,6 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
@@ -14,13 +13,13 @@ from backbones.grids import draw_grid
 from foundation.training import parallel
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
-from gan.generator import TrainedGenerator, restore_generator
-from gan.latents import draw_latents
+from gan.generator import TrainedGenerator
 from gan.networks import Generator
+from gan.recipe import ImageFormat
 from gan.reporting.curves import plot_losses
 from gan.reporting.figures import LARGEST, Sheet, read_grid, shrink
 from gan.reporting.runs import ReportedRun
-from gan.step import create_sampler
+from gan.sampler import Sampler, labels_in_turn
 
 SHOWN = 4  # rows and columns of a grid
 _MOMENTS = 5
@@ -74,7 +73,7 @@ def draw_comparison(runs: Sequence[ReportedRun]) -> Figure | None:
 
 
 def _read_cell(run: ReportedRun, images: int) -> UInt8[np.ndarray, 'height width 3']:
-    return read_grid(run.grids[images], run.config.samples, rows=SHOWN, columns=SHOWN, largest=_IMAGE)
+    return read_grid(run.grids[images], run.recipe.samples, rows=SHOWN, columns=SHOWN, largest=_IMAGE)
 
 
 ROWS, STEPS = 5, 9  # of an interpolation
@@ -84,15 +83,9 @@ _LEFT, _TITLE_WIDTH = 110, 330  # pixels for titles of rows and of columns
 
 @dataclasses.dataclass(frozen=True)
 class Artist:
-    """A run's generator from one of its checkpoints.
-
-    Attributes:
-      trained: the generator.
-      seed: of the run, so that the same latents are drawn as in its grids.
-    """
+    """A run's generator from one of its checkpoints; the seed of the run draws the latents of its grids."""
 
     trained: TrainedGenerator
-    seed: int
 
     @property
     def position(self) -> Position:
@@ -101,21 +94,17 @@ class Artist:
 
     def latents(self, count: int) -> Float[np.ndarray, 'count latent']:
         """The latents of the run's grids."""
-        network = self.trained.network
-        key = jax.random.key(self.seed)
-        return np.asarray(draw_latents(key, count, network.latent_size, network.latent_distribution))
+        return self._sampler.latents(self.trained.recipe.seed, count)
 
     def labels(self, count: int) -> Int[np.ndarray, 'count']:
         """All classes in turn."""
-        return np.arange(count, dtype=np.int32) % max(self.trained.image_format.num_classes, 1)
+        return labels_in_turn(count, self.trained.image_format.num_classes, None)
 
     def draw(
         self, latents: Float[np.ndarray, 'count latent'], labels: Int[np.ndarray, 'count']
     ) -> Float[np.ndarray, 'count height width channel']:
-        """An image for each latent vector, in [-1, 1], always so many at a time, by one program."""
-        sample = _create_sampler(self.trained.network)
-        images = sample((self.trained.variables, np.float32(self.trained.alpha)), latents, labels)
-        return np.clip(images, -1, 1)
+        """An image for each latent vector, in [-1, 1]."""
+        return np.clip(self._sampler.draw(self.trained.weights, latents, labels), -1, 1)
 
     def picture(
         self, images: Float[np.ndarray, 'count height width channel'], columns: int
@@ -129,6 +118,10 @@ class Artist:
         """The first images of the run's grids."""
         count = rows * columns
         return self.picture(self.draw(self.latents(count), self.labels(count)), columns)
+
+    @property
+    def _sampler(self) -> Sampler:
+        return _create_sampler(self.trained.network, self.trained.image_format)
 
     def class_name(self, label: int) -> str:
         """Of a label; '' without condition."""
@@ -149,13 +142,13 @@ class Artists:
     missing: tuple[str, ...]
 
 
-def restore_artists(workdir: Path, seed: int) -> Artists:
+def restore_artists(workdir: Path) -> Artists:
     """Restores what the workdir holds."""
     found: list[Artist | None] = []
     missing = []
     for best in (False, True):
         try:
-            found.append(Artist(restore_generator(workdir, best=best), seed))
+            found.append(Artist(TrainedGenerator.load(workdir, best=best)))
         except UserError as error:
             found.append(None)
             missing.append(str(error))
@@ -163,9 +156,9 @@ def restore_artists(workdir: Path, seed: int) -> Artists:
 
 
 @functools.cache
-def _create_sampler(network: Generator):
+def _create_sampler(network: Generator, image_format: ImageFormat) -> Sampler:
     """Compiled once for both checkpoints."""
-    return create_sampler(network, parallel.create_mesh(), _BATCH_SIZE)
+    return Sampler(network, image_format, parallel.create_mesh(), _BATCH_SIZE)
 
 
 def interpolate(

@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.spatial.distance
 from jaxtyping import Float
-from ml_collections import ConfigDict
 
 import input_pipeline
-from gan import data as training_data
 from gan.features import create_extractor, resized
+from gan.recipe import GanRecipe
 
 _LOGGER = logging.getLogger(__name__)
 NEIGHBOURS = 3
@@ -71,7 +70,7 @@ class Nearest:
 
 
 def read_training_images(
-    config: ConfigDict, fingerprint: str, resolution: int
+    recipe: GanRecipe, fingerprint: str, resolution: int
 ) -> tuple[int, int, Iterator[Images]]:
     """Opens at most LARGEST_SEARCH training images, in the order in which training first saw them, unflipped.
 
@@ -82,7 +81,7 @@ def read_training_images(
       DataError, UserError: when the data set is missing or no longer the one that was trained on.
     """
     # Read one by one, so that no more is decoded than is looked at.
-    images = training_data.open_split(config, config.data.split, flip=False, in_memory=False)
+    images = recipe.open_split(recipe.split)
     if images.fingerprint != fingerprint:
         raise input_pipeline.DataError(f'the data set {images.name!r} is not the one that the run was trained on.')
     count = min(images.num_examples, LARGEST_SEARCH)

@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from backbones.images import DataFacts, read_facts
-from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.logs import read_metrics
-from gan import data as training_data
-from gan import setup
+from gan.generator import read_recipe
+from gan.recipe import GanRecipe, ImageFormat
 from gan.schedule import Stage
 from gan.watch import SCORE
 from gan.weights import is_exported, read_description
@@ -30,23 +27,23 @@ class ReportedRun:
 
     Attributes:
       name: how the report calls it.
-      workdir, config, facts, stages: of the run.
+      workdir, recipe, facts, stages: of the run.
       lines: of metrics.jsonl that count images, in their order.
       grids: pictures of samples, by the images seen.
     """
 
     name: str
     workdir: Path
-    config: ConfigDict
+    recipe: GanRecipe
     facts: DataFacts
     stages: tuple[Stage, ...]
     lines: tuple[Line, ...]
     grids: dict[int, Path]
 
     @property
-    def image_format(self) -> setup.ImageFormat:
+    def image_format(self) -> ImageFormat:
         """The channels and classes of its images."""
-        return training_data.image_format(self.config, self.facts.classes)
+        return self.recipe.image_format(len(self.facts.classes))
 
     @property
     def images_seen(self) -> int:
@@ -118,24 +115,15 @@ def read_runs(workdirs: Sequence[Path]) -> list[ReportedRun]:
 def _read_run(name: str, workdir: Path) -> ReportedRun:
     if is_exported(workdir):
         described = read_description(workdir)
-        stages = setup.create_stages_of(described.config, described.facts.num_examples)
-        return ReportedRun(name, workdir, described.config, described.facts, stages, lines=(), grids={})
-    try:
-        config = workdirs.read_config(workdir)
-        setup.check_config(config)
-    except (AttributeError, KeyError, TypeError) as error:
-        reason = ' '.join(str(error).split())
-        raise UserError(
-            f'{workdir / workdirs.CONFIG_FILE} does not fit this version ({reason}); '
-            'use the version that trained the run.'
-        ) from error
-    facts = read_facts(workdir)
+        stages = described.recipe.stages(described.facts.num_examples)
+        return ReportedRun(name, workdir, described.recipe, described.facts, stages, lines=(), grids={})
+    recipe, facts = read_recipe(workdir), read_facts(workdir)
     return ReportedRun(
         name=name,
         workdir=workdir,
-        config=config,
+        recipe=recipe,
         facts=facts,
-        stages=setup.create_stages_of(config, facts.num_examples),
+        stages=recipe.stages(facts.num_examples),
         lines=tuple(line for line in read_metrics(workdir) if 'images_seen' in line),
         grids=_find_grids(workdir / 'samples'),
     )

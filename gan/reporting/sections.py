@@ -43,7 +43,7 @@ def write_report(runs: Sequence[ReportedRun], out: Path) -> Path:
     _summarize(report, runs)
     _compare(report, runs)
     _draw_curves(report, runs)
-    artists = [restore_artists(run.workdir, run.config.seed) for run in runs]
+    artists = [restore_artists(run.workdir) for run in runs]
     _each(report, 'Best and last', runs, artists, _show_best_and_last)
     _each(report, 'Between latents', runs, artists, _show_interpolation)
     _each(report, 'Nearest training images', runs, artists, _show_neighbours)
@@ -126,7 +126,7 @@ def _show_best_and_last(report: _Report, run: ReportedRun, artists: Artists, suf
     for reason in artists.missing:
         report.page.note(reason)
     rows, columns = (
-        int(n) for n in np.minimum(_LARGEST_GRID, (run.config.samples.rows, run.config.samples.columns))
+        int(n) for n in np.minimum(_LARGEST_GRID, (run.recipe.samples.rows, run.recipe.samples.columns))
     )
     pictures = {
         _title(kind, run, artist): artist.draw_grid(rows, columns)
@@ -141,7 +141,7 @@ def _show_best_and_last(report: _Report, run: ReportedRun, artists: Artists, suf
     real = run.workdir / 'real.png'
     if real.is_file():
         pictures['training images'] = read_grid(
-            real, run.config.samples, rows=rows, columns=columns, largest=LARGEST
+            real, run.recipe.samples, rows=rows, columns=columns, largest=LARGEST
         )
     report.figure(draw_side_by_side(pictures), f'best_and_last{suffix}', caption)
 
@@ -184,7 +184,7 @@ def _show_neighbours(report: _Report, run: ReportedRun, artists: Artists, suffix
     generated = neighbours.reduced(drawn, LARGEST)
     try:
         count, total, batches = neighbours.read_training_images(
-            run.config, run.facts.fingerprint, generated.shape[1]
+            run.recipe, run.facts.fingerprint, generated.shape[1]
         )
         measures = {'features': neighbours.by_features, 'pixels': neighbours.by_pixels}
         found = neighbours.find_neighbours(generated, batches, measures, form.channels)

@@ -1,13 +1,11 @@
 """Runs side by side in tables: what they are, and in which fields of their configs they differ."""
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 
-from gan import setup
 from gan.reporting.runs import ReportedRun
 from gan.watch import SCORE
 
@@ -19,11 +17,11 @@ def summarize(runs: Sequence[ReportedRun]) -> list[list[str]]:
     """Rows of a table with a column for each run."""
     rows = {
         'folder': lambda run: str(run.workdir),
-        'data': lambda run: f'{run.facts.name} ({run.config.data.split})',
+        'data': lambda run: f'{run.facts.name} ({run.recipe.split})',
         'images, patients': lambda run: f'{run.facts.num_examples:,} of {run.facts.num_patients:,} patients',
         'classes': lambda run: ', '.join(run.facts.classes) or 'none',
         'drawn': _describe_images,
-        'architecture': lambda run: run.config.architecture,
+        'architecture': lambda run: run.recipe.architecture,
         'loss': _describe_loss,
         'augmentation': _describe_augmentation,
         'parameters': _count_parameters,
@@ -39,7 +37,7 @@ def summarize(runs: Sequence[ReportedRun]) -> list[list[str]]:
 
 def differing_fields(runs: Sequence[ReportedRun]) -> list[list[str]]:
     """Rows of the fields that are not the same in all configs, with a value for each run."""
-    configs = [flatten(run.config.to_dict()) for run in runs]
+    configs = [flatten(run.recipe.fields) for run in runs]
     names = sorted({name for config in configs for name in config})
     rows = [[name, *(_text(config[name]) if name in config else _ABSENT for config in configs)] for name in names]
     return [row for row in rows if len(set(row[1:])) > 1]
@@ -50,7 +48,7 @@ def main_fields(run: ReportedRun) -> list[list[str]]:
     return [
         [
             group,
-            ', '.join(f'{name} {_text(value)}' for name, value in flatten(run.config[group].to_dict()).items()),
+            ', '.join(f'{name} {_text(value)}' for name, value in flatten(run.recipe.fields[group]).items()),
         ]
         for group in _MAIN_GROUPS
     ]
@@ -71,29 +69,30 @@ def _text(value: Any) -> str:
 
 
 def _describe_images(run: ReportedRun) -> str:
-    form, size = run.image_format, run.config.resolution
+    form, size = run.image_format, run.recipe.resolution
     masks = f', masks of {form.mask_classes} classes' if form.mask_classes else ''
     condition = 'conditional' if form.num_classes else 'not conditional'
     return f'{size} x {size} x {form.channels}{masks}, {condition}'
 
 
 def _describe_loss(run: ReportedRun) -> str:
-    loss = run.config.loss
+    loss = run.recipe.objective
     penalty = f'{loss.penalty} x {loss.penalty_weight:g}' if loss.penalty != 'none' else 'no penalty'
     return f'{loss.name}, {penalty}'
 
 
 def _describe_augmentation(run: ReportedRun) -> str:
-    augment = run.config.augment
-    if not augment.operations:
+    recipe = run.recipe
+    operations, adaptation = recipe.augmentation.operations, recipe.adaptation
+    if not operations:
         return 'none'
-    how = f'adaptive, target {augment.target:g}' if augment.adaptive else f'probability {augment.probability:g}'
-    return f'{", ".join(augment.operations)}; {how}'
+    fixed = f'probability {recipe.augmentation_probability:g}'
+    how = fixed if adaptation is None else f'adaptive, target {adaptation.target:g}'
+    return f'{", ".join(operations)}; {how}'
 
 
 def _count_parameters(run: ReportedRun) -> str:
-    recipe = setup.create_recipe(run.config, run.config.resolution, run.image_format)
-    state = jax.eval_shape(functools.partial(setup.create_state_of, run.config, recipe), jax.random.key(0))
+    state = run.recipe.abstract_state(run.recipe.resolution, run.image_format)
     counts = [
         sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.params))
         for network in (state.networks['generator'], state.networks['discriminator'])
@@ -109,7 +108,7 @@ def _describe_progress(run: ReportedRun) -> str:
 def _describe_last_score(run: ReportedRun) -> str:
     measured = run.scores()
     if not measured:
-        return 'not measured' if run.config.watch.images else 'not watched'
+        return 'not measured' if run.recipe.watch.images else 'not watched'
     last = max(measured)
     return f'{measured[last]:.4g} at {last:,} images'
 

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
+import input_pipeline
 from backbones.images import DataFacts, facts_from_json
 from foundation.training import workdir as workdirs
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
-from gan import data as training_data
-from gan import setup
 from gan.networks import Generator
+from gan.recipe import GanRecipe, ImageFormat, recreate_recipe
 from gan.schedule import Stage, fade_in
 
 GENERATOR_FILE = 'generator.json'
@@ -42,7 +41,7 @@ class Description:
     """What an exported generator is.
 
     Attributes:
-      config: of the run.
+      recipe: of the run.
       facts: the data it was trained on.
       position: where in training it was saved.
       dtype: of the parameters in the files.
@@ -50,7 +49,7 @@ class Description:
       shards: the files of weights, in order.
     """
 
-    config: ConfigDict
+    recipe: GanRecipe
     facts: DataFacts
     position: Position
     dtype: str
@@ -60,7 +59,7 @@ class Description:
     @property
     def stage(self) -> Stage:
         """The stage of growth that training had reached."""
-        stages = setup.create_stages_of(self.config, self.facts.num_examples)
+        stages = self.recipe.stages(self.facts.num_examples)
         return {stage.name: stage for stage in stages}[self.position.phase]
 
     @property
@@ -69,23 +68,25 @@ class Description:
         return fade_in(self.stage, self.position.images_seen)
 
     @property
-    def image_format(self) -> setup.ImageFormat:
+    def image_format(self) -> ImageFormat:
         """The channels and classes of the images."""
-        return training_data.image_format(self.config, self.facts.classes)
+        return self.recipe.image_format(len(self.facts.classes))
 
     def create_network(self) -> Generator:
         """The generator at the resolution of its stage."""
-        return setup.create_networks(self.config, self.stage.resolution, self.image_format)[0]
+        return self.recipe.networks_at(self.stage.resolution, self.image_format)[0]
 
     def write(self, folder: Path) -> None:
         """Writes it beside the weights, without the folders of this machine."""
-        config = self.config.copy_and_resolve_references()
-        config.data.data_dir = ''
-        config.start_from.workdir = ''
+        fields = self.recipe.fields
+        without_folders = {
+            'data': {**fields['data'], 'data_dir': ''},
+            'start_from': {**fields['start_from'], 'workdir': ''},
+        }
         content = {
             'format_version': FORMAT_VERSION,
             'versions': {name: _version(name) for name in _VERSIONED},
-            'config': workdirs.config_to_json(config),
+            'config': {**fields, **without_folders},
             'facts': dataclasses.asdict(self.facts),
             'position': dataclasses.asdict(self.position),
             'alpha': self.alpha,
@@ -130,10 +131,9 @@ def read_description(folder: Path) -> Description:
         if content.pop(_CHECKSUM) != _checksum(content):
             raise ValueError('its own checksum does not match')
         described = _decode(content)
-        setup.check_config(described.config)
         if not described.stage.start <= described.position.images_seen <= described.stage.end:
             raise ValueError('its position is not within its stage')
-    except FAULTS as error:
+    except (UserError, input_pipeline.DataError, *FAULTS) as error:
         raise damaged(path, one_line(error)) from error
     return described
 
@@ -155,7 +155,7 @@ def _decode(content: dict[str, Any]) -> Description:
     if not all(isinstance(name, str) for name in facts.classes):
         raise TypeError('a class has no name')
     return Description(
-        config=workdirs.config_from_json(content['config']),
+        recipe=recreate_recipe(content['config']),
         facts=facts,
         position=Position(**content['position']),
         dtype=content['dtype'],

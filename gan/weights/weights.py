@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 from flax import traverse_util
-from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.classifier import variables_checksum
@@ -22,6 +21,7 @@ from foundation.export.manifest import file_checksum
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
 from foundation.training.state import Variables
+from gan.recipe import GanRecipe
 from gan.weights.description import FAULTS, GENERATOR_FILE, Description, Shard, damaged, one_line
 
 DTYPES = ('bfloat16', 'float32')
@@ -32,7 +32,7 @@ Shapes = dict[str, jax.ShapeDtypeStruct]
 
 def write_exported(
     folder: Path,
-    config: ConfigDict,
+    recipe: GanRecipe,
     facts: DataFacts,
     position: Position,
     variables: Variables,
@@ -46,7 +46,7 @@ def write_exported(
 
     Args:
       folder: for this generator alone.
-      config, facts, position: of the run.
+      recipe, facts, position: of the run.
       variables: averaged weights, and all other collections of the generator.
       dtype: one of DTYPES.
       overwrite: whether a folder that exists is replaced.
@@ -64,7 +64,7 @@ def write_exported(
             path = partial / _shard_name(number, len(groups))
             path.write_bytes(safetensors.numpy.save({name: stored[name] for name in names}))
             shards.append(Shard(path.name, path.stat().st_size, file_checksum(path)))
-        described = Description(config, facts, position, dtype, weights_sha256, tuple(shards))
+        described = Description(recipe, facts, position, dtype, weights_sha256, tuple(shards))
         described.write(partial)
     return described
 

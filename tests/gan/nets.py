@@ -13,7 +13,7 @@ from gan.augmentation import DiscriminatorAugmentation
 from gan.losses import Objective
 from gan.networks import ARCHITECTURES, Discriminator, Generator
 from gan.state import GanState, create_pair, create_state
-from gan.step import Adaptation, Averaging, Recipe, create_cycle
+from gan.step import Adaptation, Averaging, StepRecipe, create_cycle
 
 LATENTS = 8
 ADAM = (optax.adam(1e-3, 0.0, 0.99), optax.adam(1e-3, 0.0, 0.99))
@@ -98,10 +98,10 @@ def create_recipe(
     adaptation: Adaptation | None = None,
     discriminator_steps: int = 1,
     **networks,
-) -> Recipe:
+) -> StepRecipe:
     """A recipe for small networks; `networks` are options of `create_networks`."""
     generator, discriminator = create_networks(architecture, resolution, **networks)
-    return Recipe(
+    return StepRecipe(
         generator=generator,
         discriminator=discriminator,
         optimizers=dict(zip(('generator', 'discriminator'), optimizers, strict=True)),
@@ -125,7 +125,7 @@ def controls(alpha=1.0, images_seen=0.0):
     return {'alpha': jnp.float32(alpha), 'images_seen': jnp.float32(images_seen)}
 
 
-def create_start(recipe: Recipe, key: PRNGKeyArray, probability: float = 0.0) -> GanState:
+def create_start(recipe: StepRecipe, key: PRNGKeyArray, probability: float = 0.0) -> GanState:
     """A fresh state."""
 
     def create(key: PRNGKeyArray) -> GanState:
@@ -135,7 +135,7 @@ def create_start(recipe: Recipe, key: PRNGKeyArray, probability: float = 0.0) ->
     return jax.jit(create)(key)  # operation by operation it takes longer
 
 
-def create_training(recipe: Recipe, seed=0, probability=0.0):
+def create_training(recipe: StepRecipe, seed=0, probability=0.0):
     """A fresh state, and the jitted steps of a cycle."""
     state = create_start(recipe, jax.random.key(seed), probability)
     return state, [jax.jit(step) for step in create_cycle(recipe)]

@@ -8,7 +8,7 @@ from configs.gan import tiny
 from configs.segment import unet
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
-from gan.generator import read_gan_config
+from gan.generator import read_recipe
 
 
 def _prepare(workdir, module):
@@ -19,9 +19,9 @@ def _prepare(workdir, module):
 def test_runs_of_other_tasks_are_refused(tmp_path, module):
     _prepare(tmp_path, module)
     with pytest.raises(UserError, match='its run is of another task'):
-        read_gan_config(tmp_path)
+        read_recipe(tmp_path)
 
 
 def test_runs_of_generators_are_not(tmp_path):
     _prepare(tmp_path, tiny)
-    assert read_gan_config(tmp_path).architecture == 'progressive'
+    assert read_recipe(tmp_path).architecture == 'progressive'

@@ -6,8 +6,8 @@ import pytest
 import scipy.linalg
 
 from configs.gan import small
-from gan.data import open_images
-from gan.generator import restore_generator
+from gan.generator import TrainedGenerator
+from gan.recipe import create_recipe
 from gan.sampler import draw_images
 from gan.train import train_and_evaluate
 from input_pipeline import prepare
@@ -44,11 +44,11 @@ def test_training_brings_generated_hands_nearer_to_real_ones(medical_data, tmp_p
     assert prepare.main(flags) == 0
     config, workdir = _config(tmp_path), tmp_path / 'run'
     train_and_evaluate(config, workdir)
-    images = open_images(config)
+    images = create_recipe(config).open_training()
     real = next(images.batches(8, 0, 600, process_index=0, process_count=1))['image'].reshape(600, -1)
 
     def distance(step):
-        trained = restore_generator(workdir, step)
+        trained = TrainedGenerator.load(workdir, step)
         drawn = next(draw_images(trained, 600, seed=0, batch_size=600, label=None)).images
         drawn = np.asarray(jax.image.resize(drawn, (600, 8, 8, 1), 'nearest'))
         return _frechet_distance(real.astype(np.float64), drawn.reshape(600, -1).astype(np.float64))

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import json
 import shutil
 from html.parser import HTMLParser
@@ -19,9 +18,8 @@ from backbones.images import DataFacts, facts_of
 from configs.gan import tiny
 from foundation.training.checkpoints import Checkpoints, Position
 from foundation.training.errors import UserError
-from gan import data as training_data
-from gan import setup
-from gan.generator import TrainedGenerator
+from gan.generator import TrainedGenerator, Weights
+from gan.recipe import Grid, create_recipe
 from gan.reporting import curves, figures, neighbours, tables
 from gan.reporting import grids as drawing
 from gan.reporting import grids as moments
@@ -81,11 +79,10 @@ def checkpointed(tmp_path_factory):
     lines = [_training_line(104, generator_loss=1.0), watched, _training_line(112, generator_loss=2.0)]
     fields = {'conditional': True, 'data.data_dir': str(folder / 'data')}
     workdir = _write_run(folder / 'run', lines, [104, 112], **fields)
-    config = _read(workdir)[0].config
-    facts = facts_of(training_data.open_images(config))
+    recipe = _read(workdir)[0].recipe
+    facts = facts_of(recipe.open_training())
     facts.write(workdir)
-    recipe = setup.create_recipe(config, 16, training_data.image_format(config, facts.classes))
-    shapes = jax.eval_shape(functools.partial(setup.create_state_of, config, recipe), jax.random.key(0))
+    shapes = recipe.abstract_state(16, recipe.image_format(len(facts.classes)))
     for name, step in [('best_checkpoints', 1), ('checkpoints', 2)]:
         with contextlib.closing(Checkpoints(workdir / name, keep=1)) as checkpoints:
             checkpoints.save(_draw_state(shapes, step), Position(step, 96 + 8 * step, '16x16'))
@@ -246,8 +243,13 @@ def test_moments_are_those_of_the_longest_run(tmp_path):
 def _create_artist(num_classes: int) -> drawing.Artist:
     generator, _ = create_networks('dcgan', num_classes=num_classes)
     variables = jax.jit(generator.init)(jax.random.key(1), jnp.zeros((1, 8)), jnp.zeros(1, jnp.int32))
-    form = setup.ImageFormat(1, 0, num_classes)
-    return drawing.Artist(TrainedGenerator(generator, variables, 1.0, form, FACTS, Position(1, 8, '8x8')), seed=3)
+    config = tiny.get_config()
+    config.seed, config.conditional = 3, bool(num_classes)
+    trained = TrainedGenerator(
+        create_recipe(config), FACTS, generator, Weights(variables, 1.0), Position(1, 8, '8x8')
+    )
+    assert trained.image_format.num_classes == num_classes
+    return drawing.Artist(trained)
 
 
 def test_interpolation_ends_in_the_images_of_its_latents():
@@ -255,7 +257,7 @@ def test_interpolation_ends_in_the_images_of_its_latents():
     first, last = artist.latents(2)
     path = drawing.interpolate(first, last, 9, 'normal')
     images = artist.draw(path, np.ones(9, np.int32))
-    network, variables = artist.trained.network, artist.trained.variables
+    network, variables = artist.trained.network, artist.trained.weights.variables
     ends = jax.jit(network.apply)(variables, jnp.stack([first, last]), jnp.ones(2, jnp.int32))
     np.testing.assert_allclose(images[[0, -1]], ends, atol=1e-6)
     assert np.abs(images[0] - images[-1]).max() > 1e-3
@@ -274,7 +276,7 @@ def test_images_are_reduced_by_means_and_never_enlarged():
 def test_grids_are_cut_to_their_first_images_and_reduced(tmp_path, shape, shown):
     grid = np.arange(shape[0] * shape[1] * 3).reshape(*shape, 3).astype(np.uint8)
     Image.fromarray(grid).save(tmp_path / 'grid.png')
-    samples = tiny.get_config().samples  # 2 rows, 4 columns
+    samples = Grid(rows=2, columns=4)
     cut = figures.read_grid(tmp_path / 'grid.png', samples, rows=2, columns=2, largest=64)
     assert cut.shape == (*shown, 3)
     if shape == (128, 256):
@@ -355,20 +357,20 @@ def test_fewer_training_images_than_neighbours_are_all_shown():
 
 
 def test_other_data_of_the_same_name_are_not_looked_at(checkpointed):
-    config = _read(checkpointed)[0].config
+    recipe = _read(checkpointed)[0].recipe
     with pytest.raises(input_pipeline.DataError, match='not the one that the run was trained on'):
-        neighbours.read_training_images(config, 'another', 16)
+        neighbours.read_training_images(recipe, 'another', 16)
 
 
 def test_training_images_are_read_once_each_and_no_more_than_allowed(checkpointed, monkeypatch):
     (run,) = _read(checkpointed)
-    count, total, batches = neighbours.read_training_images(run.config, run.facts.fingerprint, 16)
+    count, total, batches = neighbours.read_training_images(run.recipe, run.facts.fingerprint, 16)
     images = np.concatenate(list(batches))
     assert images.shape == (38, 16, 16, 1)
     assert count == total == len(np.unique(images, axis=0))
     monkeypatch.setattr(neighbours, 'LARGEST_SEARCH', 10)
     monkeypatch.setattr(neighbours, '_LARGEST_BATCH', 4)
-    count, total, batches = neighbours.read_training_images(run.config, run.facts.fingerprint, 16)
+    count, total, batches = neighbours.read_training_images(run.recipe, run.facts.fingerprint, 16)
     some = list(batches)
     assert (count, total) == (10, 38)
     assert [len(batch) for batch in some] == [4, 4, 2]

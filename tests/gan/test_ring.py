@@ -12,7 +12,7 @@ import pytest
 
 from gan.networks.heads import CONDITIONS
 from gan.state import GanState
-from gan.step import Averaging, Recipe, create_cycle
+from gan.step import Averaging, StepRecipe, create_cycle
 from tests.gan import nets
 
 MODES, RADIUS, DEVIATION = 8, 0.7, 0.05
@@ -45,7 +45,7 @@ def _draw_points(key, count: int) -> tuple[jax.Array, jax.Array]:
     return jnp.asarray(CENTRES, jnp.float32)[modes] + DEVIATION * jax.random.normal(noise_key, (count, 2)), modes
 
 
-def _create_recipe(family: str, **options) -> Recipe:
+def _create_recipe(family: str, **options) -> StepRecipe:
     """The family's typical loss, narrow networks, and learning rates for a few hundred steps."""
     if family == 'progressive':
         resolution, objective, adam = (
@@ -79,7 +79,7 @@ def _create_recipe(family: str, **options) -> Recipe:
     )
 
 
-def _train(recipe: Recipe, steps: int, seed: int) -> GanState:
+def _train(recipe: StepRecipe, steps: int, seed: int) -> GanState:
     """A state after so many steps on fresh points."""
     (step,), resolution = create_cycle(recipe), recipe.generator.resolution
 
@@ -100,7 +100,7 @@ def _train(recipe: Recipe, steps: int, seed: int) -> GanState:
     return state
 
 
-def _sample(recipe: Recipe, state: GanState, labels: jax.Array) -> np.ndarray:
+def _sample(recipe: StepRecipe, state: GanState, labels: jax.Array) -> np.ndarray:
     """The points, (count, 2), that the averaged generator draws for these labels: the means over the pixels."""
     latents = jax.random.normal(jax.random.key(7), (len(labels), recipe.generator.latent_size))
     images = jax.jit(recipe.generator.apply)(state.averaged('generator'), latents, labels)

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.accelerator import timetable
 from benchmarks.accelerator.timetable import fill_speeds, find_speeds, plan_stages
 from configs.gan import enhanced_gan
-from gan import setup
+from gan.recipe import create_recipe
 
 
 def test_each_stage_gets_its_share_of_the_time():
@@ -37,8 +37,7 @@ def test_a_schedule_becomes_that_of_the_config():
     sizes = {64: 64, 128: 32, 256: 16}
     planned = plan_stages({64: 3000.0, 128: 1500.0, 256: 700.0}, sizes, 100.0, steps_per_call=32, grown=False)
     timetable.apply(config, planned)
-    setup.check_config(config)
-    stages = setup.create_stages_of(config, num_examples=1)
+    stages = create_recipe(config).stages(num_examples=1)
     assert [(s.resolution, s.batch_size, s.fade_images, s.stable_images) for s in stages] == [
         (p.resolution, p.batch_size, p.fade_images, p.stable_images) for p in planned
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.accelerator import timed_training, train
 from benchmarks.accelerator.tasks import Context
-from gan.generator import restore_generator
+from gan.generator import TrainedGenerator
 from gan.sampler import draw_images
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def test_a_rehearsal_leaves_a_generator_a_sheet_and_rows(context):
         assert json.loads(json.dumps(row)) == row
         rows.append(row)
         if row['table'] == 'stages':  # of each stage at once
-            trained = restore_generator(context.out / train.GENERATOR)
+            trained = TrainedGenerator.load(context.out / train.GENERATOR)
             assert f'{trained.network.resolution}x{trained.network.resolution}' == row['stage']
             assert (context.out / 'grids.png').exists()
     programs = [row for row in rows if row['table'] == 'programs']
@@ -47,7 +47,7 @@ def test_a_rehearsal_leaves_a_generator_a_sheet_and_rows(context):
     assert told == [*['schedule'] * 2, *['stages'] * 2, 'runs', *['scores'] * 3, 'time']
     assert [row['stage'] for row in rows if row['table'] == 'stages'] == ['4x4', '8x8']
     drawn = next(
-        draw_images(restore_generator(context.out / train.GENERATOR), 2, seed=0, batch_size=2, label=None)
+        draw_images(TrainedGenerator.load(context.out / train.GENERATOR), 2, seed=0, batch_size=2, label=None)
     )
     assert drawn.images.shape == (2, 8, 8, 1)
     assert len(list(context.out.rglob('*.*'))) <= 6
@@ -58,7 +58,7 @@ def test_when_the_time_is_over_training_ends_and_leaves_a_generator(context, mon
     rows = list(train.create_tasks(rehearse=True)[0].run(context))
     (run,) = (row for row in rows if row['table'] == 'runs')
     assert (run['ended by'], run['stage reached'], run['steps']) == ('time limit', '4x4', 1)
-    assert restore_generator(context.out / train.GENERATOR).network.resolution == 4
+    assert TrainedGenerator.load(context.out / train.GENERATOR).network.resolution == 4
 
 
 def test_now_and_then_a_row_tells_where_training_is(context, monkeypatch):

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from backbones.extractors import Extracted, Extractor
 from backbones.images import facts_of
 from configs.gan import tiny
 from foundation.training.checkpoints import Checkpoints, Position
-from gan import data as training_data
-from gan import setup
 from gan.evaluation.evaluation import GeneratorProtocol
 from gan.evaluation.statistics import ImageStatistics
+from gan.recipe import create_recipe
 
 CLASSES = ('dark', 'bright', 'other')
 HOSTILE = '_<b onload=x>$ \u4e2d'  # the name of a workdir that is no HTML
@@ -81,10 +79,10 @@ def write_run(folder: Path, name: str, seed: int, **fields) -> Path:
     config, workdir = create_config(folder, **fields), folder / name
     workdir.mkdir(parents=True)
     (workdir / 'config.json').write_text(config.to_json_best_effort())
-    facts = facts_of(training_data.open_images(config))
+    recipe = create_recipe(config)
+    facts = facts_of(recipe.open_training())
     facts.write(workdir)
-    recipe = setup.create_recipe(config, 16, training_data.image_format(config, facts.classes))
-    shapes = jax.eval_shape(functools.partial(setup.create_state_of, config, recipe), jax.random.key(0))
+    shapes = recipe.abstract_state(16, recipe.image_format(len(facts.classes)))
     for place, step in [('best_checkpoints', 1), ('checkpoints', 2)]:
         generator = np.random.default_rng([seed, step])
         state = jax.tree.map(

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from foundation.training.errors import UserError
-from gan import data as training_data
 from gan.evaluation import sets
 from gan.evaluation.sets import create_extract, describe_generated, describe_reals, draw_labels
 from gan.evaluation.statistics import ImageStatistics
-from gan.generator import restore_generator
+from gan.generator import TrainedGenerator
+from gan.recipe import create_recipe
 from tests.gan.evaluation.drawn import create_config, create_extractor, draw_described, write_run
 
 FIELDS = [field.name for field in dataclasses.fields(ImageStatistics)]
@@ -19,10 +19,10 @@ FIELDS = [field.name for field in dataclasses.fields(ImageStatistics)]
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-    """The folder of a run, its config and its generator."""
+    """The folder of a run, its recipe and its generator."""
     folder = tmp_path_factory.mktemp('runs')
     workdir = write_run(folder, 'run', seed=0)
-    return folder, create_config(folder), restore_generator(workdir)
+    return folder, create_recipe(create_config(folder)), TrainedGenerator.load(workdir)
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +45,7 @@ class _Counting:
 
 
 def _describe(run, extract, split='test', **fields):
-    _, config, trained = run
-    return describe_reals(config, trained, split, create_extractor(**fields), extract, 16)
+    return describe_reals(run[2], split, create_extractor(**fields), extract, 16)
 
 
 def _assert_equal(first, second):
@@ -73,27 +72,35 @@ def test_a_description_is_kept_for_its_user_and_equals_a_fresh_one(run, cache):
     assert extract.calls == calls > 0
     (kept,) = cache.iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600
-    assert len(fresh) == training_data.open_split(run[1], 'test', flip=False, in_memory=False).num_examples
+    assert len(fresh) == run[1].open_split('test').num_examples
+
+
+def _request(folder, **fields):
+    return create_recipe(create_config(folder, **fields)).images
 
 
 def test_the_key_holds_all_that_decides_a_description(run):
-    folder, config, _ = run
-    images = training_data.open_split(config, 'test', flip=False, in_memory=False)
-    key = sets._cache_key(config, images, 'test', 16, create_extractor())
+    folder, recipe, _ = run
+    request, images = recipe.images, recipe.open_split('test')
+    key = sets._cache_key(request, images, 'test', 16, create_extractor())
     others = [
-        sets._cache_key(config, images, 'train', 16, create_extractor()),
-        sets._cache_key(config, images, 'test', 8, create_extractor()),
+        sets._cache_key(request, images, 'train', 16, create_extractor()),
+        sets._cache_key(request, images, 'test', 8, create_extractor()),
         sets._cache_key(
-            create_config(folder, **{'data.window': 'physical'}), images, 'test', 16, create_extractor()
+            _request(folder, **{'data.window': 'physical', 'data.window_range': (0.0, 1.0)}),
+            images,
+            'test',
+            16,
+            create_extractor(),
         ),
-        sets._cache_key(config, images, 'test', 16, create_extractor(checksum='1' * 64)),
-        sets._cache_key(config, images, 'test', 16, create_extractor(resize='by half')),
-        sets._cache_key(config, images, 'test', 16, create_extractor(temperature=2.0)),
+        sets._cache_key(request, images, 'test', 16, create_extractor(checksum='1' * 64)),
+        sets._cache_key(request, images, 'test', 16, create_extractor(resize='by half')),
+        sets._cache_key(request, images, 'test', 16, create_extractor(temperature=2.0)),
     ]
     images.fingerprint = '1' * 64
-    others.append(sets._cache_key(config, images, 'test', 16, create_extractor()))
+    others.append(sets._cache_key(request, images, 'test', 16, create_extractor()))
     assert len({key, *others}) == 8
-    same = create_config(folder, seed=5)
+    same = _request(folder, seed=5)
     images.fingerprint = run[2].facts.fingerprint
     assert sets._cache_key(same, images, 'test', 16, create_extractor()) == key
 
@@ -138,10 +145,10 @@ def test_old_descriptions_make_room(run, cache, monkeypatch):
 
 
 def test_other_data_than_the_run_was_trained_on_are_refused(run):
-    _, config, trained = run
+    trained = run[2]
     altered = dataclasses.replace(trained, facts=dataclasses.replace(trained.facts, fingerprint='1' * 64))
     with pytest.raises(UserError, match=r"^The data set 'phantom_evaluated' holds other images than when"):
-        describe_reals(config, altered, 'test', create_extractor(), _Counting(), 16)
+        describe_reals(altered, 'test', create_extractor(), _Counting(), 16)
 
 
 def test_generated_images_do_not_depend_on_the_batch(run):

@@ -16,12 +16,12 @@ from configs.gan import tiny
 from foundation.export.manifest import NOT_CHECKED, Release
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
-from gan import setup
 from gan.formats.card import EVALUATION_FILE, _describe_scores, escape
 from gan.formats.origin import find_origin
 from gan.formats.verification import check_folder
 from gan.generation import GenerationRequest, write_images
-from gan.generator import TrainedGenerator
+from gan.generator import TrainedGenerator, Weights
+from gan.recipe import ImageFormat, create_recipe
 from gan.reporting import tables
 from gan.reporting.runs import ReportedRun
 from gan.sampler import Drawn
@@ -44,7 +44,8 @@ def _make_run(workdir, **data):
     config = tiny.get_config()
     config.data.update(data)
     facts = DataFacts('chest|x', 'ef' * 32, 10, 5, ('a_b', 'c'), 'uint16', (-1024.0, 3071.0))
-    return ReportedRun('run', workdir, config.lock(), facts, setup.create_stages_of(config, 10), (), {})
+    recipe = create_recipe(config)
+    return ReportedRun('run', workdir, recipe, facts, recipe.stages(10), (), {})
 
 
 def _order(out, image_format='png', **fields):
@@ -259,10 +260,11 @@ def _find_origin(data_dir, workdir, name, fingerprint):
     """Of a generator that draws 8x8 and was trained on the data set of this name when it had this fingerprint."""
     run = _make_run(workdir, name=name, data_dir=str(data_dir))
     run = dataclasses.replace(run, facts=DataFacts(name, fingerprint, 10, 5, (), 'uint16', None))
-    image_format = setup.ImageFormat(channels=1, mask_classes=0, num_classes=0)
-    network = setup.create_networks(run.config, 8, image_format)[0]
+    image_format = ImageFormat(channels=1, mask_classes=0, num_classes=0)
+    network = run.recipe.networks_at(8, image_format)[0]
     position = Position(step=10, images_seen=100, phase='8x8')
-    return find_origin(TrainedGenerator(network, {}, 1.0, image_format, run.facts, position), run, seed=3)
+    trained = TrainedGenerator(run.recipe, run.facts, network, Weights({}, 1.0), position)
+    return find_origin(trained, run, seed=3)
 
 
 def test_modality_spacing_and_licence_come_from_the_data_while_they_are_there(tmp_path, caplog):

@@ -12,11 +12,10 @@ from backbones.images import facts_of
 from configs.gan import tiny
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
-from gan import data as training_data
-from gan import setup
 from gan.evaluation.extractors import create_extractor
-from gan.generator import TrainedGenerator
+from gan.generator import TrainedGenerator, Weights
 from gan.networks import ProgressiveGenerator
+from gan.recipe import ImageFormat, create_recipe
 from gan.release import guard
 from gan.release.decision import Policy
 from gan.release.guard import ReleaseGuard
@@ -26,7 +25,7 @@ from gan.scores.estimates import Missing
 pytestmark = pytest.mark.slow
 POLICY = Policy(quantile=0.1, largest_withheld=0.5, largest_area=0.9)
 SIZE = 16
-FORM = setup.ImageFormat(1, 0, 0)
+FORM = ImageFormat(1, 0, 0)
 
 
 class Repeater(ProgressiveGenerator):
@@ -39,7 +38,7 @@ class Repeater(ProgressiveGenerator):
 
 
 def _create_repeater(config, images):
-    network = setup.create_networks(config, SIZE, FORM)[0]
+    network = create_recipe(config).networks_at(SIZE, FORM)[0]
     fields = {field.name: getattr(network, field.name) for field in dataclasses.fields(network)}
     repeater = Repeater(**{name: value for name, value in fields.items() if name not in ('parent', 'name')})
     return repeater, {'stored': {'images': jnp.asarray(images)}}
@@ -57,15 +56,16 @@ def config(tmp_path_factory):
 @pytest.fixture(scope='module')
 def training(config):
     """All training images, and what a run remembers of them."""
-    images = training_data.open_images(config)
+    images = create_recipe(config).open_training()
     rows = list(images.in_order(SIZE, 512))
     return np.concatenate([row['image'] for row in rows]), facts_of(images)
 
 
 def _guard(config, training, network, variables, **changes):
-    trained = TrainedGenerator(network, variables, 1.0, FORM, training[1], Position(0, 0, 'stage'))
+    weights, position = Weights(variables, 1.0), Position(0, 0, 'stage')
+    trained = TrainedGenerator(create_recipe(config), training[1], network, weights, position)
     policy = dataclasses.replace(POLICY, **changes)
-    return ReleaseGuard(trained, config, create_extractor('random'), policy, seed=3, batch_size=32)
+    return ReleaseGuard(trained, create_extractor('random'), policy, seed=3, batch_size=32)
 
 
 @pytest.fixture(scope='module')
@@ -75,7 +75,7 @@ def repeater(config, training):
 
 @pytest.fixture(scope='module')
 def untrained(config, training):
-    network = setup.create_networks(config, SIZE, FORM)[0]
+    network = create_recipe(config).networks_at(SIZE, FORM)[0]
     latents, labels = jnp.zeros((1, network.latent_size)), jnp.zeros(1, jnp.int32)
     variables = jax.jit(network.init)(jax.random.key(0), latents, labels)
     return _guard(config, training, network, variables)
@@ -123,7 +123,7 @@ def test_members_are_images_of_as_many_patients_as_can_be(config, tmp_path, monk
     changed = copy.deepcopy(config).unlock()
     changed.data.name, changed.data.data_dir = 'phantom_series', str(tmp_path)
     changed.data.phantom.count, changed.data.phantom.images_per_patient = 160, 4
-    images = training_data.open_images(changed)
+    images = create_recipe(changed).open_training()
     attacks = []
 
     def record(members, others, classes, generated, reference):

@@ -1,6 +1,5 @@
 """Generators of all families with random weights, as they are exported."""
 
-import functools
 from pathlib import Path
 
 import jax
@@ -12,8 +11,7 @@ from backbones.images import DataFacts
 from configs.gan import dcgan, sngan, tiny
 from foundation.training.checkpoints import Position
 from foundation.training.state import Variables
-from gan import data as training_data
-from gan import setup
+from gan.recipe import GanRecipe, create_recipe
 from gan.weights import Description, write_exported
 
 FACTS = DataFacts('phantom_exported', 'f' * 64, 40, 20, ('healthy', 'lesion'), 'uint8', (-1000.0, 1000.0))
@@ -35,13 +33,10 @@ def create_config(family: str) -> ConfigDict:
     return config
 
 
-def draw_variables(config: ConfigDict, stage: str) -> tuple[Variables, Position]:
+def draw_variables(recipe: GanRecipe, stage: str) -> tuple[Variables, Position]:
     """Random weights at a stage, and a position in the middle of it."""
-    stages = {each.name: each for each in setup.create_stages_of(config, FACTS.num_examples)}
-    recipe = setup.create_recipe(
-        config, stages[stage].resolution, training_data.image_format(config, FACTS.classes)
-    )
-    state = jax.eval_shape(functools.partial(setup.create_state_of, config, recipe), jax.random.key(0))
+    stages = {each.name: each for each in recipe.stages(FACTS.num_examples)}
+    state = recipe.abstract_state(stages[stage].resolution, recipe.image_format(len(FACTS.classes)))
     generator = np.random.default_rng(0)
     variables = jax.tree.map(
         lambda leaf: jnp.asarray(generator.normal(size=leaf.shape), leaf.dtype), state.averaged('generator')
@@ -52,6 +47,6 @@ def draw_variables(config: ConfigDict, stage: str) -> tuple[Variables, Position]
 
 def write_generator(folder: Path, *, dtype: str = 'bfloat16') -> Description:
     """Exports the progressive one while 8x8 fades in."""
-    config = create_config('progressive')
-    variables, position = draw_variables(config, '8x8')
-    return write_exported(folder, config, FACTS, position, variables, dtype=dtype, overwrite=False)
+    recipe = create_recipe(create_config('progressive'))
+    variables, position = draw_variables(recipe, '8x8')
+    return write_exported(folder, recipe, FACTS, position, variables, dtype=dtype, overwrite=False)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from foundation.training.errors import UserError
-from gan.generator import read_gan_config, restore_generator, restore_state
+from gan.generator import TrainedGenerator, read_recipe, restore_state
 from gan.reporting.runs import read_runs
 from gan.weights import is_exported, read_description
 from tests.gan.weights.generators import FACTS, create_config, write_generator
@@ -22,13 +22,13 @@ def test_it_is_read_as_it_was_written(folder):
     described = read_description(folder)
     config = create_config('progressive')
     config.data.data_dir = ''
-    assert json.loads(described.config.to_json_best_effort()) == json.loads(config.to_json_best_effort())
+    assert json.loads(json.dumps(described.recipe.fields)) == json.loads(config.to_json_best_effort())
     assert (described.facts, described.position.phase, described.stage.resolution) == (FACTS, '8x8', 8)
 
 
 def test_readers_of_runs_know_it(folder):
     assert is_exported(folder)
-    assert read_gan_config(folder).conditional
+    assert read_recipe(folder).conditional
     (run,) = read_runs([folder])
     assert (run.facts, run.lines, run.grids, run.images_seen) == (FACTS, (), {}, 0)
 
@@ -41,7 +41,7 @@ def test_a_run_beside_it_is_a_run(folder):
 @pytest.mark.parametrize('flags', [{'step': 3}, {'best': True}], ids=str)
 def test_it_has_one_checkpoint(folder, flags):
     with pytest.raises(UserError, match='of one checkpoint; leave --step and --best out'):
-        restore_generator(folder, **flags)
+        TrainedGenerator.load(folder, **flags)
 
 
 def test_it_cannot_be_trained_on(folder):

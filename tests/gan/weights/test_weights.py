@@ -10,7 +10,8 @@ import safetensors.numpy
 from flax import traverse_util
 
 from foundation.training.errors import UserError
-from gan.generator import TrainedGenerator, restore_generator
+from gan.generator import TrainedGenerator, Weights
+from gan.recipe import create_recipe
 from gan.sampler import draw_images
 from gan.weights import read_description, read_variables, write_exported
 from gan.weights import weights as exported_weights
@@ -21,40 +22,40 @@ from tests.gan.weights.rewriting import rewrite
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_float32_comes_back_bit_for_bit(tmp_path, family):
-    config = create_config(family)
+    recipe = create_recipe(create_config(family))
     stage = '16x16' if family == 'progressive' else '32x32'
-    variables, position = draw_variables(config, stage)
+    variables, position = draw_variables(recipe, stage)
     described = write_exported(
-        tmp_path / 'out', config, FACTS, position, variables, dtype='float32', overwrite=False
+        tmp_path / 'out', recipe, FACTS, position, variables, dtype='float32', overwrite=False
     )
-    trained = restore_generator(tmp_path / 'out')
+    trained = TrainedGenerator.load(tmp_path / 'out')
     assert (trained.facts, trained.position) == (FACTS, position)
     assert trained.network.resolution == int(stage.split('x')[0])
-    assert jax.tree.structure(trained.variables) == jax.tree.structure(variables)
-    jax.tree.map(np.testing.assert_array_equal, trained.variables, variables)
+    assert jax.tree.structure(trained.weights.variables) == jax.tree.structure(variables)
+    jax.tree.map(np.testing.assert_array_equal, trained.weights.variables, variables)
     assert trained.checksum() == described.weights_sha256
 
 
 def test_bfloat16_rounds_parameters_and_leaves_statistics(tmp_path):
-    config = create_config('dcgan')
-    variables, position = draw_variables(config, '32x32')
-    write_exported(tmp_path / 'out', config, FACTS, position, variables, dtype='bfloat16', overwrite=False)
-    read = restore_generator(tmp_path / 'out').variables
+    recipe = create_recipe(create_config('dcgan'))
+    variables, position = draw_variables(recipe, '32x32')
+    write_exported(tmp_path / 'out', recipe, FACTS, position, variables, dtype='bfloat16', overwrite=False)
+    read = TrainedGenerator.load(tmp_path / 'out').weights.variables
     jax.tree.map(np.testing.assert_array_equal, read['batch_stats'], variables['batch_stats'])
     rounded = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(leaf.dtype), variables['params'])
     jax.tree.map(np.testing.assert_array_equal, read['params'], rounded)
 
 
 def test_images_differ_by_the_rounding_of_the_weights_alone(tmp_path):
-    config = create_config('progressive')
-    variables, position = draw_variables(config, '8x8')
+    recipe = create_recipe(create_config('progressive'))
+    variables, position = draw_variables(recipe, '8x8')
     described = write_generator(tmp_path / 'out')
     network = described.create_network()
-    trained = TrainedGenerator(network, variables, described.alpha, described.image_format, FACTS, position)
+    trained = TrainedGenerator(recipe, FACTS, network, Weights(variables, described.alpha), position)
     assert described.alpha == pytest.approx(8 / 32)
     drawn, exported = (
         next(draw_images(each, 4, seed=1, batch_size=4, label=None))
-        for each in (trained, restore_generator(tmp_path / 'out'))
+        for each in (trained, TrainedGenerator.load(tmp_path / 'out'))
     )
     assert drawn.images.std() > 0.1
     np.testing.assert_allclose(exported.images, drawn.images, atol=0.03)
@@ -79,14 +80,14 @@ def several(tmp_path, monkeypatch):
 
 
 def test_several_shards_are_read_together(several):
-    assert restore_generator(several).checksum() == read_description(several).weights_sha256
+    assert TrainedGenerator.load(several).checksum() == read_description(several).weights_sha256
 
 
 def test_a_missing_shard_is_named(several):
     shard = sorted(several.glob('*.safetensors'))[1]
     shard.unlink()
     with pytest.raises(UserError, match=f'{shard.name} is missing; get all'):
-        restore_generator(several)
+        TrainedGenerator.load(several)
 
 
 def test_a_changed_shard_is_refused(several):
@@ -95,10 +96,10 @@ def test_a_changed_shard_is_refused(several):
     content[-1] ^= 1
     shard.write_bytes(content)
     with pytest.raises(UserError, match=f'{shard.name} was altered or damaged .its SHA-256'):
-        restore_generator(several)
+        TrainedGenerator.load(several)
     shard.write_bytes(content[:-1])
     with pytest.raises(UserError, match='bytes instead of'):
-        restore_generator(several)
+        TrainedGenerator.load(several)
 
 
 def test_nothing_is_left_of_what_could_not_be_written(tmp_path, monkeypatch):
@@ -113,10 +114,10 @@ def test_nothing_is_left_of_what_could_not_be_written(tmp_path, monkeypatch):
 
 def test_a_newer_generator_replaces_the_one_before(tmp_path):
     write_generator(tmp_path / 'out')
-    config = create_config('progressive')
-    variables, position = draw_variables(config, '16x16')
-    write_exported(tmp_path / 'out', config, FACTS, position, variables, dtype='float32', overwrite=True)
-    assert restore_generator(tmp_path / 'out').network.resolution == 16
+    recipe = create_recipe(create_config('progressive'))
+    variables, position = draw_variables(recipe, '16x16')
+    write_exported(tmp_path / 'out', recipe, FACTS, position, variables, dtype='float32', overwrite=True)
+    assert TrainedGenerator.load(tmp_path / 'out').network.resolution == 16
     assert [path.name for path in tmp_path.iterdir()] == ['out']
 
 
@@ -146,7 +147,7 @@ def test_a_hostile_description_is_refused_before_anything_is_read(tmp_path, monk
     rewrite(tmp_path / 'out', change)
     monkeypatch.setattr(exported_weights, 'read_weights', lambda path: pytest.fail('read'))
     with pytest.raises(UserError, match=r'generator.json was altered or damaged \('):
-        restore_generator(tmp_path / 'out')
+        TrainedGenerator.load(tmp_path / 'out')
 
 
 def test_shards_of_another_network_are_refused(tmp_path):
@@ -160,7 +161,7 @@ def test_shards_of_another_network_are_refused(tmp_path):
         shard.write_bytes(safetensors.numpy.save(tensors))
         rewrite(tmp_path / 'out', lambda content: None)
         with pytest.raises(UserError, match=r'alone|not of the shape'):
-            restore_generator(tmp_path / 'out')
+            TrainedGenerator.load(tmp_path / 'out')
 
 
 def test_no_folder_of_the_machine_is_exported(tmp_path):

@@ -1,0 +1,352 @@
+"""What a GAN is trained with: the one place where fields of a config meet networks, losses and optimisers."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import PRNGKeyArray
+from ml_collections import ConfigDict
+
+import input_pipeline
+from backbones.images import ImageRequest, request_images
+from configs import schema
+from configs.gan.schema import GAN
+from foundation.training import compute
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+from foundation.training.loop import Periods, periods_of
+from gan import networks
+from gan.augmentation import DiscriminatorAugmentation
+from gan.losses import Objective
+from gan.schedule import Schedule, Stage
+from gan.state import GanState, Optimizers, create_pair, create_state
+from gan.step import Adaptation, Averaging, StepRecipe
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFormat:
+    """What the networks draw.
+
+    Attributes:
+      channels: of the image itself.
+      mask_classes: mask channels beside them, one a foreground class.
+      num_classes: classes of the condition; 0 without.
+    """
+
+    channels: int
+    mask_classes: int
+    num_classes: int
+
+    @property
+    def all_channels(self) -> int:
+        """Image and mask channels together."""
+        return self.channels + self.mask_classes
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """How many images a picture of samples has: rows and columns."""
+
+    rows: int
+    columns: int
+
+    @property
+    def count(self) -> int:
+        """All images of it."""
+        return self.rows * self.columns
+
+
+@dataclasses.dataclass(frozen=True)
+class StartFrom:
+    """Another run that layers are copied from; see `gan.transfer`.
+
+    Attributes:
+      workdir: of that run; '' for none.
+      generator, discriminator: whether its network is copied.
+    """
+
+    workdir: str
+    generator: bool
+    discriminator: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class WatchPlan:
+    """How samples are watched while training goes on; see `gan.watch`.
+
+    Attributes:
+      images: between two looks; 0 never.
+      samples: images to look at.
+      on_collapse, collapse_ratio: see `foundation.training.best.Watch`.
+    """
+
+    images: int
+    samples: int
+    on_collapse: str
+    collapse_ratio: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GanRecipe:
+    """An experiment: all that is known of it before its data are opened.
+
+    Attributes:
+      seed: of every random number.
+      images: what is asked of the data set.
+      split: of the data set, to train on.
+      device_memory_gib: GiB of the device that decoded images may take.
+      conditional: whether the networks are given the data set's classes.
+      architecture: one of `networks.ARCHITECTURES`.
+      generator, discriminator: fields of the two networks that are the same at all resolutions.
+      dtype: that the networks compute in.
+      objective: what they are trained for.
+      optimizers: of each network by name.
+      discriminator_steps: updates of the discriminator for each of the generator.
+      averaging: the generator's running mean.
+      augmentation: what happens to all images before the discriminator sees them.
+      augmentation_probability: of each operation, at the start.
+      adaptation: how that probability follows the discriminator; None keeps it.
+      schedule: how the networks grow, and for how long they are trained.
+      start_from: another run that layers are copied from.
+      watch: how samples are watched.
+      samples: of a grid.
+      periods: how often things happen.
+      checkpoints_to_keep: the newest ones.
+      fields: every field of the config by its name, as the workdir keeps it: for pages, files and checksums alone.
+
+    Raises:
+      UserError: when parts do not fit together.
+    """
+
+    seed: int
+    images: ImageRequest
+    split: str
+    device_memory_gib: float
+    conditional: bool
+    architecture: str
+    generator: Mapping[str, Any]
+    discriminator: Mapping[str, Any]
+    dtype: jnp.dtype
+    objective: Objective
+    optimizers: Optimizers
+    discriminator_steps: int
+    averaging: Averaging
+    augmentation: DiscriminatorAugmentation
+    augmentation_probability: float
+    adaptation: Adaptation | None
+    schedule: Schedule
+    start_from: StartFrom
+    watch: WatchPlan
+    samples: Grid
+    periods: Periods
+    checkpoints_to_keep: int
+    fields: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        _check_augmentation(self)
+        if self.architecture == 'progressive':
+            _check_groups(self)
+        else:
+            _check_one_stage(self)
+            _check_strided(self)
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of the final images."""
+        return self.schedule.final_resolution
+
+    def open_training(self) -> input_pipeline.ImageData:
+        """Opens the training images, in memory where they fit.
+
+        Raises:
+          DataError: when the data set is missing, damaged, or not what was asked for.
+          UserError: when a condition is asked for and there are no classes.
+        """
+        images = self.images.open(self.split, flip=True, in_memory=True)
+        if self.conditional and not images.classes:
+            raise UserError(f'config.conditional is set, but the data set {images.name!r} has no classes.')
+        return images
+
+    def open_split(self, split: str) -> input_pipeline.ImageData:
+        """Opens any split as the networks see it, unflipped, to be read from disk; see `ImageRequest.open`."""
+        return self.images.open(split, flip=False, in_memory=False)
+
+    def image_format(self, num_classes: int) -> ImageFormat:
+        """What the networks draw, of data with so many classes."""
+        form = self.images.preprocessing
+        return ImageFormat(form.channels, form.mask_classes, num_classes if self.conditional else 0)
+
+    def stages(self, num_examples: int) -> tuple[Stage, ...]:
+        """The stages of growth, on so many training images.
+
+        Raises:
+          UserError: see `schedule.create_stages`.
+        """
+        try:
+            return self.schedule.stages(num_examples)
+        except ValueError as error:
+            raise UserError(f'config: {error}') from error
+
+    def networks_at(
+        self, resolution: int, image_format: ImageFormat
+    ) -> tuple[networks.Generator, networks.Discriminator]:
+        """Both networks at one resolution of their growth."""
+        shared = {
+            'resolution': resolution,
+            'channels': image_format.all_channels,
+            'num_classes': image_format.num_classes,
+            'dtype': self.dtype,
+        }
+        create_generator, create_discriminator = networks.ARCHITECTURES[self.architecture]
+        return create_generator(**shared, **self.generator), create_discriminator(**shared, **self.discriminator)
+
+    def step_at(self, resolution: int, image_format: ImageFormat) -> StepRecipe:
+        """All that decides a step at one resolution."""
+        generator, discriminator = self.networks_at(resolution, image_format)
+        return StepRecipe(
+            generator=generator,
+            discriminator=discriminator,
+            optimizers=self.optimizers,
+            objective=self.objective,
+            averaging=self.averaging,
+            augmentation=self.augmentation,
+            adaptation=self.adaptation,
+            discriminator_steps=self.discriminator_steps,
+        )
+
+    def create_state(self, step: StepRecipe, key: PRNGKeyArray) -> GanState:
+        """A fresh state for one of its steps."""
+        drawn = create_pair(step.generator, step.discriminator, step.optimizers, key)
+        return create_state(drawn, averaged=('generator',), augmentation_probability=self.augmentation_probability)
+
+    def abstract_state(self, resolution: int, image_format: ImageFormat) -> GanState:
+        """Shapes and types of a state at one resolution; nothing is allocated."""
+        create = functools.partial(self.create_state, self.step_at(resolution, image_format))
+        return jax.eval_shape(create, jax.random.key(0))
+
+
+def create_recipe(config: ConfigDict) -> GanRecipe:
+    """The experiment that a config describes.
+
+    Raises:
+      UserError, DataError: for the first value that cannot be used.
+    """
+    schema.check(GAN, config)
+    augment, resolution = config.augment, config.resolution
+    # With and without the penalty, and steps of the discriminator alone.
+    cycle = math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps)
+    try:
+        recipe = GanRecipe(
+            seed=config.seed,
+            images=request_images(
+                config, mask_classes=config.mask_classes, context=0, target='class', foreground_share=0.0
+            ),
+            split=config.data.split,
+            device_memory_gib=config.data.device_memory_gib,
+            conditional=config.conditional,
+            architecture=config.architecture,
+            generator=_network_fields(config.generator.to_dict(), resolution),
+            discriminator=_network_fields(config.discriminator.to_dict(), resolution),
+            dtype=compute.compute_dtype(config.compute_dtype),
+            objective=Objective(**config.loss),
+            optimizers=_create_optimizers(config.optimizer),
+            discriminator_steps=config.optimizer.discriminator_steps,
+            averaging=Averaging(**config.average),
+            augmentation=DiscriminatorAugmentation(tuple(augment.operations), config.mask_classes),
+            augmentation_probability=augment.probability,
+            adaptation=Adaptation(augment.target, augment.every, augment.images) if augment.adaptive else None,
+            schedule=Schedule(final_resolution=resolution, **config.schedule.to_dict()),
+            start_from=StartFrom(**config.start_from),
+            watch=WatchPlan(**config.watch),
+            samples=Grid(**config.samples),
+            periods=periods_of(config.run, cycle, config.run.sample_images),
+            checkpoints_to_keep=config.run.checkpoints_to_keep,
+            fields=config.to_dict(),
+        )
+    except ValueError as error:
+        raise UserError(f'config: {error}') from error
+    recipe.stages(num_examples=1)  # refuses what does not depend on the data
+    return recipe
+
+
+def recreate_recipe(fields: Mapping[str, Any]) -> GanRecipe:
+    """The experiment whose config a workdir, or an exported generator, keeps as JSON.
+
+    Fields that this version does not know decide nothing; they stay among `fields`.
+
+    Raises:
+      KeyError, TypeError, ...: whatever reading JSON of another version makes its readers raise.
+      UserError, DataError: for the first value that cannot be used.
+    """
+    config = workdirs.config_from_json(fields)
+    recipe = create_recipe(schema.known_part(GAN, config))
+    return dataclasses.replace(recipe, fields=config.to_dict())
+
+
+def _network_fields(fields: dict[str, Any], resolution: int) -> dict[str, Any]:
+    if 'attention_resolution' in fields:
+        # The paper's block, or the last one where images stay smaller.
+        fields['attention_resolution'] = min(fields['attention_resolution'], resolution)
+    return fields
+
+
+def _create_optimizers(optimizer: ConfigDict) -> Optimizers:
+    """Adam for the generator and for the discriminator."""
+    shared = {'b1': optimizer.b1, 'b2': optimizer.b2, 'eps': optimizer.eps}
+    return {
+        'generator': optax.adam(optimizer.generator_learning_rate, **shared),
+        'discriminator': optax.adam(optimizer.discriminator_learning_rate, **shared),
+    }
+
+
+def _check_augmentation(recipe: GanRecipe) -> None:
+    adaptive = recipe.adaptation is not None
+    if adaptive and recipe.objective.name == 'wasserstein':
+        raise UserError(
+            'config.augment.adaptive follows the sign of the logits, which means nothing under '
+            "config.loss.name = 'wasserstein'; choose another loss, or a fixed config.augment.probability."
+        )
+    if (adaptive or recipe.augmentation_probability) and not recipe.augmentation.operations:
+        raise UserError('config.augment.operations is empty: name some, or set adaptive and probability to 0.')
+
+
+def _check_groups(recipe: GanRecipe) -> None:
+    group = recipe.discriminator['stddev_group']
+    for name, batch_size in recipe.schedule.batch_size.items():
+        if batch_size > group and batch_size % group:
+            raise UserError(
+                f'config.schedule.batch_size.{name} is {batch_size}, '
+                f'but must be a multiple of config.discriminator.stddev_group, {group}.'
+            )
+
+
+def _check_one_stage(recipe: GanRecipe) -> None:
+    if recipe.schedule.first_resolution != recipe.resolution:
+        raise UserError(
+            f'config.schedule.initial_resolution is {recipe.schedule.initial_resolution}, but a network of '
+            f'architecture {recipe.architecture!r} does not grow; set it to 0.'
+        )
+    if recipe.resolution < 8:
+        raise UserError(f'config.resolution is {recipe.resolution}; {recipe.architecture!r} needs at least 8.')
+
+
+def _check_strided(recipe: GanRecipe) -> None:
+    """What discriminators of strided convolutions ask for; others have no `layers`."""
+    fields, objective = recipe.discriminator, recipe.objective
+    if 'layers' not in fields:
+        return
+    if recipe.resolution >> fields['layers'] < 1:
+        raise UserError(
+            f'config.discriminator.layers is {fields["layers"]}, but '
+            f'{recipe.resolution} pixels cannot be halved so often.'
+        )
+    if fields['batch_norm'] and objective.penalty != 'none':
+        raise UserError(
+            f'config.loss.penalty is {objective.penalty!r}, a slope at single images, which batch normalization '
+            "mixes; set config.discriminator.batch_norm to False or the penalty to 'none'."
+        )
