@@ -17,6 +17,16 @@ def first_line(error: Exception) -> str:
     return str(error).strip().split('\n')[0] or type(error).__name__
 
 
+def as_text(name: str) -> str:
+    """A file name as text that every encoding can hold: bytes that are not UTF-8 become `\\xf6`."""
+    if name.isascii():
+        return name
+    try:
+        return name.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+    except UnicodeEncodeError:  # half a pair of UTF-16, as names on Windows may hold
+        return name.encode('utf-8', 'backslashreplace').decode('utf-8')
+
+
 @dataclasses.dataclass
 class Refusals:
     """What became of files that are not in the data set, and what is worth knowing about those that are.
@@ -40,13 +50,15 @@ class Refusals:
           DataError: when refused files are not to be skipped.
         """
         if not self.skip:
-            raise DataError(f'{path}: {reason} (--on_error=skip leaves such files out and lists them).')
-        self.reasons[str(path)] = reason
+            sentence = f'{path}: {reason} (--on_error=skip leaves such files out and lists them).'
+            raise DataError(as_text(sentence))
+        self.reasons[as_text(str(path))] = as_text(reason)
 
     def note(self, sentence: str) -> None:
         """Keeps a sentence for the summary; nothing is refused. The same sentence is kept once."""
-        if sentence not in self.notes:
-            self.notes.append(sentence)
+        text = as_text(sentence)
+        if text not in self.notes:
+            self.notes.append(text)
 
     def pass_over(self, kind: str, count: int = 1) -> None:
         """Counts files that are left out because of what they are, such as 'hidden files' (a plural)."""

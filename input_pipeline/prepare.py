@@ -1,6 +1,7 @@
 """Turns a folder of files into a data set: `python -m input_pipeline.prepare --help`."""
 
 import argparse
+import io
 import logging
 import signal
 import sys
@@ -14,7 +15,7 @@ from input_pipeline import flags
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
 from input_pipeline.dataset.catalogue import default_data_dir, prepare_catalogue, prepare_phantom
 from input_pipeline.dataset.splits import SplitFractions
-from input_pipeline.errors import DataError, Refusals
+from input_pipeline.errors import DataError, Refusals, as_text
 from input_pipeline.identification.declaration import DeclaredSample, describe_likeness, require_kind
 from input_pipeline.identification.exemplars import load_exemplars
 from input_pipeline.phantom import PhantomOptions
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
       arguments: flags without the program's name; None for those of the process.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')  # file names need not fit the terminal's encoding
     options = flags.parse(arguments)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
@@ -100,7 +104,7 @@ def _recorded(options: argparse.Namespace) -> dict[str, Any]:
     """Flags kept in the summary, so that a set can be prepared again; where files lay stays private."""
     apart = ('data_dir', 'overwrite', 'licence')
     values = {name: value for name, value in vars(options).items() if name not in apart}
-    return {name: value.name if isinstance(value, Path) else value for name, value in values.items()}
+    return {name: as_text(value.name) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 if __name__ == '__main__':

@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 from input_pipeline.atomic import complete_folder
 from input_pipeline.dataset.features import Encoded, RecordStorage, choose_storage, create_features, encode_record
+from input_pipeline.dataset.questions import find_questions
 from input_pipeline.dataset.splits import SplitFractions, assign_splits
 from input_pipeline.dataset.summary import RECORDS_FILE, SUMMARY_FILE, Summarizer
-from input_pipeline.errors import DataError, Refusals, first_line
+from input_pipeline.errors import DataError, Refusals, as_text, first_line
 from input_pipeline.parallel import ordered_map
 from input_pipeline.records import Item
 
@@ -168,7 +169,7 @@ def write_dataset(
       DataError: for bad items, fewer than two images, an existing set, or a disk that cannot be written.
     """
     target.check_free()
-    items = sorted(items, key=lambda item: item.key)
+    items = sorted(map(_with_text, items), key=lambda item: item.key)
     if not items:
         raise DataError(f'nothing to prepare: {_refused_count(refusals)} no image is left.')
     for first, second in itertools.pairwise(items):
@@ -183,6 +184,15 @@ def write_dataset(
         full = getattr(error, 'errno', None) == errno.ENOSPC or 'No space left' in str(error)
         reason = 'the disk is full' if full else first_line(error)
         raise DataError(f'{target.folder.parent}: cannot be written ({reason}); nothing was kept.') from error
+
+
+def _with_text(item: Item) -> Item:
+    """The item with names that can be stored; files on disk may have names that are not UTF-8."""
+    key, patient = as_text(item.key), as_text(item.patient)
+    label = None if item.label is None else as_text(item.label)
+    if (key, patient, label) == (item.key, item.patient, item.label):
+        return item
+    return dataclasses.replace(item, key=key, patient=patient, label=label)
 
 
 def _write_files(
@@ -206,7 +216,8 @@ def _write_files(
     _check_result(summarizer, refusals)
     summary = summarizer.finish(writer.has_masks, refusals.reasons, options.recorded)
     summary['licence'] = options.licence
-    summary['notes'] = list(dict.fromkeys(refusals.notes))  # images are loaded by several threads
+    questions = find_questions(summary, str(options.recorded.get('source', '')))
+    summary['notes'] = list(dict.fromkeys([*refusals.notes, *questions]))  # threads may note the same at once
     summary['passed_over'] = dict(sorted(refusals.passed_over.items()))
     summary['files'] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
@@ -249,7 +260,7 @@ def _encode_items(
             try:
                 records = future.result()
             except DataError as error:
-                refusals.add(item.key, str(error).removeprefix(f'{item.key}: '))
+                refusals.add(item.key, as_text(str(error)).removeprefix(f'{item.key}: '))
                 continue
             except OSError as error:
                 refusals.add(item.key, f'cannot be read ({error.strerror or error})')

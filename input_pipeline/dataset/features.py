@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float32, Shaped
 
-from input_pipeline.errors import DataError
+from input_pipeline.errors import DataError, as_text
 from input_pipeline.preprocessing import convert_channels, stored_maximum
 from input_pipeline.records import Dtype, Item, Record
 
@@ -54,6 +54,8 @@ class Encoded:
       extremes: lowest and highest physical value.
       samples: physical values of evenly spread pixels, for the percentiles of the data set.
       mask_ids: class ids in the mask, None without a mask.
+      foreground: pixels of the mask that are not background.
+      is_two_valued: whether the image holds two values only, as masks do.
       digest: SHA-256 of the stored pixels and fields; it does not depend on how they are compressed.
     """
 
@@ -64,6 +66,8 @@ class Encoded:
     extremes: tuple[float, float]
     samples: Float32[np.ndarray, ' samples']
     mask_ids: tuple[int, ...] | None
+    foreground: int
+    is_two_valued: bool
     digest: bytes
 
 
@@ -153,11 +157,13 @@ def encode_record(record: Record, item: Item, storage: RecordStorage) -> Encoded
     step = (high - low) / stored_maximum(image.dtype)
     ends = sorted((low + step * float(image.min()), low + step * float(image.max())))
     spread = np.linspace(0, image.size - 1, min(image.size, _SAMPLES_PER_RECORD)).astype(np.int64)
+    sampled = image.reshape(-1)[spread]
+    counts = None if record.mask is None else np.bincount(record.mask.ravel())
     fields: dict[str, Any] = {
-        'key': record.key,
+        'key': as_text(record.key),
         'patient': item.patient,
         'modality': record.modality,
-        'source': record.source,
+        'source': as_text(record.source),
         **{name: np.array(getattr(record, name), np.float32) for name in ('intensity', 'window', 'spacing')},
     }
     if storage.classes:
@@ -167,11 +173,21 @@ def encode_record(record: Record, item: Item, storage: RecordStorage) -> Encoded
         example['mask'] = _png(record.mask)
     return Encoded(
         example=example,
-        record=dataclasses.replace(record, image=image[:0], mask=None, label=item.label, patient=item.patient),
+        record=dataclasses.replace(
+            record,
+            key=fields['key'],
+            image=image[:0],
+            patient=item.patient,
+            label=item.label,
+            mask=None,
+            source=fields['source'],
+        ),
         height=image.shape[0],
         width=image.shape[1],
         extremes=(ends[0], ends[1]),
-        samples=(low + step * image.reshape(-1)[spread]).astype(np.float32),
-        mask_ids=None if record.mask is None else tuple(np.flatnonzero(np.bincount(record.mask.ravel())).tolist()),
+        samples=(low + step * sampled).astype(np.float32),
+        mask_ids=None if counts is None else tuple(np.flatnonzero(counts).tolist()),
+        foreground=0 if counts is None else int(counts[1:].sum()),
+        is_two_valued=len(np.unique(sampled)) <= 2 and len(np.unique(image)) == 2,
         digest=_digest(fields, image, record.mask),
     )

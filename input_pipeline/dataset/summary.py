@@ -67,6 +67,9 @@ class Summarizer:
         self._patients: dict[str, set[str]] = {}
         self._unknown_patients = True
         self._mask_ids: set[int] = set()
+        self._foreground = 0
+        self._pixels = 0
+        self._two_valued = 0
         self._extremes = (float('inf'), float('-inf'))
         self._window = Percentiles()
         self._fingerprint = hashlib.sha256()
@@ -95,6 +98,9 @@ class Summarizer:
         self._patients.setdefault(split, set()).add(record.patient)
         self._unknown_patients &= record.patient == record.key
         self._mask_ids.update(encoded.mask_ids or ())
+        self._foreground += encoded.foreground
+        self._pixels += encoded.height * encoded.width
+        self._two_valued += encoded.is_two_valued
         self._extremes = (
             min(self._extremes[0], encoded.extremes[0]),
             max(self._extremes[1], encoded.extremes[1]),
@@ -129,6 +135,8 @@ class Summarizer:
         `unknown_patients` tells that the source gave no patient, whatever decided the splits: each record counts
         as one.
 
+        `foreground` is the share of pixels that masks mark, `two_valued` the number of images with two values.
+
         Args:
           has_masks: whether records have masks.
           refused: see `Refusals.reasons`.
@@ -149,6 +157,8 @@ class Summarizer:
             'percentiles': list(self._ranks),
             'window': self._window.at(self._ranks),
             'mask_ids': sorted(self._mask_ids) if has_masks else None,
+            'foreground': self._foreground / self._pixels if has_masks else None,
+            'two_valued': self._two_valued,
             'unknown_patients': self._unknown_patients,
             'refused': dict(refused),
             'options': dict(options),
