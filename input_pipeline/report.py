@@ -1,9 +1,12 @@
-"""What `prepare` prints at its end."""
+"""What `prepare` tells at its end: on the screen, and as a page beside the data set."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from foundation.report.page import Page
+
+SHEET_FILE, PAGE_FILE = 'pictures.png', 'report.html'
 _SHOWN_REFUSALS = 20
 
 
@@ -47,18 +50,45 @@ def describe(summary: Mapping[str, Any], folder: Path) -> str:
             '            index.csv with a patient column helps.'
         )
     lines += _passed_over(summary['passed_over']) + _refusals(summary['refused'])
-    return '\n'.join(lines + [f'note        {sentence}' for sentence in summary['notes']])
+    lines += [f'note        {sentence}' for sentence in summary['notes']]
+    lines += [f'look at     {sentence}' for sentence in summary['plausibility']]
+    return '\n'.join([*lines, f'pictures    {folder / SHEET_FILE}, and all of this in {folder / PAGE_FILE}'])
 
 
-def _counts(summary: Mapping[str, Any]) -> list[str]:
-    """Images by split and class, and patients by split."""
+def write_page(summary: Mapping[str, Any], folder: Path, name: str) -> None:
+    """The summary as a page, with the sheet of pictures that lies in the folder."""
+    page = Page(f'Data set {name}')
+    page.section('What should be looked at')
+    for sentence in (*summary['plausibility'], *summary['notes']):
+        page.note(sentence)
+    if not summary['plausibility'] and not summary['notes']:
+        page.paragraph('Nothing was found.')
+    page.section('Images as training sees them')
+    page.figure(folder / SHEET_FILE, 'drawn at random; masks are red')
+    page.section('Contents')
+    header, *rows = _table(summary)
+    page.table(header, rows, 'Images by class and split, and patients.')
+    if summary['refused']:
+        refused = [[path, reason] for path, reason in list(summary['refused'].items())[:_SHOWN_REFUSALS]]
+        page.table(['file', 'reason'], refused, f'{len(summary["refused"])} refused files; all in summary.json.')
+    page.write(folder / PAGE_FILE)
+
+
+def _table(summary: Mapping[str, Any]) -> list[list[str]]:
+    """Images by split and class, and patients by split, as far as they are known."""
     splits = list(summary['splits'])
-    rows = [['', *splits, 'all']]
+    rows: list[list[Any]] = [['', *splits, 'all']]
     for name, total in summary['classes'].items():
         rows.append([name, *(summary['classes_by_split'][split].get(name, 0) for split in splits), total])
     rows.append(['images', *summary['splits'].values(), sum(summary['splits'].values())])
-    rows.append(['patients', *summary['patients'].values(), sum(summary['patients'].values())])
-    width = max(len(str(row[0])) for row in rows)
+    patients = [*summary['patients'].values(), sum(summary['patients'].values())]
+    rows.append(['patients', *(['unknown'] * len(patients) if summary['unknown_patients'] else patients)])
+    return [[str(cell) for cell in row] for row in rows]
+
+
+def _counts(summary: Mapping[str, Any]) -> list[str]:
+    rows = _table(summary)
+    width = max(len(row[0]) for row in rows)
     return [f'{row[0]:<{width}}' + ''.join(f'{value:>12}' for value in row[1:]) for row in rows]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
+from PIL import Image
 from tensorflow_datasets.core.sequential_writer import SequentialWriter
 from tqdm import tqdm
 
@@ -27,6 +28,7 @@ from input_pipeline.dataset.summary import RECORDS_FILE, SUMMARY_FILE, Summarize
 from input_pipeline.errors import DataError, Refusals, as_text, first_line
 from input_pipeline.parallel import ordered_map
 from input_pipeline.records import Item
+from input_pipeline.report import SHEET_FILE, write_page
 
 VERSION = '1.0.0'
 _NAME = re.compile(r'[a-z][a-z0-9_]*')
@@ -219,6 +221,8 @@ def _write_files(
     questions = find_questions(summary, str(options.recorded.get('source', '')))
     summary['notes'] = list(dict.fromkeys([*refusals.notes, *questions]))  # threads may note the same at once
     summary['passed_over'] = dict(sorted(refusals.passed_over.items()))
+    Image.fromarray(summarizer.sheet()).save(folder / SHEET_FILE)
+    write_page(summary, folder, target.name)
     summary['files'] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
     return summary

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float32, Shaped
 
+from input_pipeline.dataset.plausibility import Look, look_at
 from input_pipeline.errors import DataError, as_text
 from input_pipeline.preprocessing import convert_channels, stored_maximum
 from input_pipeline.records import Dtype, Item, Record
@@ -57,6 +58,7 @@ class Encoded:
       foreground: pixels of the mask that are not background.
       is_two_valued: whether the image holds two values only, as masks do.
       digest: SHA-256 of the stored pixels and fields; it does not depend on how they are compressed.
+      look: what is seen of the image.
     """
 
     example: Mapping[str, Any]
@@ -69,6 +71,7 @@ class Encoded:
     foreground: int
     is_two_valued: bool
     digest: bytes
+    look: Look
 
 
 def choose_storage(items: Sequence[Item], channels: int | None) -> RecordStorage:
@@ -190,4 +193,5 @@ def encode_record(record: Record, item: Item, storage: RecordStorage) -> Encoded
         foreground=0 if counts is None else int(counts[1:].sum()),
         is_two_valued=len(np.unique(sampled)) <= 2 and len(np.unique(image)) == 2,
         digest=_digest(fields, image, record.mask),
+        look=look_at(record, image),
     )

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from input_pipeline.dataset.features import Encoded, RecordStorage
+from input_pipeline.dataset.plausibility import Plausibility
 from input_pipeline.dataset.splits import SPLITS
 
 SUMMARY_FILE, RECORDS_FILE = 'summary.json', 'records.csv'
@@ -73,6 +74,7 @@ class Summarizer:
         self._extremes = (float('inf'), float('-inf'))
         self._window = Percentiles()
         self._fingerprint = hashlib.sha256()
+        self._plausibility = Plausibility()
 
     def add(self, split: str, encoded: Encoded) -> None:
         """Counts one record; records must come in the order of their keys."""
@@ -114,11 +116,16 @@ class Summarizer:
         for part in (split, record.key):
             self._fingerprint.update(part.encode() + b'\0')
         self._fingerprint.update(encoded.digest)
+        self._plausibility.add(split, record, encoded.look)
 
     @property
     def images(self) -> int:
         """Records so far."""
         return self._counts['split'].total()
+
+    def sheet(self) -> UInt8[np.ndarray, 'height width 3']:
+        """Some of the images as training sees them."""
+        return self._plausibility.sheet()
 
     def splits(self) -> dict[str, int]:
         """Images so far, by split."""
@@ -160,6 +167,7 @@ class Summarizer:
             'foreground': self._foreground / self._pixels if has_masks else None,
             'two_valued': self._two_valued,
             'unknown_patients': self._unknown_patients,
+            'plausibility': self._plausibility.sentences(patients_known=not self._unknown_patients),
             'refused': dict(refused),
             'options': dict(options),
             'fingerprint': self._fingerprint.hexdigest(),
