@@ -113,10 +113,10 @@ def fixed_fields(schema: Section, config: ConfigDict) -> tuple[str, ...]:
 
 
 def changes(schema: Section, config: ConfigDict) -> dict[str, Any]:
-    """Fields whose values are not the defaults, by dotted name."""
+    """Fields whose values are not the defaults, by dotted name; plain values, tuples for lists."""
     known = dict(walk(schema, config))
     return {
-        name: value
+        name: _plain(value)
         for name, value in _values(config, known)
         if name not in known or _plain(value) != _plain(known[name].default)
     }

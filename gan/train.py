@@ -198,7 +198,7 @@ def _make_sample(workdir: Path, samples: TrainingSamples, stages: tuple[Stage, .
 
 def _log_changes(changes: Mapping[str, Any], workdir: Path) -> None:
     lines = ''.join(f'\n  {name} = {value!r}' for name, value in changes.items())
-    _LOGGER.info('Fields other than the defaults (all are in %s):%s', workdir / CONFIG_FILE, lines or ' none')
+    _LOGGER.info('Fields other than the defaults (%s has all):%s', workdir / CONFIG_FILE, lines or ' none')
 
 
 def _log_networks(recipe: GanRecipe, image_format: ImageFormat) -> None:

@@ -23,7 +23,7 @@ from gan.losses import GENERATOR_LOSSES, PENALTIES
 from gan.networks import ARCHITECTURES
 from gan.networks.dcgan import ACTIVATIONS
 from gan.networks.heads import CONDITIONS
-from gan.recipe import create_recipe
+from gan.recipe import create_recipe, recreate_recipe
 from gan.step import create_cycle
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs' / 'gan'
@@ -278,3 +278,23 @@ def test_a_field_that_nothing_reads_is_refused():
     config.optimizer.b3 = 0.5
     with pytest.raises(UserError, match=r'config\.optimizer\.b3 is a field that no part of this run reads'):
         create_recipe(config)
+
+
+def test_fields_that_this_version_does_not_know_decide_nothing_and_are_kept():
+    fields = _load('tiny').to_dict()
+    fields['optimizer']['b3'] = 0.5
+    recipe = recreate_recipe(fields)
+    assert recipe.fields == fields
+    assert recipe.samples == create_recipe(_load('tiny')).samples
+    del fields['samples']['rows']
+    with pytest.raises(KeyError, match=r'samples\.rows'):
+        recreate_recipe(fields)
+
+
+def test_what_is_not_the_default_is_told_in_plain_values():
+    config = _load('dcgan')
+    changes = schema.changes(GAN, config)
+    assert changes['schedule.batch_size'] == {'at_32': 128, 'at_64': 128, 'at_128': 128, 'at_256': 32}
+    assert changes['optimizer.b1'] == 0.5
+    assert 'seed' not in changes
+    assert len(changes) < 20

@@ -119,13 +119,13 @@ class Artist:
         count = rows * columns
         return self.picture(self.draw(self.latents(count), self.labels(count)), columns)
 
-    @property
-    def _sampler(self) -> Sampler:
-        return _create_sampler(self.trained.network, self.trained.image_format)
-
     def class_name(self, label: int) -> str:
         """Of a label; '' without condition."""
         return self.trained.facts.classes[label] if self.trained.image_format.num_classes else ''
+
+    @property
+    def _sampler(self) -> Sampler:
+        return _create_sampler(self.trained.network, self.trained.image_format)
 
 
 @dataclasses.dataclass(frozen=True)
