@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int64, Shaped, UInt8
 from input_pipeline.errors import DataError
 from input_pipeline.identification.measures import MEASURES
 from input_pipeline.identification.thumbnails import SIDE
-from input_pipeline.readers.arrays import StoredArray
+from input_pipeline.readers.stored_array import StoredArray
 
 VERSION = 1
 _MEMBERS = ('version', 'kinds', 'modalities', 'pictures', 'owners', 'measures', 'thresholds')

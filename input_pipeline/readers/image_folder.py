@@ -2,11 +2,15 @@
 
     path/[train|val|valid|validation|test/][<class>/][any folders/]picture.png
 
+Masks among the pictures are refused: those named after another picture (`x_mask.png` beside `x.png`), and folders
+like `masks/` beside `images/`; the reader `paired_folder` takes them.
+
 The first folder (below a split folder) is the class. A single folder that wraps split folders, as archives
 often hold, is looked through. Records keep 8- and 16-bit values as they are; 32-bit pictures become float32.
 """
 
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -17,12 +21,18 @@ from input_pipeline.readers.paths import (
     naming,
     patient_finder,
     refusing,
+    remedy,
     require_items,
     walk,
 )
 from input_pipeline.readers.pixels import create_record
 from input_pipeline.readers.raster import EXTENSIONS, read_header, read_picture
 from input_pipeline.records import Item, ReaderOptions, Record
+
+_MASK = re.compile(r'(.+?)[-_. ](?:mask|seg|segmentation|label|labels|gt|groundtruth|annotation)[-_. ]?\d*', re.I)
+_MASK_FOLDERS = ('masks', 'mask', 'labels', 'segmentations', 'annotations', 'groundtruth', 'gt')
+_IMAGE_FOLDERS = ('images', 'image', 'imgs', 'img')
+_PAIRED = '--source=paired_folder reads images/ with masks/, or an index.csv that names both'
 
 
 def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
@@ -41,13 +51,15 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
     is_split = any(leading_split(_below(relative, depth)) for relative in found)
     is_labelled = any(_label(_below(relative, depth)) for relative in found)
     find_patient = patient_finder(options.patient_pattern)
+    masks = _MaskNames(found)
     items = []
     for relative in found:
         with refusing(relative, refusals):
             place = _below(relative, depth)
             split, label = leading_split(place), _label(place)
             if relative.suffix.lower() not in EXTENSIONS:
-                raise DataError('is not a picture (PNG, JPEG, TIFF, BMP, WebP, GIF)')
+                raise DataError(f'is not a picture (PNG, JPEG, TIFF, BMP, WebP, GIF){remedy(relative)}')
+            masks.refuse(relative)
             if is_split and split is None:
                 raise DataError('lies beside the split folders (train, test, ...), so its split is unknown')
             if is_labelled and label is None:
@@ -55,6 +67,34 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
             patient = find_patient(str(relative), str(relative))
             items.append(_create_item(path, relative, options, patient, split, label))
     return require_items(items, path, 'pictures (PNG, JPEG, TIFF, BMP, WebP, GIF)', refusals)
+
+
+class _MaskNames:
+    """Tells masks among pictures by their names."""
+
+    def __init__(self, found: list[PurePosixPath]) -> None:
+        self._pictures = {_without_suffix(relative) for relative in found}
+        folders = {
+            parent for folder in {relative.parent for relative in found} for parent in (folder, *folder.parents)
+        }
+        self._images = {folder.parent for folder in folders if folder.name.lower() in _IMAGE_FOLDERS}
+
+    def refuse(self, relative: PurePosixPath) -> None:
+        """Refuses a mask.
+
+        Raises:
+          DataError: the picture is named after another one, or lies in a folder of masks beside one of images.
+        """
+        found = _MASK.fullmatch(_without_suffix(relative))
+        if found is not None and found.group(1) in self._pictures:
+            raise DataError(f'is a mask of {found.group(1)} by its name; {_PAIRED}')
+        for folder in relative.parents:
+            if folder.name.lower() in _MASK_FOLDERS and folder.parent in self._images:
+                raise DataError(f'lies in {folder.name}/ beside images, so it is a mask; {_PAIRED}')
+
+
+def _without_suffix(relative: PurePosixPath) -> str:
+    return str(relative).removesuffix(relative.suffix)
 
 
 def _wrapper_depth(found: list[PurePosixPath]) -> int:

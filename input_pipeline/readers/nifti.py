@@ -31,6 +31,7 @@ from input_pipeline.readers.paths import (
     naming,
     patient_finder,
     refusing,
+    remedy,
     require_items,
     walk,
 )
@@ -101,14 +102,6 @@ def case_name(image: PurePosixPath, labels: PurePosixPath | None) -> str:
         return without_channel
     case = _labelled_case(labels)
     return case if case and labels.parent == image.parent else stem(image)
-
-
-def remedy(relative: PurePosixPath) -> str:
-    """How volumes of another format become NIfTI, to end a sentence with; '' for files of no such format."""
-    known = {'.mgz': 'mri_convert', '.mgh': 'mri_convert', '.mnc': 'mnc2nii', '.brik': '3dAFNItoNIFTI'}
-    known['.head'] = known['.brik']
-    tool = next((known[suffix.lower()] for suffix in relative.suffixes if suffix.lower() in known), None)
-    return f'; convert it first, for example with {tool}' if tool else ''
 
 
 def _pair(found: list[PurePosixPath], refusals: Refusals) -> Iterator[tuple[PurePosixPath, PurePosixPath | None]]:

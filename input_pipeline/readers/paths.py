@@ -19,6 +19,24 @@ SPLITS = {
     'test': 'test',
     'testing': 'test',
 }
+_CONVERTERS = {
+    '.mgz': 'mri_convert',
+    '.mgh': 'mri_convert',
+    '.mnc': 'mnc2nii',
+    '.brik': '3dAFNItoNIFTI',
+    '.head': '3dAFNItoNIFTI',
+    '.nrrd': '3D Slicer or SimpleITK',
+    '.nhdr': '3D Slicer or SimpleITK',
+    '.mha': '3D Slicer or SimpleITK',
+    '.mhd': '3D Slicer or SimpleITK',
+    '.svs': 'OpenSlide or QuPath',
+    '.ndpi': 'OpenSlide or QuPath',
+    '.jp2': 'OpenCV or ImageMagick',
+    '.heic': 'ImageMagick',
+    '.psd': 'ImageMagick',
+}
+_PACKED = ('.zip', '.gz', '.tar', '.tgz', '.bz2', '.xz', '.7z', '.rar', '.zst')
+_SOURCES = {'.nii': 'nifti', '.nii.gz': 'nifti', '.dcm': 'dicom', '.npz': 'arrays', '.npy': 'arrays'}
 _COMPANIONS = {'.csv', '.tsv', '.txt', '.md', '.json', '.xml'}
 _COMPANION_NAMES = {'readme', 'license', 'copying', 'changes'}
 # What Windows, macOS and Synology's disk stations leave in folders.
@@ -145,6 +163,25 @@ def _kind_passed_over(name: str, is_folder: bool) -> str | None:
 
 def _is_ignored(name: str) -> bool:
     return name.startswith('.') or name.lower() in _SYSTEM_NAMES
+
+
+def remedy(relative: PurePosixPath) -> str:
+    """What to do with a file of another format, to end a sentence with; '' for files of no known format."""
+    name = relative.name.lower()
+    suffixes = {suffix.lower() for suffix in relative.suffixes}
+    tool = next((tool for suffix, tool in _CONVERTERS.items() if suffix in suffixes), None)
+    if tool is not None:
+        return f'; convert it first, for example with {tool}'
+    if name.endswith(_PACKED) and not name.endswith('.nii.gz'):
+        return '; unpack it first'
+    return ''
+
+
+def other_reader(relative: PurePosixPath) -> str:
+    """Which `--source` reads a file, to end a sentence with; '' where its name does not tell."""
+    name = relative.name.lower()
+    source = next((source for ending, source in _SOURCES.items() if name.endswith(ending)), None)
+    return f'; --source={source} reads such files' if source else ''
 
 
 def inside(root: Path, text: str) -> Path:

@@ -38,9 +38,11 @@ def test_medmnist(tmp_path, read, save, channels):
 
 def test_multi_label_sets_have_no_classes(tmp_path, read):
     np.savez(
-        tmp_path / 'chestmnist.npz', train_images=_images(4, 8, 9), train_labels=np.eye(4, 14, dtype=np.uint8)
+        tmp_path / 'chestmnist.npz', train_images=_images(4, 8, 9), train_labels=np.tri(4, 14, dtype=np.uint8)
     )
-    assert {item.label for item in read('arrays', tmp_path).items} == {None}
+    reading = read('arrays', tmp_path)
+    assert {item.label for item in reading.items} == {None}
+    assert 'several labels an image' in reading.notes[0]
 
 
 def test_pannuke(tmp_path, read):
@@ -126,13 +128,16 @@ def test_unusable_arrays_are_refused(tmp_path, read):
     wanted = {
         'objects.npy': 'never unpickled', 'objects.npz': 'never unpickled', 'flat.npy': 'has the shape (5, 6)',
         'volumes.npy': 'at most 16 channels', 'large.npy': 'pixel_limit', 'text.npy': 'not pixels',
-        'empty.npy': 'is empty', 'counts.npz/images': '(3, 5, 6)', 'odd.npz/something': 'by its name',
+        'empty.npy': 'is empty', 'counts.npz/images': '(3, 5, 6)',
         'odd.npz/test_masks': 'no array of images', 'broken.npz': 'not readable', 'picture.png': 'neither',
     }  # fmt: skip
     assert dict.fromkeys(wanted, True) == {
         name: wanted[name] in reason for name, reason in reading.refused.items()
     }
     assert {record.source for record in reading.records} == {'good.npy', 'odd.npz/images'}
+    assert reading.notes == [
+        'odd.npz/something: is neither images, masks, labels nor types by its name, and not used.'
+    ]
 
 
 def test_damage_found_while_loading(tmp_path, read):
@@ -149,6 +154,101 @@ def test_damage_found_while_loading(tmp_path, read):
     assert 'is constant' in reading.refused['a.npy/1']
     assert 'not finite' in reading.refused['a.npy/2']
     assert 'not readable as an array' in reading.refused['b.npz/images/0']
+
+
+@pytest.mark.parametrize(
+    ('shape', 'channels'),
+    [
+        ((4, 1, 20, 30), 1),
+        ((4, 3, 9, 9), 3),
+        ((4, 3, 20, 16), 3),
+        ((4, 9, 9, 3), 3),
+        ((4, 8, 30, 40), 8),
+        ((4, 5, 5, 5), None),
+        ((4, 3, 5, 4), None),
+    ],
+)
+def test_sizes_tell_which_axis_holds_channels(tmp_path, read, shape, channels):
+    images = _images(*shape)
+    np.savez(tmp_path / 'a.npz', images=images)
+    if channels is None:
+        with pytest.raises(DataError, match='channels may be the second or the last axis'):
+            read('arrays', tmp_path)
+        return
+    reading = read('arrays', tmp_path)
+    stacked = np.stack([record.image for record in reading.records])
+    is_first = shape[1] == channels
+    np.testing.assert_array_equal(stacked, np.moveaxis(images, 1, -1) if is_first else images)
+    assert [note.endswith(f'{channels} channels of {shape[2]} x {shape[3]}.') for note in reading.notes] == [
+        True
+    ] * is_first
+
+
+def test_masks_with_channels_first(tmp_path, read):
+    ids = np.random.default_rng(3).integers(0, 3, (4, 20, 30))
+    for masks in (ids[:, None], np.moveaxis(np.eye(3)[ids], -1, 1)):
+        np.savez(tmp_path / 'a.npz', images=_images(4, 3, 20, 30), masks=masks)
+        records = read('arrays', tmp_path).records
+        np.testing.assert_array_equal(np.stack([record.mask[..., 0] for record in records]), ids)
+
+
+def test_boolean_images_are_black_and_white(tmp_path, read):
+    images = _images(4, 5, 6) > 100
+    np.savez(tmp_path / 'a.npz', images=images)
+    records = read('arrays', tmp_path).records
+    np.testing.assert_array_equal(np.stack([record.image[..., 0] for record in records]), images * 255)
+
+
+def test_channels_of_masks_without_background_are_refused(tmp_path, read):
+    masks = np.zeros((2, 5, 6, 2), np.uint8)
+    masks[:, 1:3, 1:3, 0] = masks[:, 3:, 3:, 1] = 1
+    masks[1, ..., 0] = 1
+    np.savez(tmp_path / 'a.npz', images=_images(2, 5, 6), masks=masks)
+    reading = read('arrays', tmp_path)
+    assert [record.key for record in reading.records] == ['a.npz/images/1']
+    assert 'put a channel of the background before the others' in reading.refused['a.npz/images/0']
+
+
+@pytest.mark.parametrize(
+    ('labels', 'names', 'note'),
+    [
+        (np.array([0.0, 1.0, 1.0]), ['0', '1', '1'], ''),
+        (np.array([False, True, True]), ['0', '1', '1'], ''),
+        (np.array([b'cat', b'dog', b'dog']), ['cat', 'dog', 'dog'], ''),
+        (np.eye(3)[[0, 2, 2]], ['0', '2', '2'], 'is one-hot'),
+    ],
+)
+def test_classes_of_other_types(tmp_path, read, labels, names, note):
+    np.savez(tmp_path / 'a.npz', images=_images(3, 5, 6), labels=labels)
+    reading = read('arrays', tmp_path)
+    assert [item.label for item in reading.items] == names
+    assert [note in found for found in reading.notes] == ([True] if note else [])
+
+
+def test_measurements_are_no_classes(tmp_path, read):
+    np.savez(tmp_path / 'a.npz', images=_images(3, 5, 6), labels=np.array([0.5, 1.0, 1.0]))
+    with pytest.raises(DataError, match='no whole numbers; classes are whole numbers or text'):
+        read('arrays', tmp_path)
+
+
+def test_names_of_classes_and_what_else_lies_beside(tmp_path, read):
+    arrays = {'train_images': _images(3, 5, 6), 'train_labels': np.array([0, 1, 1])}
+    np.savez(tmp_path / 'a.npz', **arrays, class_names=np.array(['cat', 'dog']), ages=np.array([1, 2, 3]))
+    reading = read('arrays', tmp_path)
+    assert [item.label for item in reading.items] == ['cat', 'dog', 'dog']
+    assert [note.split(':')[0] for note in reading.notes] == ['a.npz/ages']
+    assert not reading.refused
+    np.savez(tmp_path / 'a.npz', **arrays, class_names=np.array(['cat']), about=np.array([{'a': 1}], object))
+    reading = read('arrays', tmp_path)
+    assert [item.label for item in reading.items] == ['0', '1', '1']
+    assert [note.split(':')[0] for note in reading.notes] == ['a.npz/about', 'a.npz/class_names']
+
+
+def test_arrays_of_other_names_are_refused_with_those_wanted(tmp_path, read):
+    with (tmp_path / 'SET.NPZ').open('wb') as file:
+        np.savez(file, x_train=_images(3, 5, 6), y_train=np.arange(3))
+    with pytest.raises(DataError, match=r'x_train: is neither.*save images as `images`'):
+        read('arrays', tmp_path)
 
 
 def test_nothing_usable_raises(tmp_path, read):

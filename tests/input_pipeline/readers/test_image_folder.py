@@ -181,6 +181,48 @@ def test_links_that_leave_the_folder_are_refused(tmp_path, read):
     assert set(reading.refused) == {'b.png', 'folder'}
 
 
+def test_masks_among_pictures_are_refused(tmp_path, read):
+    for name in (
+        'cyst/a (1).png',
+        'cyst/a (1)_mask.png',
+        'cyst/a (1)_mask_1.png',
+        'cyst/b_mask.png',
+        'cyst/c-seg.PNG',
+    ):
+        _save(tmp_path / 'named' / name, _noise(6, 7))
+    _save(tmp_path / 'named' / 'cyst' / 'c.jpg', _noise(6, 7))
+    reading = read('image_folder', tmp_path / 'named')
+    assert [item.key for item in reading.items] == ['cyst/a (1).png', 'cyst/b_mask.png', 'cyst/c.jpg']
+    assert (
+        'is a mask of cyst/a (1) by its name; --source=paired_folder' in reading.refused['cyst/a (1)_mask_1.png']
+    )
+    for name in ('train/Images/a.png', 'train/Masks/a.png', 'train/Masks/deep/b.png'):
+        _save(tmp_path / 'folders' / name, _noise(6, 7))
+    reading = read('image_folder', tmp_path / 'folders')
+    assert [item.key for item in reading.items] == ['train/Images/a.png']
+    assert 'lies in Masks/ beside images, so it is a mask' in reading.refused['train/Masks/deep/b.png']
+    _save(tmp_path / 'classes' / 'labels' / 'a.png', _noise(6, 7))
+    assert not read('image_folder', tmp_path / 'classes').refused
+
+
+@pytest.mark.parametrize(
+    ('name', 'advice'),
+    [
+        ('a.zip', '; unpack it first'),
+        ('a.png.GZ', '; unpack it first'),
+        ('a.nii.gz', '; --source=nifti reads such files'),
+        ('a.DCM', '; --source=dicom reads such files'),
+        ('a.jp2', '; convert it first, for example with OpenCV or ImageMagick'),
+        ('a.xyz', ''),
+    ],
+)
+def test_other_formats_are_refused_with_the_remedy(tmp_path, read, name, advice):
+    _save(tmp_path / 'good.png', _noise(6, 7))
+    (tmp_path / name).write_bytes(b'x')
+    refused = read('image_folder', tmp_path).refused
+    assert refused == {name: f'is not a picture (PNG, JPEG, TIFF, BMP, WebP, GIF){advice}'}
+
+
 def test_nothing_usable_raises(tmp_path, read):
     with pytest.raises(DataError, match='not a folder'):
         read('image_folder', tmp_path / 'missing')
