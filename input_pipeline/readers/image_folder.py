@@ -19,6 +19,7 @@ from input_pipeline.readers.paths import (
     SPLITS,
     leading_split,
     naming,
+    other_reader,
     patient_finder,
     refusing,
     remedy,
@@ -58,7 +59,9 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
             place = _below(relative, depth)
             split, label = leading_split(place), _label(place)
             if relative.suffix.lower() not in EXTENSIONS:
-                raise DataError(f'is not a picture (PNG, JPEG, TIFF, BMP, WebP, GIF){remedy(relative)}')
+                raise DataError(
+                    f'is not a picture (PNG, JPEG, TIFF, BMP, WebP, GIF){other_reader(relative) or remedy(relative)}'
+                )
             masks.refuse(relative)
             if is_split and split is None:
                 raise DataError('lies beside the split folders (train, test, ...), so its split is unknown')
@@ -74,10 +77,15 @@ class _MaskNames:
 
     def __init__(self, found: list[PurePosixPath]) -> None:
         self._pictures = {_without_suffix(relative) for relative in found}
-        folders = {
-            parent for folder in {relative.parent for relative in found} for parent in (folder, *folder.parents)
+        holding = {relative.parent for relative in found}
+        folders = {parent for folder in holding for parent in (folder, *folder.parents)}
+        images = {folder.parent for folder in folders if folder.name.lower() in _IMAGE_FOLDERS}
+        self._masks = {
+            folder: parent.name
+            for folder in holding
+            for parent in (folder, *folder.parents)
+            if parent.name.lower() in _MASK_FOLDERS and parent.parent in images
         }
-        self._images = {folder.parent for folder in folders if folder.name.lower() in _IMAGE_FOLDERS}
 
     def refuse(self, relative: PurePosixPath) -> None:
         """Refuses a mask.
@@ -88,9 +96,8 @@ class _MaskNames:
         found = _MASK.fullmatch(_without_suffix(relative))
         if found is not None and found.group(1) in self._pictures:
             raise DataError(f'is a mask of {found.group(1)} by its name; {_PAIRED}')
-        for folder in relative.parents:
-            if folder.name.lower() in _MASK_FOLDERS and folder.parent in self._images:
-                raise DataError(f'lies in {folder.name}/ beside images, so it is a mask; {_PAIRED}')
+        if relative.parent in self._masks:
+            raise DataError(f'lies in {self._masks[relative.parent]}/ beside images, so it is a mask; {_PAIRED}')
 
 
 def _without_suffix(relative: PurePosixPath) -> str:
