@@ -16,7 +16,8 @@ from configs.schema import check
 from configs.segment.schema import UNET
 from foundation.training import compute
 from foundation.training.errors import UserError
-from foundation.training.loop import Periods, periods_of
+from foundation.training.fit import Pace
+from foundation.training.loop import periods_of
 from foundation.training.supervised import SupervisedState, create_state
 from segment.augmentation import SegmentationAugmentation
 from segment.losses import LossWeights
@@ -31,7 +32,6 @@ class Recipe:
     """A segmenter and its training.
 
     Attributes:
-      seed: decides every random number of the run.
       images: of training, with their masks.
       classes: names of the foreground classes, that of id 1 first.
       network: with its own encoder, until `with_encoder` gives it another.
@@ -43,11 +43,9 @@ class Recipe:
       steps, batch_size: of the training.
       watch_steps: between two looks at the validation split.
       device_memory_gib: images are kept on the device up to this size.
-      periods: how often things happen.
-      checkpoints_to_keep: the newest ones.
+      pace: how the run goes on.
     """
 
-    seed: int
     images: ImageRequest
     classes: tuple[str, ...]
     network: UNet
@@ -60,8 +58,7 @@ class Recipe:
     batch_size: int
     watch_steps: int
     device_memory_gib: float
-    periods: Periods
-    checkpoints_to_keep: int
+    pace: Pace
 
     @property
     def all_channels(self) -> int:
@@ -101,7 +98,6 @@ def create_recipe(config: ConfigDict) -> Recipe:
     check(UNET, config)
     fields = config.network.to_dict()
     recipe = Recipe(
-        seed=config.seed,
         images=request_images(
             config,
             mask_classes=config.mask_classes,
@@ -126,8 +122,11 @@ def create_recipe(config: ConfigDict) -> Recipe:
         batch_size=config.schedule.batch_size,
         watch_steps=config.watch.steps,
         device_memory_gib=config.data.device_memory_gib,
-        periods=periods_of(config.run, cycle=1, sample=config.run.sample_images),
-        checkpoints_to_keep=config.run.checkpoints_to_keep,
+        pace=Pace(
+            config.seed,
+            periods_of(config.run, cycle=1, sample=config.run.sample_images),
+            config.run.checkpoints_to_keep,
+        ),
     )
     _check_together(recipe)
     return recipe

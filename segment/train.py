@@ -3,32 +3,30 @@
 import contextlib
 import dataclasses
 import functools
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-from clu import parameter_overview
 from jax.sharding import Mesh
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Float
 from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones.encoders import begin_with, find_begun_encoder, write_encoder
+from backbones.encoders import ENCODER_FILE, begin_with, find_begun_encoder
 from backbones.grids import draw_grid, save_picture
-from backbones.images import batch_shapes, facts_of, open_feed
+from backbones.images import DATA_FILE, batch_shapes, facts_of, open_feed
 from configs.schema import changes, fixed_fields
 from configs.segment.schema import UNET
-from foundation.training import launch, logs, loop, parallel
+from foundation.training import launch, loop, parallel
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
+from foundation.training.fit import RunRecord, Validation, create_phase, fit, tabulate_network
 from foundation.training.phases import Phase
 from foundation.training.state import Variables
 from foundation.training.supervised import SupervisedState
 from segment.data import check_images, open_images, open_stored
-from segment.fingerprint import FINGERPRINT_FILE, take_fingerprint
+from segment.fingerprint import FINGERPRINT_FILE, Fingerprint, take_fingerprint
 from segment.inference import Images, Probabilities, create_predictor
 from segment.recipe import Recipe, create_recipe
 from segment.step import make_train_step
@@ -74,7 +72,6 @@ def measure_dice(
     )
 
 
-_LOGGER = logging.getLogger(__name__)
 _SCORE = '1 - dice'
 _CURVES = {
     'loss': ('loss', _SCORE),
@@ -91,10 +88,15 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    mesh, first = parallel.create_mesh(), parallel.is_first_process()
     config = config.copy_and_resolve_references()
     fingerprint = resolve(config, lambda request: take_fingerprint(open_stored(request)))
     recipe = create_recipe(config)
+    record = RunRecord(workdirs.config_to_json(config), fixed_fields(UNET, config), changes(UNET, config))
+    _train(recipe, workdir, record, fingerprint)
+
+
+def _train(recipe: Recipe, workdir: Path, record: RunRecord, fingerprint: Fingerprint) -> None:
+    mesh = parallel.create_mesh()
     parallel.check_batch_size(mesh, recipe.batch_size, 'config.schedule.batch_size')
     images = open_images(recipe, 'train', train=True)
     validation = open_images(recipe, 'validation', train=False)
@@ -103,16 +105,25 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     facts.check_same(workdir)
     encoder = find_begun_encoder(workdir, recipe.encoder, recipe.all_channels)
     recipe = recipe.with_encoder(encoder)
-    workdirs.prepare_workdir(workdir, config, fixed=fixed_fields(UNET, config), write=first)
-    if first:
-        facts.write(workdir)
-        workdirs.write_json(workdir / FINGERPRINT_FILE, dataclasses.asdict(fingerprint))
-        logs.log_to_file(workdir)
-        if encoder is not None:
-            write_encoder(workdir, encoder)
-    _log_start(recipe, changes(UNET, config), workdir, images, mesh)
-    outcome = _SegmenterRun(recipe, workdir, images, validation, mesh).train()
-    if first:
+    files: Mapping[str, Mapping[str, Any]] = {
+        DATA_FILE: dataclasses.asdict(facts),
+        FINGERPRINT_FILE: dataclasses.asdict(fingerprint),
+        **({} if encoder is None else {ENCODER_FILE: dataclasses.asdict(encoder)}),
+    }
+    run = _SegmenterRun(recipe, workdir, images, validation, mesh)
+    outcome = fit(
+        run.create_phase(),
+        workdir,
+        mesh,
+        recipe.pace,
+        record=record,
+        files=files,
+        told=[tabulate_network(recipe.create_state), _describe_data(recipe, images)],
+        validation=Validation(run.measure, _SCORE, recipe.watch_steps * recipe.batch_size, _CURVES),
+        sample=run.make_sample(),
+        finish=lambda: None,
+    )
+    if parallel.is_first_process():
         _say_goodbye(recipe.batch_size, workdir, outcome)
 
 
@@ -126,42 +137,20 @@ class _SegmenterRun:
     validation: input_pipeline.ImageData
     mesh: Mesh
 
-    def train(self) -> loop.Outcome:
-        """Runs the loop."""
-        recipe = self.recipe
-        return loop.train_phase(
-            self._create_phase(),
-            self.workdir,
-            self.mesh,
-            recipe.periods,
-            checkpoints_to_keep=recipe.checkpoints_to_keep,
-            seed=recipe.seed,
-            measure=self._make_measure(),
-            score=_SCORE,
-            every=recipe.watch_steps * recipe.batch_size,
-            sample=self._make_sample(),
-        )
-
-    def _create_phase(self) -> Phase:
+    def create_phase(self) -> Phase:
+        """All of the training."""
         recipe, wanted = self.recipe, self.recipe.images.preprocessing
-        batch_size = recipe.batch_size
-
-        def enter(previous: SupervisedState | None, key: PRNGKeyArray) -> SupervisedState:
-            return recipe.create_state(key)
-
-        return Phase(
-            name='segmenter',
-            start=0,
-            end=recipe.steps * batch_size,
-            batch_size=batch_size,
-            enter=enter,
-            adopt=lambda previous, entered: self._adopt(entered),
-            cycle=(make_train_step(recipe),),
-            controls=lambda images_seen: {'images_seen': images_seen},
+        return create_phase(
+            'segmenter',
+            steps=recipe.steps,
+            batch_size=recipe.batch_size,
+            step=make_train_step(recipe),
+            create_state=recipe.create_state,
+            adopt=self._adopt,
             open_feed=functools.partial(
-                open_feed, self.images, wanted.resolution, batch_size, self.mesh, recipe.device_memory_gib
+                open_feed, self.images, wanted.resolution, recipe.batch_size, self.mesh, recipe.device_memory_gib
             ),
-            batch=batch_shapes(wanted.resolution, batch_size, self.images.channels + wanted.mask_classes),
+            batch=batch_shapes(wanted.resolution, recipe.batch_size, self.images.channels + wanted.mask_classes),
         )
 
     def _adopt(self, state: SupervisedState) -> SupervisedState:
@@ -176,25 +165,17 @@ class _SegmenterRun:
             recipe.network, self.mesh, patch=recipe.patch, batch_size=recipe.batch_size, mirror=()
         )
 
-    def _make_measure(self) -> Callable[..., dict[str, float]]:
-        """Returns what the watch measures: Dice on the validation split, of each class and their mean."""
-        predict, wanted = self._predict, self.recipe.images.preprocessing
+    def measure(self, variables: Variables) -> dict[str, float]:
+        """Dice on the validation split, of each class and their mean."""
+        wanted = self.recipe.images.preprocessing
+        dice = measure_dice(self._predict, variables, self.validation, wanted.resolution, wanted.mask_classes)
+        if np.isnan(dice).all():
+            raise UserError('No validation image shows any foreground; give that split some that do.')
+        own = {f'dice {name}': float(value) for name, value in zip(self.recipe.classes, dice, strict=True)}
+        mean = float(np.nanmean(dice))
+        return own | {'dice': mean, _SCORE: 1 - mean}
 
-        def measure(state: SupervisedState, phase: Phase, images_seen: int) -> dict[str, float]:
-            if parallel.is_first_process():
-                logs.draw_curves(self.workdir, _CURVES, {})
-            dice = measure_dice(
-                predict, state.network.variables, self.validation, wanted.resolution, wanted.mask_classes
-            )
-            if np.isnan(dice).all():
-                raise UserError('No validation image shows any foreground; give that split some that do.')
-            own = {f'dice {name}': float(value) for name, value in zip(self.recipe.classes, dice, strict=True)}
-            mean = float(np.nanmean(dice))
-            return own | {'dice': mean, _SCORE: 1 - mean}
-
-        return measure
-
-    def _make_sample(self) -> Callable[..., np.ndarray]:
+    def make_sample(self) -> Callable[..., np.ndarray]:
         """Returns what draws some validation images: above as they are marked, below as they are segmented."""
         wanted, predict = self.recipe.images.preprocessing, self._predict
         channels, classes = self.validation.channels, wanted.mask_classes
@@ -226,30 +207,18 @@ def _choose_shown(images: input_pipeline.ImageData, resolution: int) -> np.ndarr
     return np.stack(shown)[np.linspace(0, len(shown) - 1, min(_SHOWN, len(shown))).astype(int)]
 
 
-def _log_start(
-    recipe: Recipe, changed: Mapping[str, Any], workdir: Path, images: input_pipeline.ImageData, mesh: Mesh
-) -> None:
-    _LOGGER.info('%s', logs.describe_run(mesh.size))
-    lines = ''.join(f'\n  {name} = {value!r}' for name, value in changed.items())
-    _LOGGER.info('Config, where it is not the default (%s has all):%s', workdir / workdirs.CONFIG_FILE, lines)
-    state = jax.eval_shape(recipe.create_state, jax.random.key(0))
-    table = parameter_overview.get_parameter_overview(state.network.params, include_stats=False)
-    _LOGGER.info('Network:\n%s', table)
-    _LOGGER.info(
-        'Data: %s, %d images of %d patients, classes: %s.',
-        images.name, images.num_examples, images.num_patients, ', '.join(recipe.classes),
-    )  # fmt: skip
+def _describe_data(recipe: Recipe, images: input_pipeline.ImageData) -> str:
+    """What is segmented, for the log."""
+    count = f'{images.num_examples} images of {images.num_patients} patients'
+    return f'Data: {images.name}, {count}, classes: {", ".join(recipe.classes)}.'
 
 
 def _say_goodbye(batch_size: int, workdir: Path, outcome: loop.Outcome) -> None:
     """The best by validation, and what to run next."""
-    logs.draw_curves(workdir, _CURVES, {})
     if outcome.best is not None and outcome.best.score is not None:
         dice, seen = 1 - outcome.best.score, outcome.best.images_seen
         print(f'Best: validation Dice {dice:.3f} at {seen // batch_size} steps.')
     if outcome.stopped_by:
-        print(f'Stopped by {outcome.stopped_by}; all is saved in {workdir}.')
-        print('Next: the same command goes on from here.')
         return
     print(f'Pictures: {workdir / "samples"}   curves: {workdir / "curves.png"}')
     print(f'Next: {launch.python()} -m segment.evaluate --workdir={workdir}')
