@@ -69,6 +69,15 @@ def test_an_error_level_that_cannot_be_kept_is_refused(error_level):
         CALIBRATION.judge(np.zeros(1), error_level=error_level)
 
 
+@pytest.mark.parametrize(('reals', 'fakes'), [(9, 39), (39, 9)])
+def test_the_smaller_class_decides_which_error_level_can_be_kept(reals, fakes):
+    """Of 9 images and one more, each is the strangest with a chance of 0.1."""
+    calibration = Conformal(tuple(np.linspace(-3, 1, reals)), tuple(np.linspace(0, 4, fakes)))
+    calibration.check_level(0.1)
+    with pytest.raises(UserError, match=f'{reals} real and {fakes} fake'):
+        calibration.check_level(0.099)
+
+
 def test_calibration_keeps_scores_by_class_and_goes_through_json():
     fitted = fit_conformal(np.array([3, 1, 2, 0.1], np.float32), np.array([1, 1, 0, 0]), split='validation')
     assert fitted == Conformal((float(np.float32(0.1)), 2.0), (1.0, 3.0))

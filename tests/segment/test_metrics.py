@@ -81,6 +81,7 @@ def test_a_distance_of_the_tolerance_is_within_it():
     first, second = (_square(slice(0, 1), slice(column, column + 1)) for column in (1, 4))
     assert measure(first, second, CLASS, (0.1, 0.1), 0.3).nsd == 1
     assert measure(first, second, CLASS, (0.1, 0.1), 0.29).nsd == 0
+    assert measure(first, first, CLASS, (0.1, 0.1), 0.0).nsd == 1
 
 
 def test_hd95_is_the_larger_directed_percentile():

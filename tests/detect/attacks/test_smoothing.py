@@ -41,6 +41,14 @@ def test_it_abstains_at_the_border():
     assert _certify(LINEAR, _image(0.0)) == Certificate(None, 0.0)
 
 
+def test_certificates_are_wrong_no_more_often_than_alpha():
+    """At the border every certificate is wrong; noise that chose the answer must not certify it, too."""
+    alpha, repeats = 0.2, 400
+    keys = jax.random.split(jax.random.key(1), repeats)
+    made = sum(_certify(LINEAR, _image(0.0), key=key, draws=100, alpha=alpha).fake is not None for key in keys)
+    assert made / repeats < alpha + 2.5 * np.sqrt(alpha * (1 - alpha) / repeats)
+
+
 @pytest.mark.parametrize('draws', [1, 299, 300, 1001])
 def test_all_draws_count_once(draws):
     """With one answer throughout, the bound is alpha^(1/draws)."""

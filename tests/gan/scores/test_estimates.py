@@ -13,6 +13,7 @@ from gan.scores.estimates import (
     FeatureSample,
     Missing,
     create_estimate,
+    deal_groups,
     difference,
     find_faults,
     leave_out,
@@ -82,6 +83,14 @@ def test_samples_have_groups_that_fit():
         FeatureSample(values, np.zeros(4, int), 1)
     with pytest.raises(ValueError, match='same number of groups'):
         find_faults(1, a=FeatureSample(values, np.arange(4), 4), b=FeatureSample(values, np.arange(4), 5))
+
+
+def test_a_patient_is_in_one_group_and_groups_have_as_many_patients():
+    owners = np.random.default_rng(0).permutation(np.repeat([7, 3, 9, 4, 1], [5, 1, 2, 8, 3]))
+    groups = deal_groups(owners, 2)
+    of_patients = [set(groups[owners == owner].tolist()) for owner in np.unique(owners)]
+    assert all(len(found) == 1 for found in of_patients)
+    assert sorted(np.bincount([found.pop() for found in of_patients])) == [2, 3]
 
 
 def test_images_of_one_group_make_no_score():

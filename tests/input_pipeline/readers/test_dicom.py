@@ -9,6 +9,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
 
 from input_pipeline.errors import DataError
+from input_pipeline.readers import dicom_file
 from input_pipeline.readers.pixels import to_physical
 
 # pydicom copes with these flaws and says so; `prepare` silences it.
@@ -272,6 +273,28 @@ def test_frames_and_their_functional_groups(tmp_path, read, syntax):
         physical = to_physical(record.image[..., 0], record.intensity)
         np.testing.assert_allclose(physical, values[number] * (number + 1.0) + 10 * number, rtol=1e-12)
         assert record.spacing == (0.5, 0.75, 3.0)
+
+
+def test_what_a_frame_says_of_itself_comes_first():
+    """Then what its file says of all frames, and last the top level (PS3.3, C.7.6.16)."""
+
+    def group(thickness):
+        measures, macros = pydicom.Dataset(), pydicom.Dataset()
+        measures.SliceThickness, macros.PixelMeasuresSequence = thickness, [measures]
+        return macros
+
+    header = pydicom.Dataset()
+    header.SliceThickness, found = 1.0, []
+    for keyword, groups in (
+        (None, []),
+        ('SharedFunctionalGroupsSequence', [group(2.0)]),
+        ('PerFrameFunctionalGroupsSequence', [pydicom.Dataset(), group(3.0)]),
+    ):
+        if keyword:
+            setattr(header, keyword, groups)
+        frames = (dicom_file.functional(header, n, 'PixelMeasuresSequence', 'SliceThickness') for n in (0, 1))
+        found.append(tuple(map(float, frames)))
+    assert found == [(1.0, 1.0), (2.0, 2.0), (2.0, 3.0)]
 
 
 def test_files_without_preamble_and_transfer_syntax(tmp_path, read):
