@@ -59,9 +59,8 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
             place = _below(relative, depth)
             split, label = leading_split(place), _label(place)
             if relative.suffix.lower() not in EXTENSIONS:
-                raise DataError(
-                    f'is not a picture (PNG, JPEG, TIFF, BMP, WebP, GIF){other_reader(relative) or remedy(relative)}'
-                )
+                advice = other_reader(relative) or remedy(relative)
+                raise DataError(f'is not a picture (PNG, JPEG, TIFF, BMP, WebP, GIF){advice}')
             masks.refuse(relative)
             if is_split and split is None:
                 raise DataError('lies beside the split folders (train, test, ...), so its split is unknown')
