@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.ndimage
+import scipy.spatial
 
 from gan.release.gate import MEASURES, GateThresholds, Tally, find_thresholds
 from gan.release.nearest import Distances, NearestImages, reduce
@@ -114,6 +115,19 @@ def test_distance_in_pixels_is_that_of_standardised_images():
     found = NearestImages(images[2:], flat[2:]).measure(images[:2], flat[:2])
     np.testing.assert_allclose(found.pixels, expected.min(1), atol=1e-4)
     np.testing.assert_array_equal(found.nearest, expected.argmin(1))
+
+
+def test_distances_of_features_are_in_units_of_their_deviation(training):
+    """Over the training images, with ddof 0; a feature that never varies keeps its unit."""
+    generator = np.random.default_rng(4)
+    features, queries = generator.normal(size=(2, 20, 4)).astype(np.float32) * [0.01, 1, 100, 0] + [5, 0, -3, 1]
+    queries[:, 3] += 0.5
+    found = NearestImages(training[:20], features.astype(np.float32)).measure(
+        training[:20], queries.astype(np.float32)
+    )
+    units = np.append(features[:, :3].std(axis=0), 1)
+    expected = scipy.spatial.distance.cdist(queries / units, features / units).min(axis=1)
+    np.testing.assert_allclose(found.features, expected, rtol=1e-3)
 
 
 def test_constant_images_are_like_none(likeness):
