@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import io
 import itertools
 import json
 import re
@@ -67,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
       arguments: flags without the program's name; None for those of the process.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')  # names of files need not be text
     options = _parse(arguments)
     try:
         if options.build:

@@ -87,7 +87,9 @@ def run_command(
     def guarded(argv: Sequence[str]) -> None:
         sys.unraisablehook = _report_unraisable
         if isinstance(sys.stdout, io.TextIOWrapper):  # in a file, too, what is printed stays in order with the log
-            sys.stdout.reconfigure(line_buffering=True)
+            sys.stdout.reconfigure(
+                line_buffering=True, errors='backslashreplace'
+            )  # names of files need not be text
         log_to_screen(('foundation', *packages))
         try:
             main(argv)

@@ -129,4 +129,6 @@ def _write_table(
         'answered': rows,
         'refused': refusals.reasons,
     }
-    write_file(order.out / TABLE_FILE, (json.dumps(table, indent=2, ensure_ascii=False) + '\n').encode())
+    text = json.dumps(table, indent=2, ensure_ascii=False) + '\n'
+    # Names of files need not be UTF-8; what Python puts for such bytes is an escape of JSON, too.
+    write_file(order.out / TABLE_FILE, text.encode('utf-8', 'backslashreplace'))

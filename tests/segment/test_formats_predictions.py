@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +51,18 @@ def test_all_is_answered_but_what_cannot_be_read(mixed, tmp_path):
                 assert hashlib.sha256(content.read()).hexdigest() == file['sha256']
     written = {path.relative_to(out).as_posix() for path in out.rglob('*') if path.is_file()}
     assert written == {TABLE_FILE} | {row[part] for row in rows for part in ('mask', 'overlay')}
+
+
+def test_names_that_are_not_utf8_are_read_and_written(mixed, tmp_path):
+    refusals, out = Refusals(skip=True), tmp_path / 'out'
+    folder = os.fsdecode(os.fsencode(mixed) + b'/B\xfccher')
+    os.rename(mixed / 'p', folder)
+    os.rename(mixed / 'cut.png', folder + os.fsdecode(b'/\xe4.png'))
+    rows = answer_all(find_incoming([Path(folder)], OPTIONS, refusals), segment, _order(out), refusals)
+    table = json.loads((out / TABLE_FILE).read_text())
+    assert table['answered'] == rows
+    assert (out / rows[0]['mask']).is_file()
+    assert list(table['refused']) == [r'\xe4.png']
 
 
 def test_a_format_that_does_not_fit_costs_only_its_own_files(mixed, tmp_path):
