@@ -51,6 +51,9 @@ def test_logits_that_are_not_finite_do_not_count(bad):
     partly = np.asarray([bad, 1.0, 1.0, bad, 1.0])
     _, probabilities = _run(start(0.5), [known, lost, partly, lost, known, known])
     np.testing.assert_allclose(probabilities, [0.5] * 5 + [0.7], atol=1e-6)
+    # One of five that is known is all of those that count, and above the target.
+    _, probabilities = _run(start(0.5), [np.asarray([bad, bad, 1.0, bad, bad])], every=1)
+    np.testing.assert_allclose(probabilities, [0.55], atol=1e-6)
 
 
 def test_types_stay():

@@ -111,6 +111,15 @@ def test_pad_keeps_the_aspect_ratio_and_pads_with_the_lowest():
     assert not mask[:, 6:].any()
 
 
+def test_the_odd_line_of_padding_is_below_and_to_the_right():
+    image = fit_image(np.ones((3, 2, 1), np.float32), 6, 'native')[..., 0]
+    expected = np.zeros((6, 6))
+    expected[1:4, 2:4] = 1
+    np.testing.assert_array_equal(image, expected)
+    mask = fit_mask(np.full((2, 3, 1), 7, np.uint8), 6, 'native')[..., 0]
+    np.testing.assert_array_equal(mask, 7 * expected.T)
+
+
 def test_crop_takes_the_centre():
     image = np.arange(32, dtype=np.float32).reshape(4, 8, 1) / 31
     np.testing.assert_array_equal(fit_image(image, 4, 'crop'), image[:, 2:6])
