@@ -145,6 +145,20 @@ def _digest(fields: Mapping[str, Any], *arrays: Shaped[np.ndarray, '...'] | None
     return content.digest()
 
 
+def _texts_and_numbers(record: Record, item: Item, storage: RecordStorage) -> dict[str, Any]:
+    """All of an example but its pixels."""
+    fields: dict[str, Any] = {
+        'key': as_text(record.key),
+        'patient': item.patient,
+        'modality': record.modality,
+        'source': as_text(record.source),
+        **{name: np.array(getattr(record, name), np.float32) for name in ('intensity', 'window', 'spacing')},
+    }
+    if storage.classes:
+        fields['label'] = -1 if item.label is None else storage.classes.index(item.label)
+    return fields
+
+
 def encode_record(record: Record, item: Item, storage: RecordStorage) -> Encoded:
     """Converts one record to the type of its data set and encodes it.
 
@@ -162,15 +176,7 @@ def encode_record(record: Record, item: Item, storage: RecordStorage) -> Encoded
     spread = np.linspace(0, image.size - 1, min(image.size, _SAMPLES_PER_RECORD)).astype(np.int64)
     sampled = image.reshape(-1)[spread]
     counts = None if record.mask is None else np.bincount(record.mask.ravel())
-    fields: dict[str, Any] = {
-        'key': as_text(record.key),
-        'patient': item.patient,
-        'modality': record.modality,
-        'source': as_text(record.source),
-        **{name: np.array(getattr(record, name), np.float32) for name in ('intensity', 'window', 'spacing')},
-    }
-    if storage.classes:
-        fields['label'] = -1 if item.label is None else storage.classes.index(item.label)
+    fields = _texts_and_numbers(record, item, storage)
     example = fields | {'image': _png(image) if storage.is_png else image}
     if record.mask is not None:
         example['mask'] = _png(record.mask)

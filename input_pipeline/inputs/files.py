@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -32,8 +32,9 @@ class Incoming:
       kind: of the files.
       name: for what is written about it, without extension, with `/` between folders; no two have the same.
       source: the file, or the name of a series of several, as refusals name it.
-      files: all its files; of a series in the order of its slices.
+      files: all its files; of a series in the order of its slices, copies of a file behind it.
       grid: where its slices lie; None for pictures.
+      copies: files that hold the same object as one of its files, by that file.
       load: reads the pixels as `input_pipeline.prepare` does, but constant slices are not left out. A file of a
         series that cannot be read is refused, and its slices are missing. Raises DataError when nothing is left.
     """
@@ -44,12 +45,14 @@ class Incoming:
     files: tuple[Path, ...]
     grid: NiftiGrid | DicomGrid | None
     load: Callable[[], Case]
+    copies: Mapping[Path, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
 
     def files_of(self, case: Case) -> list[Path]:
         """The files that a loaded case was read from: all but those that were refused meanwhile."""
         if not isinstance(self.grid, DicomGrid):
             return list(self.files)
-        return self.grid.files_of([record.key for record in case.records])
+        read = self.grid.files_of([record.key for record in case.records])
+        return [file for own in read for file in (own, *self.copies.get(own, ()))]
 
 
 def load_picture(root: Path, relative: PurePosixPath, options: ReaderOptions) -> Case:
@@ -221,9 +224,10 @@ def _create_series(root: Path, members: Volume, options: ReaderOptions, refusals
         kind='dicom',
         name=str(name),
         source=str(source),
-        files=tuple(root / member.relative for member in members),
+        files=tuple(root / path for member in members for path in (member.relative, *member.copies)),
         grid=DicomGrid(frames),
         load=functools.partial(load_series, root, members, keys, options, refusals),
+        copies={root / member.relative: tuple(root / path for path in member.copies) for member in members},
     )
 
 

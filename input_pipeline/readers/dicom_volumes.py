@@ -81,6 +81,7 @@ class Slice:
       channels: 1 or 3.
       modality: DICOM's short name.
       spacing: millimetres between rows, columns and slices.
+      copies: paths of other files with the same object.
     """
 
     relative: PurePosixPath
@@ -96,6 +97,7 @@ class Slice:
     channels: int
     modality: str
     spacing: tuple[float, float, float]
+    copies: tuple[PurePosixPath, ...] = ()
 
 
 Volume = tuple[Slice, ...]
@@ -220,13 +222,14 @@ def _drop_copies(root: Path, slices: Iterable[Slice], refusals: Refusals) -> lis
         by_uid[part.uid or str(part.relative)].append(part)
     kept: list[Slice] = []
     for parts in by_uid.values():
-        objects: dict[Any, Slice] = {}
+        objects: dict[Any, list[Slice]] = collections.defaultdict(list)
         for part in parts:
             places = [frame.place for frame in part.frames]
             content = _digest(root / part.relative) if len(parts) > 1 else ''
-            objects.setdefault((part.patient, part.series, part.number, *places, content), part)
-        kept += objects.values()
-    copies = sum(map(len, by_uid.values())) - len(kept)
+            objects[part.patient, part.series, part.number, *places, content].append(part)
+        for first, *others in objects.values():
+            kept.append(dataclasses.replace(first, copies=tuple(other.relative for other in others)))
+    copies = sum(len(part.copies) for part in kept)
     if copies:
         refusals.note(f'{copies} files are copies of others (same SOPInstanceUID and pixels); each is used once.')
     return kept
