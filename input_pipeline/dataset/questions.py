@@ -5,7 +5,7 @@ from typing import Any
 
 # Label maps of anatomy have more classes now and then; numbered cells or lesions nearly always.
 _MANY_CLASSES = 20
-# Pictures that use less of their type than this are nearly black in its whole range.
+# Pictures that use less of their type than this have hardly any contrast in its whole range.
 _SLIVER = 1 / 4
 _PICTURES = ('image_folder', 'paired_folder', 'arrays')
 
@@ -59,8 +59,8 @@ def _about_values(summary: Mapping[str, Any], source: str) -> Iterator[str]:
     share = (used[1] - used[0]) / (stored[1] - stored[0])
     if share < _SLIVER:
         yield (
-            f'The images use {used[0]:g} to {used[1]:g} of {stored[0]:g} to {stored[1]:g}, so they look nearly '
-            'black where the whole range is shown; --config.data.window=dataset shows the range that is used.'
+            f'The images use {used[0]:g} to {used[1]:g} of {stored[0]:g} to {stored[1]:g}, so there is hardly '
+            'any contrast where the whole range is shown; --config.data.window=dataset shows what is used.'
         )
 
 

@@ -1,4 +1,4 @@
-"""Reads NIfTI volumes (.nii, .nii.gz, .hdr with .img), with or without labels, as upright slices.
+"""Reads volumes of NIfTI (.nii, .nii.gz, .hdr with .img), NRRD and MetaImage as upright slices, with labels.
 
 Layouts: any tree of volumes; or `images/` beside `labels/` (or `masks/`); or `imagesTr/` beside `labelsTr/`
 as the Medical Segmentation Decathlon and nnU-Net have them (`imagesTs/` without labels is left out). The
@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Real
 
 from input_pipeline.errors import DataError, Refusals
+from input_pipeline.readers.itk_volume import SUFFIXES, named_file
 from input_pipeline.readers.nifti_volume import Volume, check_same_space, open_volume, read_labels
 from input_pipeline.readers.paired_folder import MASK_ENDINGS, stem
 from input_pipeline.readers.paths import (
@@ -56,12 +57,16 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
     """
     find_patient = patient_finder(options.patient_pattern)
     found = []
-    for relative in walk(path, refusals):
+    walked = list(walk(path, refusals))
+    voxels = {_named_voxels(path, relative) for relative in walked if relative.suffix.lower() in SUFFIXES}
+    for relative in walked:
+        if relative in voxels:
+            continue  # read with its header
         if relative.suffix.lower() == '.img' and _header_of(path / relative).is_file():
             continue  # read with its header
         with refusing(relative, refusals):
-            if not is_nifti(relative):
-                raise DataError(f'is not NIfTI (.nii, .nii.gz){remedy(relative)}')
+            if not is_volume(relative):
+                raise DataError(f'is not NIfTI (.nii, .nii.gz), NRRD or MetaImage{remedy(relative)}')
             found.append(relative)
     items: list[Item] = []
     contradictions: dict[PurePosixPath, str] = {}
@@ -71,12 +76,18 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
             split = leading_split(image)
             items.append(create_item(path, image, labels, options, patient, split, None, contradictions))
     note_contradictions(contradictions, refusals)
-    return require_items(items, path, 'NIfTI volumes (.nii, .nii.gz)', refusals)
+    return require_items(items, path, 'volumes (.nii, .nii.gz, .nrrd, .mha)', refusals)
 
 
 def _header_of(voxels: Path) -> Path:
     """The header of an .img file, whose suffix is written in the same case."""
     return voxels.with_suffix('.HDR' if voxels.suffix.isupper() else '.hdr')
+
+
+def _named_voxels(root: Path, header: PurePosixPath) -> PurePosixPath | None:
+    """The file that holds the voxels of a header, None where they are in the same file."""
+    name = named_file(root / header)
+    return None if name is None else header.parent / name.replace('\\', '/')
 
 
 def note_contradictions(contradictions: Mapping[PurePosixPath, str], refusals: Refusals) -> None:
@@ -91,6 +102,11 @@ def note_contradictions(contradictions: Mapping[PurePosixPath, str], refusals: R
 def is_nifti(relative: PurePosixPath) -> bool:
     """Whether the name is that of a NIfTI volume."""
     return relative.name.lower().endswith(('.nii', '.nii.gz', '.hdr'))
+
+
+def is_volume(relative: PurePosixPath) -> bool:
+    """Whether the name is that of a volume that this reader takes."""
+    return is_nifti(relative) or relative.suffix.lower() in SUFFIXES
 
 
 def case_name(image: PurePosixPath, labels: PurePosixPath | None) -> str:

@@ -1,4 +1,4 @@
-"""One NIfTI file: what its header says, and its voxels on RAS+ axes as the file stores them."""
+"""One NIfTI, NRRD or MetaImage file: what its header says, and its voxels on RAS+ axes as the file stores them."""
 
 import dataclasses
 import math
@@ -11,6 +11,7 @@ from jaxtyping import Float, Real, UInt8
 from nibabel.arrayproxy import ArrayProxy
 
 from input_pipeline.errors import DataError
+from input_pipeline.readers.itk_volume import SUFFIXES, ItkVoxels, read_itk_header
 from input_pipeline.readers.masks import class_ids
 from input_pipeline.readers.pixels import check_size, storage_dtype
 from input_pipeline.records import Dtype
@@ -20,7 +21,7 @@ _MILLIMETRES = {'meter': 1000.0, 'micron': 0.001}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Volume:
-    """A NIfTI file whose voxels are not read yet.
+    """A file whose voxels are not read yet.
 
     Attributes:
       shape: voxels along right, anterior and superior.
@@ -43,7 +44,7 @@ class Volume:
     affine: Float[np.ndarray, '4 4']
     slope: float
     intercept: float
-    stored: ArrayProxy
+    stored: ArrayProxy | ItkVoxels
     orientation: Float[np.ndarray, '3 2']
     file_shape: tuple[int, ...]
     contradiction: str = ''
@@ -62,11 +63,13 @@ class Volume:
 
 
 def open_volume(path: Path, pixel_limit: int) -> Volume:
-    """Reads the header of a NIfTI-1 or NIfTI-2 file.
+    """Reads the header of a NIfTI-1, NIfTI-2, NRRD or MetaImage file.
 
     Raises:
-      DataError: not NIfTI, not an image of two to four axes, too large, or shorter than its header says.
+      DataError: none of these, not an image of two to four axes, too large, or shorter than its header says.
     """
+    if path.suffix.lower() in SUFFIXES:
+        return _open_itk(path, pixel_limit)
     try:
         image = nib.load(path)
     except Exception as error:  # nibabel raises many kinds on damaged headers
@@ -99,6 +102,26 @@ def open_volume(path: Path, pixel_limit: int) -> Volume:
         orientation=orientation,
         file_shape=tuple(map(int, image.shape)),
         contradiction=_find_contradiction(image, zooms),
+    )
+
+
+def _open_itk(path: Path, pixel_limit: int) -> Volume:
+    header = read_itk_header(path, pixel_limit)
+    orientation = nib.io_orientation(header.affine)
+    if not np.isfinite(orientation).all():
+        raise DataError('has no usable orientation: its axes do not span space')
+    order = np.argsort(orientation[:, 0])
+    return Volume(
+        shape=tuple(header.shape[axis] for axis in order),
+        count=1,
+        storage=storage_dtype(header.dtype),
+        spacing=tuple(header.spacing[axis] for axis in order),
+        affine=header.affine @ nib.orientations.inv_ornt_aff(orientation, header.shape),
+        slope=1.0,
+        intercept=0.0,
+        stored=header.voxels,
+        orientation=orientation,
+        file_shape=header.shape,
     )
 
 

@@ -233,7 +233,7 @@ def _create_item(
     find_patient: Callable[[str, str], str],
     contradictions: dict[PurePosixPath, str],
 ) -> Item:
-    if nifti.is_nifti(pair.image):
+    if nifti.is_volume(pair.image):
         patient = pair.patient or find_patient(str(pair.image), nifti.case_name(pair.image, pair.mask))
         return nifti.create_item(
             root, pair.image, pair.mask, options, patient, pair.split, pair.label, contradictions

@@ -36,7 +36,8 @@ _CONVERTERS = {
     '.psd': 'ImageMagick',
 }
 _PACKED = ('.zip', '.gz', '.tar', '.tgz', '.bz2', '.xz', '.7z', '.rar', '.zst')
-_SOURCES = {'.nii': 'nifti', '.nii.gz': 'nifti', '.dcm': 'dicom', '.npz': 'arrays', '.npy': 'arrays'}
+_SOURCES = dict.fromkeys(('.nii', '.nii.gz', '.nrrd', '.nhdr', '.mha', '.mhd'), 'nifti')
+_SOURCES |= {'.dcm': 'dicom', '.npz': 'arrays', '.npy': 'arrays'}
 _COMPANIONS = {'.csv', '.tsv', '.txt', '.md', '.json', '.xml'}
 _COMPANION_NAMES = {'readme', 'license', 'copying', 'changes'}
 # What Windows, macOS and Synology's disk stations leave in folders.

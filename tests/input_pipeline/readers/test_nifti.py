@@ -233,7 +233,7 @@ def test_pairs_of_header_and_voxels(tmp_path, read):
 
 
 def test_empty_folder_raises(tmp_path, read):
-    with pytest.raises(DataError, match='holds no NIfTI volumes'):
+    with pytest.raises(DataError, match='holds no volumes'):
         read('nifti', tmp_path)
 
 

@@ -1,0 +1,192 @@
+"""NRRD and MetaImage files (.nrrd, .nhdr, .mha, .mhd): what their headers say, and their voxels, by SimpleITK.
+
+SimpleITK is imported when the first such file is met. Headers may name the file of their voxels; it must lie
+beside them or below, whatever the library would follow.
+"""
+
+import dataclasses
+import functools
+import math
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import ModuleType
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Float, Real
+
+from input_pipeline.errors import DataError, first_line
+from input_pipeline.readers.pixels import check_size, storage_dtype
+
+SUFFIXES = ('.nrrd', '.nhdr', '.mha', '.mhd')
+_HEADER_SIZE = 2**16  # headers of either format are some lines of text
+_FLIPPED = np.diag([-1.0, -1.0, 1.0])  # ITK's axes point left and back, those here right and front
+_TYPES = ('Int8', 'UInt8', 'Int16', 'UInt16', 'Int32', 'UInt32', 'Int64', 'UInt64', 'Float32', 'Float64')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ItkHeader:
+    """What a header says.
+
+    Attributes:
+      shape: voxels along the axes of the file, three of them.
+      dtype: of the stored values.
+      affine: voxel index to millimetres, RAS+.
+      spacing: between voxels; 0 where the header tells none.
+      voxels: reads them when it is indexed.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    affine: Float[np.ndarray, '4 4']
+    spacing: tuple[float, float, float]
+    voxels: 'ItkVoxels'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ItkVoxels:
+    """The voxels of a file as an array of four axes that is read each time it is indexed."""
+
+    path: Path
+    format: str
+    shape: tuple[int, int, int, int]
+
+    def __getitem__(self, key: Any) -> Real[np.ndarray, '...']:
+        library = _library()
+        image = library.ReadImage(str(self.path), imageIO=self.format)
+        return library.GetArrayFromImage(image).T.reshape(self.shape)[key]
+
+
+def read_itk_header(path: Path, pixel_limit: int) -> ItkHeader:
+    """Reads the header, and checks that the voxels are there.
+
+    Raises:
+      DataError: not such a file, vectors or colours in its voxels, more than three axes, too large, truncated, or
+        a header that names a file elsewhere.
+    """
+    fields = _read_fields(path)
+    voxels_file = _voxels_file(path, fields)
+    format_name = 'MetaImageIO' if 'elementdatafile' in fields else 'NrrdImageIO'
+    reader = _library().ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO(format_name)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise DataError(f'is not readable as NRRD or MetaImage ({_reason(error)})') from error
+    size = tuple(map(int, reader.GetSize()))
+    if reader.GetNumberOfComponents() != 1 or any(length != 1 for length in size[3:]):
+        raise DataError(
+            f'holds voxels of {reader.GetNumberOfComponents()} components and the size {size}; only volumes of '
+            'single values are read: export them one by one'
+        )
+    first, second, third, *_ = (*size, 1, 1)
+    shape = first, second, third
+    check_size(math.prod(shape), pixel_limit)
+    dtype = _dtype(reader.GetPixelID())
+    storage_dtype(dtype)
+    needed = math.prod(shape) * dtype.itemsize
+    if _is_raw(fields) and voxels_file.stat().st_size < needed:
+        raise DataError(f'is truncated: its header describes {needed} bytes, {voxels_file.name} has fewer')
+    affine, spacing = _geometry(reader)
+    is_known = any(key in fields for key in ('spacings', 'space directions', 'elementspacing', 'elementsize'))
+    return ItkHeader(
+        shape, dtype, affine, spacing if is_known else (0.0, 0.0, 0.0), ItkVoxels(path, format_name, (*shape, 1))
+    )
+
+
+def named_file(path: Path) -> str | None:
+    """The file that a header names for its voxels, None where they follow the header or it cannot be read."""
+    try:
+        fields = _read_fields(path)
+    except (DataError, OSError):
+        return None
+    name = fields.get('elementdatafile') or fields.get('data file')
+    return None if name is None or name.upper() == 'LOCAL' else name
+
+
+@functools.cache
+def _library() -> ModuleType:
+    try:
+        import SimpleITK
+    except ImportError as error:
+        raise DataError(
+            'is read by SimpleITK, which is not installed; run `pip install SimpleITK`, or convert it to NIfTI'
+        ) from error
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # what matters is checked here, and told
+    return SimpleITK
+
+
+def _read_fields(path: Path) -> dict[str, str]:
+    """The lines of the header: `key: value` in NRRD, `key = value` in MetaImage, names in lower case."""
+    with path.open('rb') as file:
+        start = file.read(_HEADER_SIZE)
+    is_nrrd = start.startswith(b'NRRD')
+    fields: dict[str, str] = {}
+    for line in start.splitlines():
+        text = line.decode('utf-8', 'surrogateescape').strip()
+        if is_nrrd and not text:
+            return fields
+        key, found, value = text.partition(':' if is_nrrd else '=')
+        key = key.strip().lower().replace('datafile', 'data file') if is_nrrd else key.strip().lower()
+        if found and not text.startswith('#') and not value.startswith('='):
+            if key in fields:  # which of them the library takes is its own affair
+                raise DataError(f'says {key!r} twice in its header')
+            fields[key] = value.strip()
+        if not is_nrrd and key == 'elementdatafile':
+            return fields
+    if is_nrrd and fields and len(start) < _HEADER_SIZE:
+        return fields
+    raise DataError('is neither NRRD nor MetaImage, by its header')
+
+
+def _voxels_file(path: Path, fields: dict[str, str]) -> Path:
+    """The file that holds the voxels.
+
+    Raises:
+      DataError: it lies elsewhere, is not there, or is one of several.
+    """
+    name = fields.get('elementdatafile') or fields.get('data file') or 'LOCAL'
+    if name.upper() == 'LOCAL':
+        return path
+    if name.upper().startswith('LIST') or '%' in name:
+        raise DataError('spreads its voxels over several files; save it as one file (.nrrd, .mha)')
+    relative = PurePosixPath(name.replace('\\', '/'))
+    target = path.parent / relative
+    outside = relative.is_absolute() or PureWindowsPath(name).drive or '..' in relative.parts or '\0' in name
+    if outside or not target.resolve().is_relative_to(path.parent.resolve()):
+        raise DataError(f'names the file {name!r} for its voxels, which does not lie beside it; put both together')
+    if not target.is_file():
+        raise DataError(f'is a header without its voxels ({name} is missing)')
+    return target
+
+
+def _is_raw(fields: dict[str, str]) -> bool:
+    encoding, compressed = fields.get('encoding', 'raw').lower(), fields.get('compresseddata', 'false').lower()
+    return encoding == 'raw' and compressed != 'true' and fields.get('binarydata', 'true').lower() == 'true'
+
+
+def _dtype(pixel_id: int) -> np.dtype:
+    library = _library()
+    for name in _TYPES:
+        if getattr(library, f'sitk{name}') == pixel_id:
+            return np.dtype(name.lower())
+    raise DataError(f'holds {library.GetPixelIDValueAsString(pixel_id)}, which are no values of an image')
+
+
+def _geometry(reader: Any) -> tuple[Float[np.ndarray, '4 4'], tuple[float, float, float]]:
+    """Affine and spacing of the first three axes; missing axes are one millimetre wide."""
+    axes = reader.GetDimension()
+    direction = np.array(reader.GetDirection()).reshape(axes, axes)
+    turned, spacing, origin = np.eye(3), np.ones(3), np.zeros(3)
+    shared = min(axes, 3)
+    turned[:shared, :shared] = direction[:shared, :shared]
+    spacing[:shared], origin[:shared] = reader.GetSpacing()[:shared], reader.GetOrigin()[:shared]
+    affine = nib.affines.from_matvec(_FLIPPED @ turned * spacing, _FLIPPED @ origin)
+    return affine, (float(spacing[0]), float(spacing[1]), float(spacing[2]))
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last line of what ITK says, which names the cause, without paths of its sources."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else first_line(error)
