@@ -1,12 +1,13 @@
 """The fingerprint of the training patients, what follows from it, and what a config may say."""
 
 import dataclasses
+import functools
+import operator
 
 import numpy as np
 import pytest
 
 from foundation.training.errors import UserError
-from foundation.training.fields import find_field
 from segment.data import open_stored
 from segment.fingerprint import Fingerprint, take_fingerprint
 from segment.recipe import create_recipe
@@ -50,7 +51,7 @@ def resolve(create_config):
         config = create_config(ASKED | (given or {}))
         resolve_suggestions(config, lambda request: dataclasses.replace(FINGERPRINT, **(found or {})))
         create_recipe(config)
-        return {name: find_field(config, name) for name in ASKED}
+        return {name: functools.reduce(operator.getitem, name.split('.'), config) for name in ASKED}
 
     return run
 
