@@ -166,7 +166,7 @@ def _pair_neighbours(
 ) -> Iterator[tuple[PurePosixPath, PurePosixPath | None]]:
     """Volumes outside folders of images, with the labels that lie beside them."""
     cases = {(file.parent, case): file for file in alone if (case := _labelled_case(file)) is not None}
-    used = set()
+    images: dict[PurePosixPath, PurePosixPath | None] = {}
     for image in alone:
         if _labelled_case(image) is not None:
             continue
@@ -176,14 +176,21 @@ def _pair_neighbours(
             continue
         parts = [match.start() for match in re.finditer('[-_.]|$', stem(image))]
         keys = [(image.parent, stem(image)[:end]) for end in reversed(parts)]
-        labels = next((cases[key] for key in keys if key in cases), None)
-        if labels is None and cases:
+        images[image] = next((cases[key] for key in keys if key in cases), None)
+    used = {image: labels for image, labels in images.items() if labels is not None}
+    for image, labels in images.items():
+        if labels is None and used:
             refusals.add(str(image), 'has no labels beside it, while others have')
-            continue
-        used.add(labels)
-        yield image, labels
-    for labels in sorted(set(cases.values()) - used):
-        refusals.add(str(labels), 'holds labels by its name, and no volume of this name lies beside it')
+        else:
+            yield image, labels
+    if used:
+        image, labels = next(iter(used.items()))
+        refusals.note(f'{len(used)} volumes have labels beside them by name, such as {labels} for {image}.')
+    for labels in sorted(set(cases.values()) - set(used.values())):
+        reason = (
+            'holds labels by its name, and no volume of this name lies beside it; rename it where it is an image'
+        )
+        refusals.add(str(labels), reason)
 
 
 def _find_labels(

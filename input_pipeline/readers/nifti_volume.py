@@ -171,7 +171,7 @@ def check_same_space(image: Volume, labels: Volume) -> None:
         raise DataError(f'image and labels have the shapes {shapes}; they must be equal')
     corners = np.stack([*np.ndindex(2, 2, 2)]) * (np.array(image.shape) - 1)
     apart = nib.affines.apply_affine(image.affine - labels.affine, corners)
-    if np.linalg.norm(apart, axis=-1).max() > min(image.spacing) / 2:
+    if np.linalg.norm(apart, axis=-1).max() > nib.affines.voxel_sizes(image.affine).min() / 2:
         raise DataError('image and labels lie in different places; resample the labels onto the image')
 
 

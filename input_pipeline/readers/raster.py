@@ -105,9 +105,10 @@ def read_indices(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 
                 used = np.unique(indices[indices < len(colours)])
                 if all(colours[index].tolist() in ([0, 0, 0], [255, 255, 255]) for index in used):
                     indices = (colours[np.minimum(indices, len(colours) - 1), 0] == 255).astype(np.uint8)
+            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
         except Exception as error:
             raise DataError(f'cannot be decoded ({_one_line(error)})') from error
-    return indices
+    return _turn_upright(indices, orientation)
 
 
 def read_alpha(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 1'] | None:

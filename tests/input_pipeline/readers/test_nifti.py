@@ -249,7 +249,21 @@ def test_labels_beside_their_volumes_are_found_by_name(tmp_path, read):
     assert not reading.refused
     assert {item.patient for item in reading.items} == {'p.1', 'p.2'}
     assert len(reading.items) == 4
+    assert reading.notes == [
+        '4 volumes have labels beside them by name, such as case1/p.1_seg.nii.gz for case1/p.1_flair.nii.gz.'
+    ]
     assert set(np.unique([record.mask for record in reading.records])) == {0, 4}
+
+
+def test_volumes_stay_where_no_name_pairs_them_with_labels(tmp_path, read):
+    for number in (1, 2):
+        _save(tmp_path / f'sub-{number}_T1w.nii.gz', _volume(seed=number))
+        _save(tmp_path / f'sub-{number}_desc-brain_mask.nii.gz', np.ones((5, 6, 7), np.uint8))
+    reading = read('nifti', tmp_path)
+    assert [item.key for item in reading.items] == ['sub-1_T1w.nii.gz', 'sub-2_T1w.nii.gz']
+    assert all(record.mask is None for record in reading.records)
+    assert len(reading.refused) == 2
+    assert all('rename it where it is an image' in reason for reason in reading.refused.values())
 
 
 def test_labels_are_never_taken_for_volumes(tmp_path, read):

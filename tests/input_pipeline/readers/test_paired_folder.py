@@ -133,6 +133,21 @@ def test_white_is_the_foreground_whatever_its_index(folder, read, kind, white):
     np.testing.assert_array_equal(reading.by_source['images/a.png'][0].mask[..., 0], _square(1))
 
 
+@pytest.mark.parametrize('orientation', [3, 6])
+def test_masks_of_palettes_are_turned_as_their_images_are(tmp_path, read, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for folder in ('images', 'masks'):
+        (tmp_path / folder).mkdir()
+    values = np.arange(48, dtype=np.uint8).reshape(8, 6)
+    Image.fromarray(values).save(tmp_path / 'images' / 'a.png', exif=exif)
+    mask = Image.fromarray((values > 40).astype(np.uint8))
+    mask.putpalette([0, 0, 0, 200, 0, 0])
+    mask.save(tmp_path / 'masks' / 'a.png', exif=exif)
+    (record,) = read('paired_folder', tmp_path).records
+    np.testing.assert_array_equal(record.mask, record.image > 40)
+
+
 def test_transparency_that_tells_another_shape_is_refused(folder, read):
     white = np.full((8, 6, 4), 255, np.uint8)
     white[..., 3] = _square(255)
