@@ -262,8 +262,9 @@ def _load(root: Path, pair: ImageMaskPair, options: ReaderOptions, patient: str)
 
 
 def _read_mask(path: Path, options: ReaderOptions) -> UInt8[np.ndarray, 'height width 1']:
-    """Class ids of a picture; with a threshold palettes are shown colours, as it is about brightness."""
-    read = read_indices if options.mask_threshold is None else read_picture
+    """Class ids of a picture; a threshold is about brightness, so palettes of greys are shown then."""
+    is_shown = options.mask_threshold is not None and read_header(path, options.pixel_limit).channels == 1
+    read = read_picture if is_shown else read_indices
     values = drop_equal_channels(read(path, options.pixel_limit))
     check_alpha(values, read_alpha(path, options.pixel_limit))
     return class_ids(values, options.mask_threshold)

@@ -133,6 +133,20 @@ def test_white_is_the_foreground_whatever_its_index(folder, read, kind, white):
     np.testing.assert_array_equal(reading.by_source['images/a.png'][0].mask[..., 0], _square(1))
 
 
+def test_a_threshold_shows_greys_and_counts_colours(folder, read):
+    Image.fromarray(_square(255)).convert('1').save(folder / 'masks' / 'a.png')
+    for name, palette in (('b', [255, 255, 255, 9, 9, 9, 0, 0, 0]), ('c', [0, 0, 0, 9, 0, 0, 200, 0, 0])):
+        mask = Image.fromarray(_square(2) if name == 'c' else 2 - _square(2))
+        mask.putpalette(palette)
+        mask.save(folder / 'masks' / f'{name}.png')
+    for threshold, names in ((1, 'abc'), (20, 'ab')):
+        reading = read('paired_folder', folder, mask_threshold=threshold)
+        for record in reading.records:
+            expected = _square(1) if record.key[-5] in names else _square(0)
+            np.testing.assert_array_equal(record.mask[..., 0], expected, err_msg=record.key)
+        assert len(reading.records) == 3
+
+
 @pytest.mark.parametrize('orientation', [3, 6])
 def test_masks_of_palettes_are_turned_as_their_images_are(tmp_path, read, orientation):
     exif = Image.Exif()
