@@ -83,6 +83,16 @@ def test_swapped_masks_are_pointed_out(tmp_path):
     )
 
 
+def test_what_is_passed_over_is_printed_and_kept(tmp_path, capsys):
+    for number in range(12):
+        _write(tmp_path / 'set' / f'{number}.png', _noise(number))
+    for name in ('Thumbs.db', '.hidden', 'labels.csv', 'notes.txt'):
+        (tmp_path / 'set' / name).write_bytes(b'x')
+    summary = _prepare(tmp_path / 'set')
+    assert summary['passed_over'] == {'hidden files': 1, 'system files': 1, 'texts (csv, json, txt, ...)': 2}
+    assert 'passed over 1 hidden files, 1 system files, 2 texts (csv, json, txt, ...)' in capsys.readouterr().out
+
+
 def test_images_of_two_values_are_pointed_out(tmp_path):
     for number in range(12):
         _write(tmp_path / 'set' / f'{number}.png', _noise(number))
