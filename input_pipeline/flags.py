@@ -78,6 +78,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error('--source=catalogue takes no --licence; the catalogue tells it')
     elif options.path is None:
         parser.error(f'--source={options.source} needs --path')
+    if options.columns and options.source != 'paired_folder':
+        parser.error('--columns is of use only with --source=paired_folder')
+    if options.mask_threshold is not None and options.source not in ('paired_folder', 'nifti', 'arrays'):
+        parser.error(f'--source={options.source} reads no masks, so --mask_threshold is of no use')
     if options.kind and options.exemplars is None:
         parser.error('--kind needs --exemplars=FILE, made with python -m input_pipeline.identify --build=FILE')
     return options

@@ -99,10 +99,7 @@ class Summarizer:
         self._by_split.setdefault(split, collections.Counter())[record.label or UNLABELLED] += 1
         self._patients.setdefault(split, set()).add(record.patient)
         self._unknown_patients &= record.patient == record.key
-        self._mask_ids.update(encoded.mask_ids or ())
-        self._foreground += encoded.foreground
-        self._pixels += encoded.height * encoded.width
-        self._two_valued += encoded.is_two_valued
+        self._count_pixels(encoded)
         self._extremes = (
             min(self._extremes[0], encoded.extremes[0]),
             max(self._extremes[1], encoded.extremes[1]),
@@ -117,6 +114,12 @@ class Summarizer:
             self._fingerprint.update(part.encode() + b'\0')
         self._fingerprint.update(encoded.digest)
         self._plausibility.add(split, record, encoded.look)
+
+    def _count_pixels(self, encoded: Encoded) -> None:
+        self._mask_ids.update(encoded.mask_ids or ())
+        self._foreground += encoded.foreground
+        self._pixels += encoded.height * encoded.width
+        self._two_valued += encoded.is_two_valued
 
     @property
     def images(self) -> int:

@@ -111,7 +111,7 @@ def _library() -> ModuleType:
         import SimpleITK
     except ImportError as error:
         raise DataError(
-            'is read by SimpleITK, which is not installed; run `pip install SimpleITK`, or convert it to NIfTI'
+            'is read by SimpleITK, which is not installed: pip install "enhanced-gan[itk]", or convert it to NIfTI'
         ) from error
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # what matters is checked here, and told
     return SimpleITK

@@ -1,10 +1,13 @@
 """NRRD and MetaImage: values and geometry as in NIfTI, and headers that are refused."""
 
+import sys
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 from input_pipeline.errors import DataError
+from input_pipeline.readers import itk_volume
 from input_pipeline.readers.nifti_volume import open_volume
 from input_pipeline.readers.pixels import to_physical
 
@@ -118,6 +121,14 @@ def test_headers_name_no_files_elsewhere(tmp_path, suffix, name):
     (folder / f'a{suffix}').write_text(header)
     with pytest.raises(DataError, match=r'does not lie beside it|is missing|over several files'):
         open_volume(folder / f'a{suffix}', 2**20)
+
+
+def test_without_the_library_it_says_what_to_install(tmp_path, read, monkeypatch):
+    _save(tmp_path / 'a.nrrd', _volume())
+    itk_volume._library.cache_clear()
+    monkeypatch.setitem(sys.modules, 'SimpleITK', None)
+    with pytest.raises(DataError, match=r'pip install "enhanced-gan\[itk\]"'):
+        read('nifti', tmp_path)
 
 
 def test_what_is_no_volume_is_refused(tmp_path, read):
