@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from backbones.augmentation import ImageAugmentation
 from backbones.images import ImageRequest, request_images
 from backbones.networks import DenseNet, Network, create_network
-from backbones.schedule import CosineAdam, Schedule
+from backbones.schedule import CosineAdam, EpochSchedule
 from configs.backbones.schema import CLASSIFIER
 from configs.schema import check
 from foundation.training import compute
@@ -41,7 +41,7 @@ class ClassifierRecipe:
     augmentation: ImageAugmentation
     label_smoothing: float
     optimizer: CosineAdam
-    schedule: Schedule
+    schedule: EpochSchedule
     pace: Pace
     device_memory_gib: float
 
@@ -88,7 +88,7 @@ def create_recipe(config: ConfigDict) -> ClassifierRecipe:
         ),
         label_smoothing=optimizer.pop('label_smoothing'),
         optimizer=CosineAdam(**optimizer),
-        schedule=Schedule(config.schedule.epochs, config.schedule.batch_size, config.watch.epochs),
+        schedule=EpochSchedule(config.schedule.epochs, config.schedule.batch_size, config.watch.epochs),
         pace=Pace(
             config.seed,
             periods_of(config.run, cycle=1, sample=config.run.checkpoint_images),

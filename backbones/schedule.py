@@ -8,7 +8,7 @@ from foundation.training.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class EpochSchedule:
     """The length of a training.
 
     Attributes:

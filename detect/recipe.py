@@ -14,7 +14,7 @@ from backbones.encoders import Encoder
 from backbones.images import ImageRequest
 from backbones.networks import create_network
 from backbones.recipe import check_blocks
-from backbones.schedule import CosineAdam, Schedule
+from backbones.schedule import CosineAdam, EpochSchedule
 from configs.detect.schema import DEGRADE, DETECTOR
 from configs.schema import Field, check
 from detect.data import DetectorData
@@ -90,7 +90,7 @@ class DetectorRecipe:
     degradation: Degradation
     attack: Attack
     optimizer: CosineAdam
-    schedule: Schedule
+    schedule: EpochSchedule
     anomaly: AnomalyRecipe
     pace: Pace
     device_memory_gib: float
@@ -144,7 +144,7 @@ def create_recipe(config: ConfigDict) -> DetectorRecipe:
         degradation=_create_degradation(**config.degrade),
         attack=_create_attack(**config.adversarial),
         optimizer=CosineAdam(**config.optimizer),
-        schedule=Schedule(config.schedule.epochs, config.schedule.batch_size, config.watch.epochs),
+        schedule=EpochSchedule(config.schedule.epochs, config.schedule.batch_size, config.watch.epochs),
         anomaly=AnomalyRecipe(**config.anomaly, seed=config.seed),
         pace=Pace(
             config.seed,

@@ -49,7 +49,7 @@ class ImageFormat:
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
+class SampleGrid:
     """How many images a picture of samples has: rows and columns."""
 
     rows: int
@@ -142,7 +142,7 @@ class GanRecipe:
     schedule: Schedule
     start_from: StartFrom
     watch: WatchPlan
-    samples: Grid
+    samples: SampleGrid
     periods: Periods
     checkpoints_to_keep: int
     fields: Mapping[str, Any]
@@ -263,7 +263,7 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             schedule=Schedule(final_resolution=resolution, **config.schedule.to_dict()),
             start_from=StartFrom(**config.start_from),
             watch=WatchPlan(**config.watch),
-            samples=Grid(**config.samples),
+            samples=SampleGrid(**config.samples),
             periods=periods_of(config.run, cycle, config.run.sample_images),
             checkpoints_to_keep=config.run.checkpoints_to_keep,
             fields=config.to_dict(),

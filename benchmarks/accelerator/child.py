@@ -76,7 +76,7 @@ def main() -> None:
         _tell_start(order, str(error))
         sys.exit(f'Error: {error}')
     for number in range(len(order.parts)):
-        _Runner(order, number).run(order.first_task if number == 0 else 0)
+        _PartRunner(order, number).run(order.first_task if number == 0 else 0)
 
 
 def describe_conditions(order: Order) -> str:
@@ -93,7 +93,7 @@ def _tell_start(order: Order, reason: str) -> None:
     (Path(order.scratch) / PROGRESS_FILE).write_text(told)
 
 
-class _Runner:
+class _PartRunner:
     """One part."""
 
     def __init__(self, order: Order, number: int):

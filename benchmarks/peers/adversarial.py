@@ -17,7 +17,7 @@ from benchmarks.peers.networks.progressive import fade_reals
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
+class TorchAdversarialTraining:
     """What the networks are trained for.
 
     Attributes:
@@ -50,7 +50,9 @@ class AdversarialCycle:
       form: how they are run.
     """
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, training: Training, form: Form) -> None:
+    def __init__(
+        self, generator: nn.Module, discriminator: nn.Module, training: TorchAdversarialTraining, form: Form
+    ) -> None:
         self.generator, self.discriminator = form.place(generator), form.place(discriminator)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.training = training

@@ -4,7 +4,7 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
-class Case:
+class PeerCase:
     """A row of the table.
 
     Attributes:
@@ -23,15 +23,15 @@ class Case:
     size: str
 
 
-def _images(label: str, pair: str, peer: str, resolution: int, batch: int) -> Case:
-    return Case(label, pair, peer, resolution, batch, f'{batch} of {resolution}x{resolution}')
+def _images(label: str, pair: str, peer: str, resolution: int, batch: int) -> PeerCase:
+    return PeerCase(label, pair, peer, resolution, batch, f'{batch} of {resolution}x{resolution}')
 
 
-def _vectors(label: str, pair: str, peer: str, features: int, count: int) -> Case:
-    return Case(label, pair, peer, features, count, f'2 x {count:,} of {features:,}')
+def _vectors(label: str, pair: str, peer: str, features: int, count: int) -> PeerCase:
+    return PeerCase(label, pair, peer, features, count, f'2 x {count:,} of {features:,}')
 
 
-CASES: tuple[Case, ...] = (
+CASES: tuple[PeerCase, ...] = (
     _images('PGGAN, WGAN-GP: step', 'pggan_narrow', 'PyTorch', 32, 16),
     _images('PGGAN, WGAN-GP: step', 'pggan_narrow', 'PyTorch', 64, 8),
     _images('Enhanced-GAN: step', 'enhanced_gan_narrow', 'PyTorch', 32, 16),

@@ -13,7 +13,7 @@ from backbones.networks import ResNet
 from benchmarks.peers.copying import convert_resnet, load
 from benchmarks.peers.forms import Form
 from benchmarks.peers.gans import count_parameters
-from benchmarks.peers.timing import Run
+from benchmarks.peers.timing import PeerRun
 from foundation.training import compute
 from foundation.training.state import Variables
 
@@ -40,7 +40,7 @@ def create_torchvision(depth: int, variables: Variables) -> nn.Module:
     return load({18: resnet18, 50: resnet50}[depth](num_classes=CLASSES), convert_resnet(variables))
 
 
-def create_ours_prediction(depth: int, resolution: int, batch: int, dtype: str) -> Run:
+def create_ours_prediction(depth: int, resolution: int, batch: int, dtype: str) -> PeerRun:
     """Logits."""
     network, variables = create_network(depth, resolution, dtype)
     predict = jax.jit(lambda variables, images: network.apply(variables, images, train=False).logits)
@@ -49,7 +49,7 @@ def create_ours_prediction(depth: int, resolution: int, batch: int, dtype: str) 
     def run() -> None:
         jax.block_until_ready(predict(variables, images))
 
-    return Run(run, 'jit', count_parameters(variables['params']))
+    return PeerRun(run, 'jit', count_parameters(variables['params']))
 
 
 def make_gradient(network: ResNet):
@@ -67,7 +67,7 @@ def make_gradient(network: ResNet):
     return gradient
 
 
-def create_ours_gradient(depth: int, resolution: int, batch: int, dtype: str) -> Run:
+def create_ours_gradient(depth: int, resolution: int, batch: int, dtype: str) -> PeerRun:
     """Gradient of the cross-entropy in all parameters, in training."""
     network, variables = create_network(depth, resolution, dtype)
     gradient = jax.jit(make_gradient(network))
@@ -76,10 +76,10 @@ def create_ours_gradient(depth: int, resolution: int, batch: int, dtype: str) ->
     def run() -> None:
         jax.block_until_ready(gradient(variables, images))
 
-    return Run(run, 'jit', count_parameters(variables['params']))
+    return PeerRun(run, 'jit', count_parameters(variables['params']))
 
 
-def create_peer_prediction(depth: int, resolution: int, batch: int, form: Form) -> Run:
+def create_peer_prediction(depth: int, resolution: int, batch: int, form: Form) -> PeerRun:
     """Logits by torchvision's network."""
     network = form.place(create_torchvision(depth, create_network(depth, resolution, form.dtype)[1])).eval()
     predict, images = form.build(network), _place(resolution, batch, form)
@@ -89,7 +89,7 @@ def create_peer_prediction(depth: int, resolution: int, batch: int, form: Form) 
             predict(images)
         form.finish()
 
-    return Run(run, str(form), sum(parameter.numel() for parameter in network.parameters()))
+    return PeerRun(run, str(form), sum(parameter.numel() for parameter in network.parameters()))
 
 
 def torch_loss(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -97,7 +97,7 @@ def torch_loss(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(network(images), torch.full((len(images),), _LABEL, device=images.device))
 
 
-def create_peer_gradient(depth: int, resolution: int, batch: int, form: Form) -> Run:
+def create_peer_gradient(depth: int, resolution: int, batch: int, form: Form) -> PeerRun:
     """Gradient of torchvision's network."""
     network = form.place(create_torchvision(depth, create_network(depth, resolution, form.dtype)[1])).train()
     loss, images = form.build(lambda images: torch_loss(network, images)), _place(resolution, batch, form)
@@ -107,7 +107,7 @@ def create_peer_gradient(depth: int, resolution: int, batch: int, form: Form) ->
         loss(images).backward()
         form.finish()
 
-    return Run(run, str(form), sum(parameter.numel() for parameter in network.parameters()))
+    return PeerRun(run, str(form), sum(parameter.numel() for parameter in network.parameters()))
 
 
 def _place(resolution: int, batch: int, form: Form) -> torch.Tensor:

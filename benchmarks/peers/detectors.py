@@ -19,7 +19,7 @@ from jaxtyping import Array, Float32
 
 from backbones.networks import ResNet
 from benchmarks.peers.forms import Form
-from benchmarks.peers.timing import Run
+from benchmarks.peers.timing import PeerRun
 from detect.anomaly.padim import Padim, fit_padim
 from detect.anomaly.patchcore import Patchcore, fit_patchcore
 
@@ -66,19 +66,19 @@ _OURS: dict[str, tuple[int, Callable[[Extract, Images], Patchcore | Padim]]] = {
 }
 
 
-def create_ours_fit(name: str, resolution: int, batch: int, dtype: str) -> Run:
+def create_ours_fit(name: str, resolution: int, batch: int, dtype: str) -> PeerRun:
     """Features of all images, and the fit."""
     first, fit = _OURS[name]
     extract, images = _create_extract(resolution, first), draw_images(resolution, batch)
-    return Run(lambda: _discard(fit(extract, images)), 'jit', 0)
+    return PeerRun(lambda: _discard(fit(extract, images)), 'jit', 0)
 
 
-def create_ours_score(name: str, resolution: int, batch: int, dtype: str) -> Run:
+def create_ours_score(name: str, resolution: int, batch: int, dtype: str) -> PeerRun:
     """Features of a batch, its scores and maps."""
     first, fit = _OURS[name]
     extract = _create_extract(resolution, first)
     fitted, images = fit(extract, draw_images(resolution, FITTED)), jnp.asarray(draw_images(resolution, batch))
-    return Run(lambda: _discard(fitted.score(extract(images), resolution, resolution)), 'jit', 0)
+    return PeerRun(lambda: _discard(fitted.score(extract(images), resolution, resolution)), 'jit', 0)
 
 
 def fit_ours(name: str, resolution: int, count: int) -> Patchcore | Padim:
@@ -125,7 +125,7 @@ def fit_peer(name: str, resolution: int, count: int, form: Form) -> Any:
     return model
 
 
-def create_peer_fit(name: str, resolution: int, batch: int, form: Form) -> Run:
+def create_peer_fit(name: str, resolution: int, batch: int, form: Form) -> PeerRun:
     """The same by anomalib."""
     model, images = form.place(_create_anomalib(name)), _place(resolution, batch, form)
 
@@ -133,10 +133,10 @@ def create_peer_fit(name: str, resolution: int, batch: int, form: Form) -> Run:
         _fit_anomalib(name, model, images)
         form.finish()
 
-    return Run(run, str(form), 0)
+    return PeerRun(run, str(form), 0)
 
 
-def create_peer_score(name: str, resolution: int, batch: int, form: Form) -> Run:
+def create_peer_score(name: str, resolution: int, batch: int, form: Form) -> PeerRun:
     """The same by anomalib."""
     model, images = fit_peer(name, resolution, FITTED, form).eval(), _place(resolution, batch, form)
 
@@ -145,7 +145,7 @@ def create_peer_score(name: str, resolution: int, batch: int, form: Form) -> Run
             model(images)
         form.finish()
 
-    return Run(run, str(form), 0)
+    return PeerRun(run, str(form), 0)
 
 
 def _place(resolution: int, count: int, form: Form) -> torch.Tensor:

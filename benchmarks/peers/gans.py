@@ -11,11 +11,11 @@ from jaxtyping import Float32, PyTree
 from ml_collections import ConfigDict
 from torch import nn
 
-from benchmarks.peers.adversarial import AdversarialCycle, Training
+from benchmarks.peers.adversarial import AdversarialCycle, TorchAdversarialTraining
 from benchmarks.peers.copying import Layout, convert_adversarial, load
 from benchmarks.peers.forms import Form
 from benchmarks.peers.networks import dcgan, progressive, residual
-from benchmarks.peers.timing import Run
+from benchmarks.peers.timing import PeerRun
 from gan.networks import Discriminator, Generator
 from gan.recipe import create_recipe as create_gan_recipe
 from gan.state import GanState, ema_decay
@@ -57,7 +57,7 @@ def draw_images(resolution: int, batch: int) -> Float32[np.ndarray, 'batch resol
     return np.random.default_rng(0).uniform(-1, 1, (batch, resolution, resolution, 1)).astype(np.float32)
 
 
-def create_ours(gan: Gan, resolution: int, batch: int, dtype: str) -> Run:
+def create_ours(gan: Gan, resolution: int, batch: int, dtype: str) -> PeerRun:
     """One cycle: updates of the discriminator, one of the generator, the running mean."""
     recipe, state = create_recipe(gan.configure(resolution, dtype))
     cycle = create_cycle(recipe)
@@ -75,7 +75,7 @@ def create_ours(gan: Gan, resolution: int, batch: int, dtype: str) -> Run:
             state, _ = steps[step](state, data, key, controls)
         jax.block_until_ready(state)
 
-    return Run(run, 'jit', parameters)
+    return PeerRun(run, 'jit', parameters)
 
 
 def count_parameters(params: PyTree) -> int:
@@ -83,7 +83,7 @@ def count_parameters(params: PyTree) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def create_peer(gan: Gan, resolution: int, batch: int, form: Form) -> Run:
+def create_peer(gan: Gan, resolution: int, batch: int, form: Form) -> PeerRun:
     """The same cycle in PyTorch."""
     config = gan.configure(resolution, form.dtype)
     cycle = create_torch_cycle(config, *create_recipe(config), batch, form)
@@ -95,7 +95,7 @@ def create_peer(gan: Gan, resolution: int, batch: int, form: Form) -> Run:
         form.finish()
 
     networks = (cycle.generator, cycle.discriminator)
-    return Run(run, str(form), sum(p.numel() for network in networks for p in network.parameters()))
+    return PeerRun(run, str(form), sum(p.numel() for network in networks for p in network.parameters()))
 
 
 def create_torch_cycle(
@@ -111,11 +111,11 @@ def create_torch_cycle(
     return AdversarialCycle(generator, discriminator, _create_training(config, batch), form)
 
 
-def _create_training(config: ConfigDict, batch: int) -> Training:
+def _create_training(config: ConfigDict, batch: int) -> TorchAdversarialTraining:
     loss, optimizer, images = config.loss, config.optimizer, batch * config.optimizer.discriminator_steps
     if loss.penalty not in ('gradient', 'none') or loss.penalty_every != 1 or loss.penalty_target != 1.0:
         raise ValueError(f'The peer has WGAN-GP in every step, or no penalty, but not {loss.penalty}.')
-    return Training(
+    return TorchAdversarialTraining(
         loss=loss.name,
         penalty_weight=loss.penalty_weight if loss.penalty == 'gradient' else 0.0,
         drift_weight=loss.drift_weight,
@@ -133,8 +133,8 @@ def _create_training(config: ConfigDict, batch: int) -> Training:
 def _create_progressive(generator: Generator, discriminator: Discriminator) -> tuple[Placed, Placed]:
     shared = ('resolution', 'channels', 'fmap_base', 'fmap_max', 'attention_resolution')
     scaling = 'spectral' if discriminator.spectral_norm else 'equalized'
-    drawing = progressive.ProgressiveGenerator(**_fields(generator, *shared, 'latent_size'))
-    judging = progressive.ProgressiveDiscriminator(
+    drawing = progressive.TorchProgressiveGenerator(**_fields(generator, *shared, 'latent_size'))
+    judging = progressive.TorchProgressiveDiscriminator(
         **_fields(discriminator, *shared, 'stddev_group'), scaling=scaling
     )
     return (drawing, Layout(to_map='4x4_dense')), (judging, Layout(from_map='4x4_dense'))
@@ -143,8 +143,8 @@ def _create_progressive(generator: Generator, discriminator: Discriminator) -> t
 def _create_dcgan(generator: Generator, discriminator: Discriminator) -> tuple[Placed, Placed]:
     drawn = ('resolution', 'channels', 'latent_size', 'last_width', 'max_width')
     judged = ('resolution', 'channels', 'layers', 'first_width', 'max_width')
-    drawing = dcgan.DcganGenerator(**_fields(generator, *drawn))
-    judging = dcgan.DcganDiscriminator(**_fields(discriminator, *judged))
+    drawing = dcgan.TorchDcganGenerator(**_fields(generator, *drawn))
+    judging = dcgan.TorchDcganDiscriminator(**_fields(discriminator, *judged))
     transposed = tuple(f'{size}x{size}_conv' for size in drawing.sizes)
     return (
         (drawing, Layout(to_map='4x4_dense', transposed=transposed, mirrored=True)),
@@ -155,8 +155,8 @@ def _create_dcgan(generator: Generator, discriminator: Discriminator) -> tuple[P
 def _create_residual(generator: Generator, discriminator: Discriminator) -> tuple[Placed, Placed]:
     drawn = ('resolution', 'channels', 'latent_size', 'last_width', 'max_width')
     judged = ('resolution', 'channels', 'first_width', 'max_width')
-    drawing = residual.ResidualGenerator(**_fields(generator, *drawn))
-    judging = residual.ResidualDiscriminator(**_fields(discriminator, *judged))
+    drawing = residual.TorchResidualGenerator(**_fields(generator, *drawn))
+    judging = residual.TorchResidualDiscriminator(**_fields(discriminator, *judged))
     return (drawing, Layout(to_map='4x4_dense')), (judging, Layout())
 
 

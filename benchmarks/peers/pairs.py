@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable
 from benchmarks.peers import classifiers, detectors, gans, scores, segmenters
 from benchmarks.peers.forms import Form, list_eager_forms, list_forms, list_one_form
 from benchmarks.peers.gans import Gan
-from benchmarks.peers.timing import Run, measure
+from benchmarks.peers.timing import PeerRun, measure
 
 _TRIALS, _TRIAL_SECONDS = 3, 3.0
 # Widths for two CPU cores, as in configs/gan/small.py and as the docstring of configs/gan/sngan.py advises.
@@ -52,20 +52,20 @@ class Pair:
       list_forms: `(device, dtype) -> forms` of the peer worth trying.
     """
 
-    create_ours: Callable[[int, int, str], Run]
-    create_in_form: Callable[[int, int, Form], Run]
+    create_ours: Callable[[int, int, str], PeerRun]
+    create_in_form: Callable[[int, int, Form], PeerRun]
     list_forms: Callable[[str, str], tuple[Form, ...]]
 
-    def create_peer(self, resolution: int, batch: int, dtype: str, device: str) -> Run:
+    def create_peer(self, resolution: int, batch: int, dtype: str, device: str) -> PeerRun:
         """The peer in its quickest form, by the least of some runs."""
         return self.create_in_quickest_form(resolution, batch, self.list_forms(device, dtype))
 
-    def create_in_quickest_form(self, resolution: int, batch: int, forms: Iterable[Form]) -> Run:
+    def create_in_quickest_form(self, resolution: int, batch: int, forms: Iterable[Form]) -> PeerRun:
         """The peer in the quickest of these forms."""
         return quickest(self.create_in_form(resolution, batch, form) for form in forms)
 
 
-def quickest(runs: Iterable[Run]) -> Run:
+def quickest(runs: Iterable[PeerRun]) -> PeerRun:
     """The one that takes the least time; no more than two are in memory at once.
 
     Raises:
@@ -82,7 +82,7 @@ def quickest(runs: Iterable[Run]) -> Run:
     return best
 
 
-def _least_seconds(run: Run) -> float:
+def _least_seconds(run: PeerRun) -> float:
     """Of some trials, fewer of what takes long."""
     seconds = [measure(run)]
     while len(seconds) < _TRIALS and sum(seconds) < _TRIAL_SECONDS:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float32
 
 from benchmarks.peers.forms import Form
-from benchmarks.peers.timing import Run
+from benchmarks.peers.timing import PeerRun
 from gan.scores.estimates import LARGEST_GROUP_COUNT, Estimate, FeatureSample, Spread
 from gan.scores.gaussian import frechet_distance
 from gan.scores.kernel import kernel_score_of_subsets
@@ -92,16 +92,16 @@ _SCORES = {
 }
 
 
-def create_ours(name: str, features: int, count: int, dtype: str) -> Run:
+def create_ours(name: str, features: int, count: int, dtype: str) -> PeerRun:
     """Our score of so many vectors of this length, generated and reference."""
     vectors = draw_vectors(features, count)
-    return Run(lambda: _discard(_SCORES[name][0](*vectors)), _FORM, 0)
+    return PeerRun(lambda: _discard(_SCORES[name][0](*vectors)), _FORM, 0)
 
 
-def create_peer(name: str, features: int, count: int, form: Form) -> Run:
+def create_peer(name: str, features: int, count: int, form: Form) -> PeerRun:
     """The other one."""
     vectors = draw_vectors(features, count)
-    return Run(lambda: _discard(_SCORES[name][1](*vectors)), _FORM, 0)
+    return PeerRun(lambda: _discard(_SCORES[name][1](*vectors)), _FORM, 0)
 
 
 def _discard(_: object) -> None:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from benchmarks.peers.copying import convert_unet, load
 from benchmarks.peers.forms import Form
 from benchmarks.peers.gans import count_parameters
-from benchmarks.peers.networks.unet import UNet
-from benchmarks.peers.supervised import Trainer, Training
-from benchmarks.peers.timing import Run
+from benchmarks.peers.networks.unet import TorchUNet
+from benchmarks.peers.supervised import TorchSupervisedTraining, Trainer
+from benchmarks.peers.timing import PeerRun
 from benchmarks.unets import create_unet_config
 from segment.recipe import create_recipe
 from segment.step import make_predict, make_train_step
@@ -40,7 +40,7 @@ def draw_batch(
     return images, (generator.uniform(size=images.shape[:3]) < 0.1).astype(np.int64)
 
 
-def create_ours_training(resolution: int, batch: int, dtype: str) -> Run:
+def create_ours_training(resolution: int, batch: int, dtype: str) -> PeerRun:
     """One update of the default network."""
     recipe = create_recipe(configure(resolution, batch, dtype))
     step = jax.jit(make_train_step(recipe), donate_argnums=0)
@@ -55,10 +55,10 @@ def create_ours_training(resolution: int, batch: int, dtype: str) -> Run:
         state, _ = step(state, data, key, {})
         jax.block_until_ready(state)
 
-    return Run(run, 'jit', parameters)
+    return PeerRun(run, 'jit', parameters)
 
 
-def create_ours_prediction(resolution: int, batch: int, dtype: str) -> Run:
+def create_ours_prediction(resolution: int, batch: int, dtype: str) -> PeerRun:
     """Probabilities of each class at each pixel."""
     recipe = create_recipe(configure(resolution, batch, dtype))
     variables = recipe.create_state(jax.random.key(0)).network.variables
@@ -68,13 +68,13 @@ def create_ours_prediction(resolution: int, batch: int, dtype: str) -> Run:
     def run() -> None:
         jax.block_until_ready(predict(variables, images))
 
-    return Run(run, 'jit', count_parameters(variables['params']))
+    return PeerRun(run, 'jit', count_parameters(variables['params']))
 
 
-def create_unet(config: ConfigDict) -> UNet:
+def create_unet(config: ConfigDict) -> TorchUNet:
     """Our network in PyTorch, with the same parameters."""
     fields, state = config.network, create_recipe(config).create_state(jax.random.key(0))
-    network = UNet(config.channels, config.mask_classes + 1, fields.width, fields.max_width, fields.depth)
+    network = TorchUNet(config.channels, config.mask_classes + 1, fields.width, fields.max_width, fields.depth)
     return load(network, convert_unet(state.network.variables))
 
 
@@ -116,7 +116,7 @@ class _Monai(nn.Module):
         return [own[..., :: 2**level, :: 2**level] for level, own in enumerate(logits.unbind(dim=1))]
 
 
-def create_peer_training(create: Create, resolution: int, batch: int, form: Form) -> Run:
+def create_peer_training(create: Create, resolution: int, batch: int, form: Form) -> PeerRun:
     """One update of a network in PyTorch."""
     config = configure(resolution, batch, form.dtype)
     trainer = Trainer(create(config), create_training(config), form)
@@ -126,10 +126,10 @@ def create_peer_training(create: Create, resolution: int, batch: int, form: Form
         trainer.update(images, ids)
         form.finish()
 
-    return Run(run, str(form), sum(parameter.numel() for parameter in trainer.network.parameters()))
+    return PeerRun(run, str(form), sum(parameter.numel() for parameter in trainer.network.parameters()))
 
 
-def create_training(config: ConfigDict) -> Training:
+def create_training(config: ConfigDict) -> TorchSupervisedTraining:
     """The optimiser of a config.
 
     Raises:
@@ -138,10 +138,10 @@ def create_training(config: ConfigDict) -> Training:
     options = config.optimizer
     if options.name != 'sgd':
         raise ValueError(f'The peer learns by SGD, but not by {options.name}.')
-    return Training(options.learning_rate, options.momentum, options.weight_decay, options.clip)
+    return TorchSupervisedTraining(options.learning_rate, options.momentum, options.weight_decay, options.clip)
 
 
-def create_peer_prediction(create: Create, resolution: int, batch: int, form: Form) -> Run:
+def create_peer_prediction(create: Create, resolution: int, batch: int, form: Form) -> PeerRun:
     """Probabilities of each class at each pixel, by a network in PyTorch."""
     network = form.place(create(configure(resolution, batch, form.dtype))).eval()
     predict = form.build(lambda images: network(images)[0].softmax(dim=1))
@@ -152,7 +152,7 @@ def create_peer_prediction(create: Create, resolution: int, batch: int, form: Fo
             predict(images)
         form.finish()
 
-    return Run(run, str(form), sum(parameter.numel() for parameter in network.parameters()))
+    return PeerRun(run, str(form), sum(parameter.numel() for parameter in network.parameters()))
 
 
 def _place(resolution: int, batch: int, form: Form) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from benchmarks.peers.forms import Form
 
 
 @dataclasses.dataclass(frozen=True)
-class Training:
+class TorchSupervisedTraining:
     """SGD with Nesterov's momentum.
 
     Attributes:
@@ -64,7 +64,9 @@ class Trainer:
       form: how it is run.
     """
 
-    def __init__(self, network: Callable[[Tensor], list[Tensor]], training: Training, form: Form) -> None:
+    def __init__(
+        self, network: Callable[[Tensor], list[Tensor]], training: TorchSupervisedTraining, form: Form
+    ) -> None:
         self.network, self._clip = form.place(network).train(), training.clip
         self._optimizer = training.create_optimizer(self.network.parameters())
         self._loss = form.build(self.loss)

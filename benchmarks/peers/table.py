@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.peers.cases import Case
+from benchmarks.peers.cases import PeerCase
 from benchmarks.peers.pairs import PAIRS
-from benchmarks.peers.timing import Compared, Run, interleave
+from benchmarks.peers.timing import Compared, PeerRun, interleave
 
 _LIBRARIES = ('jax', 'torch', 'monai', 'torchvision', 'anomalib', 'torch-fidelity', 'prdc')
 _COLUMNS = ('work', 'size', 'peer', 'ours s', 'peer s', 'peer / ours', 'parameters', "peer's form")
@@ -38,7 +38,7 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def print_table(cases: Iterable[Case], repeats: int, *, compiled: bool) -> None:
+def print_table(cases: Iterable[PeerCase], repeats: int, *, compiled: bool) -> None:
     """Measures and prints; what cannot be measured has a row that says why.
 
     Args:
@@ -63,7 +63,7 @@ def _reason(error: Exception) -> str:
     return words[:_LONGEST_REASON]
 
 
-def _measure(case: Case, repeats: int, compiled: bool) -> list[str]:
+def _measure(case: PeerCase, repeats: int, compiled: bool) -> list[str]:
     pair = PAIRS[case.pair]
     forms = [form for form in pair.list_forms('cpu', 'float32') if compiled or not form.compiled]
     peer = pair.create_in_quickest_form(case.resolution, case.batch, forms)
@@ -84,7 +84,7 @@ def _spread(seconds: Sequence[float]) -> str:
     return ' / '.join(f'{value:.3g}' for value in (min(seconds), statistics.median(seconds), max(seconds)))
 
 
-def _count(ours: Run, peer: Run) -> str:
+def _count(ours: PeerRun, peer: PeerRun) -> str:
     if not ours.parameters:
         return ''
     counts = [f'{run.parameters / 1e6:.2f} M' for run in (ours, peer)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class PeerRun:
     """A training step, a prediction or the like, which returns when all is computed.
 
     Attributes:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
-from backbones.schedule import CosineAdam, Schedule
+from backbones.schedule import CosineAdam, EpochSchedule
 from configs.detect.schema import STACK
 from configs.schema import check
 from detect.data import DetectorData
@@ -60,7 +60,7 @@ class StackRecipe:
     network: StackDetector
     slices: int
     optimizer: CosineAdam
-    schedule: Schedule
+    schedule: EpochSchedule
     pace: Pace
 
     def create_state(self, features: int, steps: int, key: PRNGKeyArray) -> SupervisedState:
@@ -87,7 +87,7 @@ def create_recipe(config: ConfigDict) -> StackRecipe:
         network=StackDetector(config.stack.width),
         slices=config.stack.slices,
         optimizer=CosineAdam(**config.optimizer),
-        schedule=Schedule(config.schedule.epochs, config.schedule.batch_size, config.watch.epochs),
+        schedule=EpochSchedule(config.schedule.epochs, config.schedule.batch_size, config.watch.epochs),
         pace=Pace(
             config.seed,
             periods_of(config.run, cycle=1, sample=config.run.checkpoint_images),

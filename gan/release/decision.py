@@ -5,7 +5,7 @@ from typing import Any
 
 from foundation.export.manifest import Release
 from gan.release.gate import GateThresholds, Tally
-from gan.release.membership import Attack
+from gan.release.membership import MembershipAttack
 from gan.scores.estimates import Missing
 
 
@@ -24,7 +24,9 @@ class Policy:
     largest_area: float
 
 
-def decide(tally: Tally, thresholds: GateThresholds, attack: Attack, policy: Policy) -> tuple[bool, list[str]]:
+def decide(
+    tally: Tally, thresholds: GateThresholds, attack: MembershipAttack, policy: Policy
+) -> tuple[bool, list[str]]:
     """Whether the release passes, and if not, why: what cannot be shown to be safe does not pass."""
     reasons = []
     if tally.share > policy.largest_withheld:
@@ -57,7 +59,7 @@ def create_release(
     reasons: list[str],
     tally: Tally,
     thresholds: GateThresholds,
-    attack: Attack,
+    attack: MembershipAttack,
     policy: Policy,
     *,
     extractor: dict[str, Any],

@@ -19,7 +19,7 @@ from foundation.training.mapping import create_mapper
 from gan.generator import TrainedGenerator
 from gan.release.decision import Policy, create_release, decide
 from gan.release.gate import Tally, find_thresholds
-from gan.release.membership import Attack, attack
+from gan.release.membership import MembershipAttack, attack
 from gan.release.nearest import NearestImages, reduce
 from gan.sampler import Drawn, Sampler, labels_in_turn
 from gan.scores.estimates import FeatureSample, Missing, count_groups, deal_groups
@@ -111,12 +111,12 @@ class ReleaseGuard:
                 bar.update(len(unit))
         return Seen(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
-    def _attack_with(self, training: Seen, held_out: Seen) -> Attack:
+    def _attack_with(self, training: Seen, held_out: Seen) -> MembershipAttack:
         # Of all patients, as often as they are in training, as the held-out ones are.
         chosen = np.sort(np.random.default_rng(0).permutation(len(training.owners))[:_ATTACK_IMAGES])
         group_count = count_groups(training.owners[chosen], held_out.owners)
         if group_count < 2:
-            return Attack(Missing('needs held-out images of two patients.'), calibrated=False)
+            return MembershipAttack(Missing('needs held-out images of two patients.'), calibrated=False)
         owners = training.owners[chosen]
         members = FeatureSample(training.features[chosen], deal_groups(owners, group_count), group_count)
         others = FeatureSample(held_out.features, deal_groups(held_out.owners, group_count), group_count)

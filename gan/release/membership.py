@@ -16,7 +16,7 @@ Labels = Int[np.ndarray, '_']
 
 
 @dataclasses.dataclass(frozen=True)
-class Attack:
+class MembershipAttack:
     """What the attack found.
 
     Attributes:
@@ -35,7 +35,7 @@ def attack(
     classes: tuple[Labels, Labels],
     generated: Float[np.ndarray, 'generated feature'],
     reference: Float[np.ndarray, 'reference feature'] | None,
-) -> Attack:
+) -> MembershipAttack:
     """Scores images by how near the nearest generated one is, and asks how well that tells members from others.
 
     GAN-Leaks (Chen et al. 2020, arXiv:1909.03935, sections 4.2 and 4.5): the score of x is -min_j |x - G(z_j)|,
@@ -52,10 +52,10 @@ def attack(
     """
     calibrated = reference is not None and len(reference) > 0
     if fault := find_faults(MINIMUM, training=members, held_out=others):
-        return Attack(fault, calibrated)
+        return MembershipAttack(fault, calibrated)
     for name, features in (('generated', generated), ('reference', reference)):
         if features is not None and not np.isfinite(features).all():
-            return Attack(Missing(f'has {name} images whose features are not finite.'), calibrated)
+            return MembershipAttack(Missing(f'has {name} images whose features are not finite.'), calibrated)
     scores = [-nearest(sample.values, generated)[0] for sample in (members, others)]
     if reference is not None and len(reference):
         easy = [nearest(sample.values, reference)[0] for sample in (members, others)]
@@ -66,8 +66,8 @@ def attack(
         kept = [sample.groups != group for sample in (members, others)]
         areas.append(_area_within_classes(_keep(scores, kept), _keep(classes, kept)))
     if not np.isfinite(areas).all():
-        return Attack(Missing('has no class with training and held-out images.'), calibrated)
-    return Attack(Estimate(areas[0], np.asarray(areas[1:]), counts, SHARE), calibrated)
+        return MembershipAttack(Missing('has no class with training and held-out images.'), calibrated)
+    return MembershipAttack(Estimate(areas[0], np.asarray(areas[1:]), counts, SHARE), calibrated)
 
 
 def _keep(columns: Sequence[np.ndarray], kept: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from foundation.training.errors import UserError
-from gan.recipe import Grid
+from gan.recipe import SampleGrid
 
 DPI = 100
 LARGEST = 128  # pixels a side; larger images are shown reduced
@@ -58,7 +58,7 @@ def shrink(picture: UInt8[np.ndarray, 'height width 3'], factor: int) -> UInt8[n
 
 
 def read_grid(
-    path: Path, samples: Grid, *, rows: int, columns: int, largest: int
+    path: Path, samples: SampleGrid, *, rows: int, columns: int, largest: int
 ) -> UInt8[np.ndarray, 'height width 3']:
     """The first rows and columns of a picture of samples.
 

@@ -75,7 +75,7 @@ def look_at(record: Record, image: Shaped[np.ndarray, 'height width channel']) -
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Seen:
+class _SeenImage:
     """What is remembered of one image."""
 
     split: str
@@ -89,7 +89,7 @@ class Plausibility:
     """Gathers what images look like, in memory that grows by some hundred bytes an image."""
 
     def __init__(self) -> None:
-        self._seen: list[_Seen] = []
+        self._seen: list[_SeenImage] = []
         self._small: list[UInt8[np.ndarray, ' pixel']] = []
         self._spacings: collections.Counter[tuple[float, float, float]] = collections.Counter()
         self._modalities: collections.Counter[str] = collections.Counter()
@@ -100,7 +100,7 @@ class Plausibility:
     def add(self, split: str, record: Record, look: Look) -> None:
         """Takes one image."""
         number, label = len(self._seen), record.label or ''
-        self._seen.append(_Seen(split, label, record.patient, record.key, look.pixels))
+        self._seen.append(_SeenImage(split, label, record.patient, record.key, look.pixels))
         self._small.append(look.small.reshape(-1))
         self._spacings[record.spacing] += 1
         self._modalities[record.modality] += 1
@@ -200,7 +200,7 @@ def _outlines(small: UInt8[np.ndarray, 'small small']) -> Iterator[int]:
     yield from (int.from_bytes(packed[start : start + 2], 'big') for start in range(0, 8, 2))
 
 
-def _same(seen: Sequence[_Seen]) -> list[list[int]]:
+def _same(seen: Sequence[_SeenImage]) -> list[list[int]]:
     groups: dict[bytes, list[int]] = collections.defaultdict(list)
     for number, one in enumerate(seen):
         groups[one.pixels].append(number)
@@ -218,7 +218,7 @@ def _joined(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     return list({id(group): group for group in group_of.values()}.values())
 
 
-def _about_copies(what: str, groups: Sequence[Sequence[int]], seen: Sequence[_Seen]) -> Iterator[str]:
+def _about_copies(what: str, groups: Sequence[Sequence[int]], seen: Sequence[_SeenImage]) -> Iterator[str]:
     if not groups:
         return
     extra = sum(len(group) - 1 for group in groups)
@@ -236,7 +236,7 @@ def _about_copies(what: str, groups: Sequence[Sequence[int]], seen: Sequence[_Se
     )
 
 
-def _missing_classes(seen: Sequence[_Seen], splits: Sequence[str]) -> Iterator[str]:
+def _missing_classes(seen: Sequence[_SeenImage], splits: Sequence[str]) -> Iterator[str]:
     labels = {split: {one.label for one in seen if one.split == split} for split in splits}
     every = set().union(*labels.values()) if labels else set()
     for split in splits:

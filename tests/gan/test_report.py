@@ -19,7 +19,7 @@ from configs.gan import tiny
 from foundation.training.checkpoints import Checkpoints, Position
 from foundation.training.errors import UserError
 from gan.generator import TrainedGenerator, Weights
-from gan.recipe import Grid, create_recipe
+from gan.recipe import SampleGrid, create_recipe
 from gan.reporting import curves, figures, neighbours, tables
 from gan.reporting import grids as drawing
 from gan.reporting import grids as moments
@@ -276,7 +276,7 @@ def test_images_are_reduced_by_means_and_never_enlarged():
 def test_grids_are_cut_to_their_first_images_and_reduced(tmp_path, shape, shown):
     grid = np.arange(shape[0] * shape[1] * 3).reshape(*shape, 3).astype(np.uint8)
     Image.fromarray(grid).save(tmp_path / 'grid.png')
-    samples = Grid(rows=2, columns=4)
+    samples = SampleGrid(rows=2, columns=4)
     cut = figures.read_grid(tmp_path / 'grid.png', samples, rows=2, columns=2, largest=64)
     assert cut.shape == (*shown, 3)
     if shape == (128, 256):

@@ -13,7 +13,7 @@ from benchmarks.peers.networks.layers import head, leaky_relu
 KERNEL = 5
 
 
-class DcganGenerator(nn.Module):
+class TorchDcganGenerator(nn.Module):
     """Latents to images: a dense layer to 4x4, then a transposed convolution for each doubling."""
 
     def __init__(self, resolution: int, channels: int, latent_size: int, last_width: int, max_width: int) -> None:
@@ -42,7 +42,7 @@ class DcganGenerator(nn.Module):
         """There are no spectral layers."""
 
 
-class DcganDiscriminator(nn.Module):
+class TorchDcganDiscriminator(nn.Module):
     """Images to logits: convolutions with stride 2, then a dense layer on all that is left."""
 
     def __init__(self, resolution: int, channels: int, layers: int, first_width: int, max_width: int) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 HE_GAIN = math.sqrt(2)
 
 
-class Conv(nn.Conv2d):
+class TorchConv(nn.Conv2d):
     """Convolution with stride 1 and zero padding, its weights `equalized`, `spectral` or `plain`."""
 
     u: Tensor  # of spectral layers
@@ -27,8 +27,8 @@ class Conv(nn.Conv2d):
         return self._conv_forward(x, _scaled_weight(self), self.bias)
 
 
-class Dense(nn.Linear):
-    """Fully connected layer, its weights as in `Conv`."""
+class TorchDense(nn.Linear):
+    """Fully connected layer, its weights as in `TorchConv`."""
 
     u: Tensor  # of spectral layers
 
@@ -43,12 +43,12 @@ class Dense(nn.Linear):
         return F.linear(x, _scaled_weight(self), self.bias)
 
 
-def _add_spectral_vector(layer: Conv | Dense) -> None:
+def _add_spectral_vector(layer: TorchConv | TorchDense) -> None:
     if layer.scaling == 'spectral':
         layer.register_buffer('u', F.normalize(torch.randn(layer.weight.shape[0]), dim=0))
 
 
-def _scaled_weight(layer: Conv | Dense) -> Tensor:
+def _scaled_weight(layer: TorchConv | TorchDense) -> Tensor:
     weight = layer.weight
     if layer.scaling == 'equalized':
         return weight * (layer.gain / math.sqrt(weight[0].numel()))
@@ -72,7 +72,7 @@ def _largest_singular_value(weight: Tensor, u: Tensor) -> Tensor:
 def iterate_power(network: nn.Module) -> None:
     """One step of each layer's vector towards its leading singular vector (arXiv:1802.05957, algorithm 1)."""
     for layer in network.modules():
-        if isinstance(layer, Conv | Dense) and layer.scaling == 'spectral':
+        if isinstance(layer, TorchConv | TorchDense) and layer.scaling == 'spectral':
             matrix = _matrix(layer.weight)
             layer.u.copy_(F.normalize(matrix @ F.normalize(matrix.T @ layer.u, dim=0), dim=0))
 
@@ -114,16 +114,16 @@ def head(layer: nn.Module, features: Tensor) -> Tensor:
         return layer(features.float())[:, 0]
 
 
-class SelfAttention(nn.Module):
+class TorchSelfAttention(nn.Module):
     """x + gamma o(attention over the pixels), keys and values from a map of half the size; no 1 / sqrt(depth)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         depth, value_depth = max(channels // 8, 1), max(channels // 2, 1)
-        self.theta = Conv(channels, depth, 1, 'spectral', bias=False)
-        self.phi = Conv(channels, depth, 1, 'spectral', bias=False)
-        self.g = Conv(channels, value_depth, 1, 'spectral', bias=False)
-        self.o = Conv(value_depth, channels, 1, 'spectral', bias=False)
+        self.theta = TorchConv(channels, depth, 1, 'spectral', bias=False)
+        self.phi = TorchConv(channels, depth, 1, 'spectral', bias=False)
+        self.g = TorchConv(channels, value_depth, 1, 'spectral', bias=False)
+        self.o = TorchConv(value_depth, channels, 1, 'spectral', bias=False)
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:

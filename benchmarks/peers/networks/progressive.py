@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from benchmarks.peers.networks.layers import (
     HE_GAIN,
-    Conv,
-    Dense,
-    SelfAttention,
+    TorchConv,
+    TorchDense,
+    TorchSelfAttention,
     downsample,
     head,
     iterate_power,
@@ -36,7 +36,7 @@ def fade_reals(images: Tensor, alpha: Tensor) -> Tensor:
     return blend(upsample(downsample(images)), images, alpha)
 
 
-class ProgressiveGenerator(nn.Module):
+class TorchProgressiveGenerator(nn.Module):
     """Latents to images, at one resolution above 4 of its growth."""
 
     def __init__(
@@ -52,17 +52,19 @@ class ProgressiveGenerator(nn.Module):
         self.resolutions = _doublings(resolution)
         widths = {size: feature_maps(size, fmap_base, fmap_max) for size in (4, *self.resolutions)}
         self.layers = nn.ModuleDict()
-        self.layers['4x4_dense'] = Dense(latent_size, 16 * widths[4], 'equalized', gain=HE_GAIN / 4, bias=False)
+        self.layers['4x4_dense'] = TorchDense(
+            latent_size, 16 * widths[4], 'equalized', gain=HE_GAIN / 4, bias=False
+        )
         self.dense_bias = nn.Parameter(torch.zeros(widths[4]))
-        self.layers['4x4_conv'] = Conv(widths[4], widths[4], 3, 'equalized')
+        self.layers['4x4_conv'] = TorchConv(widths[4], widths[4], 3, 'equalized')
         for size in self.resolutions:
             name = f'{size}x{size}'
             if size == attention_resolution:
-                self.layers[f'{name}_attention'] = SelfAttention(widths[size // 2])
-            self.layers[f'{name}_conv0'] = Conv(widths[size // 2], widths[size], 3, 'equalized')
-            self.layers[f'{name}_conv1'] = Conv(widths[size], widths[size], 3, 'equalized')
+                self.layers[f'{name}_attention'] = TorchSelfAttention(widths[size // 2])
+            self.layers[f'{name}_conv0'] = TorchConv(widths[size // 2], widths[size], 3, 'equalized')
+            self.layers[f'{name}_conv1'] = TorchConv(widths[size], widths[size], 3, 'equalized')
         for size in (resolution // 2, resolution):
-            self.layers[f'{size}x{size}_to_image'] = Conv(widths[size], channels, 1, 'equalized', gain=1.0)
+            self.layers[f'{size}x{size}_to_image'] = TorchConv(widths[size], channels, 1, 'equalized', gain=1.0)
 
     def forward(self, latents: Tensor, alpha: Tensor) -> Tensor:
         x = self.layers['4x4_dense'](pixel_norm(latents)).unflatten(1, (-1, 4, 4))
@@ -86,7 +88,7 @@ class ProgressiveGenerator(nn.Module):
         iterate_power(self)
 
 
-class ProgressiveDiscriminator(nn.Module):
+class TorchProgressiveDiscriminator(nn.Module):
     """Images to logits, the mirror of the generator."""
 
     def __init__(
@@ -104,16 +106,16 @@ class ProgressiveDiscriminator(nn.Module):
         widths = {size: feature_maps(size, fmap_base, fmap_max) for size in (2, 4, *self.resolutions)}
         self.layers = nn.ModuleDict()
         for size in (resolution, resolution // 2):
-            self.layers[f'{size}x{size}_from_image'] = Conv(channels, widths[size], 1, scaling)
+            self.layers[f'{size}x{size}_from_image'] = TorchConv(channels, widths[size], 1, scaling)
         for size in self.resolutions:
             name = f'{size}x{size}'
-            self.layers[f'{name}_conv0'] = Conv(widths[size], widths[size], 3, scaling)
-            self.layers[f'{name}_conv1'] = Conv(widths[size], widths[size // 2], 3, scaling)
+            self.layers[f'{name}_conv0'] = TorchConv(widths[size], widths[size], 3, scaling)
+            self.layers[f'{name}_conv1'] = TorchConv(widths[size], widths[size // 2], 3, scaling)
             if size == attention_resolution:
-                self.layers[f'{name}_attention'] = SelfAttention(widths[size // 2])
-        self.layers['4x4_conv'] = Conv(widths[4] + 1, widths[4], 3, scaling)
-        self.layers['4x4_dense'] = Dense(16 * widths[4], widths[2], scaling)
-        self.layers['4x4_head'] = Dense(widths[2], 1, scaling, gain=1.0)
+                self.layers[f'{name}_attention'] = TorchSelfAttention(widths[size // 2])
+        self.layers['4x4_conv'] = TorchConv(widths[4] + 1, widths[4], 3, scaling)
+        self.layers['4x4_dense'] = TorchDense(16 * widths[4], widths[2], scaling)
+        self.layers['4x4_head'] = TorchDense(widths[2], 1, scaling, gain=1.0)
 
     def forward(self, images: Tensor, alpha: Tensor) -> Tensor:
         first, *others = self.resolutions

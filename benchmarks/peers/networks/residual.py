@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.peers.networks.layers import Conv, Dense, downsample, head, iterate_power, upsample
+from benchmarks.peers.networks.layers import TorchConv, TorchDense, downsample, head, iterate_power, upsample
 
 
-class ResidualGenerator(nn.Module):
+class TorchResidualGenerator(nn.Module):
     """Latents to images: a dense layer to 4x4, then a residual block for each doubling."""
 
     def __init__(self, resolution: int, channels: int, latent_size: int, last_width: int, max_width: int) -> None:
@@ -15,16 +15,16 @@ class ResidualGenerator(nn.Module):
         self.sizes = [8 << power for power in range((resolution // 8).bit_length())]
         widths = {size: min(last_width * resolution // size, max_width) for size in (4, *self.sizes)}
         self.layers = nn.ModuleDict()
-        self.layers['4x4_dense'] = Dense(latent_size, 16 * widths[4], 'plain')
+        self.layers['4x4_dense'] = TorchDense(latent_size, 16 * widths[4], 'plain')
         for size in self.sizes:
             name, before, width = f'{size}x{size}', widths[size // 2], widths[size]
             self.layers[f'{name}_norm0'] = nn.BatchNorm2d(before, momentum=0.05)
-            self.layers[f'{name}_conv0'] = Conv(before, width, 3, 'plain')
+            self.layers[f'{name}_conv0'] = TorchConv(before, width, 3, 'plain')
             self.layers[f'{name}_norm1'] = nn.BatchNorm2d(width, momentum=0.05)
-            self.layers[f'{name}_conv1'] = Conv(width, width, 3, 'plain')
-            self.layers[f'{name}_shortcut'] = Conv(before, width, 1, 'plain')
+            self.layers[f'{name}_conv1'] = TorchConv(width, width, 3, 'plain')
+            self.layers[f'{name}_shortcut'] = TorchConv(before, width, 1, 'plain')
         self.layers['last_norm'] = nn.BatchNorm2d(widths[resolution], momentum=0.05)
-        self.layers['to_image'] = Conv(widths[resolution], channels, 3, 'plain')
+        self.layers['to_image'] = TorchConv(widths[resolution], channels, 3, 'plain')
 
     def forward(self, latents: Tensor, alpha: Tensor) -> Tensor:
         x = self.layers['4x4_dense'](latents).unflatten(1, (-1, 4, 4))
@@ -43,7 +43,7 @@ class ResidualGenerator(nn.Module):
         """There are no spectral layers."""
 
 
-class ResidualDiscriminator(nn.Module):
+class TorchResidualDiscriminator(nn.Module):
     """Images to logits: a residual block for each halving down to 4x4, then features summed over the pixels."""
 
     def __init__(self, resolution: int, channels: int, first_width: int, max_width: int) -> None:
@@ -52,11 +52,11 @@ class ResidualDiscriminator(nn.Module):
         self.layers, before, width = nn.ModuleDict(), channels, first_width
         for size in self.sizes:
             name, features = f'{size}x{size}', min(width, max_width)
-            self.layers[f'{name}_conv0'] = Conv(before, features, 3, 'spectral')
-            self.layers[f'{name}_conv1'] = Conv(features, features, 3, 'spectral')
-            self.layers[f'{name}_shortcut'] = Conv(before, features, 1, 'spectral')
+            self.layers[f'{name}_conv0'] = TorchConv(before, features, 3, 'spectral')
+            self.layers[f'{name}_conv1'] = TorchConv(features, features, 3, 'spectral')
+            self.layers[f'{name}_shortcut'] = TorchConv(before, features, 1, 'spectral')
             before, width = features, 2 * width
-        self.layers['head'] = Dense(before, 1, 'spectral')
+        self.layers['head'] = TorchDense(before, 1, 'spectral')
 
     def forward(self, images: Tensor, alpha: Tensor) -> Tensor:
         x = images

@@ -22,7 +22,7 @@ class Block(nn.Module):
         return F.leaky_relu(self.norm2(self.conv2(x)), 0.01)
 
 
-class UNet(nn.Module):
+class TorchUNet(nn.Module):
     """Images to logits at full resolution, and for deep supervision at all lower ones but the two lowest.
 
     Height and width must be multiples of 2^depth.

@@ -6,7 +6,7 @@ pytest.importorskip('torch', reason='peers are tested in their own environment: 
 
 from benchmarks.peers import pairs, timing
 from benchmarks.peers.cases import CASES
-from benchmarks.peers.timing import Compared, Run, interleave
+from benchmarks.peers.timing import Compared, PeerRun, interleave
 
 
 def test_runs_take_turns_after_one_that_is_not_timed():
@@ -25,7 +25,7 @@ def test_ratio_is_above_one_where_ours_is_quicker():
 def test_the_quickest_run_is_taken(monkeypatch):
     seconds = {'slow': 2.0, 'quick': 1.0, 'slower': 3.0}
     monkeypatch.setattr(pairs, 'measure', lambda run: seconds[run.form])
-    runs = [Run(lambda: None, form, 0) for form in seconds]
+    runs = [PeerRun(lambda: None, form, 0) for form in seconds]
     assert pairs.quickest(runs).form == 'quick'
     with pytest.raises(ValueError, match='nothing to choose'):
         pairs.quickest([])

@@ -19,7 +19,7 @@ from gan.recipe import ImageFormat, create_recipe
 from gan.release import guard
 from gan.release.decision import Policy
 from gan.release.guard import ReleaseGuard
-from gan.release.membership import Attack
+from gan.release.membership import MembershipAttack
 from gan.scores.estimates import Missing
 
 pytestmark = pytest.mark.slow
@@ -128,7 +128,7 @@ def test_members_are_images_of_as_many_patients_as_can_be(config, tmp_path, monk
 
     def record(members, others, classes, generated, reference):
         attacks.append((members, others, classes))
-        return Attack(Missing('is not asked for.'), calibrated=True)
+        return MembershipAttack(Missing('is not asked for.'), calibrated=True)
 
     monkeypatch.setattr(guard, 'attack', record)
     monkeypatch.setattr(guard, '_ATTACK_IMAGES', 12)

@@ -99,7 +99,7 @@ def test_classes_that_are_easier_to_draw_are_no_leak():
 def _attack(value, error):
     """An estimate whose interval has this half-width over 2.26, for ten groups."""
     replicates = value + error * np.resize([1, -1], K) / np.sqrt(K - 1)
-    return membership.Attack(Estimate(value, replicates, {}), calibrated=True)
+    return membership.MembershipAttack(Estimate(value, replicates, {}), calibrated=True)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def _attack(value, error):
         (11, _attack(0.51, 0.01), ('11 of 100 candidates',)),
         (5, _attack(0.70, 0.01), ('tells who was in training',)),
         (5, _attack(0.52, 0.10), ('too few to exclude it',)),
-        (11, membership.Attack(Missing('needs more.'), False), ('11 of 100', 'could not be made')),
+        (11, membership.MembershipAttack(Missing('needs more.'), False), ('11 of 100', 'could not be made')),
     ],
 )
 def test_a_release_passes_only_what_is_shown_to_be_safe(withheld, area, words):
