@@ -144,6 +144,11 @@ def _read_rows(path: Path, mapping: Sequence[tuple[str, str]]) -> list[dict[str,
 def _locate(root: Path, row: dict[str, str], column: str) -> PurePosixPath:
     if not row[column]:
         raise DataError(f'has no {column}')
+    for folder in (
+        (IMAGE_FOLDER,) if column == 'image' else MASK_FOLDERS
+    ):  # indexes of others often give bare names
+        if '/' not in row[column] and not (root / row[column]).exists() and (root / folder / row[column]).exists():
+            return PurePosixPath(inside(root, f'{folder}/{row[column]}').relative_to(root).as_posix())
     return PurePosixPath(inside(root, row[column]).relative_to(root).as_posix())
 
 

@@ -308,6 +308,13 @@ def test_a_foreign_index_is_passed_over_or_mapped(folder, read):
         read('paired_folder', folder, columns=(('image', 'file'), ('mask', 'Label')))
 
 
+def test_bare_names_of_an_index_lie_in_the_two_folders(folder, read):
+    _index(folder, ['name', 'mask name'], ['a.png', 'a.png'], ['b.png', 'masks/b.png'], ['d.png', 'a.png'])
+    reading = read('paired_folder', folder, columns=(('image', 'name'), ('mask', 'mask name')))
+    assert [item.key for item in reading.items] == ['images/a.png', 'images/b.png']
+    assert reading.refused == {'index.csv#4': "the file 'd.png' does not exist"}
+
+
 def test_a_foreign_index_alone_is_refused(folder, read):
     (folder / 'masks').rename(folder / 'other')
     _index(folder, ['picture', 'mask'], ['images/a.png', 'other/a.png'])
