@@ -1,3 +1,21 @@
 """Networks of images that more than one task uses, and their weights."""
 
 from foundation.training import native_log  # noqa: F401  (before JAX)
+
+__all__ = [
+    'augmentation',
+    'calibration',
+    'classifier',
+    'encoders',
+    'extractors',
+    'grids',
+    'images',
+    'networks',
+    'preprocessing',
+    'recipe',
+    'schedule',
+    'splits',
+    'step',
+    'warping',
+    'weights',
+]

@@ -1,3 +1,5 @@
 """Detectors of synthetic and altered medical images: calibrated, explained, and tested against attack."""
 
 from foundation.training import native_log  # noqa: F401  (before JAX)
+
+__all__ = ['anomaly', 'judge', 'prepare', 'recipe', 'step', 'train']

@@ -1,3 +1,23 @@
 """Progressive generative adversarial networks for medical images: PGGAN and Enhanced-GAN."""
 
 from foundation.training import native_log  # noqa: F401  (before JAX)
+
+__all__ = [
+    'attention',
+    'evaluation',
+    'features',
+    'generator',
+    'layers',
+    'networks',
+    'recipe',
+    'release',
+    'sampler',
+    'samples',
+    'schedule',
+    'scores',
+    'state',
+    'step',
+    'strided',
+    'train',
+    'weights',
+]

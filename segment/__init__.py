@@ -1,3 +1,5 @@
 """U-Nets that draw outlines in medical images, what they are worth, and what generated images add to them."""
 
 from foundation.training import native_log  # noqa: F401  (before JAX)
+
+__all__ = ['inference', 'recipe', 'step', 'studies', 'suggestions']

@@ -37,6 +37,34 @@ def _imports(tree: ast.AST) -> Iterator[str]:
             yield '.' * node.level + (node.module or '')
 
 
+def _public_names(package: str) -> set[str] | None:
+    """What a package names for others in its `__init__`: modules, and names; None where it is no package."""
+    init = ROOT / package.replace('.', '/') / '__init__.py'
+    if not init.is_file():
+        return None
+    for node in ast.parse(init.read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '__all__':
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def _private_imports(package: str, tree: ast.AST) -> Iterator[str]:
+    """What is imported from other packages without being named in their `__init__`."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not node.module or node.level:
+            continue
+        top = node.module.split('.')[0]
+        if top not in ALLOWED or top in {package, 'configs', 'benchmarks'}:
+            continue
+        for path in (f'{node.module}.{alias.name}' for alias in node.names):
+            *parents, last = path.split('.')
+            for length, name in enumerate([*parents[1:], last], start=1):
+                public = _public_names('.'.join(parents[:length]))
+                if public is not None and name not in public:
+                    yield path
+                    break
+
+
 def _calls(tree: ast.AST) -> Iterator[str]:
     """Last names of what is called."""
     for node in ast.walk(tree):
@@ -66,6 +94,7 @@ def _faults(relative: Path, text: str) -> list[str]:
             faults.append(f'imports {module}')
         if top in DATA_LIBRARIES and package != 'input_pipeline':
             faults.append(f'{package} imports {module}')
+    faults += [f'imports {path}, which is not public' for path in _private_imports(package, tree)]
     if relative != Path('foundation/training/parallel.py') and package != 'benchmarks':
         faults += [f'calls {name}' for name in _calls(tree) if name in PLACEMENT]
     if text.count('\n') >= MAX_FILE_LINES:
@@ -89,12 +118,22 @@ def test_file_keeps_the_rules(path):
 @pytest.mark.parametrize(
     ('file', 'text', 'fault'),
     [
-        ('gan/x.py', 'from segment.losses import dice', 'gan imports segment.losses'),
+        ('gan/x.py', 'import segment.losses', 'gan imports segment.losses'),
         ('foundation/x.py', 'def f():\n    import gan.step', 'foundation imports gan.step'),
         ('input_pipeline/x.py', 'import backbones', 'input_pipeline imports backbones'),
         ('foundation/x.py', 'import input_pipeline', 'foundation imports input_pipeline'),
         ('backbones/x.py', 'import gan', 'backbones imports gan'),
         ('gan/x.py', 'from .step import Objective', 'imports .step'),
+        (
+            'gan/x.py',
+            'from foundation.training.meter import Meter',
+            'imports foundation.training.meter.Meter, which is not public',
+        ),
+        (
+            'segment/x.py',
+            'from input_pipeline import builder',
+            'imports input_pipeline.builder, which is not public',
+        ),
         ('gan/x.py', 'import tensorflow.compat.v1 as tf', 'imports tensorflow.compat.v1'),
         ('foundation/x.py', 'import pickle', 'imports pickle'),
         ('gan/x.py', 'import grain.python', 'gan imports grain.python'),

@@ -31,4 +31,14 @@ def create_network(
     return ARCHITECTURES[architecture](**own, num_classes=num_classes, dtype=dtype)
 
 
-__all__ = ['ARCHITECTURES', 'DEPTHS', 'DenseNet', 'Features', 'InceptionV3', 'Network', 'ResNet', 'create_network']
+__all__ = [
+    'ARCHITECTURES',
+    'DEPTHS',
+    'DenseNet',
+    'Features',
+    'InceptionV3',
+    'Network',
+    'ResNet',
+    'create_network',
+    'normalization',
+]

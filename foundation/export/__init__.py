@@ -1,1 +1,3 @@
 """What folders of images hold: manifests, for every task alike."""
+
+__all__ = ['manifest']

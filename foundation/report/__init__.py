@@ -1,1 +1,3 @@
 """What people see: pages and grids, for every task alike."""
+
+__all__ = ['page']

@@ -1,1 +1,3 @@
 """What estimates from few patients say: resampled, calibrated, with intervals and p values."""
+
+__all__ = ['differences', 'means']

@@ -18,3 +18,5 @@ READERS: dict[str, Callable[[Path, ReaderOptions, Refusals], list[Item]]] = {
     'nifti': nifti.scan,
     'arrays': arrays.scan,
 }
+
+__all__ = ['paths', 'raster']
