@@ -136,7 +136,9 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
         if relative.name.upper() == 'DICOMDIR':
             refusals.pass_over('DICOMDIR')
         elif relative.suffix.lower() in _OTHER_EXTENSIONS:
-            refusals.pass_over(relative.suffix.lower())
+            refusals.pass_over(f'{relative.suffix.lower()} files')
+        elif relative.suffix.lower() == '.gz' and not dicom_file.is_dicom(path / relative):
+            refusals.pass_over('.gz files that hold no DICOM')
         else:
             candidates.append(relative)
     slices = describe_files(path, candidates, options, refusals)
