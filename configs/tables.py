@@ -19,8 +19,8 @@ _KINDS = {
 }
 _INTRODUCTION = """# Fields of the configs
 
-Every field can be set on the command line, like `--config.resolution=128`. `--help` shows the same. Defaults are those of
-the schema; a config file changes what it names. Fields in **bold** may not change once a run has begun.
+Every field can be set on the command line, like `--config.resolution=128`. `--help` shows the same. Defaults are
+those of the schema; a config file changes what it names. Fields in **bold** may not change once a run has begun.
 """
 
 
