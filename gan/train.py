@@ -5,9 +5,8 @@ import dataclasses
 import functools
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from clu import parameter_overview
@@ -17,7 +16,7 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.grids import save_picture
-from backbones.images import DataFacts, batch_shapes, facts_of, open_feed
+from backbones.images import DATA_FILE, DataFacts, batch_shapes, facts_of, open_feed
 from configs import schema
 from configs.gan.schema import GAN
 from foundation.training import launch, logs, loop, parallel
@@ -25,8 +24,8 @@ from foundation.training import workdir as workdirs
 from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Checkpoints
 from foundation.training.errors import UserError
+from foundation.training.fit import RunRecord, begin_run
 from foundation.training.phases import Phase
-from foundation.training.workdir import CONFIG_FILE
 from gan.recipe import GanRecipe, ImageFormat, create_recipe
 from gan.samples import TrainingSamples, draw_reals
 from gan.schedule import Stage, fade_in
@@ -112,15 +111,16 @@ def _prepare(config: ConfigDict, workdir: Path) -> _Training:
     stages = recipe.stages(facts.num_examples)
     for stage in stages:
         parallel.check_batch_size(mesh, stage.batch_size, f'config.schedule.batch_size.at_{stage.resolution}')
-    workdirs.prepare_workdir(workdir, config, fixed=schema.fixed_fields(GAN, config), write=first)
-    if first:
-        facts.write(workdir)
-        logs.log_to_file(workdir)
     image_format = recipe.image_format(len(facts.classes))
-    _LOGGER.info('%s', logs.describe_run(mesh.size))
-    _log_changes(schema.changes(GAN, config), workdir)
-    _log_networks(recipe, image_format)
-    _log_data(facts)
+    begin_run(
+        workdir,
+        mesh,
+        record=RunRecord(
+            workdirs.config_to_json(config), schema.fixed_fields(GAN, config), schema.changes(GAN, config)
+        ),
+        files={DATA_FILE: dataclasses.asdict(facts)},
+        told=[*_tabulate_networks(recipe, image_format), _describe_data(facts)],
+    )
     if not (workdir / 'real.png').exists():
         draw_reals(recipe, images, image_format, workdir / 'real.png', write=first)
     return _Training(recipe, workdir, images, image_format, stages, mesh)
@@ -196,26 +196,18 @@ def _make_sample(workdir: Path, samples: TrainingSamples, stages: tuple[Stage, .
     return sample
 
 
-def _log_changes(changes: Mapping[str, Any], workdir: Path) -> None:
-    lines = ''.join(f'\n  {name} = {value!r}' for name, value in changes.items())
-    _LOGGER.info('Fields other than the defaults (%s has all):%s', workdir / CONFIG_FILE, lines or ' none')
-
-
-def _log_networks(recipe: GanRecipe, image_format: ImageFormat) -> None:
+def _tabulate_networks(recipe: GanRecipe, image_format: ImageFormat) -> Iterator[str]:
+    """All parameters of each network with their shapes, for the log."""
     state, size = recipe.abstract_state(recipe.resolution, image_format), recipe.resolution
     for name, network in state.networks.items():
         table = parameter_overview.get_parameter_overview(network.params, include_stats=False)
-        _LOGGER.info('%s at %d x %d:\n%s', name.capitalize(), size, size, table)
+        yield f'{name.capitalize()} at {size} x {size}:\n{table}'
 
 
-def _log_data(facts: DataFacts) -> None:
-    _LOGGER.info(
-        'Data: %s, %d images of %d patients, %s, classes: %s.',
-        facts.name,
-        facts.num_examples,
-        facts.num_patients,
-        facts.dtype,
-        ', '.join(facts.classes) or 'none',
+def _describe_data(facts: DataFacts) -> str:
+    return (
+        f'Data: {facts.name}, {facts.num_examples} images of {facts.num_patients} patients, {facts.dtype}, '
+        f'classes: {", ".join(facts.classes) or "none"}.'
     )
 
 

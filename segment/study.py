@@ -36,7 +36,8 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     design = create_design(config)
     data_dir = Path(design.data_dir).expanduser() if design.data_dir else input_pipeline.default_data_dir()
     plan = Plan(design, workdir.absolute(), data_dir.absolute())
-    workdirs.prepare_workdir(workdir, config, fixed=fixed_fields(STUDY, config), write=True)
+    fields, fixed = workdirs.config_to_json(config), fixed_fields(STUDY, config)
+    workdirs.prepare_workdir(workdir, fields, fixed=fixed, write=True)
     for number in (signal.SIGTERM, signal.SIGHUP):  # of kill, and of a terminal that is closed
         if signal.getsignal(number) is not signal.SIG_IGN:  # as after nohup
             signal.signal(number, _interrupt)

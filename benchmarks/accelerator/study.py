@@ -147,7 +147,7 @@ class _Study:
         self.context, self.workdir = context, context.scratch / 'study'
         config = _create_study(context, _find_data(context))
         if not workdirs.has_begun(self.workdir):
-            workdirs.prepare_workdir(self.workdir, config, fixed=(), write=True)
+            workdirs.prepare_workdir(self.workdir, workdirs.config_to_json(config), fixed=(), write=True)
         self.design = create_design(workdirs.read_config(self.workdir))
         self.plan = Plan(self.design, self.workdir, Path(self.design.data_dir))
         self.journal = Journal(self.workdir / 'jobs')

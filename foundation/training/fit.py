@@ -1,4 +1,4 @@
-"""Fitting one network to labels: the run's folder, one phase of the loop, the best by validation, a last look."""
+"""Beginning a run; fitting one network to labels: one phase of the loop, the best by validation, a last look."""
 
 import dataclasses
 import functools
@@ -68,6 +68,39 @@ class Validation:
     score: str
     every: int
     curves: Mapping[str, Sequence[str]]
+
+
+def begin_run(
+    workdir: Path,
+    mesh: Mesh,
+    *,
+    record: RunRecord,
+    files: Mapping[str, Mapping[str, Any]],
+    told: Sequence[str],
+) -> None:
+    """Writes what the folder of any run keeps, and tells what is trained, and how.
+
+    Args:
+      workdir: of the run; nothing was written there yet where it begins.
+      mesh: the devices.
+      record: see there.
+      files: what the folder keeps beside the config, as JSON has it, by the names of files.
+      told: entries of the log: the networks, the data.
+
+    Raises:
+      UserError: when the run in `workdir` cannot go on with these fields.
+    """
+    first = parallel.is_first_process()
+    workdirs.prepare_workdir(workdir, record.config, fixed=record.fixed, write=first)
+    if first:
+        for name, content in files.items():
+            workdirs.write_json(workdir / name, content)
+        logs.log_to_file(workdir)
+    changed = ''.join(f'\n{name} = {value!r}' for name, value in record.changes.items()) or ' none'
+    _LOGGER.info('%s', logs.describe_run(mesh.size))
+    _LOGGER.info('Fields other than the defaults (%s has all):%s', workdir / workdirs.CONFIG_FILE, changed)
+    for entry in told:
+        _LOGGER.info('%s', entry)
 
 
 def create_phase(
@@ -146,8 +179,7 @@ def fit(
       UserError: when the run in `workdir` cannot go on with these fields; see `loop.run`.
     """
     first = parallel.is_first_process()
-    _begin(workdir, record, files, first)
-    _log_start(workdir, mesh, record, told)
+    begin_run(workdir, mesh, record=record, files=files, told=told)
     outcome = _train(phase, workdir, mesh, pace, validation, sample)
     if first:
         logs.draw_curves(workdir, validation.curves, {})
@@ -157,24 +189,6 @@ def fit(
         print(f'Stopped by {outcome.stopped_by}; all is saved in {workdir}.')
         print('Next: the same command goes on from here.')
     return outcome
-
-
-def _begin(workdir: Path, record: RunRecord, files: Mapping[str, Mapping[str, Any]], first: bool) -> None:
-    """Writes what the folder keeps."""
-    workdirs.prepare(workdir, record.config, fixed=record.fixed, write=first)
-    if first:
-        for name, content in files.items():
-            workdirs.write_json(workdir / name, content)
-        logs.log_to_file(workdir)
-
-
-def _log_start(workdir: Path, mesh: Mesh, record: RunRecord, told: Sequence[str]) -> None:
-    """Tells what is trained, and how."""
-    changed = ''.join(f'\n{name} = {value!r}' for name, value in record.changes.items()) or ' none'
-    _LOGGER.info('%s', logs.describe_run(mesh.size))
-    _LOGGER.info('Fields other than the defaults (%s has all):%s', workdir / workdirs.CONFIG_FILE, changed)
-    for entry in told:
-        _LOGGER.info('%s', entry)
 
 
 def _train(

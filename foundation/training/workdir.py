@@ -13,28 +13,23 @@ from foundation.training.errors import UserError
 CONFIG_FILE = 'config.json'
 
 
-def prepare_workdir(workdir: Path, config: ConfigDict, *, fixed: Sequence[str], write: bool) -> None:
+def prepare_workdir(workdir: Path, fields: Mapping[str, Any], *, fixed: Sequence[str], write: bool) -> None:
     """Creates the folder and saves the config, or checks that the run in it can go on with this one.
 
     Args:
       workdir: the folder.
-      config: the resolved config.
+      fields: the resolved config as JSON has it, see `config_to_json`.
       fixed: fields, dotted, that may not change once training has begun, nor any field below them.
       write: False on all processes but one.
 
     Raises:
       UserError: when a fixed field differs, naming it with both values.
     """
-    prepare(workdir, config_to_json(config), fixed=fixed, write=write)
-
-
-def prepare(workdir: Path, config: Mapping[str, Any], *, fixed: Sequence[str], write: bool) -> None:
-    """The same of a config as JSON has it."""
     if has_begun(workdir):
-        _check_same(workdir, read_json(workdir, CONFIG_FILE), config, fixed)
+        _check_same(workdir, read_json(workdir, CONFIG_FILE), fields, fixed)
     if write:
         workdir.mkdir(parents=True, exist_ok=True)
-        write_json(workdir / CONFIG_FILE, config)
+        write_json(workdir / CONFIG_FILE, fields)
 
 
 def has_begun(workdir: Path) -> bool:

@@ -12,7 +12,7 @@ from gan.generator import read_recipe
 
 
 def _prepare(workdir, module):
-    workdirs.prepare_workdir(workdir, module.get_config(), fixed=(), write=True)
+    workdirs.prepare_workdir(workdir, workdirs.config_to_json(module.get_config()), fixed=(), write=True)
 
 
 @pytest.mark.parametrize('module', [classifier, detector, unet], ids=lambda module: module.__name__)

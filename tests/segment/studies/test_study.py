@@ -132,10 +132,10 @@ def test_too_few_images_can_be_put_right_in_the_same_workdir(config, tmp_path, i
     assert {name.split('-')[0] for name in in_process} == {'data'}
     config.generators.images = 160
     fixed = fixed_fields(STUDY, config)
-    workdirs.prepare_workdir(tmp_path / 'study', config, fixed=fixed, write=False)
+    workdirs.prepare_workdir(tmp_path / 'study', workdirs.config_to_json(config), fixed=fixed, write=False)
     config.generators.flags = ('--config.resolution=8',)
     with pytest.raises(UserError, match=r'holds a run with generators\.flags='):
-        workdirs.prepare_workdir(tmp_path / 'study', config, fixed=fixed, write=False)
+        workdirs.prepare_workdir(tmp_path / 'study', workdirs.config_to_json(config), fixed=fixed, write=False)
 
 
 @pytest.mark.slow
