@@ -24,13 +24,13 @@ from backbones.recipe import ClassifierRecipe, create_recipe
 from backbones.splits import Splits, count_labels, open_splits
 from backbones.step import make_describe, make_train_step
 from configs.backbones.schema import CLASSIFIER
-from configs.schema import changes, fixed_fields
+from configs.schema import run_record
 from foundation.training import launch, parallel
-from foundation.training import workdir as workdirs
-from foundation.training.fit import RunRecord, Validation, create_phase, fit, keep_state, tabulate_network
+from foundation.training.fit import Validation, create_phase, fit, keep_state, tabulate_network
 from foundation.training.mapping import create_mapper
 from foundation.training.phases import Phase
 from foundation.training.state import Variables
+from foundation.training.workdir import RunRecord
 
 
 def draw_assessment(described: ClassifiedImages, temperature: float, classes: Sequence[str], path: Path) -> None:
@@ -93,9 +93,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
       UserError, DataError: for a config or data that cannot be used.
     """
     recipe = create_recipe(config)
-    record = RunRecord(
-        workdirs.config_to_json(config), fixed_fields(CLASSIFIER, config), changes(CLASSIFIER, config)
-    )
+    record = run_record(CLASSIFIER, config)
     _train(recipe, workdir, record)
 
 

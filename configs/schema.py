@@ -12,6 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from foundation.training.errors import UserError
+from foundation.training.workdir import RunRecord, config_to_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +121,11 @@ def changes(schema: Section, config: ConfigDict) -> dict[str, Any]:
         for name, value in _values(config, known)
         if name not in known or _plain(value) != _plain(known[name].default)
     }
+
+
+def run_record(schema: Section, config: ConfigDict) -> RunRecord:
+    """What the folder and the log of a run keep of its config."""
+    return RunRecord(config_to_json(config), fixed_fields(schema, config), changes(schema, config))
 
 
 def known_part(schema: Section, config: ConfigDict) -> ConfigDict:

@@ -16,22 +16,23 @@ import input_pipeline
 from backbones.encoders import ENCODER_FILE, begin_with, find_begun_encoder
 from backbones.images import DATA_FILE, batch_shapes, facts_of, open_feed
 from backbones.splits import count_labels
-from configs.detect.schema import DETECTOR
-from configs.schema import changes, fixed_fields
+from configs.detect.schema import DETECTOR, STACK
+from configs.schema import run_record
 from detect.calibration import calibrate
 from detect.data import binary_labels, describe_split
 from detect.metrics.calibration import log_loss
 from detect.metrics.ranking import auroc_of
 from detect.recipe import DetectorRecipe, create_recipe
-from detect.stacks import train as stack_training
+from detect.stacks.recipe import create_recipe as create_stack_recipe
+from detect.stacks.train import train_stack
 from detect.step import make_describe, make_train_step
 from foundation.training import launch, parallel
-from foundation.training import workdir as workdirs
-from foundation.training.fit import RunRecord, Validation, create_phase, fit, tabulate_network
+from foundation.training.fit import Validation, create_phase, fit, tabulate_network
 from foundation.training.mapping import create_mapper
 from foundation.training.phases import Phase
 from foundation.training.state import Variables
 from foundation.training.supervised import SupervisedState
+from foundation.training.workdir import RunRecord
 
 _CURVES = {
     'loss': ('loss', 'log_loss'),
@@ -48,12 +49,12 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    if 'stack' in config:
-        stack_training.train_and_evaluate(config, workdir)
-        return
-    recipe = create_recipe(config)
-    record = RunRecord(workdirs.config_to_json(config), fixed_fields(DETECTOR, config), changes(DETECTOR, config))
-    _train(recipe, workdir, record)
+    kind = STACK if 'stack' in config else DETECTOR
+    record = run_record(kind, config)
+    if kind is STACK:
+        train_stack(create_stack_recipe(config), workdir, record)
+    else:
+        _train(create_recipe(config), workdir, record)
 
 
 def _train(recipe: DetectorRecipe, workdir: Path, record: RunRecord) -> None:

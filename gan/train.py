@@ -17,15 +17,15 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.grids import save_picture
 from backbones.images import DATA_FILE, DataFacts, batch_shapes, facts_of, open_feed
-from configs import schema
 from configs.gan.schema import GAN
+from configs.schema import run_record
 from foundation.training import launch, logs, loop, parallel
-from foundation.training import workdir as workdirs
 from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Checkpoints
 from foundation.training.errors import UserError
-from foundation.training.fit import RunRecord, begin_run
+from foundation.training.fit import begin_run
 from foundation.training.phases import Phase
+from foundation.training.workdir import RunRecord
 from gan.recipe import GanRecipe, ImageFormat, create_recipe
 from gan.samples import TrainingSamples, draw_reals
 from gan.schedule import Stage, fade_in
@@ -73,7 +73,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    training = _prepare(config, workdir)
+    training = _prepare(create_recipe(config), run_record(GAN, config), workdir)
     outcome = _run(training, deadline=math.inf, stage_done=None)
     if parallel.is_first_process():
         _say_goodbye(workdir, outcome, training.stages)
@@ -95,12 +95,13 @@ def train(
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    return _run(_prepare(config, workdir), deadline=deadline, stage_done=stage_done)
+    return _run(
+        _prepare(create_recipe(config), _record(config), workdir), deadline=deadline, stage_done=stage_done
+    )
 
 
-def _prepare(config: ConfigDict, workdir: Path) -> _Training:
-    """Reads the config, for the only time, opens the data, and begins the workdir or finds it as it was."""
-    recipe = create_recipe(config)
+def _prepare(recipe: GanRecipe, record: RunRecord, workdir: Path) -> _Training:
+    """Opens the data, and begins the workdir or finds it as it was."""
     check_source(recipe.start_from, workdir)
     if is_exported(workdir):
         raise UserError(f'{workdir} is an exported generator, which cannot train on; give another --workdir.')
@@ -115,9 +116,7 @@ def _prepare(config: ConfigDict, workdir: Path) -> _Training:
     begin_run(
         workdir,
         mesh,
-        record=RunRecord(
-            workdirs.config_to_json(config), schema.fixed_fields(GAN, config), schema.changes(GAN, config)
-        ),
+        record=record,
         files={DATA_FILE: dataclasses.asdict(facts)},
         told=[*_tabulate_networks(recipe, image_format), _describe_data(facts)],
     )

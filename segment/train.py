@@ -16,15 +16,15 @@ import input_pipeline
 from backbones.encoders import ENCODER_FILE, begin_with, find_begun_encoder
 from backbones.grids import draw_grid, save_picture
 from backbones.images import DATA_FILE, batch_shapes, facts_of, open_feed
-from configs.schema import changes, fixed_fields
+from configs.schema import run_record
 from configs.segment.schema import UNET
 from foundation.training import launch, loop, parallel
-from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
-from foundation.training.fit import RunRecord, Validation, create_phase, fit, tabulate_network
+from foundation.training.fit import Validation, create_phase, fit, tabulate_network
 from foundation.training.phases import Phase
 from foundation.training.state import Variables
 from foundation.training.supervised import SupervisedState
+from foundation.training.workdir import RunRecord
 from segment.data import check_images, open_images, open_stored
 from segment.fingerprint import FINGERPRINT_FILE, Fingerprint, take_fingerprint
 from segment.inference import Images, Probabilities, create_predictor
@@ -91,7 +91,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     config = config.copy_and_resolve_references()
     fingerprint = resolve(config, lambda request: take_fingerprint(open_stored(request)))
     recipe = create_recipe(config)
-    record = RunRecord(workdirs.config_to_json(config), fixed_fields(UNET, config), changes(UNET, config))
+    record = run_record(UNET, config)
     _train(recipe, workdir, record, fingerprint)
 
 

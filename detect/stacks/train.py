@@ -9,28 +9,26 @@ from pathlib import Path
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.images import DATA_FILE, facts_of
-from configs.detect.schema import STACK
-from configs.schema import changes, fixed_fields
 from detect.detector import TrainedDetector
 from detect.metrics.calibration import log_loss
 from detect.metrics.ranking import auroc_of
 from detect.stacks.data import Stacks, describe_stacks, list_volumes, open_slices, read_slice_detector
 from detect.stacks.detector import SLICES_FILE, STACK_FILE, SliceFacts, TrainedStack, read_slice_facts
 from detect.stacks.evaluation import describe, measure
-from detect.stacks.recipe import StackRecipe, create_recipe
+from detect.stacks.recipe import StackRecipe
 from detect.stacks.step import make_describe, make_train_step
 from foundation.training import launch, parallel
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.feed import Batches, device_feed, place_on_devices
-from foundation.training.fit import RunRecord, Validation, create_phase, fit, keep_state
+from foundation.training.fit import Validation, create_phase, fit, keep_state
 from foundation.training.mapping import create_mapper
 from foundation.training.phases import Phase
 from foundation.training.state import Variables
+from foundation.training.workdir import RunRecord
 from input_pipeline.stream import shuffled_indices
 
 _LOGGER = logging.getLogger(__name__)
@@ -42,18 +40,17 @@ _CURVES = {
 }
 
 
-def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
-    """Trains as configured, from where `workdir` stopped; then measures the best checkpoint on test patients.
+def train_stack(recipe: StackRecipe, workdir: Path, record: RunRecord) -> None:
+    """Trains from where `workdir` stopped; then measures the best checkpoint on test patients.
+
+    Args:
+      recipe: of the run.
+      workdir: its folder.
+      record: what the folder keeps of its config.
 
     Raises:
-      UserError, DataError: for a config, a detector of slices or data that cannot be used.
+      UserError, DataError: for a detector of slices or data that cannot be used.
     """
-    recipe = create_recipe(config)
-    record = RunRecord(workdirs.config_to_json(config), fixed_fields(STACK, config), changes(STACK, config))
-    _train(recipe, workdir, record)
-
-
-def _train(recipe: StackRecipe, workdir: Path, record: RunRecord) -> None:
     mesh = parallel.create_mesh()
     parallel.check_batch_size(mesh, recipe.schedule.batch_size, 'config.schedule.batch_size')
     detector = read_slice_detector(Path(recipe.slices_from))

@@ -19,6 +19,7 @@ from foundation.training.feed import Batches
 from foundation.training.phases import Phase, State, Step
 from foundation.training.state import Variables
 from foundation.training.supervised import SupervisedState
+from foundation.training.workdir import RunRecord
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -36,21 +37,6 @@ class Pace:
     seed: int
     periods: loop.Periods
     checkpoints_to_keep: int
-
-
-@dataclasses.dataclass(frozen=True)
-class RunRecord:
-    """The config of a run, for its folder and its log.
-
-    Attributes:
-      config: all its fields, as JSON has them.
-      fixed: dotted names of fields, and of whole sections, that may not change once training has begun.
-      changes: fields that are not the defaults, by dotted name.
-    """
-
-    config: Mapping[str, Any]
-    fixed: Sequence[str]
-    changes: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The run's folder: its resolved config, and the refusal to go on with another architecture."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,21 @@ from ml_collections import ConfigDict
 from foundation.training.errors import UserError
 
 CONFIG_FILE = 'config.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """The config of a run, for its folder and its log.
+
+    Attributes:
+      config: all its fields, as JSON has them.
+      fixed: dotted names of fields, and of whole sections, that may not change once training has begun.
+      changes: fields that are not the defaults, by dotted name.
+    """
+
+    config: Mapping[str, Any]
+    fixed: Sequence[str]
+    changes: Mapping[str, Any]
 
 
 def prepare_workdir(workdir: Path, fields: Mapping[str, Any], *, fixed: Sequence[str], write: bool) -> None:

@@ -9,8 +9,8 @@ from configs.detect import stack
 from detect import prepare, tamper
 from detect.stacks.data import describe_stacks, open_slices, read_slice_detector
 from detect.stacks.recipe import create_recipe
-from detect.stacks.train import train_and_evaluate
 from detect.tampering import copies
+from detect.train import train_and_evaluate
 from detect.train import train_and_evaluate as train_slices
 from tests.detect.volumes import SHAPE, SPLITS, write_volumes
 from tests.foundation.training.in_process import train_here

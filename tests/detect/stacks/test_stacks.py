@@ -19,8 +19,8 @@ from detect.stacks.detector import TrainedStack, open_stack
 from detect.stacks.evaluation import POOLINGS, describe, measure, score_slices, score_stacks
 from detect.stacks.recipe import create_recipe
 from detect.stacks.step import make_train_step
-from detect.stacks.train import train_and_evaluate
 from detect.tampering.stacks import list_stacks, read_stack
+from detect.train import train_and_evaluate
 from foundation.training.errors import UserError
 from foundation.training.supervised import create_state
 from input_pipeline.dataset.items import open_splits

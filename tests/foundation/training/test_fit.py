@@ -11,9 +11,10 @@ from foundation.training import fit as fitting
 from foundation.training import parallel
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
-from foundation.training.fit import Pace, RunRecord, Validation, create_phase, fit, keep_state
+from foundation.training.fit import Pace, Validation, create_phase, fit, keep_state
 from foundation.training.loop import Outcome, Periods
 from foundation.training.supervised import create_state
+from foundation.training.workdir import RunRecord
 
 PACE = Pace(7, Periods(log=1, sample=1, checkpoint=1, steps_per_call=1, max_skipped_in_a_row=1), 3)
 
