@@ -59,7 +59,7 @@ def create_subjects(width: int = _WIDTH, side: int = 16) -> dict[str, Callable[[
         for name in subjects.GANS
     }
     return gans | {
-        name: functools.partial(create, 'small', 2 * side, 4, 'float32', compared=True)
+        name: functools.partial(create, 'small', max(2 * side, _smallest(name)), 4, 'float32', compared=True)
         for name, create in (
             ('unet', subjects.create_unet),
             ('detector', subjects.create_detector),
@@ -70,7 +70,7 @@ def create_subjects(width: int = _WIDTH, side: int = 16) -> dict[str, Callable[[
 
 def _smallest(name: str) -> int:
     """Pixels a side that a network's layers can halve."""
-    return 16 if 'dcgan' in name else 8
+    return {'dcgan': 16, 'dcgan_medical': 16, 'unet': 32}.get(name, 8)
 
 
 def _compare_steps(made: Mapping[str, Callable[[], Subject]], context: Context) -> Iterator[Row]:
