@@ -95,9 +95,8 @@ def train(
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    return _run(
-        _prepare(create_recipe(config), _record(config), workdir), deadline=deadline, stage_done=stage_done
-    )
+    training = _prepare(create_recipe(config), run_record(GAN, config), workdir)
+    return _run(training, deadline=deadline, stage_done=stage_done)
 
 
 def _prepare(recipe: GanRecipe, record: RunRecord, workdir: Path) -> _Training:

@@ -154,7 +154,7 @@ def _narrow(config: ConfigDict, width: int) -> None:
             if field in network:
                 network[field] = min(network[field], value)
         if network.get('attention_resolution', 0):
-            network.attention_resolution = min(network.attention_resolution, config.resolution)
+            network.attention_resolution = max(min(network.attention_resolution, config.resolution), 8)
 
 
 def create_plain_optimizer() -> optax.GradientTransformation:
