@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from foundation.statistics import means
 from foundation.statistics.differences import fill_cells, hierarchical_bootstrap
 from foundation.statistics.means import bootstrap_mean
 from foundation.statistics.resampling import Distribution, calibrate, draw_counts
@@ -272,3 +273,10 @@ def test_equal_arms_differ_by_nothing():
 def test_infinite_values_are_refused(compute):
     with pytest.raises(ValueError, match='finite'):
         compute(np.array([[1.0, np.inf], [0.0, 1.0]]))
+
+
+def test_the_standard_error_of_one_class_is_that_of_a_mean():
+    values = np.array([[0.1], [0.7], [0.4], [0.9]])
+    error, freedom = means._standard_error(values - values.mean(), np.array([4]))
+    assert error == pytest.approx(scipy.stats.sem(values[:, 0]), rel=1e-12)
+    assert freedom == pytest.approx(3)
