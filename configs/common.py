@@ -34,6 +34,16 @@ MEMORY: Mapping[str, Node] = {
     'host_memory_gib': Field(8.0, 'decoded images are kept in host memory up to this size', low=0),
     'device_memory_gib': Field(4.0, 'and on the device up to this', low=0),
 }
+IMAGES: Mapping[str, Node] = {
+    'modalities': MODALITIES,
+    'classes': CLASSES,
+    'window': WINDOW,
+    'window_range': WINDOW_RANGE,
+    'fit': FIT,
+    'flip_horizontal': FLIP_HORIZONTAL,
+    'flip_vertical': FLIP_VERTICAL,
+    **MEMORY,
+}
 
 
 def phantoms(count: int, size: int) -> Section:

@@ -19,6 +19,7 @@ from benchmarks.accelerator.study_workers import Workers
 from benchmarks.accelerator.tasks import Context, Row, Task
 from benchmarks.accelerator.timed_training import TimedRun, train_by_the_clock
 from configs.segment import study_brain_tumor
+from configs.segment.study_schema import COMPARISONS
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from segment.studies.analysis import Analysis, analyse
@@ -30,14 +31,6 @@ from segment.studies.results import Results, read_results
 _NETWORKS: Mapping[str, str] = {'enhanced': 'enhanced_gan', 'pggan': 'pggan'}  # by the name that arms give them
 _ARMS = ('real_augmented', 'pggan', 'enhanced', 'shuffled', 'duplicated', 'real')
 _TOY_ARMS = ('real_augmented', 'pggan', 'enhanced')
-_COMPARISONS = (
-    ('enhanced', 'pggan'),
-    ('enhanced', 'real_augmented'),
-    ('pggan', 'real_augmented'),
-    ('enhanced', 'shuffled'),
-    ('duplicated', 'real_augmented'),
-    ('real_augmented', 'real'),
-)
 _FRACTION = 0.25  # of the real patients
 _GAN_SECONDS, _UNET_SECONDS = 100.0, 80.0  # that are worth beginning with
 _MOST_OF_GAN, _MOST_OF_UNETS = 240.0, 230.0
@@ -202,7 +195,7 @@ def _create_study(context: Context, data: tuple[str, Path]) -> ConfigDict:
     images = input_pipeline.count_images(name, folder, 'train')
     config.update(
         name='study_timed', data=name, data_dir=str(folder), block=0 if name == 'phantom_study' else 16,
-        resolution=128, arms=_ARMS, comparisons=_COMPARISONS, curve=(), fractions=(_FRACTION,), seeds=(0, 1, 2),
+        resolution=128, arms=_ARMS, comparisons=COMPARISONS, curve=(), fractions=(_FRACTION,), seeds=(0, 1, 2),
     )  # fmt: skip
     config.generators.images = math.ceil(1.3 * _FRACTION * images) + 16
     steps = 400
@@ -212,7 +205,7 @@ def _create_study(context: Context, data: tuple[str, Path]) -> ConfigDict:
             4,
             ('--config.network.width=4', '--config.network.depth=2', '--config.network.deep_supervision=False'),
         )
-        pairs = tuple(pair for pair in _COMPARISONS if set(pair) <= set(_TOY_ARMS))
+        pairs = tuple(pair for pair in COMPARISONS if set(pair) <= set(_TOY_ARMS))
         config.update(resolution=16, arms=_TOY_ARMS, comparisons=pairs, seeds=(0,))
     side = config.resolution
     config.segmenter.flags = (

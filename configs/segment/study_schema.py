@@ -6,7 +6,7 @@ from configs.schema import Field, Section
 _ARMS = (
     'real', 'real_augmented', 'pggan', 'enhanced', 'pggan_only', 'enhanced_only', 'duplicated', 'shuffled',
 )  # fmt: skip
-_COMPARISONS = (
+COMPARISONS = (
     ('enhanced', 'pggan'),
     ('enhanced', 'real_augmented'),
     ('pggan', 'real_augmented'),
@@ -67,7 +67,7 @@ STUDY = Section(
         ),
         'resolution': Field(64, 'of all images in the study; 0 leaves them as they are', low=0, fixed=True),
         'arms': Field(_ARMS, 'what segmenters are trained on; see segment.studies.design', fixed=True),
-        'comparisons': Field(_COMPARISONS, 'pairs of arms: the first against the second', fixed=True),
+        'comparisons': Field(COMPARISONS, 'pairs of arms: the first against the second', fixed=True),
         'reference': Field('real_augmented', 'real images alone: the arm of the learning curve', fixed=True),
         'curve': Field((0.1, 1.0), 'fractions of the real patients for it, besides those of the arms', fixed=True),
         'fractions': Field((0.25,), 'of the real training patients', fixed=True),

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from detect.metrics.samples import Values, Weights
+from foundation.statistics.resampling import count_draws
 
 TAIL = 0.025  # at each end of a 95% interval
 _CELLS = 2**21  # weights held at a time, so that memory is bounded
@@ -49,7 +50,7 @@ def draw_weights(
     for start in range(0, resamples, block):
         times = np.zeros((min(block, resamples - start), int(places.max()) + 1))
         for members in strata:
-            times[:, members] = _count_draws(generator, len(times), len(members))
+            times[:, members] = count_draws(generator, len(times), len(members))
         yield times[:, places]
 
 
@@ -57,11 +58,6 @@ def _kinds(places: Patients, fake: Bool[np.ndarray, ' image']) -> Bool[np.ndarra
     """Whether a patient, numbered from 0, has real images only, fakes only, or both."""
     has_fakes, has_reals = (np.bincount(places, weights=each) > 0 for each in (fake, ~fake))
     return np.stack([has_reals & ~has_fakes, has_fakes & ~has_reals, has_reals & has_fakes])
-
-
-def _count_draws(generator: np.random.Generator, rows: int, size: int) -> Int[np.ndarray, 'row patient']:
-    places = generator.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]
-    return np.bincount(places.ravel(), minlength=rows * size).reshape(rows, size)
 
 
 def count_patients(patients: Patients, fake: Bool[np.ndarray, ' image']) -> tuple[int, int]:

@@ -1,3 +1,3 @@
 """What estimates from few patients say: resampled, calibrated, with intervals and p values."""
 
-__all__ = ['differences', 'means']
+__all__ = ['differences', 'means', 'resampling']

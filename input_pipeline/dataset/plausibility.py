@@ -51,9 +51,8 @@ def look_at(record: Record, image: Shaped[np.ndarray, 'height width channel']) -
     largest = np.iinfo(image.dtype).max if image.dtype.kind == 'u' else 1.0
     low, high = record.intensity
     ends = [(end - low) / (high - low) * largest for end in record.window]
-    pixels = hashlib.sha256(
-        f'{image.dtype.str}{image.shape}'.encode() + np.ascontiguousarray(image).tobytes()
-    ).digest()
+    pixels = hashlib.sha256(f'{image.dtype.str}{image.shape}'.encode())
+    pixels.update(np.ascontiguousarray(image).data)
     scale = _SIDE / max(image.shape[:2])
     size = [max(round(side * scale), 1) for side in image.shape[1::-1]]
     values = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
@@ -70,7 +69,10 @@ def look_at(record: Record, image: Shaped[np.ndarray, 'height width channel']) -
         tinted += 0.5 * mask[..., None] * (_MASK - tinted)
     small = cv2.resize(grey, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA)
     return Look(
-        picture.round().astype(np.uint8), (255 * small).astype(np.uint8), float((grey > 0.05).mean()), pixels
+        picture=picture.round().astype(np.uint8),
+        small=(255 * small).astype(np.uint8),
+        filled=float((grey > 0.05).mean()),
+        pixels=pixels.digest(),
     )
 
 

@@ -14,7 +14,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pydicom
@@ -63,6 +63,25 @@ class Frame:
     marks: tuple[str, ...]
 
 
+class Alike(NamedTuple):
+    """What all slices of a volume have in common.
+
+    Attributes:
+      size: rows and columns.
+      pixels: bits, whether signed, and how they are shown.
+      is_localizer, is_derived: of what kind they are.
+      lacks_series: without a SeriesInstanceUID.
+      file: which holds all of them; None where each has its own.
+    """
+
+    size: tuple[int, int]
+    pixels: tuple[Any, ...]
+    is_localizer: bool
+    is_derived: bool
+    lacks_series: bool
+    file: PurePosixPath | None
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Slice:
     """One file of a volume, or those frames of it that belong to the volume.
@@ -73,7 +92,7 @@ class Slice:
       patient: pseudonym.
       series: pseudonym of the SeriesInstanceUID; of study and folder where there is none.
       uid: SOPInstanceUID, '' where there is none.
-      alike: what all slices of a volume have in common.
+      alike: see there.
       number: InstanceNumber; None where there is none.
       frames: in the order of the volume.
       in_file: frames of the whole file.
@@ -89,7 +108,7 @@ class Slice:
     patient: str
     series: str
     uid: str
-    alike: tuple[Any, ...]
+    alike: Alike
     number: int | None
     frames: tuple[Frame, ...]
     in_file: int
@@ -124,10 +143,13 @@ def describe_slice(relative: PurePosixPath, header: pydicom.Dataset, patient: st
         patient=pseudonym,
         series=_pseudonym(series or f'{header.get("StudyInstanceUID") or ""} {relative.parent}'),
         uid=str(header.get('SOPInstanceUID') or ''),
-        alike=(
-            header.Rows, header.Columns, header.BitsAllocated, header.get('PixelRepresentation'),
-            header.PhotometricInterpretation, 'LOCALIZER' in kinds, 'DERIVED' in kinds[:1], not series,
-            relative if in_file > 1 else '',
+        alike=Alike(
+            size=(header.Rows, header.Columns),
+            pixels=(header.BitsAllocated, header.get('PixelRepresentation'), header.PhotometricInterpretation),
+            is_localizer='LOCALIZER' in kinds,
+            is_derived='DERIVED' in kinds[:1],
+            lacks_series=not series,
+            file=relative if in_file > 1 else None,
         ),
         number=_whole(header.get('InstanceNumber')),
         frames=tuple(_describe_frame(header, number) for number in range(in_file)),
@@ -259,7 +281,7 @@ def _geometry_groups(parts: Sequence[Slice]) -> Iterator[list[Slice]]:
     single = [dataclasses.replace(part, frames=(frame,)) for part in parts for frame in part.frames]
     groups: dict[tuple[Any, ...], list[Slice]] = collections.defaultdict(list)
     for image in single:
-        groups[*image.alike, image.frames[0].place is None].append(image)
+        groups[image.alike, image.frames[0].place is None].append(image)
     for _, images in sorted(groups.items(), key=lambda item: str(item[0])):
         clusters: list[list[Slice]] = []
         for image in images:
@@ -365,7 +387,7 @@ def _note_identities(slices: Sequence[Slice], refusals: Refusals) -> None:
         refusals.note(
             f'{shared} SeriesInstanceUIDs belong to several patients; each patient has volumes of its own.'
         )
-    if any(part.alike[7] for part in slices):
+    if any(part.alike.lacks_series for part in slices):
         refusals.note('Images without SeriesInstanceUID: those of one study in one folder count as a series.')
 
 
@@ -378,11 +400,11 @@ def _note_kinds(volumes: Sequence[Volume], refusals: Refusals) -> None:
     for own in by_series.values():
         for volume in own[1:]:
             first, main = volume[0], own[0][0]
-            if first.alike[5] and not main.alike[5]:
+            if first.alike.is_localizer and not main.alike.is_localizer:
                 told['localizers'] += _count(volume)
-            elif first.alike[6] and not main.alike[6]:
+            elif first.alike.is_derived and not main.alike.is_derived:
                 told['derived images'] += _count(volume)
-            elif first.alike[:5] != main.alike[:5]:
+            elif first.alike[:2] != main.alike[:2]:
                 told['images of another size or type'] += _count(volume)
             elif first.frames[0].orientation != main.frames[0].orientation:
                 told['images of another direction'] += _count(volume)

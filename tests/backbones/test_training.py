@@ -10,7 +10,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 import input_pipeline
@@ -24,6 +23,7 @@ from foundation.training import loop
 from foundation.training.errors import UserError
 from input_pipeline import DataError
 from tests.foundation.training.in_process import train_here
+from tests.foundation.training.runs import logged_metrics, saved_state
 from tests.gan.command import Commands
 
 pytestmark = pytest.mark.slow
@@ -78,14 +78,7 @@ def _train(config, workdir):
 
 
 def _state(folder: Path, images: int) -> dict[str, np.ndarray]:
-    state = ocp.StandardCheckpointer().restore(folder / f'{images // 16:09d}' / 'state')
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def _metrics(workdir: Path) -> list[dict]:
-    lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != 'images_per_second'} for line in lines]
+    return saved_state(folder, images // 16)
 
 
 def test_a_run_leaves_what_it_promises(trained, create_config):
@@ -98,7 +91,7 @@ def test_a_run_leaves_what_it_promises(trained, create_config):
         'curves.png',
         'data.json',
     }
-    looks = {line['images_seen']: line['log_loss'] for line in _metrics(trained) if 'log_loss' in line}
+    looks = {line['images_seen']: line['log_loss'] for line in logged_metrics(trained) if 'log_loss' in line}
     assert sorted(looks) == [EPOCH, END]
     told = json.loads((trained / 'classifier.json').read_text())
     assert (told['classes'], told['target']) == (['CT', 'DX', 'MR'], 'modality')
@@ -111,7 +104,7 @@ def test_a_run_leaves_what_it_promises(trained, create_config):
 
 def test_it_learns(trained):
     """Modalities differ at first sight; chance has a loss of 1.1 nats."""
-    losses = [line['loss'] for line in _metrics(trained) if 'loss' in line]
+    losses = [line['loss'] for line in logged_metrics(trained) if 'loss' in line]
     assert losses[-1] < losses[0] - 0.1
 
 
@@ -180,15 +173,15 @@ def test_sigterm_changes_nothing(create_config, trained, tmp_path, monkeypatch, 
     resumed, whole = (_state(folder / 'checkpoints', END) for folder in (tmp_path, trained))
     assert resumed.keys() == whole.keys()
     assert not [name for name in whole if not np.array_equal(resumed[name], whole[name])]
-    assert _metrics(tmp_path) == _metrics(trained)
+    assert logged_metrics(tmp_path) == logged_metrics(trained)
     assert (tmp_path / 'classifier.json').read_text() == (trained / 'classifier.json').read_text()
 
 
 def test_a_finished_run_started_again_changes_nothing(create_config, trained, monkeypatch):
-    before = (trained / 'classifier.json').read_text(), _metrics(trained)
+    before = (trained / 'classifier.json').read_text(), logged_metrics(trained)
     monkeypatch.setattr(loop._Runner, '_call', None)  # no step is made
     _train(create_config(), trained)
-    assert ((trained / 'classifier.json').read_text(), _metrics(trained)) == before
+    assert ((trained / 'classifier.json').read_text(), logged_metrics(trained)) == before
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,10 @@
 """The trainer of detectors: what it learns and leaves behind, whatever stops it, and what it refuses."""
 
-import json
 import os
 import shutil
 import signal
-from pathlib import Path
 
-import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 from detect.data import binary_labels
@@ -21,19 +17,9 @@ from foundation.training import loop
 from foundation.training.errors import UserError
 from input_pipeline import DataError
 from tests.foundation.training.in_process import train_here
+from tests.foundation.training.runs import logged_metrics, saved_state
 
 BATCH, END = 16, 1152  # images: 12 epochs of 96
-
-
-def _state(folder: Path, step: int) -> dict[str, np.ndarray]:
-    state = ocp.StandardCheckpointer().restore(folder / f'{step:09d}' / 'state')
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def _metrics(workdir: Path) -> list[dict]:
-    lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != 'images_per_second'} for line in lines]
 
 
 def test_a_run_leaves_what_it_promises(detector_workdir):
@@ -43,7 +29,7 @@ def test_a_run_leaves_what_it_promises(detector_workdir):
         'detector.json', 'log.txt',
     }  # fmt: skip
     assert 'encoder.json' not in names
-    looks = [line for line in _metrics(detector_workdir) if 'auroc' in line]
+    looks = [line for line in logged_metrics(detector_workdir) if 'auroc' in line]
     assert [line['images_seen'] for line in looks] == [END // 2, END]
     assert looks[-1]['auroc'] > 0.85
     assert looks[-1]['log_loss'] < looks[0]['log_loss'] < np.log(2)
@@ -55,7 +41,7 @@ def trained(detector_workdir):
 
 
 def test_the_best_checkpoint_gives_what_the_watch_measured(detector_workdir, trained, create_config):
-    looks = {line['images_seen'] // BATCH: line for line in _metrics(detector_workdir) if 'auroc' in line}
+    looks = {line['images_seen'] // BATCH: line for line in logged_metrics(detector_workdir) if 'auroc' in line}
     assert trained.position.step == min(looks, key=lambda step: looks[step]['log_loss'])
     images = create_recipe(create_config()).data.open('validation', train=False)
     batches = images.in_order(32, 64)
@@ -91,20 +77,20 @@ def test_going_on_from_a_stop_gives_the_same_bits(create_config, detector_workdi
     assert 'Stopped by SIGTERM' in capsys.readouterr().out
     assert not (tmp_path / 'detector.json').exists()
     train_here(train_and_evaluate, create_config(), tmp_path)
-    resumed, whole = (_state(folder / 'checkpoints', END // BATCH) for folder in (tmp_path, detector_workdir))
+    resumed, whole = (saved_state(folder / 'checkpoints', END // BATCH) for folder in (tmp_path, detector_workdir))
     assert any('batch_stats' in name for name in whole)
     assert resumed.keys() == whole.keys()
     assert not [name for name in whole if not np.array_equal(resumed[name], whole[name])]
-    assert _metrics(tmp_path) == _metrics(detector_workdir)
+    assert logged_metrics(tmp_path) == logged_metrics(detector_workdir)
     assert (tmp_path / 'detector.json').read_text() == (detector_workdir / 'detector.json').read_text()
 
 
 def test_a_finished_run_is_left_as_it_is(create_config, detector_workdir, capsys):
-    names, metrics = ('detector.json', 'anomalies.npz'), _metrics(detector_workdir)
+    names, metrics = ('detector.json', 'anomalies.npz'), logged_metrics(detector_workdir)
     before = {name: (detector_workdir / name).stat().st_mtime_ns for name in names}
     train_here(train_and_evaluate, create_config(), detector_workdir)
     assert {name: (detector_workdir / name).stat().st_mtime_ns for name in names} == before
-    assert _metrics(detector_workdir) == metrics
+    assert logged_metrics(detector_workdir) == metrics
     assert f'-m detect.evaluate --workdir={detector_workdir}' in capsys.readouterr().out
 
 

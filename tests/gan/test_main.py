@@ -1,16 +1,14 @@
 """Training through the command line: whatever stops it, it goes on as if nothing had."""
 
-import json
 import os
 import signal
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
+from tests.foundation.training.runs import logged_metrics, saved_state
 from tests.gan.command import SMALL, finish
 
 pytestmark = pytest.mark.slow
@@ -31,9 +29,7 @@ def whole(commands, tmp_path_factory):
 
 def _state(workdir: Path, images: int) -> dict[str, np.ndarray]:
     """Everything in the checkpoint after so many images, by name."""
-    state = ocp.StandardCheckpointer().restore(workdir / 'checkpoints' / f'{images // 8:09d}' / 'state')
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+    return saved_state(workdir / 'checkpoints', images // 8)
 
 
 def _assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
@@ -42,15 +38,9 @@ def _assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> No
     assert not different
 
 
-def _metrics(workdir: Path) -> list[dict]:
-    """The lines of metrics.jsonl without what the clock decides."""
-    lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != 'images_per_second'} for line in lines]
-
-
 def _assert_as_whole(workdir: Path, whole: Path) -> None:
     _assert_same(_state(workdir, END), _state(whole, END))
-    assert _metrics(workdir) == _metrics(whole)
+    assert logged_metrics(workdir) == logged_metrics(whole)
 
 
 def _interrupted(commands, name: str, images: int, workdir: Path, *flags: str):
@@ -68,8 +58,8 @@ def test_a_run_leaves_what_it_promises(whole):
         'metrics.jsonl',
         'samples',
     }
-    assert [line['step'] for line in _metrics(whole)] == list(range(1, END // 8 + 1))
-    alphas = {line['images_seen']: line['alpha'] for line in _metrics(whole)}
+    assert [line['step'] for line in logged_metrics(whole)] == list(range(1, END // 8 + 1))
+    alphas = {line['images_seen']: line['alpha'] for line in logged_metrics(whole)}
     assert (alphas[BOUNDARY], alphas[128], alphas[192]) == (1.0, 0.5, 1.0)
 
 
@@ -118,8 +108,8 @@ def _wait_for_half_written(folder: Path, process) -> bool:
 
 
 def test_a_finished_run_started_again_changes_nothing(commands, whole):
-    before = _metrics(whole)
+    before = logged_metrics(whole)
     again = commands.train(whole, EVERY)
     assert again.returncode == 0, again.stdout
     assert f'Done: {END} images' in again.stdout
-    assert _metrics(whole) == before
+    assert logged_metrics(whole) == before

@@ -6,13 +6,11 @@ import json
 import os
 import shutil
 import signal
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import orbax.checkpoint as ocp
 import pytest
 
 from foundation.training import loop
@@ -27,6 +25,7 @@ from segment.recipe import create_recipe
 from segment.segmenter import TrainedSegmenter
 from segment.step import make_train_step
 from segment.train import measure_dice, train_and_evaluate
+from tests.foundation.training.runs import logged_metrics, saved_state
 from tests.gan.command import Commands
 from tests.segment.conftest import FLAGS, SPLITS, draw, train
 
@@ -45,17 +44,6 @@ def trained(create_config, tmp_path_factory):
 @pytest.fixture(scope='module')
 def segmenter(trained):
     return TrainedSegmenter.load(trained, None, best=True, mirror=False)
-
-
-def _state(folder: Path, step: int) -> dict[str, np.ndarray]:
-    state = ocp.StandardCheckpointer().restore(folder / f'{step:09d}' / 'state')
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def _metrics(workdir: Path) -> list[dict]:
-    lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != 'images_per_second'} for line in lines]
 
 
 def test_one_batch_is_learnt_by_heart(create_config):
@@ -80,7 +68,7 @@ def test_a_run_leaves_what_it_promises(trained):
     names = {path.name for path in trained.iterdir()}
     assert names >= {'best_checkpoints', 'config.json', 'curves.png', 'data.json', 'fingerprint.json', 'samples'}
     assert 'encoder.json' not in names
-    looks = [line for line in _metrics(trained) if 'dice' in line]
+    looks = [line for line in logged_metrics(trained) if 'dice' in line]
     assert [line['images_seen'] for line in looks] == [32, 64, 96]
     for line in looks:
         assert line['dice'] == pytest.approx(np.mean([line['dice class 1'], line['dice class 2']]))
@@ -89,7 +77,7 @@ def test_a_run_leaves_what_it_promises(trained):
 
 
 def test_the_best_checkpoint_is_restored(trained, segmenter):
-    looks = {line['images_seen'] // BATCH: line['dice'] for line in _metrics(trained) if 'dice' in line}
+    looks = {line['images_seen'] // BATCH: line['dice'] for line in logged_metrics(trained) if 'dice' in line}
     assert segmenter.position.step == max(looks, key=looks.get)
     assert TrainedSegmenter.load(trained, None, best=False, mirror=False).position.step == END // BATCH
     assert TrainedSegmenter.load(trained, 3, best=False, mirror=False).position.step == 3
@@ -108,7 +96,7 @@ def test_a_case_is_segmented_as_validation_does(segmenter, trained):
     found = np.concatenate([segmenter.segment(case) for case in cases])
     assert found.shape == (3 * SPLITS['validation'], 14, 16)
     np.testing.assert_array_equal(found, expected[:, 1:15])
-    scores = [line['dice'] for line in _metrics(trained) if 'dice' in line]
+    scores = [line['dice'] for line in logged_metrics(trained) if 'dice' in line]
     dice = measure_dice(segmenter.predict, segmenter.variables, images, 16, 2)
     assert dice.mean() == pytest.approx(max(scores), abs=1e-6)
 
@@ -128,11 +116,11 @@ def test_sigterm_changes_nothing(create_config, trained, tmp_path, monkeypatch, 
         train(seldom, tmp_path)
     assert 'Stopped by SIGTERM' in capsys.readouterr().out
     train(seldom, tmp_path)
-    resumed, whole = (_state(folder / 'checkpoints', END // BATCH) for folder in (tmp_path, trained))
+    resumed, whole = (saved_state(folder / 'checkpoints', END // BATCH) for folder in (tmp_path, trained))
     assert any('batch_stats' in name for name in whole)
     assert resumed.keys() == whole.keys()
     assert not [name for name in whole if not np.array_equal(resumed[name], whole[name])]
-    assert _metrics(tmp_path) == _metrics(trained)
+    assert logged_metrics(tmp_path) == logged_metrics(trained)
 
 
 def test_cases_are_measured_by_patient_and_class(segmenter):
