@@ -1,13 +1,13 @@
 """Pictures for people: grids of images, with masks drawn over them."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 import input_pipeline
+from foundation.export.pictures import encode_png
+from foundation.files import write_file
 
 _MASK_COLOURS = np.asarray(
     [[230, 60, 50], [60, 160, 230], [80, 200, 90], [240, 180, 40], [170, 90, 210]], np.float32
@@ -34,10 +34,7 @@ def draw_grid(
 
 def save_picture(picture: UInt8[np.ndarray, 'height width 3'], path: Path) -> None:
     """Writes a PNG atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}')
-    Image.fromarray(picture).save(temporary, format='PNG')
-    os.replace(temporary, path)
+    write_file(path, encode_png(picture))
 
 
 def _to_colours(pictures: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,8 +10,6 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 import input_pipeline
@@ -25,6 +22,7 @@ from backbones.splits import Splits, count_labels, open_splits
 from backbones.step import make_describe, make_train_step
 from configs.backbones.schema import CLASSIFIER
 from configs.schema import run_record
+from foundation.report.figures import create_figure, write_figure
 from foundation.training import launch, parallel
 from foundation.training.fit import Validation, create_phase, fit, keep_state, tabulate_network
 from foundation.training.mapping import create_mapper
@@ -37,15 +35,12 @@ def draw_assessment(described: ClassifiedImages, temperature: float, classes: Se
     """Draws the confusion matrix, and accuracy against confidence, into a PNG."""
     probabilities = probabilities_of(described.logits, temperature)
     predicted = probabilities.argmax(axis=1)
-    figure = Figure(figsize=(11, 5), layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = create_figure(1100, 500, layout='constrained')
     left, right = figure.subplots(1, 2)
     _draw_confusion(left, count_confusion(described.labels, predicted, len(classes)), classes)
     _draw_reliability(right, probabilities.max(axis=1), predicted == described.labels)
     right.set_title(f'calibration, temperature {temperature:.2f}', fontsize=10)
-    temporary = path.with_name(f'{path.name}.tmp')
-    figure.savefig(temporary, dpi=100, format='png')
-    os.replace(temporary, path)
+    write_figure(figure, path)
 
 
 def _draw_confusion(axis: Axes, confusion: Int[np.ndarray, 'true predicted'], classes: Sequence[str]) -> None:

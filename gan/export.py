@@ -11,7 +11,7 @@ from absl import flags
 
 from foundation.training import launch
 from foundation.training.errors import UserError
-from gan.generation import check_out
+from gan.generation.folder import check_out
 from gan.generator import TrainedGenerator
 from gan.weights import DTYPES, is_exported, write_exported
 

@@ -15,9 +15,9 @@ from foundation.export.manifest import NOT_CHECKED, Release
 from foundation.training import launch
 from foundation.training.errors import UserError
 from gan.evaluation.extractors import RANDOM, create_extractor
-from gan.formats.origin import find_origin
-from gan.formats.writers import FORMATS
-from gan.generation import GenerationRequest, check_out, write_images
+from gan.generation.folder import GenerationRequest, check_out, write_images
+from gan.generation.origin import find_origin
+from gan.generation.writers import FORMATS
 from gan.generator import TrainedGenerator
 from gan.release.decision import Policy
 from gan.release.guard import ReleaseGuard

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foundation.export.manifest import UNKNOWN_PATIENTS
+from foundation.export.verification import Check, check_folder, printable
 from foundation.training.errors import UserError
-from gan.formats.verification import Check, check_folder, printable
 
 _SHOWN = 20
 

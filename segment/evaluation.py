@@ -14,10 +14,10 @@ from jaxtyping import Float64, UInt8
 
 import input_pipeline
 from backbones.grids import save_picture
+from foundation.files import write_file
 from foundation.statistics.means import Mean, bootstrap_mean
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
-from segment.formats.files import write_file
 from segment.formats.overlays import choose_slices, draw_contours
 from segment.metrics.measures import METRICS, PLAIN_METRICS, POLICY_METRICS, CaseMeasures, measure
 from segment.metrics.policies import KINDS, POLICIES

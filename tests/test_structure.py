@@ -177,7 +177,7 @@ def test_no_tensorflow_is_loaded(tmp_path):
     (tmp_path / 'tensorflow' / '__init__.py').write_text('')
     program = (
         f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]\n'
-        'import gan.train, gan.generation, input_pipeline.prepare\n'
+        'import gan.train, gan.generation.folder, input_pipeline.prepare\n'
         'print([name for name in sys.modules if name.split(".")[0] == "tensorflow"])\n'
     )
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, timeout=300)

@@ -1,14 +1,11 @@
 """An evaluation for people: one HTML page, numbers as JSON, figures, and a few lines on the screen."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from detect.detector import TrainedDetector
 from detect.evaluation.explanations import PICTURE
@@ -17,6 +14,7 @@ from detect.metrics.calibration import bins_of_equal_width, tabulate_reliability
 from detect.metrics.ranking import trace_roc
 from detect.metrics.samples import weigh_once
 from detect.scoring import FUSED
+from foundation.report.figures import create_figure, write_figure
 from foundation.report.page import Page
 from foundation.training import launch
 from foundation.training import workdir as workdirs
@@ -318,8 +316,7 @@ def print_report(report: Mapping[str, Any], folder: Path) -> None:
 
 def _draw_curves(measured: SplitOutputs, detector: TrainedDetector, path: Path) -> None:
     """The ROC with a logarithmic axis of false positives, and shares against probabilities."""
-    figure = Figure(figsize=(11, 5), layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = create_figure(1100, 500, layout='constrained')
     left, right = figure.subplots(1, 2)
     labels = measured.labels
     for name, scores in measured.scored.scores.items():
@@ -338,9 +335,7 @@ def _draw_curves(measured: SplitOutputs, detector: TrainedDetector, path: Path) 
             str(one.images), (one.probability, one.share), (0, 6), textcoords='offset points', fontsize=7
         )
     right.set(xlabel='probability of synthetic (numbers: images)', ylabel='share that is synthetic')
-    temporary = path.with_name(f'.{path.name}')
-    figure.savefig(temporary, dpi=100, format='png')
-    os.replace(temporary, path)
+    write_figure(figure, path)
 
 
 def _without_nan(value: Any) -> Any:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Shaped
 from detect.sources import IMAGES, INDEX
 from detect.tampering.copies import Copy
 from detect.tampering.stacks import Stack, store_brightness
+from foundation.export.pictures import encode_png
 from input_pipeline.records import Record
 
 MASKS = 'masks'
@@ -72,16 +73,18 @@ class Folder:
 
     def _write_image(self, name: str, stored: Shaped[np.ndarray, 'height width']) -> str:
         """PNG of the stored depth; TIFF for floats, which PNG has not."""
-        return self._write(f'{IMAGES}/{name}{".tif" if stored.dtype.kind == "f" else ".png"}', stored)
+        if stored.dtype.kind == 'f':
+            _, content = cv2.imencode('.tif', stored)
+            return self._write(f'{IMAGES}/{name}.tif', content.tobytes())
+        return self._write(f'{IMAGES}/{name}.png', encode_png(stored))
 
     def _write_mask(self, name: str, changed: Bool[np.ndarray, 'height width']) -> str:
-        return self._write(f'{MASKS}/{name}.png', np.where(changed, 255, 0).astype(np.uint8))
+        return self._write(f'{MASKS}/{name}.png', encode_png(np.where(changed, 255, 0).astype(np.uint8)))
 
-    def _write(self, relative: str, pixels: Shaped[np.ndarray, 'height width']) -> str:
+    def _write(self, relative: str, content: bytes) -> str:
         path = self.path / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        _, data = cv2.imencode(path.suffix, pixels)
-        path.write_bytes(data.tobytes())
+        path.write_bytes(content)
         return relative
 
     def _write_rows(self, rows: list[dict[str, Any]] | list[Mapping[str, Any]]) -> None:

@@ -1,3 +1,3 @@
-"""What folders of images hold: manifests, for every task alike."""
+"""What folders of images hold: pictures, NIfTI and DICOM files, manifests, for every task alike."""
 
-__all__ = ['manifest']
+__all__ = ['dicom', 'folder', 'manifest', 'nifti', 'origin', 'pictures', 'verification']

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args
 
+from foundation.files import write_file
 from foundation.training.errors import UserError
 
 MANIFEST_FILE = 'manifest.json'
@@ -75,9 +76,7 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     ]
     manifest = {'format_version': FORMAT_VERSION, **content, 'files': files}
     manifest[_CHECKSUM] = _checksum(manifest)
-    temporary = folder / f'{MANIFEST_FILE}.tmp'
-    temporary.write_text(_encode(manifest), encoding='utf-8')
-    os.replace(temporary, folder / MANIFEST_FILE)
+    write_file(folder / MANIFEST_FILE, _encode(manifest).encode())
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -140,10 +139,13 @@ def file_checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
+def content_checksum(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of some fields: sorted names, no spaces, ASCII."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(',', ':')).encode()).hexdigest()
+
+
 def _checksum(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical JSON of all other fields: sorted names, no spaces, ASCII."""
-    rest = {name: value for name, value in manifest.items() if name != _CHECKSUM}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(',', ':')).encode()).hexdigest()
+    return content_checksum({name: value for name, value in manifest.items() if name != _CHECKSUM})
 
 
 def _encode(manifest: Mapping[str, Any]) -> str:

@@ -1,10 +1,11 @@
 """One HTML file for people: headings, text, tables and figures, with everything it shows inside it."""
 
 import base64
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+
+from foundation.files import write_file
 
 # Whatever a page quotes, a browser that obeys this loads nothing and runs nothing.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -90,11 +91,8 @@ class Page:
 
     def write(self, path: Path) -> None:
         """Writes the page atomically."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f'.{path.name}')
         # Names of files may hold bytes that are no text.
-        temporary.write_text(self._document(), encoding='utf-8', errors='backslashreplace')
-        os.replace(temporary, path)
+        write_file(path, self._document().encode('utf-8', 'backslashreplace'))
 
     def _add(self, part: str) -> None:
         self._parts.append(part)

@@ -15,6 +15,7 @@ import tensorboardX
 import tqdm
 from absl import logging as absl_logging
 
+from foundation.report.figures import create_figure, write_figure
 from foundation.training.errors import UserError
 
 METRICS_FILE = 'metrics.jsonl'
@@ -194,12 +195,8 @@ def draw_curves(workdir: Path, panels: Mapping[str, Sequence[str]], marks: Mappi
       panels: title to the names of the metrics in one panel.
       marks: labels of vertical lines to the images seen there.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     lines = [line for line in read_metrics(workdir) if 'images_seen' in line]
-    figure = Figure(figsize=(10, 2.6 * len(panels)))
-    FigureCanvasAgg(figure)
+    figure = create_figure(1000, 260 * len(panels))
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     # Fixed margins: a computed layout costs more than all the drawing.
     figure.subplots_adjust(left=0.07, right=0.98, top=0.97, bottom=0.05, hspace=0.2)
@@ -217,5 +214,5 @@ def draw_curves(workdir: Path, panels: Mapping[str, Sequence[str]], marks: Mappi
             axis.annotate(label, (position, 1), xycoords=('data', 'axes fraction'), fontsize=7, va='top')
     axes[-1].set_xlabel('images seen')
     path = workdir / 'curves.png'
-    figure.savefig(path, dpi=100)
+    write_figure(figure, path)
     return path

@@ -9,11 +9,11 @@ from jaxtyping import Float, Int
 
 import input_pipeline
 from backbones.grids import draw_grid, save_picture
+from foundation.report.figures import create_figure, write_figure
 from foundation.report.page import Page
 from gan.evaluation import tables
 from gan.evaluation.evaluation import Evaluated, Reals
 from gan.evaluation.statistics import ImageStatistics
-from gan.reporting.figures import create_figure, save_figure
 from gan.scores.distances import nearest
 
 PAGE_FILE = 'report.html'
@@ -115,4 +115,4 @@ def _draw_distances(curves: Mapping[str, Float[np.ndarray, '_']], path: Path) ->
         axis.hist(values, edges, density=True, histtype='step', label=f'{name} ({len(values):,})')
     axis.set(xlabel='distance', ylabel='density')
     axis.legend(fontsize=8)
-    save_figure(figure, path)
+    write_figure(figure, path)

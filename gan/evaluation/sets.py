@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from jaxtyping import Int
 import input_pipeline
 from backbones.extractors import Extracted, Extractor
 from backbones.images import ImageRequest
+from foundation.software import software_version
 from foundation.training import parallel
 from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
@@ -128,15 +128,8 @@ def _cache_key(
     chosen = [request.modalities, request.classes, form.window, form.fit, form.resolution, form.channels]
     decides = [_FORMAT, images.fingerprint, split, chosen, resolution]
     network = [extractor.name, extractor.checksum, extractor.resize, extractor.classes, extractor.temperature]
-    text = json.dumps([_software_version(), *decides, *network])
+    text = json.dumps([software_version(), *decides, *network])
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _software_version() -> str:
-    try:
-        return importlib.metadata.version('enhanced-gan')
-    except importlib.metadata.PackageNotFoundError:  # run from its source
-        return 'unknown'
 
 
 def _read_cache(path: Path) -> ImageStatistics | None:

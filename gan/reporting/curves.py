@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from gan.reporting.figures import create_figure, printable
+from foundation.report.figures import create_figure
+from gan.reporting.figures import printable
 from gan.reporting.runs import ReportedRun
 
 _DISTANCE = 'distance to training images (random features)'

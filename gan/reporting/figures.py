@@ -1,7 +1,6 @@
 """Figures of a report: sheets of pictures in rows and columns, text that is only text, PNG files."""
 
 import functools
-import os
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,34 +9,16 @@ import matplotlib.font_manager
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
+from foundation.report.figures import create_figure
 from foundation.training.errors import UserError
 from gan.recipe import SampleGrid
 
-DPI = 100
 LARGEST = 128  # pixels a side; larger images are shown reduced
 _GAP = 8  # pixels between tiles
 _TEXT_HEIGHT = 16  # pixels a line of text
 _FONT_SIZE = 8
-
-
-def create_figure(width: int, height: int) -> Figure:
-    """A figure of so many pixels, drawn without a display."""
-    # A little more, since a size that rounding made smaller would lose a row of pixels.
-    figure = Figure(figsize=((width + 0.01) / DPI, (height + 0.01) / DPI), dpi=DPI)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a PNG atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}')
-    figure.savefig(temporary, format='png', dpi=DPI)
-    os.replace(temporary, path)
 
 
 def printable(text: str) -> str:

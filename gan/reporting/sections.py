@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import input_pipeline
+from foundation.report.figures import write_figure
 from foundation.report.page import Page
 from foundation.training.errors import UserError
 from gan.reporting import neighbours, tables
 from gan.reporting.curves import draw_curves
-from gan.reporting.figures import LARGEST, Sheet, read_grid, save_figure
+from gan.reporting.figures import LARGEST, Sheet, read_grid
 from gan.reporting.grids import (
     SHOWN,
     STEPS,
@@ -59,7 +60,7 @@ class _Report:
     def figure(self, figure: Figure, name: str, caption: str) -> None:
         """Writes a figure beside the page and into it."""
         path = self.folder / f'{name}.png'
-        save_figure(figure, path)
+        write_figure(figure, path)
         self.page.figure(path, caption)
 
 

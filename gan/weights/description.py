@@ -1,9 +1,6 @@
 """generator.json: the network of an exported generator, where it comes from, and the checksums of its weights."""
 
 import dataclasses
-import hashlib
-import importlib.metadata
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +8,8 @@ import numpy as np
 
 import input_pipeline
 from backbones.images import DataFacts, facts_from_json
+from foundation.export.manifest import content_checksum
+from foundation.software import software_version
 from foundation.training import workdir as workdirs
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
@@ -85,7 +84,7 @@ class Description:
         }
         content = {
             'format_version': FORMAT_VERSION,
-            'versions': {name: _version(name) for name in _VERSIONED},
+            'versions': {name: software_version(name) for name in _VERSIONED},
             'config': {**fields, **without_folders},
             'facts': dataclasses.asdict(self.facts),
             'position': dataclasses.asdict(self.position),
@@ -94,7 +93,7 @@ class Description:
             'weights_sha256': self.weights_sha256,
             'shards': [dataclasses.asdict(shard) for shard in self.shards],
         }
-        workdirs.write_json(folder / GENERATOR_FILE, content | {_CHECKSUM: _checksum(content)})
+        workdirs.write_json(folder / GENERATOR_FILE, content | {_CHECKSUM: content_checksum(content)})
 
 
 def is_exported(folder: Path) -> bool:
@@ -128,7 +127,7 @@ def read_description(folder: Path) -> Description:
             'use the version of it that wrote the file.'
         )
     try:
-        if content.pop(_CHECKSUM) != _checksum(content):
+        if content.pop(_CHECKSUM) != content_checksum(content):
             raise ValueError('its own checksum does not match')
         described = _decode(content)
         if not described.stage.start <= described.position.images_seen <= described.stage.end:
@@ -162,15 +161,3 @@ def _decode(content: dict[str, Any]) -> Description:
         weights_sha256=content['weights_sha256'],
         shards=tuple(Shard(**shard) for shard in content['shards']),
     )
-
-
-def _checksum(content: dict[str, Any]) -> str:
-    """SHA-256 of the canonical JSON: sorted names, no spaces, ASCII."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(',', ':')).encode()).hexdigest()
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return 'unknown'

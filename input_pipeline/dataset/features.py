@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float32, Shaped
 
+from foundation.export.pictures import encode_png
 from input_pipeline.dataset.plausibility import Look, look_at
 from input_pipeline.errors import DataError, as_text
 from input_pipeline.preprocessing import convert_channels, stored_maximum
@@ -120,12 +120,6 @@ def widen(
     return (image / stored_maximum(image.dtype)).astype(np.float32)
 
 
-def _png(image: Shaped[np.ndarray, 'height width channels']) -> io.BytesIO:
-    order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(image.shape[-1])  # OpenCV writes blue first
-    _, data = cv2.imencode('.png', image[..., order] if order else image)
-    return io.BytesIO(data.tobytes())
-
-
 def _check(record: Record, image: Shaped[np.ndarray, 'height width channels']) -> None:
     if not np.isfinite([*record.intensity, *record.window]).all():
         raise DataError('its intensity range is not finite')
@@ -177,9 +171,9 @@ def encode_record(record: Record, item: Item, storage: RecordStorage) -> Encoded
     sampled = image.reshape(-1)[spread]
     counts = None if record.mask is None else np.bincount(record.mask.ravel())
     fields = _texts_and_numbers(record, item, storage)
-    example = fields | {'image': _png(image) if storage.is_png else image}
+    example = fields | {'image': io.BytesIO(encode_png(image)) if storage.is_png else image}
     if record.mask is not None:
-        example['mask'] = _png(record.mask)
+        example['mask'] = io.BytesIO(encode_png(record.mask))
     return Encoded(
         example=example,
         record=dataclasses.replace(

@@ -1,7 +1,5 @@
 """DICOM Segmentation objects (PS3.3, A.51): one binary segment a class, with references to the source images."""
 
-import functools
-import importlib.metadata
 import io
 import warnings
 from collections.abc import Sequence
@@ -14,9 +12,10 @@ from jaxtyping import UInt8
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from foundation.software import SOFTWARE, software_version
 from foundation.training.errors import UserError
 from input_pipeline.inputs import DicomGrid, read_header
-from segment.formats.prediction import SOFTWARE, Prediction
+from segment.formats.prediction import Prediction
 
 # A data set says what its classes are called, not which terms of an ontology they are: the category is one that
 # holds for any region, and the type is a code of our own whose meaning is the name.
@@ -83,7 +82,7 @@ def _create(
         instance_number=1,
         manufacturer=SOFTWARE,
         manufacturer_model_name='segment.predict',
-        software_versions=_version(),
+        software_versions=software_version(),
         device_serial_number=prediction.checksum,
         content_label='SEGMENTATION',
         # Frames without any class are left out, but an object needs one frame.
@@ -98,7 +97,7 @@ def _describe_segments(prediction: Prediction) -> list[SegmentDescription]:
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name=f'{SOFTWARE} U-Net',
         family=codes.cid7162.ArtificialIntelligence,
-        version=_version(),
+        version=software_version(),
         source=SOFTWARE,
         parameters={'weights SHA-256': prediction.checksum},
     )
@@ -113,11 +112,3 @@ def _describe_segments(prediction: Prediction) -> list[SegmentDescription]:
         )
         for number, name in enumerate(prediction.classes, 1)
     ]
-
-
-@functools.cache
-def _version() -> str:
-    try:
-        return importlib.metadata.version(SOFTWARE)
-    except importlib.metadata.PackageNotFoundError:
-        return 'unknown'

@@ -1,22 +1,21 @@
 """From a prediction to files: which format, and never half a file under its name."""
 
-import gzip
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import nibabel as nib
 import numpy as np
-from jaxtyping import UInt8
 
+from foundation.export import nifti, pictures
+from foundation.files import write_file
+from foundation.software import SOFTWARE
 from foundation.training.errors import UserError
 from input_pipeline import DataError
 from input_pipeline.inputs import DicomGrid, Kind, NiftiGrid
 from segment.formats.dicom_seg import encode_dicom_seg
 from segment.formats.overlays import draw_overlay
-from segment.formats.prediction import SOFTWARE, Prediction
+from segment.formats.prediction import Prediction
 
 
 def encode_png(prediction: Prediction) -> dict[str, bytes]:
@@ -26,16 +25,8 @@ def encode_png(prediction: Prediction) -> dict[str, bytes]:
     """
     masks = prediction.masks
     if len(masks) == 1:
-        return {'.png': encode_picture(masks[0])}
-    return {f'/{number:04d}.png': encode_picture(mask) for number, mask in enumerate(masks)}
-
-
-def encode_picture(picture: UInt8[np.ndarray, 'height width *channels']) -> bytes:
-    """Grey, or red, green and blue, as PNG."""
-    done, content = cv2.imencode('.png', picture[..., ::-1] if picture.ndim == 3 else picture)
-    if not done:
-        raise UserError(f'a picture of shape {picture.shape} cannot be encoded as PNG.')
-    return content.tobytes()
+        return {'.png': pictures.encode_png(masks[0])}
+    return {f'/{number:04d}.png': pictures.encode_png(mask) for number, mask in enumerate(masks)}
 
 
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
@@ -55,7 +46,7 @@ def encode_nifti(prediction: Prediction) -> dict[str, bytes]:
     header = image.header
     header.set_intent(_LABEL)
     header['descrip'] = f'{SOFTWARE} mask, weights {prediction.checksum[:16]}'.encode()
-    return {'.nii.gz': gzip.compress(image.to_bytes(), compresslevel=4, mtime=0)}
+    return {'.nii.gz': nifti.encode_nifti(image)}
 
 
 def _on_file(prediction: Prediction, grid: NiftiGrid) -> nib.Nifti1Image:
@@ -138,15 +129,3 @@ def write_overlay(prediction: Prediction, out: Path) -> str:
     name = f'overlays/{prediction.incoming.name}.png'
     write_file(out / name, draw_overlay(prediction))
     return name
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a file atomically, and the folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.tmp')
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -10,8 +10,6 @@ from jaxtyping import UInt8
 from input_pipeline import Case
 from input_pipeline.inputs import Incoming
 
-SOFTWARE = 'enhanced-gan'
-
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:

@@ -13,11 +13,12 @@ import numpy as np
 import tqdm
 from jaxtyping import UInt8
 
+from foundation.files import write_file
 from foundation.training.errors import UserError
 from input_pipeline import Case, DataError
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import Incoming
-from segment.formats.files import choose_format, write_file, write_masks, write_overlay
+from segment.formats.files import choose_format, write_masks, write_overlay
 from segment.formats.prediction import Prediction
 
 TABLE_FILE = 'predictions.json'

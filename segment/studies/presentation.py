@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from foundation.files import write_file
+from foundation.report.figures import create_figure, write_figure
 from foundation.report.page import Page
 from foundation.statistics.differences import Difference
 from foundation.training import workdir as workdirs
-from segment.formats.files import write_file
 from segment.studies.analysis import Analysis, ArmComparison
 from segment.studies.audits import Audit
 from segment.studies.design import StudyDesign
@@ -117,12 +118,8 @@ def _align(rows: list[tuple[str, ...]]) -> str:
 
 def draw_figure(design: StudyDesign, analysis: Analysis, path: Path) -> None:
     """Dice of each arm on the left, paired differences with the margin of equivalence on the right."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows = max(len(analysis.means), len(analysis.compared))
-    figure = Figure(figsize=(13, 1.4 + 0.35 * rows))
-    FigureCanvasAgg(figure)
+    figure = create_figure(1300, 140 + 35 * rows)
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(left=0.15, right=0.99, wspace=0.75, top=0.9, bottom=0.1)
     level = design.level
@@ -133,7 +130,7 @@ def draw_figure(design: StudyDesign, analysis: Analysis, path: Path) -> None:
     right.axvline(0, color='black', linewidth=0.8)
     right.axvspan(-design.margin, design.margin, color='grey', alpha=0.2, linewidth=0)
     right.set_title('difference in Dice (grey: too small to matter)', loc='left')
-    figure.savefig(path, dpi=100)
+    write_figure(figure, path)
 
 
 def _draw_intervals(axis: Any, rows: dict[str, Difference], level: float, lowest: float) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from foundation.files import write_file
 from foundation.training.errors import UserError
 from input_pipeline import DataError
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
-from segment.formats.files import write_file
 from segment.formats.predictions import TABLE_FILE, SegmentationRequest, answer_all
 from tests.input_pipeline.series import random_values, save_series
 from tests.segment.sources import OPTIONS, save_nifti, save_picture

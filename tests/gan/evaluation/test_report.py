@@ -15,7 +15,7 @@ from gan.evaluation.evaluation import evaluate
 from gan.evaluation.page import PICTURES
 from gan.evaluation.report import check_folder, create_report, differences, write_evaluation
 from gan.evaluation.scoring import MEANINGS
-from gan.formats import card
+from gan.generation import card
 from gan.scores.estimates import Estimate, Missing
 from input_pipeline import DataError
 from tests.gan.evaluation.drawn import create_extractor, create_protocol, write_run

@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, UInt, UInt8
+from jaxtyping import UInt, UInt8
 
-import input_pipeline
-from gan.formats.origin import Origin
+from foundation.export.origin import Origin
 
 INDEX_FIELDS = ('image', 'mask', 'label', 'number', 'intensity_low', 'intensity_high')
-Image = Float[np.ndarray, 'height width channels']
 Stored = UInt[np.ndarray, 'height width channels']
 Mask = UInt8[np.ndarray, 'height width 1']
 
@@ -37,11 +35,11 @@ class ImageEncoder(Protocol):
 class Writer(Protocol):
     """Takes generated images one by one."""
 
-    def write(self, image: Image, mask: Mask, label: str, number: int) -> None:
+    def write(self, stored: Stored, mask: Mask, label: str, number: int) -> None:
         """Writes one image.
 
         Args:
-          image: in [-1, 1].
+          stored: integers of the type of the data, 0 for -1 and the type's largest for 1.
           mask: class ids; looked at only where masks are modelled.
           label: class name; '' without one.
           number: of the image among those of its seed; each comes once, in rising order.
@@ -62,15 +60,13 @@ class FolderWriter:
 
     def __init__(self, folder: Path, origin: Origin, encoder: ImageEncoder) -> None:
         self._folder, self._form, self._encoder = folder, origin.form, encoder
-        self._dtype = np.dtype(origin.form.dtype)
         (folder / 'images').mkdir()
         if self._form.mask_classes:
             (folder / 'masks').mkdir()
         self._add_line(INDEX_FIELDS)
 
-    def write(self, image: Image, mask: Mask, label: str, number: int) -> None:
+    def write(self, stored: Stored, mask: Mask, label: str, number: int) -> None:
         """See `Writer`."""
-        stored = input_pipeline.from_unit(image, self._dtype)
         image_name = self._write('images', number, *self._encoder.image(stored, label, number))
         mask_name = self._write('masks', number, *self._encoder.mask(mask)) if self._form.mask_classes else ''
         low, high = self._form.intensity or ('', '')

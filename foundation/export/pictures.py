@@ -7,11 +7,14 @@ import zlib
 import cv2
 import numpy as np
 import tifffile
+from jaxtyping import UInt
 
+from foundation.export.folder import Mask, Stored
+from foundation.export.origin import Origin
+from foundation.software import SOFTWARE
 from foundation.training.errors import UserError
-from gan.formats.folder import Mask, Stored
-from gan.formats.origin import SOFTWARE, Origin
 
+Picture = UInt[np.ndarray, 'height width *channels']
 _HEADER_END = 8 + 25  # the signature, and the chunk IHDR (PNG specification, 5.2 and 11.2.2)
 
 
@@ -29,7 +32,7 @@ class PngEncoder:
     def image(self, stored: Stored, label: str, number: int) -> tuple[str, bytes]:
         """See `Encoder`."""
         if stored.shape[-1] in (1, 3):
-            return '.png', self._marked(_encode(stored))
+            return '.png', self._marked(encode_png(stored))
         file = io.BytesIO()
         tifffile.imwrite(
             file,
@@ -43,17 +46,23 @@ class PngEncoder:
 
     def mask(self, mask: Mask) -> tuple[str, bytes]:
         """See `Encoder`."""
-        return '.png', self._marked(_encode(mask))
+        return '.png', self._marked(encode_png(mask))
 
     def _marked(self, content: bytes) -> bytes:
         chunks = _text_chunk('Description', self._text) + _text_chunk('Software', self._software)
         return content[:_HEADER_END] + chunks + content[_HEADER_END:]
 
 
-def _encode(image: Stored) -> bytes:
-    done, content = cv2.imencode('.png', image[..., ::-1])  # OpenCV writes blue first
+def encode_png(image: Picture) -> bytes:
+    """Grey, or red, green, blue and perhaps alpha, as PNG of the depth of its type.
+
+    Raises:
+      UserError: for a shape or a type that PNG cannot hold.
+    """
+    order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(image.shape[2] if image.ndim == 3 else 1)  # OpenCV: blue first
+    done, content = cv2.imencode('.png', image[..., order] if order else image)
     if not done:
-        raise UserError(f'an image of shape {image.shape} and type {image.dtype} could not be encoded as PNG.')
+        raise UserError(f'an image of shape {image.shape} and type {image.dtype} cannot be encoded as PNG.')
     return content.tobytes()
 
 

@@ -14,18 +14,18 @@ import input_pipeline
 from backbones.images import DataFacts
 from configs.gan import tiny
 from foundation.export.manifest import NOT_CHECKED, Release
+from foundation.export.verification import check_folder
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
-from gan.formats.card import EVALUATION_FILE, _describe_scores, escape
-from gan.formats.origin import find_origin
-from gan.formats.verification import check_folder
-from gan.generation import GenerationRequest, write_images
+from gan.generation.card import EVALUATION_FILE, _describe_scores, escape
+from gan.generation.folder import GenerationRequest, write_images
+from gan.generation.origin import find_origin
 from gan.generator import TrainedGenerator, Weights
 from gan.recipe import ImageFormat, create_recipe
 from gan.reporting import tables
 from gan.reporting.runs import ReportedRun
 from gan.sampler import Drawn
-from tests.gan.formats.origins import make_masks, make_origin, make_stored
+from tests.gan.generation.origins import make_masks, make_origin, make_stored
 from tests.input_pipeline.items import make_item, random_images, write
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -114,7 +114,7 @@ def test_what_the_gate_raises_leaves_nothing(tmp_path, run):
 def test_a_killed_command_leaves_no_folder_and_the_next_one_cleans_up(tmp_path, run):
     program = (
         'import os, pathlib, signal\n'
-        'from tests.gan.formats import test_writing as t\n'
+        'from tests.gan.generation import test_writing as t\n'
         'def judge(): os.kill(os.getpid(), signal.SIGKILL)\n'
         f'folder = pathlib.Path({str(tmp_path)!r})\n'
         f'order, run = t._order(folder / "out", "tfds"), t._make_run(folder / "run")\n'

@@ -9,12 +9,13 @@ import numpy as np
 import tqdm
 
 import input_pipeline
+from foundation.export.folder import Writer
 from foundation.export.manifest import Release, write_manifest
+from foundation.export.origin import Origin
+from foundation.software import SOFTWARE
 from foundation.training.errors import UserError
-from gan.formats.card import CARD_FILE, Edition, write_card
-from gan.formats.folder import Writer
-from gan.formats.origin import SOFTWARE, Origin
-from gan.formats.writers import create_writer
+from gan.generation.card import CARD_FILE, Edition, write_card
+from gan.generation.writers import create_writer
 from gan.reporting.runs import ReportedRun
 from gan.sampler import Drawn
 
@@ -88,14 +89,15 @@ def write_images(
 
 def _write_all(drawn: Iterable[Drawn], writer: Writer, origin: Origin, total: int) -> int:
     """Writes all images and returns how many there were."""
-    count, classes = 0, origin.form.classes
+    count, classes, dtype = 0, origin.form.classes, np.dtype(origin.form.dtype)
     with tqdm.tqdm(total=total, unit=' images') as bar:
         for batch in drawn:
             _check_finite(batch)
             for image, mask, label, number in zip(
                 batch.images, batch.masks, batch.labels, batch.numbers, strict=True
             ):
-                writer.write(image, mask, classes[label] if classes else '', int(number))
+                stored = input_pipeline.from_unit(image, dtype)
+                writer.write(stored, mask, classes[label] if classes else '', int(number))
             count += len(batch.images)
             bar.update(len(batch.images))
     writer.finish()

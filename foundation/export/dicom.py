@@ -19,10 +19,11 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import format_number_as_ds
 
+from foundation.export.folder import Mask, Stored
+from foundation.export.nifti import NiftiEncoder
+from foundation.export.origin import Origin
+from foundation.software import SOFTWARE
 from foundation.training.errors import UserError
-from gan.formats.folder import Mask, Stored
-from gan.formats.nifti import NiftiEncoder
-from gan.formats.origin import SOFTWARE, Origin
 
 # Defined terms of Modality (C.7.3.1.1.1) for kinds of pictures; all else is 'other'.
 _MODALITIES = {

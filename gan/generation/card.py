@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from foundation.export.manifest import UNKNOWN_PATIENTS, Release
+from foundation.export.origin import Origin
+from foundation.software import SOFTWARE
 from gan.evaluation.tables import as_held_out, describe_counts
-from gan.formats.origin import SOFTWARE, Origin
 from gan.reporting import tables
 from gan.reporting.runs import ReportedRun
 

@@ -13,16 +13,16 @@ import tifffile
 from PIL import Image
 
 import input_pipeline
+from foundation.export.dicom import DicomEncoder
+from foundation.export.nifti import NiftiEncoder
+from foundation.export.pictures import PngEncoder
 from foundation.training.errors import UserError
-from gan.formats.dicom import DicomEncoder
-from gan.formats.nifti import NiftiEncoder
-from gan.formats.png import PngEncoder
-from gan.formats.writers import FORMATS, create_writer
+from gan.generation.writers import FORMATS, create_writer
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers import READERS
 from input_pipeline.readers.pixels import to_physical
 from input_pipeline.records import ReaderOptions
-from tests.gan.formats.origins import make_masks, make_origin, make_stored
+from tests.gan.generation.origins import make_masks, make_origin, make_stored
 
 GREY_8 = {'dtype': 'uint8', 'intensity': (0.0, 255.0), 'modality': 'DX', 'spacing': None}
 RELATIVE_MR = {'modality': 'MR', 'intensity': None}
@@ -56,8 +56,7 @@ def _half_step(origin):
 
 def _write(folder, image_format, origin, stored, masks, labels=None):
     writer = create_writer(image_format, folder, origin, name='made', licence='CC0')
-    unit = input_pipeline.to_unit(stored)
-    for number, (image, mask) in enumerate(zip(unit, masks, strict=True)):
+    for number, (image, mask) in enumerate(zip(stored, masks, strict=True)):
         writer.write(image, mask, labels[number] if labels else '', 10 * number)
     writer.finish()
 
@@ -266,7 +265,7 @@ def test_a_data_set_needs_a_name_and_two_images(tmp_path):
     with pytest.raises(DataError, match="'Made-1' is not a name for a data set"):
         create_writer('tfds', tmp_path, make_origin(), name='Made-1', licence='')
     writer = create_writer('tfds', tmp_path, make_origin(), name='made', licence='')
-    writer.write(input_pipeline.to_unit(make_stored(make_origin())[0]), make_masks()[0], '', 0)
+    writer.write(make_stored(make_origin())[0], make_masks()[0], '', 0)
     with pytest.raises(DataError, match='a data set needs two at least'):
         writer.finish()
 

@@ -6,8 +6,9 @@ import nibabel as nib
 import numpy as np
 from jaxtyping import Num
 
-from gan.formats.folder import Mask, Stored
-from gan.formats.origin import SOFTWARE, Origin, ValueForm
+from foundation.export.folder import Mask, Stored
+from foundation.export.origin import Origin, ValueForm
+from foundation.software import SOFTWARE
 
 _ALIGNED = 2  # NIFTI_XFORM_ALIGNED_ANAT: axes are anatomical, the place is not that of a scanner
 
@@ -50,7 +51,12 @@ class NiftiEncoder:
         image.header['descrip'] = self._description[:80].encode()
         if shown:
             image.header['cal_min'], image.header['cal_max'] = sorted(shown)
-        return gzip.compress(image.to_bytes(), mtime=0)
+        return encode_nifti(image)
+
+
+def encode_nifti(image: nib.Nifti1Image) -> bytes:
+    """The compressed file; the same image gives the same bytes."""
+    return gzip.compress(image.to_bytes(), compresslevel=4, mtime=0)  # higher levels save little and take long
 
 
 def choose_dtype(form: ValueForm) -> np.dtype:

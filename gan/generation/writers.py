@@ -1,16 +1,46 @@
-"""A TFDS data set of generated images, which everything that reads data sets can read."""
+"""The formats that generated images are written in, a TFDS data set among them."""
 
 import functools
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 import input_pipeline
-from gan.formats.folder import Image, Mask, Stored
-from gan.formats.origin import SOFTWARE, Origin
+from foundation.export.dicom import DicomEncoder
+from foundation.export.folder import FolderWriter, ImageEncoder, Mask, Stored, Writer
+from foundation.export.nifti import NiftiEncoder
+from foundation.export.origin import Origin
+from foundation.export.pictures import PngEncoder
+from foundation.software import SOFTWARE
 
+DATASET = 'tfds'
+_ENCODERS: dict[str, Callable[[Origin], ImageEncoder]] = {
+    'png': PngEncoder,
+    'nifti': NiftiEncoder,
+    'dicom': DicomEncoder,
+}
+FORMATS = (*_ENCODERS, DATASET)
 _SCRATCH = '.scratch'
+
+
+def create_writer(image_format: str, folder: Path, origin: Origin, *, name: str, licence: str) -> Writer:
+    """A writer of one of `FORMATS` into an empty folder.
+
+    Args:
+      image_format: of the files.
+      folder: empty.
+      origin: of the images.
+      name: that the folder gets when it is whole.
+      licence: of the images; '' where it is not stated.
+
+    Raises:
+      UserError, DataError: when the format cannot hold these images.
+    """
+    if image_format == DATASET:
+        return DatasetWriter(folder, origin, name, licence)
+    return FolderWriter(folder, origin, _ENCODERS[image_format](origin))
 
 
 class DatasetWriter:
@@ -31,13 +61,12 @@ class DatasetWriter:
     def __init__(self, folder: Path, origin: Origin, name: str, licence: str) -> None:
         self._folder, self._origin, self._licence = folder, origin, licence
         self._target = input_pipeline.Target(name, folder / _SCRATCH, overwrite=False)
-        self._dtype = np.dtype(origin.form.dtype)
         self._images: list[tuple[int, str]] = []
         (folder / _SCRATCH).mkdir()
 
-    def write(self, image: Image, mask: Mask, label: str, number: int) -> None:
+    def write(self, stored: Stored, mask: Mask, label: str, number: int) -> None:
         """See `Writer`."""
-        np.save(self._path('image', number), input_pipeline.from_unit(image, self._dtype))
+        np.save(self._path('image', number), stored)
         if self._origin.form.mask_classes:
             np.save(self._path('mask', number), mask)
         self._images.append((number, label))

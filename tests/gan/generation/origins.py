@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from gan.formats.origin import Data, Model, Origin, ValueForm
+from foundation.export.origin import Data, Model, Origin, ValueForm
 
 _FORM = ValueForm(
     channels=1,

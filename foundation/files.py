@@ -1,0 +1,22 @@
+"""A file appears whole under its name, or not at all."""
+
+import os
+import threading
+from pathlib import Path
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file atomically, and makes the folders above it; what lay there is replaced.
+
+    Raises:
+      OSError: when it cannot be written; then nothing of it is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A short name of its own for each writer: the final name may be as long as names can be.
+    temporary = path.with_name(f'.incomplete-{os.getpid()}-{threading.get_ident()}')
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,1 @@
+"""Generated images as folders: who drew them, in which format, with which card."""
