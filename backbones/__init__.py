@@ -4,7 +4,6 @@ from foundation.training import native_log  # noqa: F401  (before JAX)
 
 __all__ = [
     'augmentation',
-    'calibration',
     'classifier',
     'encoders',
     'extractors',

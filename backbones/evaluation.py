@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-from backbones.calibration import calibration_gaps, error_interval, log_loss, losses, probabilities_of
+from foundation.statistics.calibration import calibration_gaps, error_interval, log_loss, losses, probabilities_of
+from foundation.statistics.percentiles import TAIL, faultless_share
+from foundation.statistics.resampling import draw_counts
 
 _DRAWS = 1000
-_DRAWN_AT_ONCE = 2**20  # patients, in as many draws as are held at a time
-_TAIL = 0.025  # at each end of a 95% interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,19 +85,13 @@ def _resample_means(
         return None
     # Sums of each patient are enough: images are not gathered again for every draw.
     sums = np.stack([np.bincount(patients, column) for column in columns.T], axis=1)
-    generator, means = np.random.default_rng(0), []
-    at_once = max(_DRAWN_AT_ONCE // len(sizes), 1)
-    for start in range(0, _DRAWS, at_once):
-        shape = (min(at_once, _DRAWS - start), len(sizes))
-        chosen = generator.integers(shape[1], size=shape) + shape[1] * np.arange(shape[0])[:, None]
-        times = np.bincount(chosen.ravel(), minlength=chosen.size).reshape(shape).astype(float)
-        means.append(times @ sums / (times @ sizes)[:, None])
-    return np.concatenate(means)
+    drawn = draw_counts(np.random.default_rng(0), _DRAWS, len(sizes))
+    return np.concatenate([times @ sums / (times @ sizes)[:, None] for (times,) in drawn])
 
 
 def _assess_mean(values: Float[np.ndarray, 'count'], means: Float64[np.ndarray, ' draw'] | None) -> dict[str, Any]:
     """The mean, and the percentile interval (Efron and Tibshirani 1993, section 13.3)."""
-    interval = None if means is None else np.quantile(means, [_TAIL, 1 - _TAIL]).tolist()
+    interval = None if means is None else np.quantile(means, [TAIL, 1 - TAIL]).tolist()
     return {'value': float(values.mean()), 'interval': interval}
 
 
@@ -110,7 +104,7 @@ def _assess_accuracy(
     """
     score = _assess_mean(right, means)
     if right.all() and means is not None:
-        score['interval'] = [_TAIL ** (1 / num_patients), 1.0]
+        score['interval'] = [faultless_share(num_patients), 1.0]
     return score
 
 
@@ -118,5 +112,5 @@ def _assess_calibration(
     gaps: Float[np.ndarray, 'count bin'], means: Float64[np.ndarray, 'draw bin'] | None
 ) -> dict[str, Any]:
     observed = gaps.mean(axis=0)
-    interval = None if means is None else list(error_interval(observed, means, _TAIL))
+    interval = None if means is None else list(error_interval(observed, means, TAIL))
     return {'value': float(np.abs(observed).sum()), 'interval': interval}

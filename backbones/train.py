@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 from matplotlib.axes import Axes
 from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones.calibration import BINS, bin_of, fit_temperature, log_loss, probabilities_of
 from backbones.classifier import CLASSIFIER_FILE, ClassifierFacts, restore_best
 from backbones.evaluation import ClassifiedImages, assess, count_confusion, describe_score
 from backbones.images import DATA_FILE, batch_shapes, facts_of, open_feed
@@ -22,7 +21,14 @@ from backbones.splits import Splits, count_labels, open_splits
 from backbones.step import make_describe, make_train_step
 from configs.backbones.schema import CLASSIFIER
 from configs.schema import run_record
-from foundation.report.figures import create_figure, write_figure
+from foundation.report.figures import create_figure, draw_reliability, write_figure
+from foundation.statistics.calibration import (
+    bins_of_equal_width,
+    fit_temperature,
+    log_loss,
+    probabilities_of,
+    tabulate_reliability,
+)
 from foundation.training import launch, parallel
 from foundation.training.fit import Validation, create_phase, fit, keep_state, tabulate_network
 from foundation.training.mapping import create_mapper
@@ -38,7 +44,10 @@ def draw_assessment(described: ClassifiedImages, temperature: float, classes: Se
     figure = create_figure(1100, 500, layout='constrained')
     left, right = figure.subplots(1, 2)
     _draw_confusion(left, count_confusion(described.labels, predicted, len(classes)), classes)
-    _draw_reliability(right, probabilities.max(axis=1), predicted == described.labels)
+    confidence = probabilities.max(axis=1)
+    bins = tabulate_reliability(confidence, predicted == described.labels, bins_of_equal_width(confidence))
+    draw_reliability(right, bins)
+    right.set(xlabel='confidence (numbers: images)', ylabel='share that is right')
     right.set_title(f'calibration, temperature {temperature:.2f}', fontsize=10)
     write_figure(figure, path)
 
@@ -53,23 +62,6 @@ def _draw_confusion(axis: Axes, confusion: Int[np.ndarray, 'true predicted'], cl
     axis.set_yticks(range(len(classes)), classes, fontsize=8)
     axis.set(xlabel='predicted', ylabel='true')
     axis.set_title('test images', fontsize=10)
-
-
-def _draw_reliability(axis: Axes, confidence: Float[np.ndarray, 'count'], right: np.ndarray) -> None:
-    """A point for each bin that has images, and how many these are."""
-    axis.plot([0, 1], [0, 1], color='grey', linestyle=':')
-    points = reliability(confidence, right)
-    axis.plot([point[0] for point in points], [point[1] for point in points], marker='o')
-    for mean, share, count in points:
-        axis.annotate(str(count), (mean, share), (0, 6), textcoords='offset points', fontsize=7, ha='center')
-    axis.set(xlabel='confidence (numbers: images)', ylabel='share that is right', xlim=(0, 1.03), ylim=(0, 1.08))
-
-
-def reliability(confidence: Float[np.ndarray, 'count'], right: np.ndarray) -> list[tuple[float, float, int]]:
-    """Mean confidence, share that is right, and number of images, of each bin that has any."""
-    place = bin_of(confidence)
-    members = [place == number for number in range(BINS)]
-    return [(float(confidence[m].mean()), float(right[m].mean()), int(m.sum())) for m in members if m.any()]
 
 
 _CURVES = {

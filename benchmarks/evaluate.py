@@ -26,12 +26,12 @@ from absl import logging as absl_logging
 from backbones.extractors import Extracted
 from backbones.networks import DenseNet, InceptionV3, Network, ResNet
 from backbones.preprocessing import IMAGENET, INCEPTION, Preprocess
+from foundation.statistics.jackknife import LARGEST_GROUP_COUNT
 from foundation.training import parallel
 from foundation.training.mapping import create_mapper
 from gan.evaluation import scoring
 from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.evaluation.statistics import ImageStatistics
-from gan.scores.estimates import LARGEST_GROUP_COUNT
 
 _COUNTS = flags.DEFINE_list('counts', ['10000'], 'Generated images, and reference images, to be scored.')
 _EXTRACTED = flags.DEFINE_integer('extracted', 512, 'Images for each extractor; a first batch is not timed.')

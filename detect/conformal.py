@@ -11,29 +11,14 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 
 from detect.metrics.samples import Labels, Scores
 from detect.metrics.thresholds import check_fit
+from foundation.statistics.conformal import conformal_p_values
 from foundation.training.errors import UserError
 
 Answer = Literal['real', 'synthetic', "don't know"]
-
-
-def conformal_p_values(
-    calibration: Float[np.ndarray, ' calibrated'], scores: Scores
-) -> Float64[np.ndarray, ' image']:
-    """(1 + number of the n calibration scores no less than s) / (n + 1), above 0, up to 1 (Vovk et al. 2005).
-
-    Of images like those of calibration, no more than a share alpha has p <= alpha. For fakes, which are strange
-    where scores are low, negate both.
-
-    Args:
-      calibration: of images of one class that nothing was trained on.
-      scores: to be judged; the higher, the less like that class.
-    """
-    below = np.searchsorted(np.sort(calibration), scores, side='left')
-    return (1 + len(calibration) - below) / (len(calibration) + 1)
 
 
 @dataclasses.dataclass(frozen=True)

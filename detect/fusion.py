@@ -10,9 +10,9 @@ import scipy.optimize
 import scipy.special
 from jaxtyping import Float, Float64
 
-from backbones.calibration import fit_temperature
 from detect.metrics.samples import Labels, Scores
 from detect.metrics.thresholds import check_fit
+from foundation.statistics.calibration import fit_temperature
 from foundation.training.errors import UserError
 
 Table = Float[np.ndarray, 'image score']

@@ -11,12 +11,13 @@ import scipy.special
 from jaxtyping import Float, Float64
 
 import input_pipeline
-from detect.conformal import Answer, conformal_p_values, decide
+from detect.conformal import Answer, decide
 from detect.detector import TrainedDetector
 from detect.fusion import log_odds_at_prevalence
 from detect.scoring import LOCATING
 from detect.stacks.detector import StackReader, open_stack
 from detect.trained_network import Images
+from foundation.statistics.conformal import conformal_p_values
 from input_pipeline.cases import create_case
 from input_pipeline.dataset.mixture import deciding_side, unify_record
 from input_pipeline.preprocessing import placement

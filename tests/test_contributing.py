@@ -17,12 +17,12 @@ from configs.gan import dcgan
 from configs.gan.schema import DISCRIMINATORS, GAN, GENERATORS
 from detect.attacks.threat import Threat, Worst, create_box, differentiate, find_logits, keep_worst, margins_of
 from detect.evaluation.robustness import attacked_logits, measure_robustness, worst_logits
+from foundation.statistics.jackknife import POSITIVE, Estimate, create_estimate, find_faults, group_sums, leave_out
 from gan import losses, networks
 from gan.evaluation import scoring, tables
 from gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from gan.recipe import create_recipe
 from gan.scores import patches
-from gan.scores.estimates import POSITIVE, Estimate, create_estimate, find_faults, group_sums, leave_out
 from gan.step import create_cycle
 from input_pipeline import flags, prepare, readers
 from input_pipeline.errors import DataError

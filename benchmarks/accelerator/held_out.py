@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.accelerator.tasks import Row
+from foundation.statistics.jackknife import Missing, Score, count_groups
 from gan.evaluation import scoring
 from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.evaluation.sets import create_extract, describe_generated, describe_reals, draw_labels
 from gan.evaluation.statistics import ImageStatistics
 from gan.generator import TrainedGenerator
-from gan.scores.estimates import Missing, Score, count_groups
 
 _SCORES = ('kernel_distance', 'recall', 'precision')
 _BATCH = 64

@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from benchmarks.peers.forms import Form
 from benchmarks.peers.timing import PeerRun
-from gan.scores.estimates import LARGEST_GROUP_COUNT, Estimate, FeatureSample, Spread
+from foundation.statistics.jackknife import LARGEST_GROUP_COUNT, Estimate, FeatureSample, Spread
 from gan.scores.gaussian import frechet_distance
 from gan.scores.kernel import kernel_score_of_subsets
 from gan.scores.neighbours import COVERAGE_NEIGHBOURS, PRECISION_NEIGHBOURS, precision_recall_density_coverage

@@ -10,12 +10,12 @@ import numpy as np
 from detect.detector import TrainedDetector
 from detect.evaluation.explanations import PICTURE
 from detect.evaluation.outputs import SplitOutputs, probabilities_of
-from detect.metrics.calibration import bins_of_equal_width, tabulate_reliability
 from detect.metrics.ranking import trace_roc
 from detect.metrics.samples import weigh_once
 from detect.scoring import FUSED
-from foundation.report.figures import create_figure, write_figure
+from foundation.report.figures import create_figure, draw_reliability, write_figure
 from foundation.report.page import Page
+from foundation.statistics.calibration import bins_of_equal_width, tabulate_reliability
 from foundation.training import launch
 from foundation.training import workdir as workdirs
 
@@ -328,12 +328,7 @@ def _draw_curves(measured: SplitOutputs, detector: TrainedDetector, path: Path) 
     probabilities = probabilities_of(measured, detector.calibration, FUSED)
     assert probabilities is not None
     bins = tabulate_reliability(probabilities, labels, bins_of_equal_width(probabilities))
-    right.plot([0, 1], [0, 1], color='grey', linestyle=':')
-    right.plot([one.probability for one in bins], [one.share for one in bins], marker='o')
-    for one in bins:
-        right.annotate(
-            str(one.images), (one.probability, one.share), (0, 6), textcoords='offset points', fontsize=7
-        )
+    draw_reliability(right, bins)
     right.set(xlabel='probability of synthetic (numbers: images)', ylabel='share that is synthetic')
     write_figure(figure, path)
 

@@ -1,44 +1,10 @@
 """Whether p(fake) means what it says."""
 
-import dataclasses
-
 import numpy as np
-import scipy.stats
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
-from backbones.calibration import BINS, bin_of
 from detect.metrics.samples import Labels, Probabilities, Scores, Values, Weights, ratio
-
-Bins = Int64[np.ndarray, ' image']
-
-
-@dataclasses.dataclass(frozen=True)
-class ReliabilityBin:
-    """A point of a reliability plot.
-
-    Attributes:
-      images: in the bin.
-      probability: mean p(fake).
-      share: of the images that are fake.
-    """
-
-    images: int
-    probability: float
-    share: float
-
-
-def bins_of_equal_width(probabilities: Probabilities) -> Bins:
-    """The bin, 0 to 14, of p(fake), each as wide as the others."""
-    return bin_of(np.asarray(probabilities, np.float64))
-
-
-def bins_of_equal_mass(probabilities: Probabilities) -> Bins:
-    """The bin, 0 to 14, of p(fake) by its rank: each holds as many images, but for ties, which stay together.
-
-    Nguyen and O'Connor 2015, arXiv:1508.05154.
-    """
-    ranks = scipy.stats.rankdata(probabilities) - 0.5  # between 0 and the number of images
-    return bin_of(ranks / len(probabilities))
+from foundation.statistics.calibration import BINS, Bins
 
 
 def mean_gaps(
@@ -67,12 +33,3 @@ def log_loss(logits: Scores, labels: Labels) -> float:
 def brier(probabilities: Probabilities, labels: Labels, weights: Weights) -> Values:
     """Mean squared difference of p(fake) and the label, 0 to 1, lower is better (Brier 1950)."""
     return ratio(weights @ np.square(labels.astype(np.float64) - probabilities), weights.sum(axis=1))
-
-
-def tabulate_reliability(probabilities: Probabilities, labels: Labels, bins: Bins) -> list[ReliabilityBin]:
-    """The bins that hold an image, in rising order."""
-    members = [bins == number for number in np.unique(bins)]
-    return [
-        ReliabilityBin(int(each.sum()), float(probabilities[each].mean()), float(labels[each].mean()))
-        for each in members
-    ]

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool
 
-from detect.metrics.bootstrap import Score, count_patients
+from detect.metrics.bootstrap import count_patients
 from detect.metrics.samples import Judged, Labels
 from detect.metrics.table import LOWER_IS_BETTER, score_table
 from detect.metrics.thresholds import DecisionThresholds
+from foundation.statistics.percentiles import Score
 
 Mask = Bool[np.ndarray, ' image']
 

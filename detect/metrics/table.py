@@ -3,20 +3,12 @@
 import numpy as np
 from jaxtyping import Float64
 
-from backbones.calibration import error_interval
 from detect.metrics import calibration, decisions, ranking
-from detect.metrics.bootstrap import (
-    TAIL,
-    Score,
-    can_resample,
-    count_pairs,
-    count_patients,
-    draw_weights,
-    faultless_share,
-    percentile_interval,
-)
+from detect.metrics.bootstrap import can_resample, count_pairs, count_patients, draw_weights
 from detect.metrics.samples import RATES, Judged, Values, Weights, weigh_once
 from detect.metrics.thresholds import DecisionThresholds
+from foundation.statistics.calibration import Bins, bins_of_equal_mass, bins_of_equal_width, error_interval
+from foundation.statistics.percentiles import TAIL, Score, faultless_share, percentile_interval
 
 LOWER_IS_BETTER = ('equal_error_rate', 'brier', 'calibration_error_width', 'calibration_error_mass')
 _THRESHOLDS = ('youden', 'equal_error', *RATES)
@@ -80,18 +72,18 @@ def _evaluate(
     return values
 
 
-def _find_bins(judged: Judged) -> dict[str, calibration.Bins]:
+def _find_bins(judged: Judged) -> dict[str, Bins]:
     """Those of each calibration error; none without probabilities."""
     if judged.probabilities is None:
         return {}
     return {
-        'calibration_error_width': calibration.bins_of_equal_width(judged.probabilities),
-        'calibration_error_mass': calibration.bins_of_equal_mass(judged.probabilities),
+        'calibration_error_width': bins_of_equal_width(judged.probabilities),
+        'calibration_error_mass': bins_of_equal_mass(judged.probabilities),
     }
 
 
 def _measure_gaps(
-    judged: Judged, bins: dict[str, calibration.Bins], weights: Weights
+    judged: Judged, bins: dict[str, Bins], weights: Weights
 ) -> dict[str, Float64[np.ndarray, 'draw bin']]:
     """What calibration errors are made of."""
     if judged.probabilities is None:

@@ -1,3 +1,12 @@
 """What estimates from few patients say: resampled, calibrated, with intervals and p values."""
 
-__all__ = ['differences', 'means', 'resampling']
+__all__ = [
+    'calibration',
+    'claims',
+    'conformal',
+    'differences',
+    'jackknife',
+    'means',
+    'percentiles',
+    'resampling',
+]

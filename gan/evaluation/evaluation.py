@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from backbones.extractors import Extractor
+from foundation.statistics.jackknife import Missing, Spread, count_groups
 from foundation.training.errors import UserError
 from gan.evaluation import scoring
 from gan.evaluation.scoring import Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
 from gan.evaluation.statistics import ImageStatistics
 from gan.generator import TrainedGenerator, read_recipe
-from gan.scores.estimates import Missing, Spread, count_groups
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from backbones.extractors import Extractor
+from foundation.statistics.jackknife import Missing, Score, Spread, difference
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from gan.evaluation import scoring
@@ -20,7 +21,6 @@ from gan.evaluation.page import PICTURES, write_page
 from gan.evaluation.scoring import Scores
 from gan.evaluation.statistics import ImageStatistics
 from gan.scores.classification import absent_classes
-from gan.scores.estimates import Missing, Score, Spread, difference
 
 
 def differences(first: Evaluated, second: Evaluated) -> Scores:

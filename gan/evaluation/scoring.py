@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from foundation.statistics.jackknife import FeatureSample, Missing, Score, Spread, difference
 from gan.evaluation.statistics import ImageStatistics
 from gan.scores import classification, gaussian, intensities, kernel, memorisation, neighbours, patches, structure
-from gan.scores.estimates import FeatureSample, Missing, Score, Spread, difference
 
 _LOGGER = logging.getLogger(__name__)
 _PAIRS = 10_000  # of MS-SSIM

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Float32, Int, UInt
 
 import input_pipeline
 from backbones.extractors import Extracted
-from gan.scores.estimates import FeatureSample, deal_groups
+from foundation.statistics.jackknife import FeatureSample, deal_groups
 
 LARGEST_PIXELS = 2048  # images whose pixels are kept
 _PIXEL_BYTES = 2**28  # and the memory they may take

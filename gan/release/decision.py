@@ -4,9 +4,9 @@ import dataclasses
 from typing import Any
 
 from foundation.export.manifest import Release
+from foundation.statistics.jackknife import Missing
 from gan.release.gate import GateThresholds, Tally
 from gan.release.membership import MembershipAttack
-from gan.scores.estimates import Missing
 
 
 @dataclasses.dataclass(frozen=True)

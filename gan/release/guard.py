@@ -13,6 +13,7 @@ from jaxtyping import Float32, Int, UInt
 import input_pipeline
 from backbones.extractors import Extractor
 from foundation.export.manifest import Release
+from foundation.statistics.jackknife import FeatureSample, Missing, count_groups, deal_groups
 from foundation.training import parallel
 from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
@@ -22,7 +23,6 @@ from gan.release.gate import Tally, find_thresholds
 from gan.release.membership import MembershipAttack, attack
 from gan.release.nearest import NearestImages, reduce
 from gan.sampler import Drawn, Sampler, labels_in_turn
-from gan.scores.estimates import FeatureSample, Missing, count_groups, deal_groups
 
 VALIDATION, TEST = 'validation', 'test'
 _ATTACK_IMAGES = 2_000  # generated, and members

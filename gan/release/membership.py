@@ -8,8 +8,8 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Float, Float64, Int
 
+from foundation.statistics.jackknife import SHARE, Estimate, FeatureSample, Missing, Score, find_faults
 from gan.scores.distances import nearest
-from gan.scores.estimates import SHARE, Estimate, FeatureSample, Missing, Score, find_faults
 
 MINIMUM = 10  # held-out images
 Labels = Int[np.ndarray, '_']

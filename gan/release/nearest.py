@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int, UInt
 
+from foundation.statistics.jackknife import tiles
 from gan.scores.distances import nearest
-from gan.scores.estimates import tiles
 from input_pipeline import to_unit
 
 PIXELS = 64  # a side, at which images are compared at most

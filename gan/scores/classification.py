@@ -10,7 +10,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float, Float64
 
-from gan.scores.estimates import (
+from foundation.statistics.jackknife import (
     POSITIVE,
     FeatureSample,
     Missing,

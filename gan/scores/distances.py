@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Float64, Int, Int64
 
-from gan.scores.estimates import tiles
+from foundation.statistics.jackknife import tiles
 
 ROWS, COLUMNS = 1024, 4096  # of a tile: 32 MiB
 # Share of |a|^2 + |b|^2 that is rounding: distances that differ by less are equal.

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float, Float64, Int
 
-from gan.scores.estimates import (
+from foundation.statistics.jackknife import (
     POSITIVE,
     Score,
     check_groups,

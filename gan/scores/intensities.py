@@ -4,7 +4,7 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Bool, Float64, Int, Shaped
 
-from gan.scores.estimates import (
+from foundation.statistics.jackknife import (
     POSITIVE,
     SHARE,
     Missing,

@@ -7,7 +7,7 @@ the number of images, may be negative, and suits fewer images than the Frechet d
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-from gan.scores.estimates import (
+from foundation.statistics.jackknife import (
     ANY,
     FeatureSample,
     Missing,

@@ -7,8 +7,7 @@ training set.
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-from gan.scores.distances import nearest, nearest_other
-from gan.scores.estimates import (
+from foundation.statistics.jackknife import (
     ANY,
     FeatureSample,
     Missing,
@@ -21,6 +20,7 @@ from gan.scores.estimates import (
     leave_out,
     tiles,
 )
+from gan.scores.distances import nearest, nearest_other
 
 CELL_MINIMUM = 20  # generated images in a cell, as in the paper of C_T
 _ITERATIONS = 30  # of k-means at most

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
-from gan.scores.distances import ROUNDING, ROWS, distance_tiles, hide_pairs, mean_of
-from gan.scores.estimates import (
+from foundation.statistics.jackknife import (
     POSITIVE,
     SHARE,
     FeatureSample,
@@ -22,6 +21,7 @@ from gan.scores.estimates import (
     kept_groups,
     tiles,
 )
+from gan.scores.distances import ROUNDING, ROWS, distance_tiles, hide_pairs, mean_of
 
 PRECISION_NEIGHBOURS = 3  # of precision and recall
 COVERAGE_NEIGHBOURS = 5  # of density and coverage

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.ndimage
 from jaxtyping import Float32, Float64, Int
 
-from gan.scores.estimates import (
+from foundation.statistics.jackknife import (
     POSITIVE,
     Estimate,
     FeatureSample,

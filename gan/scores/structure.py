@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int, Shaped
 
-from gan.scores.estimates import (
+from foundation.statistics.jackknife import (
     SHARE,
     FeatureSample,
     Missing,

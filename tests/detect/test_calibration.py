@@ -9,13 +9,13 @@ import pytest
 import scipy.special
 
 from detect.calibration import DETECTOR_FILE, calibrate, read_calibration, score_split, write_calibration
-from detect.conformal import conformal_p_values
 from detect.data import binary_labels, is_real
 from detect.fusion import fit_logit_temperature, fit_stacking
 from detect.judge import open_judge
 from detect.metrics.thresholds import fit_thresholds
 from detect.recipe import create_recipe
 from detect.scoring import ANOMALIES_FILE, FUSED, read_anomalies
+from foundation.statistics.conformal import conformal_p_values
 from foundation.training.errors import UserError
 
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from detect.conformal import Conformal, conformal_p_values, fit_conformal
+from detect.conformal import Conformal, fit_conformal
+from foundation.statistics.conformal import conformal_p_values
 from foundation.training.errors import UserError
 
 CALIBRATION = Conformal(tuple(np.linspace(-3, 1, 39)), tuple(np.linspace(0, 4, 39)))

@@ -9,10 +9,11 @@ import pytest
 import scipy.special
 
 from detect.calibration import score_split
-from detect.conformal import conformal_p_values, decide
+from detect.conformal import decide
 from detect.judge import Judge, combine_p_values, describe_judgement, open_judge
 from detect.recipe import create_recipe
 from detect.scoring import LOCATING, Anomalies, Scored
+from foundation.statistics.conformal import conformal_p_values
 from input_pipeline.cases import Case, create_case
 from input_pipeline.dataset.items import open_splits
 from input_pipeline.records import Record

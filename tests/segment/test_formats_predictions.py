@@ -119,7 +119,7 @@ def test_an_interrupted_file_leaves_nothing(tmp_path, monkeypatch):
     def interrupted(source, target):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('segment.formats.files.os.replace', interrupted)
+    monkeypatch.setattr('foundation.files.os.replace', interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_file(tmp_path / 'a.png', b'content')
     assert list(tmp_path.iterdir()) == []

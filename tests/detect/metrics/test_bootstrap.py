@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from detect.metrics.bootstrap import (
-    Score,
-    can_resample,
-    count_pairs,
-    draw_weights,
-    percentile_interval,
-)
+from detect.metrics.bootstrap import can_resample, count_pairs, draw_weights
 from detect.metrics.ranking import auroc, trace_roc
+from foundation.statistics.percentiles import Score, percentile_interval
 
 PATIENTS = np.array([7, 7, 3, 9, 9, 9, 4, 4, 5])
 FAKE = np.array([0, 0, 0, 1, 1, 1, 0, 1, 1], bool)  # 7 and 3 are real, 9 and 5 fake, 4 has both

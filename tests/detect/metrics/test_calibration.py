@@ -5,16 +5,9 @@ import pytest
 import sklearn.calibration
 import sklearn.metrics
 
-from backbones.calibration import BINS
-from detect.metrics.calibration import (
-    bins_of_equal_mass,
-    bins_of_equal_width,
-    brier,
-    calibration_error,
-    mean_gaps,
-    tabulate_reliability,
-)
+from detect.metrics.calibration import brier, calibration_error, mean_gaps
 from detect.metrics.samples import weigh_once
+from foundation.statistics.calibration import BINS, bins_of_equal_mass, bins_of_equal_width, tabulate_reliability
 
 
 @pytest.fixture(scope='module')

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from detect.metrics.bootstrap import Score, draw_weights
+from detect.metrics.bootstrap import draw_weights
 from detect.metrics.samples import Judged
 from detect.metrics.table import LOWER_IS_BETTER, score_table
 from detect.metrics.thresholds import DecisionThresholds
+from foundation.statistics.percentiles import Score
 
 THRESHOLDS = DecisionThresholds(0.5, 0.4, 1.5, None)
 BRUTE_FORCE = {

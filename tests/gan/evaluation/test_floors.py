@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from foundation.statistics.jackknife import Estimate, Missing
 from gan.evaluation import evaluation, scoring, sets, tables
 from gan.evaluation.evaluation import evaluate
 from gan.evaluation.report import create_report
 from gan.scores import patches
-from gan.scores.estimates import Estimate, Missing
 from tests.gan.evaluation.drawn import CLASSES, create_extractor, create_protocol, draw_described
 
 

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from foundation.statistics.jackknife import Estimate, Missing
 from foundation.training.errors import UserError
 from gan.evaluation import tables
 from gan.evaluation.evaluation import evaluate
@@ -16,7 +17,6 @@ from gan.evaluation.page import PICTURES
 from gan.evaluation.report import check_folder, create_report, differences, write_evaluation
 from gan.evaluation.scoring import MEANINGS
 from gan.generation import card
-from gan.scores.estimates import Estimate, Missing
 from input_pipeline import DataError
 from tests.gan.evaluation.drawn import create_extractor, create_protocol, write_run
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from foundation.statistics.jackknife import Estimate, FeatureSample, Missing, Spread, count_groups
 from gan.evaluation import scoring
 from gan.evaluation.scoring import MEANINGS, MEMORY, measure, measure_memory
 from gan.scores import patches
-from gan.scores.estimates import Estimate, FeatureSample, Missing, Spread, count_groups
 from tests.gan.evaluation.drawn import CLASSES, draw_described, spoil
 
 GROUPS = 5

@@ -10,6 +10,7 @@ import pytest
 
 from backbones.images import facts_of
 from configs.gan import tiny
+from foundation.statistics.jackknife import Missing
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
 from gan.evaluation.extractors import create_extractor
@@ -20,7 +21,6 @@ from gan.release import guard
 from gan.release.decision import Policy
 from gan.release.guard import ReleaseGuard
 from gan.release.membership import MembershipAttack
-from gan.scores.estimates import Missing
 
 pytestmark = pytest.mark.slow
 POLICY = Policy(quantile=0.1, largest_withheld=0.5, largest_area=0.9)

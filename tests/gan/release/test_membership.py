@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from foundation.statistics.jackknife import Estimate, FeatureSample, Missing
 from gan.release import decision, membership
 from gan.release.decision import Policy, decide
 from gan.release.gate import GateThresholds, Tally
 from gan.release.membership import attack
-from gan.scores.estimates import Estimate, FeatureSample, Missing
 
 POLICY = Policy(quantile=0.01, largest_withheld=0.1, largest_area=0.6)
 K = 10

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gan.scores.estimates import Estimate, FeatureSample
+from foundation.statistics.jackknife import Estimate, FeatureSample
 
 GROUPS = 5
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from foundation.statistics.jackknife import Estimate, FeatureSample, Missing
 from gan.scores.classification import (
     MODE_SCORES,
     absent_classes,
@@ -12,7 +13,6 @@ from gan.scores.classification import (
     inception_score_of_splits,
     mode_score,
 )
-from gan.scores.estimates import Estimate, FeatureSample, Missing
 from tests.gan.scores.recomputing import assert_exact_replicates, sample
 
 NAMES = ('hand', 'chest', 'head')

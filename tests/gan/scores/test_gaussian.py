@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from gan.scores.estimates import Estimate, Missing
+from foundation.statistics.jackknife import Estimate, Missing
 from gan.scores.gaussian import Moments, collect_moments, frechet_distance, frechet_score
 from tests.gan.scores.recomputing import GROUPS, assert_exact_replicates, sample
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from gan.scores.estimates import FeatureSample, Missing
+from foundation.statistics.jackknife import FeatureSample, Missing
 from gan.scores.intensities import Histograms, Spectra, intensity_distance, spectrum_distance
 from tests.gan.scores.recomputing import GROUPS, assert_exact_replicates, sample
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gan.scores.estimates import Missing
+from foundation.statistics.jackknife import Missing
 from gan.scores.kernel import kernel_score, kernel_score_of_subsets
 from tests.gan.scores.recomputing import assert_exact_replicates, sample
 

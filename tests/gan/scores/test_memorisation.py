@@ -5,7 +5,7 @@ import pytest
 import scipy.spatial.distance
 import scipy.stats
 
-from gan.scores.estimates import Missing
+from foundation.statistics.jackknife import Missing
 from gan.scores.memorisation import authentic_percentage, copying_score, find_cells
 from tests.gan.scores.recomputing import assert_exact_replicates, sample
 

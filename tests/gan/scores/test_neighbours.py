@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.spatial.distance
 
+from foundation.statistics.jackknife import Missing
 from gan.scores.distances import nearest, nearest_other
-from gan.scores.estimates import Missing
 from gan.scores.neighbours import SCORES, coverage, precision_recall_density_coverage
 from tests.gan.scores.recomputing import assert_exact_replicates, sample
 

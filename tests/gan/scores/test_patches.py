@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from foundation.statistics.jackknife import Estimate, FeatureSample, Missing
 from gan.scores import patches
-from gan.scores.estimates import Estimate, FeatureSample, Missing
 from gan.scores.patches import VARIANTS, compare_patches, extract_patches, laplacian_pyramid, sliced_wasserstein
 from tests.gan.scores.recomputing import assert_exact_replicates, sample
 

@@ -6,7 +6,7 @@ import pytest
 import scipy.ndimage
 import skimage.metrics
 
-from gan.scores.estimates import Missing
+from foundation.statistics.jackknife import Missing
 from gan.scores.structure import (
     WEIGHTS,
     count_scales,

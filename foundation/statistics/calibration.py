@@ -1,13 +1,18 @@
 """Probabilities that mean what they say: a temperature for the logits, and how far they are off."""
 
+import dataclasses
+
 import numpy as np
 import scipy.optimize
 import scipy.special
-from jaxtyping import Float, Int
+import scipy.stats
+from jaxtyping import Bool, Float, Int, Integer
 
 BINS = 15  # of confidence, all of the same width
 Logits = Float[np.ndarray, 'count class']
 Labels = Int[np.ndarray, 'count']
+Bins = Int[np.ndarray, ' image']
+Probabilities = Float[np.ndarray, ' image']
 _LARGEST = 100.0  # of a temperature, and the inverse of the smallest
 
 
@@ -92,3 +97,43 @@ def calibration_error(probabilities: Float[np.ndarray, 'count class'], labels: L
     fewer the images.
     """
     return float(np.abs(calibration_gaps(probabilities, labels).sum(axis=0)).sum() / len(labels))
+
+
+@dataclasses.dataclass(frozen=True)
+class ReliabilityBin:
+    """A point of a reliability plot.
+
+    Attributes:
+      images: in the bin.
+      probability: mean of what was predicted.
+      share: of the images of which it was true.
+    """
+
+    images: int
+    probability: float
+    share: float
+
+
+def bins_of_equal_width(probabilities: Probabilities) -> Bins:
+    """The bin, 0 to 14, of each probability, each as wide as the others."""
+    return bin_of(np.asarray(probabilities, np.float64))
+
+
+def bins_of_equal_mass(probabilities: Probabilities) -> Bins:
+    """The bin, 0 to 14, of each probability by its rank: each holds as many images, but ties stay together.
+
+    Nguyen and O'Connor 2015, arXiv:1508.05154.
+    """
+    ranks = scipy.stats.rankdata(probabilities) - 0.5  # between 0 and the number of images
+    return bin_of(ranks / len(probabilities))
+
+
+def tabulate_reliability(
+    probabilities: Probabilities, truths: Integer[np.ndarray, ' image'] | Bool[np.ndarray, ' image'], bins: Bins
+) -> list[ReliabilityBin]:
+    """The bins that hold an image, in rising order."""
+    members = [bins == number for number in np.unique(bins)]
+    return [
+        ReliabilityBin(int(each.sum()), float(probabilities[each].mean()), float(truths[each].mean()))
+        for each in members
+    ]

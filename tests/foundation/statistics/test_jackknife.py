@@ -5,8 +5,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from gan.scores.classification import inception_score
-from gan.scores.estimates import (
+from foundation.statistics.jackknife import (
     ANY,
     SHARE,
     Estimate,
@@ -18,6 +17,7 @@ from gan.scores.estimates import (
     find_faults,
     leave_out,
 )
+from gan.scores.classification import inception_score
 from gan.scores.gaussian import collect_moments, frechet_score
 
 REPEATS = 200
