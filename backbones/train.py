@@ -21,7 +21,8 @@ from backbones.splits import Splits, count_labels, open_splits
 from backbones.step import make_describe, make_train_step
 from configs.backbones.schema import CLASSIFIER
 from configs.schema import run_record
-from foundation.report.figures import create_figure, draw_reliability, write_figure
+from foundation.report.figures import create_figure, write_figure
+from foundation.report.reliability import draw_reliability
 from foundation.statistics.calibration import (
     bins_of_equal_width,
     fit_temperature,

@@ -13,8 +13,9 @@ from detect.evaluation.outputs import SplitOutputs, probabilities_of
 from detect.metrics.ranking import trace_roc
 from detect.metrics.samples import weigh_once
 from detect.scoring import FUSED
-from foundation.report.figures import create_figure, draw_reliability, write_figure
+from foundation.report.figures import create_figure, write_figure
 from foundation.report.page import Page
+from foundation.report.reliability import draw_reliability
 from foundation.statistics.calibration import bins_of_equal_width, tabulate_reliability
 from foundation.training import launch
 from foundation.training import workdir as workdirs

@@ -1,3 +1,3 @@
 """What people see: pages and grids, for every task alike."""
 
-__all__ = ['figures', 'page']
+__all__ = ['figures', 'page', 'reliability']
