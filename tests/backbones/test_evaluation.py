@@ -80,9 +80,15 @@ def test_one_patient_has_no_interval():
 
 def test_confusion_and_recall():
     logits = np.eye(3)[[0, 0, 1, 1, 1]]
-    scores = assess(ClassifiedImages(logits, np.array([0, 1, 1, 1, 0]), np.arange(5)), 1.0, CLASSES)
-    assert scores['confusion'] == [[1, 1, 0], [1, 2, 0], [0, 0, 0]]
-    assert scores['recall'] == {'CT': 1 / 2, 'DX': 2 / 3, 'MR': None}
+    scores = assess(ClassifiedImages(logits, np.array([0, 1, 1, 1, 1]), np.arange(5)), 1.0, CLASSES)
+    assert scores['confusion'] == [[1, 0, 0], [1, 3, 0], [0, 0, 0]]
+    assert scores['recall'] == {'CT': 1, 'DX': 3 / 4, 'MR': None}
+
+
+def test_a_mean_that_all_images_share_has_no_spread():
+    """However many images the patients of a draw have."""
+    score = assess(_described(np.ones(12, bool), np.repeat([0, 1, 2], [1, 3, 8])), 1.0, ('a', 'b'))['log_loss']
+    np.testing.assert_allclose([score['value'], *score['interval']], -np.log(0.8))
 
 
 def test_the_picture_is_written_whole(tmp_path):
