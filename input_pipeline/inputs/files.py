@@ -1,4 +1,4 @@
-"""Finds pictures, DICOM series and NIfTI volumes among files and folders that a user names."""
+"""Finds pictures, DICOM series and volumes (NIfTI, NRRD, MetaImage) among files and folders that a user names."""
 
 import contextlib
 import dataclasses
@@ -11,7 +11,7 @@ from typing import Literal
 
 from input_pipeline.cases import Case
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.inputs.geometry import DicomGrid, NiftiGrid
+from input_pipeline.inputs.geometry import DicomGrid, VolumeGrid
 from input_pipeline.readers import dicom, dicom_file, nifti
 from input_pipeline.readers.dicom_volumes import Volume, find_volumes
 from input_pipeline.readers.nifti_volume import open_volume
@@ -21,12 +21,13 @@ from input_pipeline.readers.pixels import create_record
 from input_pipeline.readers.raster import EXTENSIONS, read_picture
 from input_pipeline.records import ReaderOptions, Record
 
-Kind = Literal['raster', 'dicom', 'nifti']
+Kind = Literal['raster', 'dicom', 'nifti', 'nrrd', 'metaimage']
+_VOLUMES: dict[str, Kind] = {'.nrrd': 'nrrd', '.nhdr': 'nrrd', '.mha': 'metaimage', '.mhd': 'metaimage'}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Incoming:
-    """One picture, one DICOM series or one NIfTI volume.
+    """One picture, one DICOM series or one volume.
 
     Attributes:
       kind: of the files.
@@ -43,7 +44,7 @@ class Incoming:
     name: str
     source: str
     files: tuple[Path, ...]
-    grid: NiftiGrid | DicomGrid | None
+    grid: VolumeGrid | DicomGrid | None
     load: Callable[[], Case]
     copies: Mapping[Path, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
 
@@ -68,7 +69,7 @@ def load_picture(root: Path, relative: PurePosixPath, options: ReaderOptions) ->
 
 
 def load_volume(root: Path, relative: PurePosixPath, index: int, options: ReaderOptions) -> Case:
-    """One volume of a NIfTI file, every slice of it.
+    """One volume of a NIfTI, NRRD or MetaImage file, every slice of it.
 
     Raises:
       DataError: it is truncated, damaged, constant, or not finite.
@@ -132,12 +133,12 @@ def find_incoming(paths: Sequence[Path], options: ReaderOptions, refusals: Refus
         with refusing(relative, refusals):
             if relative.suffix.lower() in EXTENSIONS:
                 opened.append(_create_picture(root, relative, options))
-            elif nifti.is_nifti(relative):
+            elif nifti.is_volume(relative):
                 opened += _create_volumes(root, relative, options)
             elif dicom_file.is_dicom(root / relative):
                 series.append(relative)
             else:
-                formats = 'PNG, JPEG, TIFF, BMP, WebP, GIF, DICOM, NIfTI'
+                formats = 'PNG, JPEG, TIFF, BMP, WebP, GIF, DICOM, NIfTI, NRRD, MetaImage'
                 raise DataError(f'is no image that can be read ({formats}){nifti.remedy(relative)}')
     slices = dicom.describe_files(root, series, options, refusals)
     opened += [
@@ -156,7 +157,11 @@ def _list_files(paths: Sequence[Path], refusals: Refusals) -> tuple[Path, list[P
         relative = PurePosixPath(path.relative_to(root).as_posix())
         if path.is_dir():
             below = Refusals(skip=True)
-            found |= dict.fromkeys(relative / inner for inner in walk(path, below) if not _is_beside(path / inner))
+            inside = list(walk(path, below))
+            voxels = nifti.find_voxels(path, inside)
+            found |= dict.fromkeys(
+                relative / inner for inner in inside if inner not in voxels and inner.name.upper() != 'DICOMDIR'
+            )
             for name, reason in below.reasons.items():
                 refusals.add(str(relative / name), reason)
         elif path.is_file():
@@ -164,12 +169,6 @@ def _list_files(paths: Sequence[Path], refusals: Refusals) -> tuple[Path, list[P
         else:
             refusals.add(str(relative), 'there is no such file or folder')
     return root, sorted(found)
-
-
-def _is_beside(path: Path) -> bool:
-    """Whether a file in a folder is no image of its own: an index of DICOM files, or the voxels of a header."""
-    has_header = path.suffix.lower() == '.img' and path.with_suffix('.hdr').is_file()
-    return path.name.upper() == 'DICOMDIR' or has_header
 
 
 def _create_picture(root: Path, relative: PurePosixPath, options: ReaderOptions) -> Incoming:
@@ -186,7 +185,7 @@ def _create_picture(root: Path, relative: PurePosixPath, options: ReaderOptions)
 def _create_volumes(root: Path, relative: PurePosixPath, options: ReaderOptions) -> list[Incoming]:
     file, name = root / relative, str(relative.with_name(stem(relative)))
     volume = open_volume(file, options.pixel_limit)
-    grid = NiftiGrid(
+    grid = VolumeGrid(
         file=file,
         shape=volume.stored.shape[:3] if volume.count > 1 else volume.file_shape,
         orientation=volume.orientation,
@@ -194,7 +193,7 @@ def _create_volumes(root: Path, relative: PurePosixPath, options: ReaderOptions)
     )
     return [
         Incoming(
-            kind='nifti',
+            kind=_VOLUMES.get(relative.suffix.lower(), 'nifti'),
             name=f'{name}_volume{index:04d}' if volume.count > 1 else name,
             source=str(relative),
             files=(file,),

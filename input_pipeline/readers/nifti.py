@@ -17,7 +17,7 @@ around the patient) are left out.
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -58,12 +58,10 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
     find_patient = patient_finder(options.patient_pattern)
     found = []
     walked = list(walk(path, refusals))
-    voxels = {_named_voxels(path, relative) for relative in walked if relative.suffix.lower() in SUFFIXES}
+    voxels = find_voxels(path, walked)
     for relative in walked:
         if relative in voxels:
-            continue  # read with its header
-        if relative.suffix.lower() == '.img' and _header_of(path / relative).is_file():
-            continue  # read with its header
+            continue
         with refusing(relative, refusals):
             if not is_volume(relative):
                 raise DataError(f'is not NIfTI (.nii, .nii.gz), NRRD or MetaImage{remedy(relative)}')
@@ -77,6 +75,17 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
             items.append(create_item(path, image, labels, options, patient, split, None, contradictions))
     note_contradictions(contradictions, refusals)
     return require_items(items, path, 'volumes (.nii, .nii.gz, .nrrd, .mha)', refusals)
+
+
+def find_voxels(root: Path, found: Iterable[PurePosixPath]) -> set[PurePosixPath]:
+    """Those of the files below `root` that hold the voxels of another one, and are read with that header."""
+    named, images = set(), set()
+    for relative in found:
+        if relative.suffix.lower() in SUFFIXES:
+            named.add(_named_voxels(root, relative))
+        elif relative.suffix.lower() == '.img' and _header_of(root / relative).is_file():
+            images.add(relative)
+    return images | {voxels for voxels in named if voxels is not None}
 
 
 def _header_of(voxels: Path) -> Path:

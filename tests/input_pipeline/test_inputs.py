@@ -53,6 +53,20 @@ def test_slices_of_a_volume_go_back_to_their_voxels(tmp_path, axis, codes):
     assert (incoming.kind, incoming.name, refused) == ('nifti', 'a', {})
 
 
+@pytest.mark.parametrize(('name', 'kind'), [('a.nhdr', 'nrrd'), ('a.mhd', 'metaimage'), ('A.MHA', 'metaimage')])
+@pytest.mark.parametrize('axis', [0, 1, 2])
+def test_volumes_of_nrrd_and_metaimage_are_one_case_with_their_voxels(tmp_path, name, kind, axis):
+    itk = pytest.importorskip('SimpleITK')
+    values = random_values(5, 6, 7)
+    image = itk.GetImageFromArray(np.ascontiguousarray(values.T))
+    image.SetDirection([0, 0, 1, -1, 0, 0, 0, 1, 0])
+    itk.WriteImage(image, str(tmp_path / name.lower()), kind == 'nrrd')  # compressed voxels have another name
+    (tmp_path / name.lower()).rename(tmp_path / name)
+    (incoming,), refused = _find(tmp_path, axis=axis)
+    assert (incoming.kind, incoming.name, refused) == (kind, name[0], {})
+    np.testing.assert_array_equal(incoming.grid.restore(_physical(incoming.load())), values)
+
+
 @pytest.mark.parametrize('shape', [(5, 6), (5, 6, 1), (5, 6, 7), (5, 6, 7, 1)])
 def test_the_shape_is_that_of_the_file(tmp_path, shape):
     values = random_values(*shape)
