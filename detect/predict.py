@@ -60,6 +60,10 @@ def main(argv: Sequence[str]) -> None:
     found = find_incoming(paths, reader_options(_AXIS.value, _PIXEL_LIMIT.value), refusals)
     for sentence in refusals.notes:
         print(f'Note: {sentence}', file=sys.stderr)
+    if not found and not refusals.reasons:
+        raise UserError(
+            'nothing that is named holds an image; name pictures, DICOM files or volumes, or folders of them.'
+        )
     answered = answer_all(found, judge, order, refusals)
     print(f'{answered} of {answered + len(refusals.reasons)} answered.', file=sys.stderr)
     if refusals.reasons:

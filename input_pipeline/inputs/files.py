@@ -16,7 +16,7 @@ from input_pipeline.readers import dicom, dicom_file, nifti
 from input_pipeline.readers.dicom_volumes import Volume, find_volumes
 from input_pipeline.readers.nifti_volume import open_volume
 from input_pipeline.readers.paired_folder import stem
-from input_pipeline.readers.paths import patient_finder, refusing, walk
+from input_pipeline.readers.paths import describe_kinds, patient_finder, refusing, walk
 from input_pipeline.readers.pixels import create_record
 from input_pipeline.readers.raster import EXTENSIONS, read_picture
 from input_pipeline.records import ReaderOptions, Record
@@ -126,7 +126,7 @@ def find_incoming(paths: Sequence[Path], options: ReaderOptions, refusals: Refus
       options: how files are read; the same as the training data were prepared with.
       refusals: take all files that cannot be read, also later while others are loaded; must be skipping.
     """
-    root, found = _list_files(paths, refusals)
+    root, found, named = _list_files(paths, refusals)
     opened: list[Incoming] = []
     series: list[PurePosixPath] = []
     for relative in found:
@@ -140,19 +140,22 @@ def find_incoming(paths: Sequence[Path], options: ReaderOptions, refusals: Refus
             else:
                 formats = 'PNG, JPEG, TIFF, BMP, WebP, GIF, DICOM, NIfTI, NRRD, MetaImage'
                 raise DataError(f'is no image that can be read ({formats}){nifti.remedy(relative)}')
-    slices = dicom.describe_files(root, series, options, refusals)
+    slices = dicom.describe_files(root, series, options, refusals, named)
+    if refusals.passed_over:
+        refusals.note(f'{describe_kinds(refusals.passed_over)} hold no images and are passed over.')
     opened += [
         _create_series(root, members, options, refusals) for members in find_volumes(root, slices, refusals)
     ]
     return _with_own_names(sorted(opened, key=lambda incoming: incoming.name))
 
 
-def _list_files(paths: Sequence[Path], refusals: Refusals) -> tuple[Path, list[PurePosixPath]]:
-    """The folder that holds all, and the files relative to it, each once."""
+def _list_files(paths: Sequence[Path], refusals: Refusals) -> tuple[Path, list[PurePosixPath], set[PurePosixPath]]:
+    """The folder that holds all, the files relative to it, each once, and those that are named by themselves."""
     absolute = [Path(os.path.abspath(path)) for path in paths]
     folders = [path if path.is_dir() else path.parent for path in absolute]
     root = Path(os.path.commonpath(folders))
     found: dict[PurePosixPath, None] = {}
+    named = set()
     for path in absolute:
         relative = PurePosixPath(path.relative_to(root).as_posix())
         if path.is_dir():
@@ -166,9 +169,10 @@ def _list_files(paths: Sequence[Path], refusals: Refusals) -> tuple[Path, list[P
                 refusals.add(str(relative / name), reason)
         elif path.is_file():
             found[relative] = None
+            named.add(relative)
         else:
             refusals.add(str(relative), 'there is no such file or folder')
-    return root, sorted(found)
+    return root, sorted(found), named
 
 
 def _create_picture(root: Path, relative: PurePosixPath, options: ReaderOptions) -> Incoming:
