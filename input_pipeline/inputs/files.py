@@ -77,7 +77,7 @@ def load_volume(root: Path, relative: PurePosixPath, index: int, options: Reader
     volume = open_volume(root / relative, options.pixel_limit)
     name = f'{relative}/{index:04d}' if volume.count > 1 else str(relative)
     patient = patient_finder(options.patient_pattern)(str(relative), nifti.case_name(relative, None))
-    return Case(name, patient, tuple(nifti.cut(volume, index, name, patient, str(relative), options)))
+    return Case(name, patient, tuple(nifti.cut(volume, volume.read(index), name, patient, str(relative), options)))
 
 
 def load_series(
