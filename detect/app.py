@@ -22,7 +22,7 @@ _MAX_MEGABYTES = flags.DEFINE_integer('max_megabytes', 512, 'Larger uploads are 
 _ERROR_LEVEL = flags.DEFINE_float(
     'error_level', 0.05, 'Share of real images that may be called synthetic, and of synthetic ones called real.'
 )
-_AXIS = flags.DEFINE_integer('axis', 2, 'NIfTI volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
+_AXIS = flags.DEFINE_integer('axis', 2, 'Volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
 _PIXEL_LIMIT = flags.DEFINE_integer('pixel_limit', 2**28, 'Larger images are refused before decoding.', 1)
 
 flags.adopt_module_key_flags(launch)

@@ -1,4 +1,4 @@
-"""`python -m detect.predict --workdir=DIR PATH...` tells if pictures, DICOM series and NIfTI files are synthetic.
+"""`python -m detect.predict --workdir=DIR PATH...` tells if pictures, DICOM series and volumes are synthetic.
 
 Paths are files, or folders of them. One line of JSON for each goes to the standard output, or to --out; a file
 that cannot be read gets a line with the error, the others are answered, and the exit code is then 1. A detector
@@ -28,7 +28,7 @@ _PREVALENCE = flags.DEFINE_float('prevalence', None, 'Share of synthetic images 
 _ERROR_LEVEL = flags.DEFINE_float(
     'error_level', 0.05, 'Share of real images that may be called synthetic, and of synthetic ones called real.'
 )
-_AXIS = flags.DEFINE_integer('axis', 2, 'NIfTI volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
+_AXIS = flags.DEFINE_integer('axis', 2, 'Volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
 _PIXEL_LIMIT = flags.DEFINE_integer('pixel_limit', 2**28, 'Larger images are refused before decoding.', 1)
 
 flags.adopt_module_key_flags(launch)
@@ -60,6 +60,10 @@ def main(argv: Sequence[str]) -> None:
     found = find_incoming(paths, reader_options(_AXIS.value, _PIXEL_LIMIT.value), refusals)
     for sentence in refusals.notes:
         print(f'Note: {sentence}', file=sys.stderr)
+    if not found and not refusals.reasons:
+        raise UserError(
+            'nothing that is named holds an image; name pictures, DICOM files or volumes, or folders of them.'
+        )
     answered = answer_all(found, judge, order, refusals)
     print(f'{answered} of {answered + len(refusals.reasons)} answered.', file=sys.stderr)
     if refusals.reasons:

@@ -152,7 +152,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--window', type=_window, default='auto', help='of real images: auto, stored, volume, or two numbers')
     add('--fit', choices=('pad', 'crop', 'resize'), default='pad', help='how images are made square')
     add('--modality', type=_modality, nargs='+', metavar='CLASS=MODALITY', help='what images of a class are')
-    add('--axis', type=int, choices=(0, 1, 2), default=2, help='NIfTI volumes are cut along it')
+    add('--axis', type=int, choices=(0, 1, 2), default=2, help='volumes are cut along it')
     add('--pixel_limit', type=int, default=2**28, help='larger images are refused before decoding')
     add('--on_error', choices=('fail', 'skip'), default='fail', help='at an unusable file: stop, or leave it out')
     add('--licence', default='', help='of the new data set; those of the real ones where it is not given')

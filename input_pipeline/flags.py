@@ -133,6 +133,11 @@ def _add_reading(group: argparse._ArgumentGroup) -> None:
         'number objects; without it masks hold class ids',
     )
     add(
+        '--keep_label_maps',
+        action='store_true',
+        help='keep images of few values in patches, which look like masks of the images beside them',
+    )
+    add(
         '--columns',
         type=columns,
         default=(),

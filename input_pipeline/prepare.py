@@ -91,6 +91,7 @@ def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOpti
         patient_pattern=options.patient_pattern,
         mask_threshold=options.mask_threshold,
         columns=options.columns,
+        keep_label_maps=options.keep_label_maps,
     )
     refusals, sample = Refusals(skip=options.on_error == 'skip'), DeclaredSample()
     print(f'Looking through {options.path} ...', flush=True)

@@ -86,6 +86,7 @@ class ReaderOptions:
         hold class ids.
       columns: (role, name) of columns of a foreign index.csv, where role is `image`, `mask`, `label`, `patient`
         or `split`.
+      keep_label_maps: whether images that look like masks of others beside them are kept.
     """
 
     modality: str
@@ -95,3 +96,4 @@ class ReaderOptions:
     patient_pattern: str
     mask_threshold: float | None = None
     columns: tuple[tuple[str, str], ...] = ()
+    keep_label_maps: bool = False

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.report.page import Page
+from input_pipeline.readers.paths import describe_kinds
 
 SHEET_FILE, PAGE_FILE = 'pictures.png', 'report.html'
 _SHOWN_REFUSALS = 20
@@ -97,7 +98,7 @@ def _size(size: list[int]) -> str:
 
 
 def _passed_over(kinds: Mapping[str, int]) -> list[str]:
-    return ['passed over ' + ', '.join(f'{count} {kind}' for kind, count in kinds.items())] if kinds else []
+    return [f'passed over {describe_kinds(kinds)}'] if kinds else []
 
 
 def _refusals(refused: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m segment.predict --workdir=DIR --out=DIR2 PATH...` segments pictures, DICOM series and NIfTI volumes.
+"""`python -m segment.predict --workdir=DIR --out=DIR2 PATH...` segments pictures, DICOM series and volumes.
 
 Paths are files, or folders of them. DIR2/masks holds masks in the geometry of their images, DIR2/overlays sheets
 to look at, DIR2/predictions.json what became of every file. A file that cannot be read is told and passed over;
@@ -23,7 +23,7 @@ from segment.segmenter import TrainedSegmenter
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _FORMAT = flags.DEFINE_enum(
-    'format', 'auto', FORMATS, 'Of the masks; auto: as the images (NIfTI, DICOM SEG, PNG).'
+    'format', 'auto', FORMATS, 'Of the masks; auto: as the images (NIfTI, NRRD, MetaImage, DICOM SEG, PNG).'
 )
 _OVERLAYS = flags.DEFINE_bool('overlays', True, 'Draw contours over the slices with most foreground.')
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use.')
@@ -31,7 +31,7 @@ _BEST = flags.DEFINE_bool(
     'best', True, 'Without --step: the checkpoint that was best on the validation split, not the newest.'
 )
 _MIRROR = flags.DEFINE_bool('mirror', False, 'Average over mirrored copies: slower, often a little better.')
-_AXIS = flags.DEFINE_integer('axis', 2, 'NIfTI volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
+_AXIS = flags.DEFINE_integer('axis', 2, 'Volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
 _PERCENTILES = flags.DEFINE_list('percentiles', ['0.5', '99.5'], 'Of intensities, as for input_pipeline.prepare.')
 _PIXEL_LIMIT = flags.DEFINE_integer('pixel_limit', 2**28, 'Larger images are refused before decoding.', 1)
 
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
     if not found:
         _print_refusals(refusals)
         raise UserError(
-            'nothing that is named can be segmented; name pictures, DICOM or NIfTI files, or folders of them.'
+            'nothing that is named can be segmented; name pictures, DICOM files or volumes, or folders of them.'
         )
     order = SegmentationRequest(
         out=out,

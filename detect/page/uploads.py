@@ -18,7 +18,7 @@ _MOST_FILES = 5_000
 _LONGEST_FIELD = 100  # bytes
 _LONGEST_NAME = 100  # characters, as shown
 # Endings that readers go by; a file with another one is looked at for DICOM.
-_ENDINGS = ('.nii.gz', '.nii', *sorted(EXTENSIONS))
+_ENDINGS = ('.nii.gz', '.nii', '.nrrd', '.mha', *sorted(EXTENSIONS))
 STORED = re.compile(r'upload\d{5}(?:\.nii\.gz|\.\w+)?')  # our names, where a sentence has them
 
 

@@ -6,6 +6,7 @@ as a split passes 1 GiB. Its `SequentialWriter` streams instead; random access n
 
 import dataclasses
 import errno
+import functools
 import itertools
 import json
 import re
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core.sequential_writer import SequentialWriter
@@ -27,12 +29,13 @@ from input_pipeline.dataset.splits import SplitFractions, assign_splits
 from input_pipeline.dataset.summary import RECORDS_FILE, SUMMARY_FILE, Summarizer
 from input_pipeline.errors import DataError, Refusals, as_text, first_line
 from input_pipeline.parallel import ordered_map
-from input_pipeline.records import Item
+from input_pipeline.records import Item, Record
 from input_pipeline.report import SHEET_FILE, write_page
 
 VERSION = '1.0.0'
 _NAME = re.compile(r'[a-z][a-z0-9_]*')
 _RECORDS_PER_SHARD = 1024
+_SOURCES_OF_MASKS = ('paired_folder', 'nifti', 'arrays')
 _RECORDS_PER_WRITE = 32  # SequentialWriter rewrites its metadata at every call
 
 
@@ -206,17 +209,17 @@ def _write_files(
     options: WriteOptions,
     refusals: Refusals,
 ) -> dict[str, Any]:
-    with open(folder / RECORDS_FILE, 'w', newline='', encoding='utf-8') as table:
-        summarizer = Summarizer(storage, options.percentiles, table)
-        writer = _Writer(folder, target.name, storage, summarizer)
-        for item, records in _encode_items(items, storage, refusals, summarizer):
-            try:
-                writer.add(splits[item.patient], records)
-            except DataError as error:
-                refusals.add(item.key, str(error))
-        writer.close()
+    write = functools.partial(_write_records, folder, splits, storage, target.name, options.percentiles, refusals)
+    summarizer, has_masks = write(items)
+    only = summarizer.only_class
+    if only > 1 and options.recorded.get('source') in _SOURCES_OF_MASKS:
+        # One mask alone cannot tell: the others might hold the classes below.
+        refusals.note(f'All masks hold {only} and no other class, so it is stored as class 1.')
+        for file in folder.iterdir():
+            file.unlink()
+        summarizer, has_masks = write(list(map(_with_class_1, items)))
     _check_result(summarizer, refusals)
-    summary = summarizer.finish(writer.has_masks, refusals.reasons, options.recorded)
+    summary = summarizer.finish(has_masks, refusals.reasons, options.recorded)
     summary['licence'] = options.licence
     questions = find_questions(summary, str(options.recorded.get('source', '')))
     summary['notes'] = list(dict.fromkeys([*refusals.notes, *questions]))  # threads may note the same at once
@@ -226,6 +229,39 @@ def _write_files(
     summary['files'] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
     return summary
+
+
+def _write_records(
+    folder: Path,
+    splits: Mapping[str, str],
+    storage: RecordStorage,
+    name: str,
+    percentiles: tuple[float, float],
+    refusals: Refusals,
+    items: Sequence[Item],
+) -> tuple[Summarizer, bool]:
+    """Writes the records of all items; returns what they hold, and whether they have masks."""
+    with open(folder / RECORDS_FILE, 'w', newline='', encoding='utf-8') as table:
+        summarizer = Summarizer(storage, percentiles, table)
+        writer = _Writer(folder, name, storage, summarizer)
+        for item, records in _encode_items(items, storage, refusals, summarizer):
+            try:
+                writer.add(splits[item.patient], records)
+            except DataError as error:
+                refusals.add(item.key, str(error))
+        writer.close()
+    return summarizer, writer.has_masks
+
+
+def _with_class_1(item: Item) -> Item:
+    """The item, the foreground of its masks as class 1."""
+
+    def load() -> Iterator[Record]:
+        for record in item.load():
+            assert record.mask is not None
+            yield dataclasses.replace(record, mask=(record.mask > 0).astype(np.uint8))
+
+    return dataclasses.replace(item, load=load)
 
 
 def _check_result(summarizer: Summarizer, refusals: Refusals) -> None:

@@ -33,11 +33,6 @@ def _about_masks(summary: Mapping[str, Any]) -> Iterator[str]:
             f'The masks have {len(ids)} classes, up to {max(ids)}: if these numbers count objects (cells, '
             'lesions) and are no classes, prepare with --mask_threshold=0, which makes them one class.'
         )
-    elif len(ids) == 1 and missing:
-        yield (
-            f'The only class in the masks is {ids[0]}, so the classes below it are empty: if the masks are '
-            'binary, prepare with --mask_threshold=0, which makes it class 1.'
-        )
     elif missing:
         yield f'No mask has the class {_list(missing)}; ids stay as they are, so it counts as one that is empty.'
     if summary['foreground'] > 0.5:

@@ -126,6 +126,12 @@ class Summarizer:
         """Records so far."""
         return self._counts['split'].total()
 
+    @property
+    def only_class(self) -> int:
+        """The only class id in all masks; 0 where there are several, or none."""
+        present = self._mask_ids - {0}
+        return present.pop() if len(present) == 1 else 0
+
     def sheet(self) -> UInt8[np.ndarray, 'height width 3']:
         """Some of the images as training sees them."""
         return self._plausibility.sheet()

@@ -35,6 +35,7 @@ class DeclaredSample:
 
     def __init__(self) -> None:
         self.pictures: list[Picture] = []
+        self._keys: set[str] = set()  # items may be loaded twice
         self._lock = threading.Lock()  # items are loaded by several threads
 
     def tap(self, items: Sequence[Item]) -> list[Item]:
@@ -60,7 +61,9 @@ class DeclaredSample:
         with contextlib.suppress(DataError):
             picture = shrink(record)
             with self._lock:
-                self.pictures.append(picture)
+                if record.key not in self._keys:
+                    self.pictures.append(picture)
+                self._keys.add(record.key)
 
 
 def require_kind(exemplars: Exemplars, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""Finds pictures, DICOM series and NIfTI volumes among files and folders that a user names."""
+"""Finds pictures, DICOM series and volumes (NIfTI, NRRD, MetaImage) among files and folders that a user names."""
 
 import contextlib
 import dataclasses
@@ -11,22 +11,23 @@ from typing import Literal
 
 from input_pipeline.cases import Case
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.inputs.geometry import DicomGrid, NiftiGrid
+from input_pipeline.inputs.geometry import DicomGrid, VolumeGrid
 from input_pipeline.readers import dicom, dicom_file, nifti
 from input_pipeline.readers.dicom_volumes import Volume, find_volumes
 from input_pipeline.readers.nifti_volume import open_volume
 from input_pipeline.readers.paired_folder import stem
-from input_pipeline.readers.paths import patient_finder, refusing, walk
+from input_pipeline.readers.paths import describe_kinds, patient_finder, refusing, walk
 from input_pipeline.readers.pixels import create_record
 from input_pipeline.readers.raster import EXTENSIONS, read_picture
 from input_pipeline.records import ReaderOptions, Record
 
-Kind = Literal['raster', 'dicom', 'nifti']
+Kind = Literal['raster', 'dicom', 'nifti', 'nrrd', 'metaimage']
+_VOLUMES: dict[str, Kind] = {'.nrrd': 'nrrd', '.nhdr': 'nrrd', '.mha': 'metaimage', '.mhd': 'metaimage'}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Incoming:
-    """One picture, one DICOM series or one NIfTI volume.
+    """One picture, one DICOM series or one volume.
 
     Attributes:
       kind: of the files.
@@ -43,7 +44,7 @@ class Incoming:
     name: str
     source: str
     files: tuple[Path, ...]
-    grid: NiftiGrid | DicomGrid | None
+    grid: VolumeGrid | DicomGrid | None
     load: Callable[[], Case]
     copies: Mapping[Path, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
 
@@ -68,7 +69,7 @@ def load_picture(root: Path, relative: PurePosixPath, options: ReaderOptions) ->
 
 
 def load_volume(root: Path, relative: PurePosixPath, index: int, options: ReaderOptions) -> Case:
-    """One volume of a NIfTI file, every slice of it.
+    """One volume of a NIfTI, NRRD or MetaImage file, every slice of it.
 
     Raises:
       DataError: it is truncated, damaged, constant, or not finite.
@@ -76,7 +77,7 @@ def load_volume(root: Path, relative: PurePosixPath, index: int, options: Reader
     volume = open_volume(root / relative, options.pixel_limit)
     name = f'{relative}/{index:04d}' if volume.count > 1 else str(relative)
     patient = patient_finder(options.patient_pattern)(str(relative), nifti.case_name(relative, None))
-    return Case(name, patient, tuple(nifti.cut(volume, index, name, patient, str(relative), options)))
+    return Case(name, patient, tuple(nifti.cut(volume, volume.read(index), name, patient, str(relative), options)))
 
 
 def load_series(
@@ -125,51 +126,53 @@ def find_incoming(paths: Sequence[Path], options: ReaderOptions, refusals: Refus
       options: how files are read; the same as the training data were prepared with.
       refusals: take all files that cannot be read, also later while others are loaded; must be skipping.
     """
-    root, found = _list_files(paths, refusals)
+    root, found, named = _list_files(paths, refusals)
     opened: list[Incoming] = []
     series: list[PurePosixPath] = []
     for relative in found:
         with refusing(relative, refusals):
             if relative.suffix.lower() in EXTENSIONS:
                 opened.append(_create_picture(root, relative, options))
-            elif nifti.is_nifti(relative):
+            elif nifti.is_volume(relative):
                 opened += _create_volumes(root, relative, options)
             elif dicom_file.is_dicom(root / relative):
                 series.append(relative)
             else:
-                formats = 'PNG, JPEG, TIFF, BMP, WebP, GIF, DICOM, NIfTI'
+                formats = 'PNG, JPEG, TIFF, BMP, WebP, GIF, DICOM, NIfTI, NRRD, MetaImage'
                 raise DataError(f'is no image that can be read ({formats}){nifti.remedy(relative)}')
-    slices = dicom.describe_files(root, series, options, refusals)
+    slices = dicom.describe_files(root, series, options, refusals, named)
+    if refusals.passed_over:
+        refusals.note(f'{describe_kinds(refusals.passed_over)} hold no images and are passed over.')
     opened += [
         _create_series(root, members, options, refusals) for members in find_volumes(root, slices, refusals)
     ]
     return _with_own_names(sorted(opened, key=lambda incoming: incoming.name))
 
 
-def _list_files(paths: Sequence[Path], refusals: Refusals) -> tuple[Path, list[PurePosixPath]]:
-    """The folder that holds all, and the files relative to it, each once."""
+def _list_files(paths: Sequence[Path], refusals: Refusals) -> tuple[Path, list[PurePosixPath], set[PurePosixPath]]:
+    """The folder that holds all, the files relative to it, each once, and those that are named by themselves."""
     absolute = [Path(os.path.abspath(path)) for path in paths]
     folders = [path if path.is_dir() else path.parent for path in absolute]
     root = Path(os.path.commonpath(folders))
     found: dict[PurePosixPath, None] = {}
+    named = set()
     for path in absolute:
         relative = PurePosixPath(path.relative_to(root).as_posix())
         if path.is_dir():
             below = Refusals(skip=True)
-            found |= dict.fromkeys(relative / inner for inner in walk(path, below) if not _is_beside(path / inner))
+            inside = list(walk(path, below))
+            voxels = nifti.find_voxels(path, inside)
+            found |= dict.fromkeys(
+                relative / inner for inner in inside if inner not in voxels and inner.name.upper() != 'DICOMDIR'
+            )
             for name, reason in below.reasons.items():
                 refusals.add(str(relative / name), reason)
         elif path.is_file():
             found[relative] = None
+            named.add(relative)
         else:
             refusals.add(str(relative), 'there is no such file or folder')
-    return root, sorted(found)
-
-
-def _is_beside(path: Path) -> bool:
-    """Whether a file in a folder is no image of its own: an index of DICOM files, or the voxels of a header."""
-    has_header = path.suffix.lower() == '.img' and path.with_suffix('.hdr').is_file()
-    return path.name.upper() == 'DICOMDIR' or has_header
+    return root, sorted(found), named
 
 
 def _create_picture(root: Path, relative: PurePosixPath, options: ReaderOptions) -> Incoming:
@@ -186,7 +189,7 @@ def _create_picture(root: Path, relative: PurePosixPath, options: ReaderOptions)
 def _create_volumes(root: Path, relative: PurePosixPath, options: ReaderOptions) -> list[Incoming]:
     file, name = root / relative, str(relative.with_name(stem(relative)))
     volume = open_volume(file, options.pixel_limit)
-    grid = NiftiGrid(
+    grid = VolumeGrid(
         file=file,
         shape=volume.stored.shape[:3] if volume.count > 1 else volume.file_shape,
         orientation=volume.orientation,
@@ -194,7 +197,7 @@ def _create_volumes(root: Path, relative: PurePosixPath, options: ReaderOptions)
     )
     return [
         Incoming(
-            kind='nifti',
+            kind=_VOLUMES.get(relative.suffix.lower(), 'nifti'),
             name=f'{name}_volume{index:04d}' if volume.count > 1 else name,
             source=str(relative),
             files=(file,),

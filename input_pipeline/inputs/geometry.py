@@ -18,8 +18,8 @@ _UNEVEN = 0.01  # of the distance between slices, that one of them may be off
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class NiftiGrid:
-    """The voxels of one volume of a NIfTI file.
+class VolumeGrid:
+    """The voxels of one volume of a NIfTI, NRRD or MetaImage file.
 
     Attributes:
       file: the file.

@@ -30,6 +30,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from input_pipeline.errors import DataError, Refusals
+from input_pipeline.readers.label_maps import KEEP, is_label_map
 from input_pipeline.readers.masks import class_ids
 from input_pipeline.readers.paths import (
     SPLITS,
@@ -47,6 +48,7 @@ from input_pipeline.records import Item, ReaderOptions, Record
 _NAME = re.compile(r'(?:(?P<prefix>\w+)_)?(?P<role>images|masks|labels|types)')
 _CLASS_NAMES = ('class_names', 'label_names', 'classes')
 _COLOURS = 4
+_LOOKED_AT = 20  # images of an array, to tell whether they are masks
 _MOST_CHANNELS = 16  # more along the last axis means volumes
 _PANNUKE_CHANNELS = 6  # neoplastic, inflammatory, connective, dead, epithelial, background
 
@@ -317,12 +319,40 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
                     f'{image_set.images.source}: channels lie before the pixels: '
                     f'{image_set.images.array.shape[1]} channels of {" x ".join(map(str, image_set.pixels))}.'
                 )
+    sets = [one for one in sets if options.keep_label_maps or not _refuse_label_map(one, sets, refusals)]
     find_patient = patient_finder(options.patient_pattern)
     items: list[Item] = []
     for image_set, classes in zip(sets, class_names(sets, refusals), strict=True):
         with refusing(image_set.images.source, refusals):
             items += _create_items(image_set, classes, options, find_patient)
     return require_items(items, path, 'arrays of images (.npz, .npy)', refusals)
+
+
+def _refuse_label_map(image_set: ImageSet, sets: Sequence[ImageSet], refusals: Refusals) -> bool:
+    """Whether an array looks like the masks of another one of its folder; it is refused then."""
+    own = image_set.images
+    for other in sets if image_set.masks is None else ():
+        fits = other.images.place == own.place and other.pixels == image_set.pixels and other is not image_set
+        if not fits or other.images.array.shape[0] != own.array.shape[0]:
+            continue
+        if _holds_label_maps(image_set) and not _holds_label_maps(other):
+            refusals.add(
+                own.source,
+                f'holds few values in patches, as masks do, and {other.images.source} as many images of the same '
+                f'size: name them `masks` and `images`, or take it away; {KEEP}',
+            )
+            return True
+    return False
+
+
+def _holds_label_maps(image_set: ImageSet) -> bool:
+    try:
+        values = image_set.images.array.values
+    except DataError:  # what is damaged is refused when it is loaded
+        return False
+    places = np.unique(np.linspace(0, len(values) - 1, _LOOKED_AT).round().astype(int))
+    varied = [image for image in map(np.array, values[places]) if image.min() < image.max()]
+    return bool(varied) and all(map(is_label_map, varied))
 
 
 def _create_items(

@@ -19,7 +19,7 @@ import contextlib
 import functools
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -147,9 +147,20 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
 
 
 def describe_files(
-    root: Path, found: Iterable[PurePosixPath], options: ReaderOptions, refusals: Refusals
+    root: Path,
+    found: Iterable[PurePosixPath],
+    options: ReaderOptions,
+    refusals: Refusals,
+    named: Collection[PurePosixPath] = (),
 ) -> list[Slice]:
-    """What the headers of files below `root` tell.
+    """What the headers of files below `root` tell; objects that are no images, such as reports, are passed over.
+
+    Args:
+      root: the folder.
+      found: its files.
+      options: pixel limit, patients and modality.
+      refusals: takes what is refused, and the kinds of what is passed over.
+      named: files that are refused where others would be passed over.
 
     Raises:
       DataError: where refusals are not skipped, for a file that is not DICOM, holds no pixels, or fewer than
@@ -167,6 +178,10 @@ def describe_files(
                     warnings.simplefilter('ignore', UserWarning)  # of breaches that pydicom copes with
                     header = dicom_file.read_header(path, options.pixel_limit)
                 slices.append(describe_slice(relative, header, known_patient, options.modality))
+            except dicom_file.ImagelessError as error:
+                if relative in named:
+                    raise
+                refusals.pass_over(error.kind)
             except (DataError, OSError):
                 raise
             except Exception as error:  # pydicom converts values, and fails, when they are looked at

@@ -51,6 +51,36 @@ _PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # Float Pixel Data, Double Float
 _ENCAPSULATED = 0xFFFFFFFF  # the length that compressed pixel data declare
 _LARGEST_UNPACKED = 4 * 2**30  # bytes
 _NOT_IMAGES = {'SEG': 'a segmentation'}
+# How the SOP classes of objects that never hold an image begin (PS3.6, table A-1), and what they are.
+_STORAGE = '1.2.840.10008.5.1.4.1.1.'
+_IMAGELESS = {
+    '1.2.840.10008.1.3.10': 'DICOMDIR',
+    f'{_STORAGE}4.2': 'MR spectroscopies',
+    f'{_STORAGE}9.': 'waveforms',
+    f'{_STORAGE}11.': 'presentation states',
+    f'{_STORAGE}66.1': 'registrations',
+    f'{_STORAGE}66.2': 'fiducials',
+    f'{_STORAGE}66.3': 'registrations',
+    f'{_STORAGE}67': 'real world value mappings',
+    f'{_STORAGE}88.59': 'key object selections',
+    f'{_STORAGE}88.': 'structured reports',
+    f'{_STORAGE}104.': 'encapsulated documents',
+    f'{_STORAGE}481.3': 'structure sets',
+    **dict.fromkeys((f'{_STORAGE}481.{number}' for number in (5, 8)), 'radiotherapy plans'),
+    **dict.fromkeys((f'{_STORAGE}481.{number}' for number in (4, 6, 7, 9)), 'records of radiotherapy'),
+}
+
+
+class ImagelessError(DataError):
+    """An object of a kind that never holds an image, such as a report.
+
+    Attributes:
+      kind: what it is, as a plural.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 def is_dicom(path: Path) -> bool:
@@ -97,6 +127,7 @@ def read_header(path: Path, pixel_limit: int) -> pydicom.Dataset:
     """All elements before the pixels, of an object that holds an image.
 
     Raises:
+      ImagelessError: an object without pixels, as is right for its kind.
       DataError: unreadable, no pixels, too many, or fewer bytes than they need.
     """
     found: dict[str, int] = {}
@@ -119,7 +150,10 @@ def read_header(path: Path, pixel_limit: int) -> pydicom.Dataset:
         raise DataError(f'is not readable as DICOM ({type(error).__name__}: {error})') from error
     modality = str(header.get('Modality') or 'unknown modality')
     if not found or not header.get('Rows') or not header.get('Columns'):
-        raise DataError(f'holds no pixels ({modality})')
+        object_class = str(header.get('SOPClassUID') or header.file_meta.get('MediaStorageSOPClassUID', ''))
+        kind = next((kind for start, kind in _IMAGELESS.items() if object_class.startswith(start)), '')
+        message = f'holds no pixels ({modality})'
+        raise DataError(message) if found or not kind else ImagelessError(message, kind)
     if modality in _NOT_IMAGES:
         raise DataError(f'holds {_NOT_IMAGES[modality]}, not an image')
     check_size(header.Rows * header.Columns * frame_count(header), pixel_limit)

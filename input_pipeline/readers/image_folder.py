@@ -3,7 +3,8 @@
     path/[train|val|valid|validation|test/][<class>/][any folders/]picture.png
 
 Masks among the pictures are refused: those named after another picture (`x_mask.png` beside `x.png`), and folders
-like `masks/` beside `images/`; the reader `paired_folder` takes them.
+like `masks/` beside `images/`; the reader `paired_folder` takes them. What only looks like a mask of a picture
+beside it is refused, too (see `label_maps`).
 
 The first folder (below a split folder) is the class. A single folder that wraps split folders, as archives
 often hold, is looked through. Records keep 8- and 16-bit values as they are; 32-bit pictures become float32.
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from input_pipeline.errors import DataError, Refusals
+from input_pipeline.readers.label_maps import Neighbours
 from input_pipeline.readers.paths import (
     SPLITS,
     leading_split,
@@ -53,6 +55,9 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
     is_labelled = any(_label(_below(relative, depth)) for relative in found)
     find_patient = patient_finder(options.patient_pattern)
     masks = _MaskNames(found)
+    neighbours = Neighbours(
+        lambda relative: read_picture(path / relative, options.pixel_limit), keep=options.keep_label_maps
+    )
     items = []
     for relative in found:
         with refusing(relative, refusals):
@@ -67,7 +72,7 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
             if is_labelled and label is None:
                 raise DataError('lies beside the class folders, so its class is unknown')
             patient = find_patient(str(relative), str(relative))
-            items.append(_create_item(path, relative, options, patient, split, label))
+            items.append(_create_item(path, relative, options, patient, split, label, neighbours))
     return require_items(items, path, 'pictures (PNG, JPEG, TIFF, BMP, WebP, GIF)', refusals)
 
 
@@ -125,16 +130,24 @@ def _create_item(
     patient: str,
     split: str | None,
     label: str | None,
+    neighbours: Neighbours,
 ) -> Item:
     header = read_header(root / relative, options.pixel_limit)
-    load = functools.partial(_load, root, relative, options, patient, label)
+    neighbours.add(relative, patient, header.size)
+    load = functools.partial(_load, root, relative, options, patient, label, neighbours)
     return Item(str(relative), patient, split, label, header.dtype, header.channels, load)
 
 
 def _load(
-    root: Path, relative: PurePosixPath, options: ReaderOptions, patient: str, label: str | None
+    root: Path,
+    relative: PurePosixPath,
+    options: ReaderOptions,
+    patient: str,
+    label: str | None,
+    neighbours: Neighbours,
 ) -> Iterator[Record]:
     with naming(relative):
         values = read_picture(root / relative, options.pixel_limit)
+        neighbours.check(relative, values)
         record = create_record(str(relative), values, options, patient, label, None, str(relative))
     yield record

@@ -7,13 +7,14 @@ beside them or below, whatever the library would follow.
 import dataclasses
 import functools
 import math
+import tempfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import ModuleType
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Real, UInt8
 
 from input_pipeline.errors import DataError, first_line
 from input_pipeline.readers.pixels import check_size, storage_dtype
@@ -53,7 +54,10 @@ class ItkVoxels:
 
     def __getitem__(self, key: Any) -> Real[np.ndarray, '...']:
         library = _library()
-        image = library.ReadImage(str(self.path), imageIO=self.format)
+        try:
+            image = library.ReadImage(str(self.path), imageIO=self.format)
+        except RuntimeError as error:
+            raise ValueError(_reason(error)) from error
         return library.GetArrayFromImage(image).T.reshape(self.shape)[key]
 
 
@@ -93,6 +97,28 @@ def read_itk_header(path: Path, pixel_limit: int) -> ItkHeader:
     return ItkHeader(
         shape, dtype, affine, spacing if is_known else (0.0, 0.0, 0.0), ItkVoxels(path, format_name, (*shape, 1))
     )
+
+
+def encode_like(path: Path, values: UInt8[np.ndarray, '*shape'], suffix: str) -> bytes:
+    """A file of values on the voxels of another, with its size, place and directions, and none of its texts.
+
+    Args:
+      path: a file that `read_itk_header` reads.
+      values: on the file's own axes, of three; axes of one voxel that it lacks or has beside them do not count.
+      suffix: which format, such as `.nrrd`, `.mha` or `.nii`; header and voxels are in one file.
+    """
+    library = _library()
+    reader = library.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    image = library.GetImageFromArray(np.ascontiguousarray(values.reshape(reader.GetSize()).T), isVector=False)
+    image.SetSpacing(reader.GetSpacing())
+    image.SetOrigin(reader.GetOrigin())
+    image.SetDirection(reader.GetDirection())
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder, f'mask{suffix}')
+        library.WriteImage(image, str(written), suffix in SUFFIXES)
+        return written.read_bytes()
 
 
 def named_file(path: Path) -> str | None:
@@ -187,6 +213,8 @@ def _geometry(reader: Any) -> tuple[Float[np.ndarray, '4 4'], tuple[float, float
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last line of what ITK says, which names the cause, without paths of its sources."""
+    """The last line of what ITK says, which names the cause, without paths of its sources and of the file."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[-1].startswith('Reason:'):  # of the system, which knows none
+        return 'the library tells no reason'
     return lines[-1][:200] if lines else first_line(error)

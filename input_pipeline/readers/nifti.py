@@ -4,7 +4,8 @@ Layouts: any tree of volumes; or `images/` beside `labels/` (or `masks/`); or `i
 as the Medical Segmentation Decathlon and nnU-Net have them (`imagesTs/` without labels is left out). The
 numbers that nnU-Net appends for channels (`_0000`) do not count: they share one label and one patient. Elsewhere a
 file whose name ends with `_seg`, `_mask` or the like holds the labels of those in its folder that share the rest
-of its name, as in BraTS (`p1_t1`, `p1_flair`, `p1_seg`); these are one patient.
+of its name, as in BraTS (`p1_t1`, `p1_flair`, `p1_seg`); these are one patient. What only looks like labels
+of a volume beside it is refused (see `label_maps`).
 
 Volumes are turned to the closest RAS+ axes and cut along `ReaderOptions.axis` (0 sagittal, 1 coronal, 2
 axial). Slices are shown as radiologists are used to: the patient's right on the left of axial and coronal slices,
@@ -17,7 +18,7 @@ around the patient) are left out.
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -25,6 +26,7 @@ from jaxtyping import Real
 
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers.itk_volume import SUFFIXES, named_file
+from input_pipeline.readers.label_maps import Neighbours
 from input_pipeline.readers.nifti_volume import Volume, check_same_space, open_volume, read_labels
 from input_pipeline.readers.paired_folder import MASK_ENDINGS, stem
 from input_pipeline.readers.paths import (
@@ -39,6 +41,7 @@ from input_pipeline.readers.paths import (
 from input_pipeline.readers.pixels import check_usable, encode, percentile_window, sample
 from input_pipeline.records import Item, ReaderOptions, Record
 
+Stored = Real[np.ndarray, 'right anterior superior']
 _CHANNEL = re.compile(r'_\d{4}$')
 _LABELS = re.compile(r'(.+?)[-_.](?:seg|mask|label|labels|segmentation|gt|roi)', re.IGNORECASE)
 _FOLDERS_OF_LABELS = ('labels', 'masks', 'segmentations', 'labelstr', 'labelsts')
@@ -58,25 +61,37 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
     find_patient = patient_finder(options.patient_pattern)
     found = []
     walked = list(walk(path, refusals))
-    voxels = {_named_voxels(path, relative) for relative in walked if relative.suffix.lower() in SUFFIXES}
+    voxels = find_voxels(path, walked)
     for relative in walked:
         if relative in voxels:
-            continue  # read with its header
-        if relative.suffix.lower() == '.img' and _header_of(path / relative).is_file():
-            continue  # read with its header
+            continue
         with refusing(relative, refusals):
             if not is_volume(relative):
                 raise DataError(f'is not NIfTI (.nii, .nii.gz), NRRD or MetaImage{remedy(relative)}')
             found.append(relative)
     items: list[Item] = []
+    neighbours = Neighbours(functools.partial(_read_first, path, options), keep=options.keep_label_maps)
     contradictions: dict[PurePosixPath, str] = {}
     for image, labels in _pair(found, refusals):
         with refusing(image, refusals):
             patient = find_patient(str(image), case_name(image, labels))
             split = leading_split(image)
-            items.append(create_item(path, image, labels, options, patient, split, None, contradictions))
+            items.append(
+                create_item(path, image, labels, options, patient, split, None, contradictions, neighbours)
+            )
     note_contradictions(contradictions, refusals)
     return require_items(items, path, 'volumes (.nii, .nii.gz, .nrrd, .mha)', refusals)
+
+
+def find_voxels(root: Path, found: Iterable[PurePosixPath]) -> set[PurePosixPath]:
+    """Those of the files below `root` that hold the voxels of another one, and are read with that header."""
+    named, images = set(), set()
+    for relative in found:
+        if relative.suffix.lower() in SUFFIXES:
+            named.add(_named_voxels(root, relative))
+        elif relative.suffix.lower() == '.img' and _header_of(root / relative).is_file():
+            images.add(relative)
+    return images | {voxels for voxels in named if voxels is not None}
 
 
 def _header_of(voxels: Path) -> Path:
@@ -209,6 +224,7 @@ def create_item(
     split: str | None,
     label: str | None,
     contradictions: dict[PurePosixPath, str],
+    neighbours: Neighbours | None = None,
 ) -> Item:
     """An item of one file; its records are the slices of its volumes (one for each fourth index).
 
@@ -217,6 +233,7 @@ def create_item(
       options: see `ReaderOptions`.
       patient, split, label: see `Item`.
       contradictions: takes what the header of the image says that cannot be true together.
+      neighbours: of files without labels, which may be label maps themselves; takes this one.
 
     Raises:
       DataError: a header without usable voxels, a file shorter than its header says, or labels of another
@@ -228,7 +245,10 @@ def create_item(
     if labels is not None:
         with naming(labels):
             check_same_space(volume, open_volume(root / labels, options.pixel_limit))
-    load = functools.partial(_load, root, image, labels, options, patient, label)
+    elif neighbours is not None:
+        neighbours.add(image, patient, (volume.shape, tuple(volume.affine.round(3).ravel())))
+    check = None if labels is not None or neighbours is None else functools.partial(neighbours.check, image)
+    load = functools.partial(_load, root, image, labels, options, patient, label, check)
     return Item(str(image), patient, split, label, volume.storage, 1, load)
 
 
@@ -239,6 +259,7 @@ def _load(
     options: ReaderOptions,
     patient: str,
     label: str | None,
+    check: Callable[[Stored], None] | None,
 ) -> Iterator[Record]:
     with naming(image):
         volume = open_volume(root / image, options.pixel_limit)
@@ -250,7 +271,10 @@ def _load(
     for index in range(volume.count):
         part = f'{image}/{index:04d}' if volume.count > 1 else str(image)
         with naming(part):
-            for place, record in enumerate(cut(volume, index, part, patient, str(image), options)):
+            values = volume.read(index)
+            if check is not None:
+                check(values)
+            for place, record in enumerate(cut(volume, values, part, patient, str(image), options)):
                 if record.image.min() == record.image.max():
                     continue  # empty space around the patient
                 is_empty = False
@@ -260,22 +284,25 @@ def _load(
         raise DataError(f'{image}: every slice along axis {options.axis} is constant; choose another --axis.')
 
 
+def _read_first(root: Path, options: ReaderOptions, image: PurePosixPath) -> Stored:
+    return open_volume(root / image, options.pixel_limit).read(0)
+
+
 def cut(
-    volume: Volume, index: int, key: str, patient: str, source: str, options: ReaderOptions
+    volume: Volume, values: Stored, key: str, patient: str, source: str, options: ReaderOptions
 ) -> Iterator[Record]:
     """Every slice of one volume along `options.axis`, from first to last, as records without label and mask.
 
     Args:
       volume: the file.
-      index: along its fourth axis.
+      values: as it stores them, of one volume.
       key: what the keys of the records begin with.
       patient, source: see `Record`.
       options: axis, modality and percentiles.
 
     Raises:
-      DataError: the file is truncated or damaged, or its values are constant or not finite.
+      DataError: the values are constant or not finite.
     """
-    values = volume.read(index)
     check_usable(values)
     units = volume.slope * sample(values).astype(np.float64) + volume.intercept
     window = percentile_window([units], options.percentiles)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from input_pipeline.errors import DataError, Refusals
@@ -25,10 +25,6 @@ _CONVERTERS = {
     '.mnc': 'mnc2nii',
     '.brik': '3dAFNItoNIFTI',
     '.head': '3dAFNItoNIFTI',
-    '.nrrd': '3D Slicer or SimpleITK',
-    '.nhdr': '3D Slicer or SimpleITK',
-    '.mha': '3D Slicer or SimpleITK',
-    '.mhd': '3D Slicer or SimpleITK',
     '.svs': 'OpenSlide or QuPath',
     '.ndpi': 'OpenSlide or QuPath',
     '.jp2': 'OpenCV or ImageMagick',
@@ -260,6 +256,11 @@ def refusing(source: PurePosixPath | str, refusals: Refusals) -> Iterator[None]:
     refusals.add(str(source), reason)
 
 
+def describe_kinds(passed_over: Mapping[str, int]) -> str:
+    """What was passed over, as a list with counts."""
+    return ', '.join(f'{count} {kind}' for kind, count in passed_over.items())
+
+
 def require_items(items: list[Item], root: Path, wanted: str, refusals: Refusals) -> list[Item]:
     """The items, sorted by key.
 
@@ -273,4 +274,5 @@ def require_items(items: list[Item], root: Path, wanted: str, refusals: Refusals
         raise DataError(
             f'{root}: nothing usable is left, {len(refusals.reasons)} files were refused; first {path}: {reason}.'
         )
-    raise DataError(f'{root}: holds no {wanted}.')
+    only = f', only {describe_kinds(refusals.passed_over)}' if refusals.passed_over else ''
+    raise DataError(f'{root}: holds no {wanted}{only}.')

@@ -40,12 +40,14 @@ class Header:
       channels: 1 or 3 (alpha is dropped).
       decoder: Pillow reduces colours of 16 bits to 8, so OpenCV reads those.
       tiff: how a TIFF is read that Pillow would change.
+      size: width and height as stored.
     """
 
     dtype: Dtype
     channels: int
     decoder: Literal['pillow', 'opencv']
     tiff: Samples | None = None
+    size: tuple[int, int] = (0, 0)
 
 
 def read_header(path: Path, pixel_limit: int) -> Header:
@@ -55,7 +57,7 @@ def read_header(path: Path, pixel_limit: int) -> Header:
       DataError: not a picture, too large, or more than one page.
     """
     with _open(path, pixel_limit) as picture:
-        return _describe(picture, pixel_limit)
+        return dataclasses.replace(_describe(picture, pixel_limit), size=picture.size)
 
 
 def read_picture(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width channel']:

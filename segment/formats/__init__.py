@@ -1,1 +1,1 @@
-"""Predicted masks as files in the geometry of their images: PNG, NIfTI, DICOM SEG, and overlays for people."""
+"""Predicted masks as files in the geometry of their images, and overlays for people."""

@@ -12,7 +12,7 @@ from foundation.files import write_file
 from foundation.software import SOFTWARE
 from foundation.training.errors import UserError
 from input_pipeline import DataError
-from input_pipeline.inputs import DicomGrid, Kind, NiftiGrid
+from input_pipeline.inputs import DicomGrid, Kind, VolumeGrid, encode_like
 from segment.formats.dicom_seg import encode_dicom_seg
 from segment.formats.overlays import draw_overlay
 from segment.formats.prediction import Prediction
@@ -42,15 +42,17 @@ def encode_nifti(prediction: Prediction) -> dict[str, bytes]:
       UserError: for a DICOM series that is no even stack of slices in a known place.
     """
     grid = prediction.incoming.grid
-    image = _on_file(prediction, grid) if isinstance(grid, NiftiGrid) else _on_series(prediction)
+    image = _on_file(prediction, grid) if isinstance(grid, VolumeGrid) else _on_series(prediction)
     header = image.header
     header.set_intent(_LABEL)
     header['descrip'] = f'{SOFTWARE} mask, weights {prediction.checksum[:16]}'.encode()
     return {'.nii.gz': nifti.encode_nifti(image)}
 
 
-def _on_file(prediction: Prediction, grid: NiftiGrid) -> nib.Nifti1Image:
-    """The shape, affines and units of the file that was segmented, to the bit."""
+def _on_file(prediction: Prediction, grid: VolumeGrid) -> nib.Nifti1Image:
+    """The shape, affines and units of the file that was segmented, to the bit where it is NIfTI."""
+    if prediction.incoming.kind != 'nifti':
+        return nib.Nifti1Image.from_bytes(encode_like(grid.file, grid.restore(prediction.masks), '.nii'))
     source: Any = nib.load(grid.file)  # nibabel types it as a file of any kind
     kind = nib.Nifti2Image if isinstance(source.header, nib.Nifti2Header) else nib.Nifti1Image
     header = kind.header_class.from_header(source.header)
@@ -79,10 +81,28 @@ def _on_series(prediction: Prediction) -> nib.Nifti1Image:
     return image
 
 
+def encode_nrrd(prediction: Prediction) -> dict[str, bytes]:
+    """One volume of unsigned bytes on the voxels of an NRRD file; see `files.ENCODERS`."""
+    return _encode_like(prediction, '.nrrd')
+
+
+def encode_metaimage(prediction: Prediction) -> dict[str, bytes]:
+    """One volume of unsigned bytes on the voxels of a MetaImage file; see `files.ENCODERS`."""
+    return _encode_like(prediction, '.mha')
+
+
+def _encode_like(prediction: Prediction, suffix: str) -> dict[str, bytes]:
+    grid = prediction.incoming.grid
+    assert isinstance(grid, VolumeGrid)  # of the kinds that `choose_format` lets have this format
+    return {suffix: encode_like(grid.file, grid.restore(prediction.masks), suffix)}
+
+
 # Each gives the bytes of its files, by what is appended to the name of the case.
 ENCODERS: dict[str, Callable[[Prediction], dict[str, bytes]]] = {
     'png': encode_png,
     'nifti': encode_nifti,
+    'nrrd': encode_nrrd,
+    'metaimage': encode_metaimage,
     'dicom_seg': encode_dicom_seg,
 }
 FORMATS = ('auto', *ENCODERS)
@@ -90,6 +110,8 @@ FORMATS = ('auto', *ENCODERS)
 _ALLOWED: dict[str, tuple[str, ...]] = {
     'raster': ('png',),
     'nifti': ('nifti', 'png'),
+    'nrrd': ('nrrd', 'nifti', 'png'),
+    'metaimage': ('metaimage', 'nifti', 'png'),
     'dicom': ('dicom_seg', 'nifti', 'png'),
 }
 

@@ -22,6 +22,9 @@ def _save_as(path, picture):
         return save_series(path.parent, random_values(1, 64, 64), [0.0])[0]
     if '.nii' in path.name:
         nib.save(nib.Nifti1Image(random_values(64, 64, 2), np.eye(4)), path)
+    elif path.suffix in ('.nrrd', '.mha'):
+        itk = pytest.importorskip('SimpleITK')
+        itk.WriteImage(itk.GetImageFromArray(random_values(2, 64, 64)), str(path))
     else:
         Image.fromarray(picture).save(path)
     return path
@@ -37,7 +40,7 @@ def _damage(content, generator):
     return data[:end].tobytes()
 
 
-@pytest.mark.parametrize('kind', ['png', 'tif', 'jpg', 'gif', 'dcm', 'nii', 'nii.gz'])
+@pytest.mark.parametrize('kind', ['png', 'tif', 'jpg', 'gif', 'dcm', 'nii', 'nii.gz', 'nrrd', 'mha'])
 def test_damaged_bytes_never_raise(answer, tmp_path, pictures, kind):
     """Forty files with random bytes each: an answer or an error, and all the others are answered."""
     source, whole = (_save_as(tmp_path / name / f'source.{kind}', pictures[0][0]) for name in ('a', 'b'))

@@ -17,6 +17,11 @@ from input_pipeline.readers.pixels import to_physical
 from input_pipeline.records import ReaderOptions
 from tests.input_pipeline.series import SPACING, expected_place, random_values, save_frames, save_series
 
+# Reports, plans and structure sets among the real files.
+NO_IMAGES = (
+    'ExplVR_BigEndNoMeta', 'ExplVR_LitEndNoMeta', 'reportsi_with_empty_number_tags', 'rtplan', 'rtstruct',
+    'test-SR',
+)  # fmt: skip
 OPTIONS = ReaderOptions('', (0.5, 99.5), 2**24, 2, '')
 
 
@@ -51,6 +56,20 @@ def test_slices_of_a_volume_go_back_to_their_voxels(tmp_path, axis, codes):
         incoming.grid.restore(_physical(case)), nib.load(tmp_path / 'a.nii.gz').get_fdata()
     )
     assert (incoming.kind, incoming.name, refused) == ('nifti', 'a', {})
+
+
+@pytest.mark.parametrize(('name', 'kind'), [('a.nhdr', 'nrrd'), ('a.mhd', 'metaimage'), ('A.MHA', 'metaimage')])
+@pytest.mark.parametrize('axis', [0, 1, 2])
+def test_volumes_of_nrrd_and_metaimage_are_one_case_with_their_voxels(tmp_path, name, kind, axis):
+    itk = pytest.importorskip('SimpleITK')
+    values = random_values(5, 6, 7)
+    image = itk.GetImageFromArray(np.ascontiguousarray(values.T))
+    image.SetDirection([0, 0, 1, -1, 0, 0, 0, 1, 0])
+    itk.WriteImage(image, str(tmp_path / name.lower()), kind == 'nrrd')  # compressed voxels have another name
+    (tmp_path / name.lower()).rename(tmp_path / name)
+    (incoming,), refused = _find(tmp_path, axis=axis)
+    assert (incoming.kind, incoming.name, refused) == (kind, name[0], {})
+    np.testing.assert_array_equal(incoming.grid.restore(_physical(incoming.load())), values)
 
 
 @pytest.mark.parametrize('shape', [(5, 6), (5, 6, 1), (5, 6, 7), (5, 6, 7, 1)])
@@ -93,7 +112,7 @@ def test_real_files_are_read_as_for_training(medical_data):
         files = {path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file()}
         known = {file.relative_to(folder).as_posix() for incoming in found for file in incoming.files}
         left_out = {name for name in files - known - set(refused) if '.txt' not in name.lower()}
-        assert {name.split('.')[0] for name in left_out} <= {'LICENSE', 'COPYING'}
+        assert {name.split('.')[0] for name in left_out} <= {'LICENSE', 'COPYING', *NO_IMAGES}
 
 
 def _fingerprint(record):
@@ -211,6 +230,21 @@ def test_bad_files_are_told_and_the_others_are_found(tmp_path):
         'nowhere.png': 'there is no such file',
     }  # fmt: skip
     assert dict.fromkeys(wanted, True) == {name: wanted[name] in reason for name, reason in refused.items()}
+
+
+def test_objects_without_images_are_passed_over_in_folders_and_refused_by_name(tmp_path):
+    save_series(tmp_path / 'ct', random_values(2, 6, 8), [0.0, 1.0])
+    report = pydicom.dcmread(tmp_path / 'ct' / '01.dcm')
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = '1.2.840.10008.5.1.4.1.1.88.11'
+    del report.PixelData
+    report.save_as(tmp_path / 'ct' / 'report')
+    refusals = Refusals(skip=True)
+    (incoming,) = find_incoming([tmp_path], OPTIONS, refusals)
+    assert len(incoming.files) == 2
+    assert refusals.notes == ['1 structured reports hold no images and are passed over.']
+    assert not refusals.reasons
+    found, refused = _find(tmp_path / 'ct' / 'report')
+    assert (found, refused) == ([], {'report': 'holds no pixels (CT)'})
 
 
 def test_files_of_one_stem_get_names_of_their_own(tmp_path):

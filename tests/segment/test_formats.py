@@ -82,6 +82,60 @@ def test_other_shapes_of_nifti(tmp_path, shape):
     np.testing.assert_array_equal(mask.affine, nib.load(tmp_path / 'a.nii').affine)
 
 
+def _save_itk(path, itk, shape, text=''):
+    """A volume in a place, with directions, that no format rounds; returns it and its values."""
+    values = random_values(*shape)
+    image = itk.GetImageFromArray(np.ascontiguousarray(values.T), isVector=False)
+    image.SetSpacing((0.1, 2 / 3, 2.5, 1.0)[: len(shape)])
+    image.SetOrigin((10.1, -20 / 3, 30.0, 0.0)[: len(shape)])
+    angle, directions = 0.3, np.eye(len(shape))
+    directions[:2, :2] = [[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]]
+    image.SetDirection(directions.ravel().tolist())
+    if text:
+        image.SetMetaData('PatientName', text)
+    itk.WriteImage(image, str(path))
+    return itk.ReadImage(str(path)), values
+
+
+@pytest.mark.parametrize('axis', [0, 1, 2])
+@pytest.mark.parametrize(
+    ('name', 'wanted', 'ending'),
+    [
+        ('a.nrrd', 'auto', '.nrrd'),
+        ('a.nhdr', 'auto', '.nrrd'),
+        ('a.mha', 'auto', '.mha'),
+        ('A.mhd', 'auto', '.mha'),
+        ('a.mha', 'nifti', '.nii.gz'),
+    ],
+)
+def test_a_mask_of_nrrd_and_metaimage_lies_on_the_voxels_of_its_volume(tmp_path, axis, name, wanted, ending):
+    itk = pytest.importorskip('SimpleITK')
+    (tmp_path / 'in').mkdir()
+    source, values = _save_itk(tmp_path / 'in' / name, itk, (5, 6, 7), 'Mueller Jane')
+    prediction = predict(tmp_path / 'in', axis=axis)
+    written = write_masks(prediction, choose_format(prediction.incoming.kind, wanted), tmp_path / 'out')
+    assert written == f'masks/{name[0]}{ending}'
+    mask = itk.ReadImage(str(tmp_path / 'out' / written))
+    np.testing.assert_array_equal(itk.GetArrayFromImage(mask).T, _expected_ids(values))
+    assert mask.GetPixelID() == itk.sitkUInt8
+    near = 1e-5 if wanted == 'nifti' else 0  # NIfTI holds 32 bits of each
+    for geometry in ('GetSize', 'GetOrigin', 'GetSpacing', 'GetDirection'):
+        np.testing.assert_allclose(getattr(mask, geometry)(), getattr(source, geometry)(), rtol=near, atol=near)
+    assert b'Mueller' not in (tmp_path / 'out' / written).read_bytes()
+
+
+@pytest.mark.parametrize('shape', [(5, 6), (5, 6, 1), (5, 6, 7, 1)])
+@pytest.mark.parametrize('ending', ['.nrrd', '.mha'])
+def test_a_mask_of_nrrd_and_metaimage_has_the_axes_of_its_file(tmp_path, shape, ending):
+    itk = pytest.importorskip('SimpleITK')
+    source, values = _save_itk(tmp_path / f'a{ending}', itk, shape)
+    name = write_masks(predict(tmp_path / f'a{ending}'), {'.mha': 'metaimage'}.get(ending, 'nrrd'), tmp_path)
+    mask = itk.ReadImage(str(tmp_path / name))
+    np.testing.assert_array_equal(itk.GetArrayFromImage(mask).T, _expected_ids(values))
+    assert (mask.GetSize(), mask.GetOrigin()) == (source.GetSize(), source.GetOrigin())
+    assert (mask.GetSpacing(), mask.GetDirection()) == (source.GetSpacing(), source.GetDirection())
+
+
 PLACES = [7.5, 0.0, 5.0, 2.5]
 
 
@@ -223,6 +277,7 @@ def test_png_masks_of_a_volume_are_a_folder_of_slices(series, tmp_path):
     [
         ('raster', 'auto', 'png'), ('nifti', 'auto', 'nifti'), ('dicom', 'auto', 'dicom_seg'),
         ('dicom', 'nifti', 'nifti'), ('nifti', 'png', 'png'), ('dicom', 'png', 'png'),
+        ('nrrd', 'auto', 'nrrd'), ('metaimage', 'auto', 'metaimage'), ('nifti', 'nrrd', None),
         ('raster', 'nifti', None), ('raster', 'dicom_seg', None), ('nifti', 'dicom_seg', None),
     ],
 )  # fmt: skip

@@ -51,7 +51,7 @@ def test_a_folder_without_any_image_is_told_what_to_name(commands, tmp_path):
     (tmp_path / 'empty').mkdir()
     done = commands.run(COMMAND, f'--workdir={tmp_path}/run', f'--out={tmp_path}/out', str(tmp_path / 'empty'))
     assert done.returncode == 1
-    assert 'can be segmented; name pictures, DICOM or NIfTI files, or folders of them.' in done.stdout
+    assert 'can be segmented; name pictures, DICOM files or volumes' in done.stdout
     assert not (tmp_path / 'out').exists()
 
 

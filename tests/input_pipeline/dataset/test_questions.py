@@ -52,7 +52,6 @@ def test_pictures_in_their_whole_range_raise_no_question(tmp_path):
     [
         ((0, 1), ''),
         ((0, 1, 2, 4), 'No mask has the class 3; ids stay as they are'),
-        ((0, 100), 'The only class in the masks is 100'),
         (tuple(range(25)), 'The masks have 24 classes, up to 24: if these numbers count objects'),
         ((0,), 'No mask marks anything'),
     ],
@@ -69,6 +68,27 @@ def test_class_ids_are_questioned(tmp_path, ids, question):
     if len(ids) > 3:
         binary = _prepare(tmp_path / 'set', '--mask_threshold=0', '--overwrite', source='paired_folder')
         assert binary['mask_ids'] == [0, 1]
+
+
+@pytest.mark.parametrize('value', [2, 100, 127])
+def test_the_only_class_is_class_1(tmp_path, value):
+    """Also where some masks are empty; the images, their splits and all else are as with masks of 0 and 1."""
+    masks = [(_noise(number, 0, 2) if number else _noise(0, 0, 1)) for number in range(12)]
+    for number, mask in enumerate(masks):
+        for name, stored in (('one', mask), ('set', mask * np.uint8(value))):
+            _write(tmp_path / name / 'images' / f'{number}.png', _noise(number))
+            _write(tmp_path / name / 'masks' / f'{number}.png', stored)
+    expected, summary = (
+        _prepare(tmp_path / name, '--overwrite', source='paired_folder') for name in ('one', 'set')
+    )
+    assert expected['notes'] == []
+    assert summary['notes'] == [f'All masks hold {value} and no other class, so it is stored as class 1.']
+    for field in ('fingerprint', 'mask_ids', 'foreground', 'splits', 'window'):
+        assert summary[field] == expected[field]
+    opened = open_splits('small', tmp_path / 'data')['train']
+    for place in range(summary['splits']['train']):
+        record = opened.read(place)
+        np.testing.assert_array_equal(record.mask[..., 0], masks[int(record.key.split('/')[-1][:-4])])
 
 
 def test_swapped_masks_are_pointed_out(tmp_path):

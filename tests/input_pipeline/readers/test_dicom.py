@@ -1,12 +1,20 @@
 """DICOM trees against pydicom's own decoding, on real files and on files made here."""
 
+import collections
 import hashlib
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
-from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    RTDoseStorage,
+    SegmentationStorage,
+    generate_uid,
+)
 
 from input_pipeline.errors import DataError
 from input_pipeline.readers import dicom_file
@@ -19,8 +27,6 @@ pytestmark = [
 ]
 
 REFUSED = {
-    'ExplVR_BigEndNoMeta.dcm': 'holds no pixels (RTPLAN)',
-    'ExplVR_LitEndNoMeta.dcm': 'holds no pixels (RTPLAN)',
     'JPEG-lossy.dcm': '12-bit',
     'JPGExtended.dcm': '12-bit',
     'MR_truncated.dcm': 'is truncated: its pixels need 8192 bytes, the file has 8130',
@@ -31,10 +37,15 @@ REFUSED = {
     'nested_priv_SQ.dcm': 'holds no pixels',
     'no_meta_group_length.dcm': 'holds no pixels',
     'priv_SQ.dcm': 'holds no pixels',
-    'reportsi_with_empty_number_tags.dcm': 'holds no pixels (SR)',
-    'rtplan.dcm': 'holds no pixels (RTPLAN)',
-    'rtstruct.dcm': 'holds no pixels (RTSTRUCT)',
-    'test-SR.dcm': 'holds no pixels (SR)',
+}
+# Objects that are no images by their kind; of texts and indices there are more.
+PASSED_OVER = {
+    'ExplVR_BigEndNoMeta.dcm': 'radiotherapy plans',
+    'ExplVR_LitEndNoMeta.dcm': 'radiotherapy plans',
+    'reportsi_with_empty_number_tags.dcm': 'structured reports',
+    'rtplan.dcm': 'radiotherapy plans',
+    'rtstruct.dcm': 'structure sets',
+    'test-SR.dcm': 'structured reports',
 }
 IGNORED = {'LICENSE.pydicom', 'SOURCE.txt'}
 # The same object in another encoding, with the file that is used instead.
@@ -79,7 +90,8 @@ def test_real_files_equal_pydicom_or_are_refused(medical_data, read):
     refused = scanned | loaded
     assert dict.fromkeys(REFUSED, True) == {name: REFUSED[name] in reason for name, reason in refused.items()}
     files = {str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()}
-    assert set(reading.by_source) == files - set(REFUSED) - IGNORED - set(COPIES)
+    assert set(reading.by_source) == files - set(REFUSED) - set(PASSED_OVER) - IGNORED - set(COPIES)
+    assert collections.Counter(PASSED_OVER.values()).items() <= reading.passed_over.items()
     for copy, used in COPIES.items():
         if copy.endswith('.dcm'):
             np.testing.assert_array_equal(_expected(folder / copy), _expected(folder / used))
@@ -358,6 +370,44 @@ def test_modality(tmp_path, read):
     _save(tmp_path / 'b', _dataset(_values(6, 8), Modality='', SeriesInstanceUID='1.5'))
     by_source = read('dicom', tmp_path, modality='XA').by_source
     assert (by_source['a'][0].modality, by_source['b'][0].modality) == ('CT', 'XA')
+
+
+def _without_pixels(kind, **elements):
+    dataset = _dataset(_values(6, 8), SOPClassUID=kind, SOPInstanceUID=generate_uid(), **elements)
+    for keyword in ('PixelData', 'Rows', 'Columns'):
+        delattr(dataset, keyword)
+    return dataset
+
+
+def test_objects_without_images_are_passed_over(tmp_path, read):
+    storage = '1.2.840.10008.5.1.4.1.1'
+    kinds = {
+        f'{storage}.88.11': 'structured reports',
+        f'{storage}.88.67': 'structured reports',
+        f'{storage}.88.59': 'key object selections',
+        f'{storage}.11.1': 'presentation states',
+        f'{storage}.481.3': 'structure sets',
+        f'{storage}.481.5': 'radiotherapy plans',
+        f'{storage}.104.1': 'encapsulated documents',
+        '1.2.840.10008.1.3.10': 'DICOMDIR',
+    }
+    for number, kind in enumerate(kinds):
+        _save(tmp_path / 'others' / str(number), _without_pixels(kind, Modality='OT'))
+    _save(tmp_path / 'others' / 'DICOMDIR', _without_pixels('1.2.840.10008.1.3.10'))
+    counts = collections.Counter(kinds.values()) + collections.Counter(['DICOMDIR'])
+    with pytest.raises(DataError, match='holds no DICOM images, only 2 DICOMDIR, 2 structured reports, 1 key'):
+        read('dicom', tmp_path / 'others')
+    _save(tmp_path / 'image', _dataset(_values(6, 8)))
+    reading = read('dicom', tmp_path)
+    assert (set(reading.by_source), reading.refused, reading.passed_over) == ({'image'}, {}, counts)
+
+
+@pytest.mark.parametrize('kind', [CTImageStorage, f'{RTDoseStorage[:-2]}.1', RTDoseStorage, SegmentationStorage])
+def test_images_that_lost_their_pixels_are_refused(tmp_path, read, kind):
+    _save(tmp_path / 'image', _dataset(_values(6, 8)))
+    _save(tmp_path / 'lost', _without_pixels(kind))
+    reading = read('dicom', tmp_path)
+    assert (reading.refused, reading.passed_over) == ({'lost': 'holds no pixels (CT)'}, {})
 
 
 def test_empty_folder_raises(tmp_path, read):

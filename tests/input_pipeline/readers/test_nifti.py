@@ -297,6 +297,22 @@ def test_binary_labels_of_any_type_and_scaling(tmp_path, read, stored, dtype, sl
     assert set(np.unique([record.mask for record in reading.records])) == {0, 1}
 
 
+@pytest.mark.parametrize(('slope', 'intercept'), [(1, 3), (0.5, -2), (-1, 3), (-0.5, 1)])
+def test_labels_are_scaled_as_their_header_says(tmp_path, read, slope, intercept):
+    ids = np.random.default_rng(0).integers(0, 4, (5, 6, 7))
+    _save(tmp_path / 'imagesTr' / 'a.nii.gz', _volume())
+    values = ((ids - intercept) / slope).astype(np.int16)
+    labels = nib.Nifti1Image(values, nib.load(tmp_path / 'imagesTr' / 'a.nii.gz').affine)
+    labels.header.set_slope_inter(slope, intercept)
+    (tmp_path / 'labelsTr').mkdir()
+    nib.save(labels, tmp_path / 'labelsTr' / 'a.nii')
+    np.testing.assert_array_equal(nib.load(tmp_path / 'labelsTr' / 'a.nii').get_fdata(), ids)
+    reading = read('nifti', tmp_path)
+    assert not reading.refused
+    shown = np.stack([record.mask[::-1, ::-1, 0].T for record in reading.records], axis=-1)
+    np.testing.assert_array_equal(shown, ids)
+
+
 def test_suffixes_in_capitals(tmp_path, read):
     _save(tmp_path / 'imagesTr' / 'A_0000.NII.GZ', _volume())
     _save(tmp_path / 'labelsTr' / 'A.NII', np.eye(5, 6, dtype=np.uint8)[..., None].repeat(7, -1))
