@@ -8,6 +8,7 @@ __all__ = [
     'errors',
     'feed',
     'fit',
+    'interrupts',
     'launch',
     'logs',
     'loop',

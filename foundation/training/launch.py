@@ -14,6 +14,7 @@ from ml_collections import ConfigDict, config_flags
 
 from foundation.training.canary import check_arithmetic
 from foundation.training.errors import UserError
+from foundation.training.interrupts import end_process, interrupt_once
 from foundation.training.logs import log_to_screen, silence
 from foundation.training.parallel import is_first_process
 
@@ -92,11 +93,13 @@ def run_command(
             )  # names of files need not be text
         log_to_screen(('foundation', *packages))
         try:
-            main(argv)
+            with interrupt_once():
+                main(argv)
         except expected as error:
             sys.exit(f'Error: {error}')
         except KeyboardInterrupt:  # before training began, or after all was saved
-            sys.exit('Interrupted.')
+            sys.stdout.flush()
+            end_process('Interrupted.', 130)
         except OSError as error:
             sys.exit(f'Error: {error.strerror or error} ({error.filename or "while writing"}){_advice(error)}.')
 
