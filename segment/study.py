@@ -74,4 +74,5 @@ if __name__ == '__main__':
         fields=describe(STUDY),
         packages=('segment', 'input_pipeline'),
         user_errors=(input_pipeline.DataError,),
+        shared=True,
     )
