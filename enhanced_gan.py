@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from foundation.training.interrupts import end_in_one_line
+
 # Word or words of a command: the module that it starts, and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
     'prepare': ('input_pipeline.prepare', 'a folder of files becomes a data set, split by patient'),
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if command not in COMMANDS:
         sys.exit(f'Error: there is no command {command!r}; {_advise(command)}')
     module, _ = COMMANDS[command]
+    end_in_one_line()
     # The first is replaced by the module's file.
     sys.argv = [f'enhanced-gan {command}', *find_configs(words[count:])]
     runpy.run_module(module, run_name='__main__', alter_sys=True)

@@ -15,8 +15,10 @@ import input_pipeline
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.feed import Batches, device_feed, host_feed, place_on_devices
+from input_pipeline.dataset.catalogue import dataset_folder
 
 DATA_FILE = 'data.json'
+FOLDER_FILE = 'data_folder.json'
 _LOGGER = logging.getLogger(__name__)
 _GIB = 2**30
 
@@ -45,13 +47,46 @@ class DataFacts:
         """Raises UserError when the run in `workdir` was trained on other data."""
         if (workdir / DATA_FILE).exists() and read_facts(workdir).fingerprint != self.fingerprint:
             raise UserError(
-                f'{workdir} holds a run on other data than {self.name!r} holds now; '
-                'prepare the data as they were, or use another --workdir.'
+                f'{workdir} holds a run on other data than {self.name!r} holds now; prepare the data as they were'
+                f'{_name_folder(workdir)}, or use another --workdir.'
             )
 
     def write(self, workdir: Path) -> None:
         """Keeps the facts in the workdir."""
         workdirs.write_json(workdir / DATA_FILE, dataclasses.asdict(self))
+
+    def files(self, data_dir: str) -> dict[str, dict[str, Any]]:
+        """What a workdir keeps of the data: the facts, and apart from them, for it is nobody else's, the folder.
+
+        Args:
+          data_dir: of all data sets, as the config has it.
+        """
+        folder = Path(data_dir).expanduser() if data_dir else input_pipeline.default_data_dir()
+        return {DATA_FILE: dataclasses.asdict(self), FOLDER_FILE: {'data_dir': str(folder.absolute())}}
+
+
+def find_data(config: ConfigDict, workdir: Path) -> ConfigDict:
+    """The config, with the folder that the run in `workdir` read where the usual one does not hold its data."""
+    name, usual = config.data.name, input_pipeline.default_data_dir()
+    former = _read_folder(workdir)
+    if config.data.data_dir or former is None or dataset_folder(name, usual) or not dataset_folder(name, former):
+        return config
+    _LOGGER.warning('%s has no data set %r; going on with that of %s, as before.', usual, name, former)
+    config = config.copy_and_resolve_references()
+    config.data.data_dir = str(former)
+    return config
+
+
+def _read_folder(workdir: Path) -> Path | None:
+    if not (workdir / FOLDER_FILE).is_file():  # no run, or one of an older version
+        return None
+    folder = workdirs.read_json(workdir, FOLDER_FILE).get('data_dir')
+    return Path(folder) if isinstance(folder, str) else None
+
+
+def _name_folder(workdir: Path) -> str:
+    former = _read_folder(workdir)
+    return '' if former is None else f' (they were in {former})'
 
 
 def read_facts(workdir: Path) -> DataFacts:

@@ -1,7 +1,6 @@
 """Training a classifier in one's own domain, and the figures of its end."""
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.classifier import CLASSIFIER_FILE, ClassifierFacts, restore_best
 from backbones.evaluation import ClassifiedImages, assess, count_confusion, describe_score
-from backbones.images import DATA_FILE, batch_shapes, facts_of, open_feed
+from backbones.images import batch_shapes, facts_of, find_data, open_feed
 from backbones.recipe import ClassifierRecipe, create_recipe
 from backbones.splits import Splits, count_labels, open_splits
 from backbones.step import make_describe, make_train_step
@@ -80,7 +79,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    recipe = create_recipe(config)
+    recipe = create_recipe(find_data(config, workdir))
     record = run_record(CLASSIFIER, config)
     _train(recipe, workdir, record)
 
@@ -100,7 +99,7 @@ def _train(recipe: ClassifierRecipe, workdir: Path, record: RunRecord) -> None:
         mesh,
         recipe.pace,
         record=record,
-        files={DATA_FILE: dataclasses.asdict(facts)},
+        files=facts.files(recipe.images.data_dir),
         told=[tabulate_network(functools.partial(recipe.create_state, steps)), _describe_data(splits.train)],
         validation=Validation(
             measure=functools.partial(_measure, describe, splits.validation),

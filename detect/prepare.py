@@ -1,8 +1,14 @@
 """Real and synthetic images as a data set for detectors: `python -m detect.prepare --help`."""
 
+if __name__ == '__main__':  # before the imports below, which take seconds
+    from foundation.training.interrupts import end_in_one_line
+
+    end_in_one_line()
+
 import argparse
 import collections
 import dataclasses
+import functools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +16,9 @@ from typing import Any
 
 from detect.sources import Source, divide, find_items, read_source
 from foundation.training.errors import UserError
+from input_pipeline import command
 from input_pipeline.dataset.builder import Target
-from input_pipeline.dataset.catalogue import default_data_dir
+from input_pipeline.dataset.catalogue import default_data_dir, place_of
 from input_pipeline.dataset.items import open_splits
 from input_pipeline.dataset.mixture import Mixture, MixtureForm, write_mixture
 from input_pipeline.dataset.splits import SPLITS
@@ -34,21 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: flags without the program's name; None for those of the process.
     """
     options = _parse(arguments)
-    try:
-        target = Target(options.name, options.data_dir or default_data_dir(), options.overwrite)
-        target.check_free()
-        refusals = Refusals(skip=options.on_error == 'skip')
-        summary = write_mixture(_create_mixture(options, target, refusals), target.data_dir, target, refusals)
-    except (DataError, UserError) as error:
-        print(f'detect.prepare: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('detect.prepare: interrupted; nothing was kept.', file=sys.stderr)
-        return 130
+    place = place_of(options.name, options.data_dir)
+    work = functools.partial(_prepare, options)
+    return command.run('detect.prepare', work, place, user_errors=(UserError,))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    target = Target(options.name, options.data_dir or default_data_dir(), options.overwrite)
+    target.check_free()
+    refusals = Refusals(skip=options.on_error == 'skip')
+    summary = write_mixture(_create_mixture(options, target, refusals), target.data_dir, target, refusals)
     print(describe(summary, target.folder))
     flags = f'--config.data.name={options.name} --workdir=runs/{options.name}'
     print(f'Next: python -m detect.main --config=configs/detect/detector.py {flags}')
-    return 0
 
 
 def _create_mixture(options: argparse.Namespace, target: Target, refusals: Refusals) -> Mixture:

@@ -1,7 +1,13 @@
 """Real volumes in which something was added or removed: `python -m detect.tamper --help`."""
 
+if __name__ == '__main__':  # before the imports below, which take seconds
+    from foundation.training.interrupts import end_in_one_line
+
+    end_in_one_line()
+
 import argparse
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +26,7 @@ from foundation.training import launch
 from foundation.training.canary import check_arithmetic
 from foundation.training.errors import UserError
 from foundation.training.logs import log_to_screen
-from input_pipeline import DataError, complete_folder
+from input_pipeline import command, complete_folder
 from input_pipeline.dataset.catalogue import default_data_dir
 from input_pipeline.dataset.items import open_splits
 from input_pipeline.dataset.splits import SPLITS
@@ -46,23 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parse(arguments)
     log_to_screen(('detect',))
-    try:
-        check_arithmetic()
-        region = _create_region(options)
-        splits = _open(options)
-        with complete_folder(options.out, options.overwrite) as path:
-            work = _Work(options, region, Folder(path, options.data), Refusals(skip=True))
-            for name, split in splits.items():
-                work.tamper(split, name)
-            work.write_facts(splits)
-    except (DataError, UserError) as error:
-        print(f'detect.tamper: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('detect.tamper: interrupted; nothing was kept.', file=sys.stderr)
-        return 130
+    work = functools.partial(_tamper, options)
+    return command.run('detect.tamper', work, options.out, user_errors=(UserError,))
+
+
+def _tamper(options: argparse.Namespace) -> None:
+    check_arithmetic()
+    region = _create_region(options)
+    splits = _open(options)
+    with complete_folder(options.out, options.overwrite) as path:
+        work = _Work(options, region, Folder(path, options.data), Refusals(skip=True))
+        for name, split in splits.items():
+            work.tamper(split, name)
+        work.write_facts(splits)
     work.say_goodbye()
-    return 0
 
 
 def _create_region(options: argparse.Namespace) -> Region:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.encoders import ENCODER_FILE, begin_with, find_begun_encoder
-from backbones.images import DATA_FILE, batch_shapes, facts_of, open_feed
+from backbones.images import batch_shapes, facts_of, find_data, open_feed
 from backbones.splits import count_labels
 from configs.detect.schema import DETECTOR, STACK
 from configs.schema import run_record
@@ -51,6 +51,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     """
     kind = STACK if 'stack' in config else DETECTOR
     record = run_record(kind, config)
+    config = find_data(config, workdir)
     if kind is STACK:
         train_stack(create_stack_recipe(config), workdir, record)
     else:
@@ -66,7 +67,7 @@ def _train(recipe: DetectorRecipe, workdir: Path, record: RunRecord) -> None:
     encoder = find_begun_encoder(workdir, recipe.start_from, recipe.channels)
     recipe = recipe.with_encoder(encoder)
     files: Mapping[str, Mapping[str, Any]] = {
-        DATA_FILE: dataclasses.asdict(facts),
+        **facts.files(recipe.data.request.data_dir),
         **({} if encoder is None else {ENCODER_FILE: dataclasses.asdict(encoder)}),
     }
     steps = recipe.schedule.steps(images.num_examples)

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.grids import save_picture
-from backbones.images import DATA_FILE, DataFacts, batch_shapes, facts_of, open_feed
+from backbones.images import DataFacts, batch_shapes, facts_of, find_data, open_feed
 from configs.gan.schema import GAN
 from configs.schema import run_record
 from foundation.training import launch, logs, loop, parallel
@@ -73,7 +73,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    training = _prepare(create_recipe(config), run_record(GAN, config), workdir)
+    training = _prepare(create_recipe(find_data(config, workdir)), run_record(GAN, config), workdir)
     outcome = _run(training, deadline=math.inf, stage_done=None)
     if parallel.is_first_process():
         _say_goodbye(workdir, outcome, training.stages)
@@ -95,7 +95,7 @@ def train(
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    training = _prepare(create_recipe(config), run_record(GAN, config), workdir)
+    training = _prepare(create_recipe(find_data(config, workdir)), run_record(GAN, config), workdir)
     return _run(training, deadline=deadline, stage_done=stage_done)
 
 
@@ -116,7 +116,7 @@ def _prepare(recipe: GanRecipe, record: RunRecord, workdir: Path) -> _Training:
         workdir,
         mesh,
         record=record,
-        files={DATA_FILE: dataclasses.asdict(facts)},
+        files=facts.files(recipe.images.data_dir),
         told=[*_tabulate_networks(recipe, image_format), _describe_data(facts)],
     )
     if not (workdir / 'real.png').exists():

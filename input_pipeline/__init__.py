@@ -3,6 +3,13 @@
 The only package that imports tensorflow_datasets and grain. Imports nothing else of this project.
 """
 
+import sys
+
+if sys.argv[0] == '-m':  # Python is about to start one of the commands here, and imports this package first
+    from foundation.training.interrupts import end_in_one_line
+
+    end_in_one_line()
+
 from input_pipeline.atomic import complete_folder
 from input_pipeline.cases import Case, preprocess_case, restore_size
 from input_pipeline.dataset.builder import Target
@@ -29,6 +36,7 @@ __all__ = [
     'Target',
     'atomic',
     'cases',
+    'command',
     'complete_folder',
     'count_images',
     'dataset',

@@ -1,90 +1,158 @@
-"""A folder appears complete or not at all."""
+"""A folder appears complete or not at all.
+
+It is made as `incomplete.*/new` beside its place. Its process keeps `incomplete.*/lock` locked as long as it
+lives; the system drops the lock with the process, on whatever machine or in whatever container that ran. What
+nobody keeps locked is a leftover, which the next start clears away.
+"""
 
 import contextlib
+import ctypes
 import errno
-import glob
+import fcntl
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from input_pipeline.errors import DataError
 
-_PREFIX = 'incomplete.'  # TFDS looks past folders of this name
-
-
-def _process_name(pid: int) -> str:
-    return f'{_PREFIX}{socket.gethostname()}-{pid}-'
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Removes what killed processes of this machine left behind."""
-    mine = _process_name(0).removesuffix('0-')
-    for folder in parent.glob(f'{glob.escape(mine)}*'):
-        pid = folder.name.removeprefix(mine).split('-')[0]
-        if pid.isdigit() and not is_running(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process of this machine has this number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+INCOMPLETE = 'incomplete.'  # TFDS and our readers look past folders whose names begin so
+_LOCK, _NEW, _OLD = 'lock', 'new', 'old'
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 @contextlib.contextmanager
 def complete_folder(final: Path, overwrite: bool) -> Iterator[Path]:
     """Yields an empty folder that becomes `final` when the block ends well, and is removed otherwise.
 
+    At every moment `final` is as it was, or new and whole. Only where the file system cannot exchange two folders
+    in one step, a process killed in between leaves neither there; the next start then puts the new one there.
+
     Raises:
       DataError: when `final` exists and `overwrite` is False, also where another process made it meanwhile.
     """
+    clear_leftovers(final.parent)
     if final.exists() and not overwrite:
         raise DataError(f'{final} exists already; --overwrite replaces it.')
     made = [parent for parent in (final.parent, *final.parent.parents) if not parent.exists()]
     final.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(final.parent)
-    partial = Path(tempfile.mkdtemp(prefix=_process_name(os.getpid()), dir=final.parent))
     try:
-        yield partial
-        partial.chmod(0o777 & ~_umask())  # mkdtemp is private, a data set need not be
-        _replace(partial, final, overwrite)
+        with _create_scratch(final.parent) as scratch:
+            partial = scratch / _NEW
+            partial.mkdir()
+            yield partial
+            _put_in_place(partial, final, overwrite)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
         for parent in made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
         raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _replace(partial: Path, final: Path, overwrite: bool) -> None:
-    if not overwrite or not final.exists():
+def clear_leftovers(parent: Path) -> None:
+    """Removes what killed processes left in a folder, after a whole folder among it went to its empty place."""
+    for scratch in parent.glob(f'{INCOMPLETE}*'):
         try:
+            lock = open(scratch / _LOCK, 'r+b')  # noqa: SIM115
+        except FileNotFoundError:  # killed before it had one, or an older version's
+            with contextlib.suppress(OSError):
+                scratch.rmdir()
+            continue
+        except OSError:  # of somebody else
+            continue
+        with lock:
+            if _try_lock(lock.fileno()):
+                _settle(scratch)
+
+
+def identity(folder: Path) -> int | None:
+    """What no two folders share that are there at once; None where there is none."""
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
+
+
+def describe_outcome(folder: Path, before: int | None) -> str:
+    """What an interrupted command left in a place whose `identity` was `before`, for the end of a sentence."""
+    now = identity(folder)
+    if now is None:
+        return 'nothing was kept'
+    return f'{folder} is as it was' if now == before else f'{folder} is new, and whole'
+
+
+@contextlib.contextmanager
+def _create_scratch(parent: Path) -> Iterator[Path]:
+    """A locked folder for what is not complete; nothing of it is left behind the block."""
+    scratch, lock = None, None
+    while lock is None:  # until it is locked it looks like a leftover, and may be cleared away as one
+        scratch = Path(tempfile.mkdtemp(prefix=INCOMPLETE, dir=parent))
+        with contextlib.suppress(FileNotFoundError):
+            lock = _open_locked(scratch / _LOCK)
+    assert scratch is not None
+    with lock:
+        try:
+            yield scratch
+        finally:
+            _settle(scratch)
+
+
+def _open_locked(path: Path) -> BinaryIO:
+    """Raises FileNotFoundError where another process removed it before it was locked."""
+    lock = path.open('xb')
+    try:
+        with contextlib.suppress(OSError):  # some file systems have no locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        path.stat()
+    except BaseException:
+        lock.close()
+        raise
+    return lock
+
+
+def _try_lock(file: int) -> bool:
+    """Whether no other process held the lock; False, too, where the file system has no locks: nobody knows."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _put_in_place(partial: Path, final: Path, overwrite: bool) -> None:
+    if overwrite and final.exists():
+        if not _exchange(partial, final):
+            old = partial.with_name(_OLD)
+            old.mkdir()
+            final.rename(old / final.name)
             partial.rename(final)
-        except OSError as error:
-            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-                raise DataError(f'{final} was made by another process meanwhile.') from error
-            raise
         return
-    old = Path(tempfile.mkdtemp(prefix=_process_name(os.getpid()), dir=final.parent)) / 'old'
-    final.rename(old)
     try:
         partial.rename(final)
-    except OSError:
-        old.rename(final)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise DataError(f'{final} was made by another process meanwhile.') from error
         raise
-    finally:
-        shutil.rmtree(old.parent, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchanges two folders in one step; False where the system or the file system cannot."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError):
+        return False
+    return rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
+
+
+def _settle(scratch: Path) -> None:
+    """Removes a scratch folder, after it filled a place that was emptied for what is new."""
+    new, old = scratch / _NEW, scratch / _OLD
+    for moved in old.glob('*'):
+        final = scratch.parent / moved.name
+        if not final.exists():
+            (new if new.exists() else moved).rename(final)
+    for folder in (new, old):  # the lock goes last: without it nobody could tell that this is a leftover
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(scratch, ignore_errors=True)

@@ -1,15 +1,21 @@
 """A new data set out of prepared ones, for studies: `python -m input_pipeline.derive --help`."""
 
+if __name__ == '__main__':  # before the imports below, which take seconds
+    from foundation.training.interrupts import end_in_one_line
+
+    end_in_one_line()
+
 import argparse
 import dataclasses
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from input_pipeline import command
 from input_pipeline.dataset.builder import Target
-from input_pipeline.dataset.catalogue import default_data_dir
+from input_pipeline.dataset.catalogue import default_data_dir, place_of
 from input_pipeline.dataset.derivation import Derivation, derive_dataset
-from input_pipeline.errors import DataError
 from input_pipeline.flags import Parser, count
 from input_pipeline.report import describe
 
@@ -21,19 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
       arguments: flags without the program's name; None for those of the process.
     """
     options = _parse(arguments)
+    return command.run('derive', functools.partial(_derive, options), place_of(options.name, options.data_dir))
+
+
+def _derive(options: argparse.Namespace) -> None:
     fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(Derivation)}
     data_dir = options.data_dir or default_data_dir()
-    try:
-        target = Target(options.name, data_dir, options.overwrite)
-        summary = derive_dataset(Derivation(**fields), data_dir, target)
-    except DataError as error:
-        print(f'derive: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('derive: interrupted; nothing was kept.', file=sys.stderr)
-        return 130
-    print(describe(summary, target.folder))
-    return 0
+    target = Target(options.name, data_dir, options.overwrite)
+    print(describe(derive_dataset(Derivation(**fields), data_dir, target), target.folder))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

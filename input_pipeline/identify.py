@@ -1,8 +1,13 @@
 """Tells which kind of set pictures belong to: `python -m input_pipeline.identify --help`."""
 
+if __name__ == '__main__':  # before the imports below, which take seconds
+    from foundation.training.interrupts import end_in_one_line
+
+    end_in_one_line()
+
 import argparse
 import dataclasses
-import io
+import functools
 import itertools
 import json
 import re
@@ -14,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from input_pipeline import command
 from input_pipeline.dataset.catalogue import default_data_dir
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.flags import Parser, count, names
@@ -68,23 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
       arguments: flags without the program's name; None for those of the process.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors='backslashreplace')  # names of files need not be text
     options = _parse(arguments)
-    try:
-        if options.build:
-            _build(options)
-        elif options.name:
-            _evaluate(options)
-        else:
-            _identify(options)
-    except DataError as error:
-        print(f'identify: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('identify: interrupted.', file=sys.stderr)
-        return 130
-    return 0
+    work = _build if options.build else _evaluate if options.name else _identify
+    return command.run('identify', functools.partial(work, options), folder=None)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,21 +1,24 @@
 """Turns a folder of files into a data set: `python -m input_pipeline.prepare --help`."""
 
+if __name__ == '__main__':  # before the imports below, which take seconds
+    from foundation.training.interrupts import end_in_one_line
+
+    end_in_one_line()
+
 import argparse
-import io
+import functools
 import logging
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from input_pipeline import flags
+from input_pipeline import command, flags
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
-from input_pipeline.dataset.catalogue import default_data_dir, prepare_catalogue, prepare_phantom
+from input_pipeline.dataset.catalogue import default_data_dir, place_of, prepare_catalogue, prepare_phantom
 from input_pipeline.dataset.splits import SplitFractions
-from input_pipeline.errors import DataError, Refusals, as_text
+from input_pipeline.errors import Refusals, as_text
 from input_pipeline.identification.declaration import DeclaredSample, describe_likeness, require_kind
 from input_pipeline.identification.exemplars import load_exemplars
 from input_pipeline.phantom import PhantomOptions
@@ -30,29 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
       arguments: flags without the program's name; None for those of the process.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors='backslashreplace')  # file names need not fit the terminal's encoding
     options = flags.parse(arguments)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
     logging.basicConfig(format='%(message)s')
     logging.getLogger('input_pipeline').setLevel(logging.INFO)
+    folder = None if options.source == 'catalogue' else place_of(options.name, options.data_dir)
     begin = time.monotonic()
-    try:
-        _prepare(options)
-    except DataError as error:
-        print(f'prepare: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('prepare: interrupted; nothing was kept.', file=sys.stderr)
-        return 130
-    print(f'Prepared in {time.monotonic() - begin:.1f} s. {next_step(options.name)}')
-    return 0
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    status = command.run('prepare', functools.partial(_prepare, options), folder)
+    if not status:
+        print(f'Prepared in {time.monotonic() - begin:.1f} s. {next_step(options.name)}')
+    return status
 
 
 def _prepare(options: argparse.Namespace) -> None:

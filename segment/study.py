@@ -4,11 +4,14 @@ Derives data sets, trains generators and segmenters, measures, and compares. Sto
 goes on; started several times, on one machine or on several that share the folder, the processes share the jobs.
 """
 
+if __name__ == '__main__':  # before the imports below, which take seconds
+    from foundation.training.interrupts import end_in_one_line
+
+    end_in_one_line()
+
 import os
-import signal
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from ml_collections import ConfigDict
 
@@ -38,9 +41,6 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     plan = Plan(design, workdir.absolute(), data_dir.absolute())
     fields, fixed = workdirs.config_to_json(config), fixed_fields(STUDY, config)
     workdirs.prepare_workdir(workdir, fields, fixed=fixed, write=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):  # of kill, and of a terminal that is closed
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as after nohup
-            signal.signal(number, _interrupt)
     journal = Journal(workdir / 'jobs')
     _do_all(plan.real_jobs, journal)
     real_images = _count_images(plan, data_dir)
@@ -66,10 +66,6 @@ def _count_images(plan: Plan, data_dir: Path) -> dict[float, int]:
     return {fraction: input_pipeline.count_images(name, data_dir, 'train') for fraction, name in plan.real.items()}
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 if __name__ == '__main__':
     # The commands of the jobs find this project where this process found it.
     os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get('PYTHONPATH')]))
@@ -78,4 +74,5 @@ if __name__ == '__main__':
         fields=describe(STUDY),
         packages=('segment', 'input_pipeline'),
         user_errors=(input_pipeline.DataError,),
+        shared=True,
     )

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.encoders import ENCODER_FILE, begin_with, find_begun_encoder
 from backbones.grids import draw_grid, save_picture
-from backbones.images import DATA_FILE, batch_shapes, facts_of, open_feed
+from backbones.images import batch_shapes, facts_of, find_data, open_feed
 from configs.schema import run_record
 from configs.segment.schema import UNET
 from foundation.training import launch, loop, parallel
@@ -88,9 +88,11 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    config = config.copy_and_resolve_references()
+    given = config.data.data_dir
+    config = find_data(config.copy_and_resolve_references(), workdir)
     fingerprint = resolve(config, lambda request: take_fingerprint(open_stored(request)))
     recipe = create_recipe(config)
+    config.data.data_dir = given
     record = run_record(UNET, config)
     _train(recipe, workdir, record, fingerprint)
 
@@ -106,7 +108,7 @@ def _train(recipe: Recipe, workdir: Path, record: RunRecord, fingerprint: Finger
     encoder = find_begun_encoder(workdir, recipe.encoder, recipe.all_channels)
     recipe = recipe.with_encoder(encoder)
     files: Mapping[str, Mapping[str, Any]] = {
-        DATA_FILE: dataclasses.asdict(facts),
+        **facts.files(recipe.images.data_dir),
         FINGERPRINT_FILE: dataclasses.asdict(fingerprint),
         **({} if encoder is None else {ENCODER_FILE: dataclasses.asdict(encoder)}),
     }

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 import input_pipeline
-from backbones.images import DATA_FILE, facts_of
+from backbones.images import facts_of
 from detect.detector import TrainedDetector
 from detect.metrics.calibration import log_loss
 from detect.metrics.ranking import auroc_of
@@ -66,7 +66,7 @@ def train_stack(recipe: StackRecipe, workdir: Path, record: RunRecord) -> None:
         recipe.pace,
         record=record,
         files={
-            DATA_FILE: dataclasses.asdict(facts_of(splits['train'])),
+            **facts_of(splits['train']).files(recipe.data.data_dir),
             SLICES_FILE: dataclasses.asdict(slices),
         },
         told=[f'Data: {recipe.data.name}, {len(stacks.labels)} volumes, {stacks.labels.sum()} altered.'],

@@ -8,6 +8,7 @@ __all__ = [
     'errors',
     'feed',
     'fit',
+    'interrupts',
     'launch',
     'logs',
     'loop',
@@ -18,4 +19,5 @@ __all__ = [
     'state',
     'supervised',
     'workdir',
+    'writer',
 ]

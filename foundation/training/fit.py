@@ -77,7 +77,7 @@ def begin_run(
       UserError: when the run in `workdir` cannot go on with these fields.
     """
     first = parallel.is_first_process()
-    workdirs.prepare_workdir(workdir, record.config, fixed=record.fixed, write=first)
+    resumed = workdirs.prepare_workdir(workdir, record.config, fixed=record.fixed, write=first)
     if first:
         for name, content in files.items():
             workdirs.write_json(workdir / name, content)
@@ -85,6 +85,8 @@ def begin_run(
     changed = ''.join(f'\n{name} = {value!r}' for name, value in record.changes.items()) or ' none'
     _LOGGER.info('%s', logs.describe_run(mesh.size))
     _LOGGER.info('Fields other than the defaults (%s has all):%s', workdir / workdirs.CONFIG_FILE, changed)
+    for name, (old, new) in resumed.items():
+        _LOGGER.info('Changed since the run was last started: %s, from %r to %r.', name, old, new)
     for entry in told:
         _LOGGER.info('%s', entry)
 

@@ -1,13 +1,54 @@
-"""SIGTERM, Ctrl-C and a time limit ask training to stop after saving; a second signal ends it at once."""
+"""What Ctrl-C, SIGTERM, a terminal that is closed and a time limit do: nothing is lost, no stack trace is shown.
+
+While a command starts, they end it in one line. While it works, the first raises KeyboardInterrupt, so that what
+is half done is removed; while it trains, the first asks it to stop after saving. A second one always ends the
+process at once, past all of Python's own clearing up, which does not bear threads that still compile.
+"""
 
 import contextlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 TIME_LIMIT = 'time limit'
+
+
+def end_in_one_line() -> None:
+    """From now on a signal ends the process with one line. Call it before imports that take seconds."""
+    for number in _ending():
+        signal.signal(number, _end)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    """Signal handler."""
+    end_process('Interrupted.', 128 + number)
+
+
+def end_process(text: str, code: int) -> NoReturn:
+    """Ends the process as it is, with a last line on standard error and an exit code."""
+    _tell(f'{text}\n')
+    os._exit(code)
+
+
+def _tell(text: str) -> None:
+    # Not through sys.stderr: the signal may have come while it was being written to, which it does not bear.
+    with contextlib.suppress(OSError):
+        os.write(2, text.encode())
+
+
+@contextlib.contextmanager
+def interrupt_once() -> Iterator[None]:
+    """Within the block the first signal raises KeyboardInterrupt, and the next one ends the process."""
+
+    def handle(_number: int, _frame: object) -> NoReturn:
+        end_in_one_line()
+        raise KeyboardInterrupt
+
+    with _handling(handle):
+        yield
 
 
 class StopRequest:
@@ -29,24 +70,32 @@ class StopRequest:
     def handle(self, number: int, _frame: object) -> None:
         """Signal handler."""
         if self.signal_name:
-            os._exit(128 + number)
+            end_process('Stopped at once; the same command goes on from the last checkpoint.', 128 + number)
         self.signal_name = signal.Signals(number).name
-        # Not through sys.stderr: the signal may have come while it was being written to, which it does not bear.
-        text = f'\n{self.signal_name}: saving, then stopping. A second signal stops at once.\n'
-        with contextlib.suppress(OSError):
-            os.write(2, text.encode())
+        _tell(f'\n{self.signal_name}: saving, then stopping. A second signal stops at once.\n')
 
 
 @contextlib.contextmanager
 def stop_when_asked(deadline: float) -> Iterator[StopRequest]:
-    """Handles SIGTERM and SIGINT within the block, where Python lets it: in the main thread."""
+    """Handles signals within the block, where Python lets it: in the main thread."""
     request = StopRequest(deadline)
-    if threading.current_thread() is not threading.main_thread():
+    with _handling(request.handle):
         yield request
-        return
-    previous = {number: signal.signal(number, request.handle) for number in (signal.SIGTERM, signal.SIGINT)}
+
+
+def _ending() -> list[int]:
+    """Signals that ask a process to end; not that of the terminal after `nohup`."""
+    hang_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
+    return [signal.SIGINT, signal.SIGTERM, *hang_up]
+
+
+@contextlib.contextmanager
+def _handling(handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Within the block, and in the main thread alone, as Python has it."""
+    main = threading.current_thread() is threading.main_thread()
+    previous = {number: signal.signal(number, handler) for number in _ending() if main}
     try:
-        yield request
+        yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, former in previous.items():
+            signal.signal(number, former)

@@ -1,5 +1,6 @@
 """From the command line to a task's `train_and_evaluate`: flags, configs, several hosts, one-sentence errors."""
 
+import contextlib
 import errno
 import io
 import os
@@ -14,8 +15,10 @@ from ml_collections import ConfigDict, config_flags
 
 from foundation.training.canary import check_arithmetic
 from foundation.training.errors import UserError
+from foundation.training.interrupts import end_process, interrupt_once
 from foundation.training.logs import log_to_screen, silence
 from foundation.training.parallel import is_first_process
+from foundation.training.writer import one_writer
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', None, 'Folder for checkpoints, samples and logs; goes on where it stopped. Reports take several.'
@@ -36,6 +39,7 @@ def run(
     fields: Fields | Mapping[str, Fields],
     packages: tuple[str, ...],
     user_errors: tuple[type[Exception], ...],
+    shared: bool = False,
 ) -> None:
     """Parses flags, sets up JAX, calls `train(config, workdir)` and exits.
 
@@ -44,6 +48,7 @@ def run(
       fields: of its config, for --help; by the kind of config where there are several.
       packages: whose log is shown, besides this one's.
       user_errors: exceptions, besides UserError, whose message is meant for the user.
+      shared: whether several of these commands may work in one workdir at once.
     """
     config = config_flags.DEFINE_config_file('config', help_string='Path of a config file.', lock_config=True)
     flags.mark_flag_as_required('config')
@@ -58,7 +63,8 @@ def run(
     def main(argv: Sequence[str]) -> None:
         reject_arguments(argv)
         start_jax()
-        train(config.value, workdir())
+        with contextlib.nullcontext() if shared else one_writer(workdir()):
+            train(config.value, workdir())
 
     run_command(main, packages=packages, user_errors=user_errors)
 
@@ -92,11 +98,13 @@ def run_command(
             )  # names of files need not be text
         log_to_screen(('foundation', *packages))
         try:
-            main(argv)
+            with interrupt_once():
+                main(argv)
         except expected as error:
             sys.exit(f'Error: {error}')
         except KeyboardInterrupt:  # before training began, or after all was saved
-            sys.exit('Interrupted.')
+            sys.stdout.flush()
+            end_process('Interrupted.', 130)
         except OSError as error:
             sys.exit(f'Error: {error.strerror or error} ({error.filename or "while writing"}){_advice(error)}.')
 

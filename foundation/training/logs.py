@@ -19,6 +19,8 @@ from foundation.report.figures import create_figure, write_figure
 from foundation.training.errors import UserError
 
 METRICS_FILE = 'metrics.jsonl'
+DAMAGED_FILE = 'metrics_damaged.jsonl'
+_LOGGER = logging.getLogger(__name__)
 _FEW_POINTS = 40
 
 
@@ -63,20 +65,20 @@ class MetricsLog:
 
 
 def _truncate(path: Path, last_step: int) -> None:
-    """Drops lines beyond `last_step` and a last line that was cut off, atomically."""
+    """Drops lines beyond `last_step` and a last line that was cut off, atomically, and sets damaged ones aside."""
     if not path.exists():
         return
-    kept = [line for line in path.read_text().splitlines() if _step_of(line) <= last_step]
+    *texts, _ = path.read_bytes().split(b'\n')
+    lines = [(text, _parse(text)) for text in texts]
+    damaged = [text for text, line in lines if line is None]
+    if damaged:
+        aside = path.with_name(DAMAGED_FILE)
+        with aside.open('ab') as file:
+            file.writelines(text + b'\n' for text in damaged)
+        _LOGGER.warning('%s had %d damaged lines, which are in %s now.', path, len(damaged), aside.name)
     temporary = path.with_suffix('.tmp')
-    temporary.write_text(''.join(f'{line}\n' for line in kept))
+    temporary.write_bytes(b''.join(text + b'\n' for text, line in lines if line and line['step'] <= last_step))
     os.replace(temporary, path)
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)['step']
-    except (ValueError, KeyError, TypeError):
-        return float('inf')
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
@@ -90,18 +92,27 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
     path = workdir / METRICS_FILE
     if not path.is_file():
         return []
-    *texts, _ = path.read_text(errors='replace').split('\n')
+    *texts, _ = path.read_bytes().split(b'\n')
     lines = []
     for number, text in enumerate(texts, start=1):
-        try:
-            line = json.loads(text)
-            sound = isinstance(line['step'], int) and all(map(_is_sound, line, line.values()))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            sound = False
-        if not sound:
-            raise UserError(f'{path}, line {number} is damaged; restore the file from a copy, or remove the line.')
+        line = _parse(text)
+        if line is None:
+            raise UserError(
+                f'{path}, line {number} is damaged; remove the line, or start the training command again, which '
+                f'sets it aside in {DAMAGED_FILE}.'
+            )
         lines.append(line)
     return lines
+
+
+def _parse(text: bytes) -> dict[str, Any] | None:
+    """A line of metrics, or None where it is damaged."""
+    try:
+        line = json.loads(text.decode())
+        sound = type(line['step']) is int and all(map(_is_sound, line, line.values()))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return line if sound else None
 
 
 def _is_sound(name: str, value: Any) -> bool:
@@ -195,7 +206,12 @@ def draw_curves(workdir: Path, panels: Mapping[str, Sequence[str]], marks: Mappi
       panels: title to the names of the metrics in one panel.
       marks: labels of vertical lines to the images seen there.
     """
-    lines = [line for line in read_metrics(workdir) if 'images_seen' in line]
+    path = workdir / 'curves.png'
+    try:
+        lines = [line for line in read_metrics(workdir) if 'images_seen' in line]
+    except UserError as error:  # damaged while training goes on, which is no reason to stop
+        _LOGGER.warning('No curves: %s', error)
+        return path
     figure = create_figure(1000, 260 * len(panels))
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     # Fixed margins: a computed layout costs more than all the drawing.
@@ -213,6 +229,5 @@ def draw_curves(workdir: Path, panels: Mapping[str, Sequence[str]], marks: Mappi
             axis.axvline(position, color='grey', linewidth=0.8, linestyle=':')
             axis.annotate(label, (position, 1), xycoords=('data', 'axes fraction'), fontsize=7, va='top')
     axes[-1].set_xlabel('images seen')
-    path = workdir / 'curves.png'
     write_figure(figure, path)
     return path

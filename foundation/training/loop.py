@@ -320,11 +320,15 @@ class _Runner:
         self._stop_if_hopeless(int(averages.get('skipped_in_a_row', 0)))
 
     def _stop_if_hopeless(self, skipped_in_a_row: int) -> None:
-        if skipped_in_a_row >= self._periods.max_skipped_in_a_row:
+        """Raises UserError after too many skipped updates, and where all were skipped, however few, at the end."""
+        step, seen = self._position.step, self._position.images_seen
+        nothing_learnt = seen == self._phases[-1].end and skipped_in_a_row >= step
+        if nothing_learnt or skipped_in_a_row >= self._periods.max_skipped_in_a_row:
+            which = 'Every one of the' if nothing_learnt else 'The last'
             raise UserError(
-                f'The last {skipped_in_a_row} updates had gradients that are not finite, so training stopped at '
-                f'{self._position.images_seen} images; lower the learning rates or change the loss, and start '
-                'again from the last checkpoint or in a new workdir.'
+                f'{which} {skipped_in_a_row} updates had gradients that are not finite, so training stopped at '
+                f'{seen} images; lower the learning rates or change the loss, and start again from the last '
+                'checkpoint or in a new workdir.'
             )
 
     def close(self) -> None:

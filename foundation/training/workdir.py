@@ -1,6 +1,7 @@
 """The run's folder: its resolved config, and the refusal to go on with another architecture."""
 
 import dataclasses
+import datetime as dt
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 from foundation.training.errors import UserError
 
 CONFIG_FILE = 'config.json'
+HISTORY_FILE = 'config_history.jsonl'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +31,12 @@ class RunRecord:
     changes: Mapping[str, Any]
 
 
-def prepare_workdir(workdir: Path, fields: Mapping[str, Any], *, fixed: Sequence[str], write: bool) -> None:
+def prepare_workdir(
+    workdir: Path, fields: Mapping[str, Any], *, fixed: Sequence[str], write: bool
+) -> dict[str, tuple[Any, Any]]:
     """Creates the folder and saves the config, or checks that the run in it can go on with this one.
+
+    What changes is added to `config_history.jsonl`: a line with the time and, by field, the old and the new value.
 
     Args:
       workdir: the folder.
@@ -38,14 +44,26 @@ def prepare_workdir(workdir: Path, fields: Mapping[str, Any], *, fixed: Sequence
       fixed: fields, dotted, that may not change once training has begun, nor any field below them.
       write: False on all processes but one.
 
+    Returns:
+      Fields that were free to change and did, by dotted name: the old and the new value.
+
     Raises:
       UserError: when a fixed field differs, naming it with both values.
     """
+    changed: dict[str, tuple[Any, Any]] = {}
     if has_begun(workdir):
-        _check_same(workdir, read_json(workdir, CONFIG_FILE), fields, fixed)
+        before = read_json(workdir, CONFIG_FILE)
+        _check_same(workdir, before, fields, fixed)
+        old, new = _flatten(before), _flatten(fields)
+        changed = {name: (old[name], new[name]) for name in old if name in new and old[name] != new[name]}
     if write:
         workdir.mkdir(parents=True, exist_ok=True)
+        if changed:
+            line = {'time': dt.datetime.now(dt.UTC).isoformat(timespec='seconds'), 'changed': changed}
+            with (workdir / HISTORY_FILE).open('a') as file:
+                file.write(json.dumps(line) + '\n')
         write_json(workdir / CONFIG_FILE, fields)
+    return changed
 
 
 def has_begun(workdir: Path) -> bool:

@@ -22,7 +22,7 @@ from PIL import Image
 from tensorflow_datasets.core.sequential_writer import SequentialWriter
 from tqdm import tqdm
 
-from input_pipeline.atomic import complete_folder
+from input_pipeline.atomic import clear_leftovers, complete_folder, describe_outcome, identity
 from input_pipeline.dataset.features import Encoded, RecordStorage, choose_storage, create_features, encode_record
 from input_pipeline.dataset.questions import find_questions
 from input_pipeline.dataset.splits import SplitFractions, assign_splits
@@ -74,6 +74,7 @@ class Target:
         Raises:
           DataError: when there is a set of this name that must not be replaced.
         """
+        clear_leftovers(self.folder.parent)
         if self.folder.exists() and not self.overwrite:
             raise DataError(f'{self.folder.parent}: this data set exists already; --overwrite replaces it.')
 
@@ -181,14 +182,15 @@ def write_dataset(
         if first.key == second.key:
             raise DataError(f'{first.key} appears twice; every image needs its own name.')
     splits = assign_splits(items, options.fractions)
-    storage = choose_storage(items, options.channels)
+    storage, before = choose_storage(items, options.channels), identity(target.folder)
     try:
         with complete_folder(target.folder, target.overwrite) as folder:
             return _write_files(folder, items, splits, storage, target, options, refusals)
     except (OSError, RuntimeError) as error:  # array_record raises RuntimeError for what the system refused
         full = getattr(error, 'errno', None) == errno.ENOSPC or 'No space left' in str(error)
         reason = 'the disk is full' if full else first_line(error)
-        raise DataError(f'{target.folder.parent}: cannot be written ({reason}); nothing was kept.') from error
+        outcome = describe_outcome(target.folder, before)
+        raise DataError(f'{target.folder.parent}: cannot be written ({reason}); {outcome}.') from error
 
 
 def _with_text(item: Item) -> Item:

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
+from input_pipeline.dataset.builder import VERSION, Target, WriteOptions, write_dataset
 from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.dataset.summary import SUMMARY_FILE
 from input_pipeline.errors import DataError, Refusals, first_line
@@ -28,6 +28,11 @@ DEFAULT_PERCENTILES = (0.5, 99.5)
 def default_data_dir() -> Path:
     """`$TFDS_DATA_DIR`, or `~/tensorflow_datasets`."""
     return Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
+
+
+def place_of(name: str, data_dir: Path | None) -> Path:
+    """Where `prepare` puts a data set of this name; without `data_dir` among all others."""
+    return (data_dir or default_data_dir()) / name / VERSION
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

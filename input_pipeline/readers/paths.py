@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from input_pipeline.atomic import INCOMPLETE
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.records import Item
 
@@ -44,7 +45,8 @@ def walk(root: Path, refusals: Refusals) -> Iterator[PurePosixPath]:
     """Files below `root`, relative to it, in an order that is the same on every machine.
 
     Counted as passed over: hidden files, what operating systems scatter (`__MACOSX`, `Thumbs.db`), and texts
-    that accompany data sets (csv, tsv, txt, md, json, xml, README, LICENSE). Links to files and folders below
+    that accompany data sets (csv, tsv, txt, md, json, xml, README, LICENSE), and what killed commands left of
+    folders that were not complete (`incomplete.*`). Links to files and folders below
     `root` are followed; those that leave it, lead nowhere or form a loop are refused, and so are pipes,
     sockets, devices, and folders that cannot be listed.
 
@@ -152,7 +154,7 @@ def _kind_passed_over(name: str, is_folder: bool) -> str | None:
         origin = 'hidden' if name.startswith('.') else 'system'
         return f'{origin} folders' if is_folder else f'{origin} files'
     if is_folder:
-        return None
+        return 'folders of commands that did not end' if name.startswith(INCOMPLETE) else None
     stem, suffix = os.path.splitext(name.lower())
     is_text = suffix in _COMPANIONS or (stem or name.lower()) in _COMPANION_NAMES
     return 'texts (csv, json, txt, ...)' if is_text else None

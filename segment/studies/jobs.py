@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
-from input_pipeline.atomic import is_running
 from segment.studies.plan import Job
 
 _RENEWAL_SECONDS = 20.0
@@ -111,9 +110,20 @@ def _is_of_dead_process(path: Path) -> bool:
     """Whether the process that made this claim ran here and ended; False where the file does not tell."""
     try:
         claim = json.loads(path.read_text(encoding='utf-8'))
-        return claim['host'] == socket.gethostname() and not is_running(int(claim['process']))
+        return claim['host'] == socket.gethostname() and not _is_running(int(claim['process']))
     except (ValueError, KeyError, TypeError):  # its process died before it wrote it, or the disk was full
         return False
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process of this machine has this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def do_jobs(jobs: Sequence[Job], journal: Journal) -> dict[str, str]:

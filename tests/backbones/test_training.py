@@ -90,6 +90,7 @@ def test_a_run_leaves_what_it_promises(trained, create_config):
         'config.json',
         'curves.png',
         'data.json',
+        'data_folder.json',
     }
     looks = {line['images_seen']: line['log_loss'] for line in logged_metrics(trained) if 'log_loss' in line}
     assert sorted(looks) == [EPOCH, END]

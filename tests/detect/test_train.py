@@ -26,7 +26,7 @@ def test_a_run_leaves_what_it_promises(detector_workdir):
     names = {path.name for path in detector_workdir.iterdir()}
     assert names >= {
         'anomalies.npz', 'best_checkpoints', 'checkpoints', 'config.json', 'curves.png', 'data.json',
-        'detector.json', 'log.txt',
+        'data_folder.json', 'detector.json', 'log.txt',
     }  # fmt: skip
     assert 'encoder.json' not in names
     looks = [line for line in logged_metrics(detector_workdir) if 'auroc' in line]

@@ -86,6 +86,17 @@ def test_a_stopped_run_takes_no_last_look(run, capsys):
     assert 'Stopped by SIGTERM; all is saved in' in capsys.readouterr().out
 
 
+def test_what_is_changed_when_a_run_goes_on_is_told_and_kept(run, tmp_path, caplog):
+    fields = {'width': 3, 'rate': {'first': 0.1, 'last': 0.0}, 'seed': 7}
+    run(RunRecord(fields, ('width',), {}))
+    with caplog.at_level(logging.INFO):
+        run(RunRecord(fields | {'rate': {'first': 0.2, 'last': 0.0}, 'new': 1}, ('width',), {}))
+    assert 'Changed since the run was last started: rate.first, from 0.1 to 0.2.' in caplog.messages
+    run(RunRecord(fields | {'rate': {'first': 0.2, 'last': 0.0}, 'new': 1}, ('width',), {}))
+    (line,) = (tmp_path / 'run' / 'config_history.jsonl').read_text().splitlines()
+    assert json.loads(line)['changed'] == {'rate.first': [0.1, 0.2]}
+
+
 def test_another_run_in_the_folder_is_refused_before_anything_is_written(run, tmp_path):
     run(RunRecord({'width': 3}, ('width',), {}))
     with pytest.raises(UserError, match='holds a run with width=3, not 4'):

@@ -1,6 +1,7 @@
 """The loop: stopping and going on bit for bit, damaged checkpoints, hopeless runs."""
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import shutil
 import signal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -135,6 +137,43 @@ def test_metrics_after_the_restored_step_are_dropped(whole, tmp_path):
         file.write('{"step": 12, "cut')
     train(workdir)
     assert [json.loads(line)['step'] for line in path.read_text().splitlines()] == steps
+
+
+def test_lines_that_are_damaged_are_set_aside(whole, tmp_path, caplog):
+    """Bytes that are no text, a step that is none, brackets without end: the run goes on, and all is kept."""
+    workdir = tmp_path / 'whole'
+    path = workdir / 'metrics.jsonl'
+    lines = path.read_bytes().splitlines()
+    damaged = [b'{"step": 3, "loss": "\xff"}', b'{"step": null}', b'[' * 100_000, b'{"step": true}', b'']
+    path.write_bytes(b''.join(line + b'\n' for line in [*lines[:2], *damaged, *lines[2:]]) + b'{"step": 12, "cut')
+    train(workdir)
+    assert path.read_bytes().splitlines() == lines
+    assert (workdir / logs.DAMAGED_FILE).read_bytes().splitlines() == damaged
+    assert f'{path} had 5 damaged lines, which are in metrics_damaged.jsonl now.' in caplog.messages
+
+
+def test_curves_of_damaged_metrics_are_no_reason_to_stop(tmp_path, caplog):
+    (tmp_path / 'metrics.jsonl').write_bytes(b'\xff\n')
+    logs.draw_curves(tmp_path, {'loss': ('loss',)}, {})
+    assert caplog.messages[-1].startswith(f'No curves: {tmp_path / "metrics.jsonl"}, line 1 is damaged')
+
+
+def test_a_run_that_learnt_nothing_does_not_end_well(tmp_path):
+    """However few its updates were: the first of them that counts makes it a run like others."""
+
+    def skipping(last):
+        def step(phase, state, batch, key, controls):
+            state, metrics = phase.cycle[0](state, batch, key, controls)
+            return state, metrics | {'skipped_in_a_row': jnp.where(state.updates > last, 0, state.updates)}
+
+        phases = toy.create_phases(toy.mesh(), steps=1)
+        return [dataclasses.replace(phase, cycle=(functools.partial(step, phase),)) for phase in phases]
+
+    (tmp_path / 'none').mkdir()
+    with pytest.raises(UserError, match='Every one of the 2 updates had gradients that are not finite'):
+        train(tmp_path / 'none', skipping(2))
+    (tmp_path / 'one').mkdir()
+    assert train(tmp_path / 'one', skipping(1)).position.step == 2
 
 
 def test_too_many_skipped_updates_end_the_run(tmp_path):

@@ -3,14 +3,11 @@
 import csv
 import dataclasses
 import json
-import os
-import subprocess
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from input_pipeline import atomic
 from input_pipeline.dataset import builder
 from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.errors import DataError
@@ -230,15 +227,12 @@ def test_existing_set_is_kept_unless_overwritten(tmp_path):
     assert [path.name for path in (tmp_path / 'small').iterdir()] == ['1.0.0']
 
 
-def test_leftovers_of_killed_processes_are_removed(tmp_path):
-    (tmp_path / 'small').mkdir()
-    ended = subprocess.Popen(['true'])
-    ended.wait()
-    (tmp_path / 'small' / f'{atomic._process_name(ended.pid)}x').mkdir()
-    running = tmp_path / 'small' / f'{atomic._process_name(os.getppid())}x'
-    running.mkdir()
+def test_what_is_told_of_a_failure_is_what_is_in_place(tmp_path):
     write(_volumes(), tmp_path)
-    assert {path.name for path in (tmp_path / 'small').iterdir()} == {'1.0.0', running.name}
+    failing = _volumes()
+    failing[3] = _failing(RuntimeError('write() failed'))
+    with pytest.raises(DataError, match=r'cannot be written .*; .*small/1\.0\.0 is as it was\.$'):
+        write(failing, tmp_path, overwrite=True)
 
 
 @pytest.mark.parametrize('second_has_mask', [False, True])

@@ -1,0 +1,39 @@
+"""How a command ends that makes a folder: well, with one sentence for bad input, or interrupted."""
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from foundation.training.interrupts import interrupt_once
+from input_pipeline.atomic import describe_outcome, identity
+from input_pipeline.errors import DataError
+
+
+def run(
+    name: str, work: Callable[[], None], folder: Path | None, *, user_errors: tuple[type[Exception], ...] = ()
+) -> int:
+    """Does a command's work; returns the exit status: 0, 1 for bad input, 130 when interrupted.
+
+    Args:
+      name: of the command, before what is told of errors.
+      work: all of it.
+      folder: what it makes; an interruption tells what is in its place.
+      user_errors: exceptions, besides DataError, whose message is meant for the user.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')  # file names need not fit the terminal's encoding
+    before = None if folder is None else identity(folder)
+    expected: tuple[type[Exception], ...] = (DataError, *user_errors)
+    with interrupt_once():
+        try:
+            work()
+        except expected as error:
+            print(f'{name}: {error}', file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            outcome = '' if folder is None else f'; {describe_outcome(folder, before)}'
+            print(f'{name}: interrupted{outcome}.', file=sys.stderr)
+            return 130
+    return 0

@@ -1,0 +1,59 @@
+"""A run goes on with the data that it had, wherever data sets are looked for now, and says so."""
+
+import json
+
+import pytest
+
+from backbones.images import FOLDER_FILE, DataFacts, find_data
+from configs.gan import tiny
+from foundation.training.errors import UserError
+from foundation.training.workdir import write_json
+
+FACTS = DataFacts('phantom_tiny', 'ab' * 32, 4, 2, (), 'uint8', None)
+
+
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """A workdir whose data were in `former`, while data sets are looked for in `usual`."""
+    (tmp_path / 'former' / 'phantom_tiny' / '1.0.0').mkdir(parents=True)
+    (tmp_path / 'run').mkdir()
+    monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'former'))
+    for name, content in FACTS.files('').items():
+        write_json(tmp_path / 'run' / name, content)
+    monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'usual'))
+    return tmp_path
+
+
+def test_the_former_folder_is_found_and_told(begun, caplog):
+    config = tiny.get_config().lock()
+    assert find_data(config, begun / 'run').data.data_dir == str(begun / 'former')
+    assert f"{begun / 'usual'} has no data set 'phantom_tiny'; going on with that of" in caplog.text
+    assert config.data.data_dir == ''
+
+
+def test_a_folder_that_holds_the_data_comes_first(begun):
+    (begun / 'usual' / 'phantom_tiny' / '1.0.0').mkdir(parents=True)
+    assert find_data(tiny.get_config(), begun / 'run').data.data_dir == ''
+
+
+def test_a_folder_that_was_asked_for_is_not_replaced(begun):
+    config = tiny.get_config()
+    config.data.data_dir = str(begun / 'asked')
+    assert find_data(config, begun / 'run') is config
+
+
+def test_a_run_that_begins_or_lost_its_data_is_left_as_it_is(begun):
+    config = tiny.get_config()
+    assert find_data(config, begun / 'new') is config
+    (begun / 'former').rename(begun / 'moved')
+    assert find_data(config, begun / 'run') is config
+
+
+def test_other_data_of_the_name_are_refused_with_the_folder_of_the_former(begun):
+    facts = json.loads((begun / 'run' / 'data.json').read_text())
+    other = DataFacts(**facts | {'fingerprint': 'cd' * 32, 'classes': ()})
+    with pytest.raises(UserError, match=r'prepare the data as they were \(they were in .*former\)'):
+        other.check_same(begun / 'run')
+    (begun / 'run' / FOLDER_FILE).unlink()
+    with pytest.raises(UserError, match='prepare the data as they were, or use another --workdir'):
+        other.check_same(begun / 'run')
