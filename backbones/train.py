@@ -24,7 +24,7 @@ from backbones.recipe import ClassifierRecipe, create_recipe
 from backbones.splits import Splits, count_labels, open_splits
 from backbones.step import make_describe, make_train_step
 from configs.backbones.schema import CLASSIFIER
-from configs.schema import run_record
+from configs.schema import as_begun, run_record
 from foundation.training import launch, parallel
 from foundation.training.fit import Validation, create_phase, fit, keep_state, tabulate_network
 from foundation.training.mapping import create_mapper
@@ -92,6 +92,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
+    config = as_begun(CLASSIFIER, config, workdir)
     recipe = create_recipe(config)
     record = run_record(CLASSIFIER, config)
     _train(recipe, workdir, record)

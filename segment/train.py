@@ -16,7 +16,7 @@ import input_pipeline
 from backbones.encoders import ENCODER_FILE, begin_with, find_begun_encoder
 from backbones.grids import draw_grid, save_picture
 from backbones.images import DATA_FILE, batch_shapes, facts_of, open_feed
-from configs.schema import run_record
+from configs.schema import as_begun, run_record
 from configs.segment.schema import UNET
 from foundation.training import launch, loop, parallel
 from foundation.training.errors import UserError
@@ -88,7 +88,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    config = config.copy_and_resolve_references()
+    config = as_begun(UNET, config.copy_and_resolve_references(), workdir)
     fingerprint = resolve(config, lambda request: take_fingerprint(open_stored(request)))
     recipe = create_recipe(config)
     record = run_record(UNET, config)
