@@ -209,6 +209,7 @@ def request_images(
             fit=data.fit,
             mask_classes=mask_classes,
             context=context,
+            pixels=data.pixel_size if data.pixels == 'resampled' else data.pixels,
         ),
         flip_horizontal=data.flip_horizontal,
         flip_vertical=data.flip_vertical,

@@ -71,7 +71,7 @@ def create_recipe(config: ConfigDict) -> ClassifierRecipe:
     Raises:
       UserError, DataError: for the first value that cannot be used.
     """
-    check(CLASSIFIER, config)
+    config = check(CLASSIFIER, config)
     dtype = compute.compute_dtype(config.compute_dtype)
     network = create_network(
         config.architecture, config.network.to_dict(), num_classes=_FEWEST_CLASSES, dtype=dtype

@@ -19,7 +19,7 @@ from backbones.recipe import ClassifierRecipe, create_recipe
 from backbones.splits import Splits, count_labels, open_splits
 from backbones.step import make_describe, make_train_step
 from configs.backbones.schema import CLASSIFIER
-from configs.schema import run_record
+from configs.schema import as_begun, run_record
 from foundation.report.figures import create_figure, write_figure
 from foundation.report.reliability import draw_reliability
 from foundation.statistics.calibration import (
@@ -79,6 +79,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
+    config = as_begun(CLASSIFIER, config, workdir)
     recipe = create_recipe(find_data(config, workdir))
     record = run_record(CLASSIFIER, config)
     _train(recipe, workdir, record)

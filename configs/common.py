@@ -28,6 +28,21 @@ FIT = Field(
     choices=('pad', 'crop', 'resize'),
     fixed=True,
 )
+PIXELS = Field(
+    'square',
+    'what is done with spacing before images are fitted: as_stored (nothing), square (pixels that are not get the '
+    'finer spacing of their image), or resampled (to pixel_size)',
+    choices=('as_stored', 'square', 'resampled'),
+    fixed=True,
+    before='as_stored',
+)
+PIXEL_SIZE = Field(
+    0.0,
+    "millimetres, for pixels = 'resampled'; images are then padded or cut, not resized",
+    low=0,
+    fixed=True,
+    before=0.0,
+)
 FLIP_HORIZONTAL = Field(False, 'mirror training images left to right at random; anatomy is not symmetric')
 FLIP_VERTICAL = Field(False, 'likewise from top to bottom')
 MEMORY: Mapping[str, Node] = {
@@ -39,6 +54,8 @@ IMAGES: Mapping[str, Node] = {
     'classes': CLASSES,
     'window': WINDOW,
     'window_range': WINDOW_RANGE,
+    'pixels': PIXELS,
+    'pixel_size': PIXEL_SIZE,
     'fit': FIT,
     'flip_horizontal': FLIP_HORIZONTAL,
     'flip_vertical': FLIP_VERTICAL,

@@ -5,14 +5,18 @@ A schema creates configs, checks them, explains their fields, and says which of 
 """
 
 import dataclasses
+import logging
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
-from foundation.training.workdir import RunRecord, config_to_json
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Field:
       above, below: the same, not reached themselves.
       fixed: it may not change once a run has begun.
       left_open: the value that leaves it to the data, whatever the bounds; None where there is no such value.
+      before: what configs mean that were saved before there was the field; None where there always was.
     """
 
     default: Any
@@ -38,6 +43,7 @@ class Field:
     below: float | None = None
     fixed: bool = False
     left_open: Any = None
+    before: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,16 +92,20 @@ def create(schema: Section, **chosen: str) -> ConfigDict:
     return config
 
 
-def check(schema: Section, config: ConfigDict, *, left_open: bool = False) -> None:
+def check(schema: Section, config: ConfigDict, *, left_open: bool = False) -> ConfigDict:
     """Checks every value against its bounds and choices.
 
     Args:
       schema, config: of a run.
       left_open: whether fields may still be left to the data.
 
+    Returns:
+      The config; fields that it is older than have the values that it means.
+
     Raises:
       UserError: for the first value that cannot be used, and for fields that are missing or unknown.
     """
+    config = _completed(schema, config)
     known = dict(walk(schema, config))
     values = dict(_values(config, known))
     for name in sorted(known.keys() | values.keys()):
@@ -106,6 +116,59 @@ def check(schema: Section, config: ConfigDict, *, left_open: bool = False) -> No
         field = known[name]
         if not (left_open and field.left_open is not None and values[name] == field.left_open):
             _check_field(name, field, values[name])
+    return config
+
+
+def as_begun(schema: Section, config: ConfigDict, workdir: Path) -> ConfigDict:
+    """The config for going on in a workdir: without fields that the run there is older than, which is logged.
+
+    Args:
+      schema, config: of the run.
+      workdir: of a run that began, or not yet.
+
+    Raises:
+      UserError: when the config that is saved there cannot be read.
+    """
+    if not workdirs.has_begun(workdir):
+        return config
+    saved = workdirs.read_config(workdir)
+    begun = config.copy_and_resolve_references().unlock()
+    for name, field in _added(schema, saved):
+        section, last = _place(begun, name)
+        if section is not None and last in section:
+            if section[last] != field.before:
+                _LOGGER.info('%s: its run is older than config.%s; it goes on as %r.', workdir, name, field.before)
+            del section[last]
+    return begun.lock()
+
+
+def _completed(schema: Section, config: ConfigDict) -> ConfigDict:
+    """The config with the fields that it is older than, at the values that it means."""
+    added = _added(schema, config)
+    if not added:
+        return config
+    completed = config.copy_and_resolve_references().unlock()
+    for name, field in added:
+        section, last = _place(completed, name)
+        if section is not None:
+            section[last] = field.before
+    return completed.lock()
+
+
+def _added(schema: Section, config: ConfigDict) -> list[tuple[str, Field]]:
+    """Fields, with their dotted names, that the config is older than."""
+    known = dict(walk(schema, config))
+    values = dict(_values(config, known))
+    return [(name, field) for name, field in known.items() if field.before is not None and name not in values]
+
+
+def _place(config: ConfigDict, name: str) -> tuple[ConfigDict | None, str]:
+    """The section that a field of this dotted name is in, None where there is none; and its own name in it."""
+    *sections, last = name.split('.')
+    place: ConfigDict | None = config
+    for section in sections:
+        place = None if place is None else place.get(section)
+    return place, last
 
 
 def fixed_fields(schema: Section, config: ConfigDict) -> tuple[str, ...]:
@@ -123,17 +186,20 @@ def changes(schema: Section, config: ConfigDict) -> dict[str, Any]:
     }
 
 
-def run_record(schema: Section, config: ConfigDict) -> RunRecord:
+def run_record(schema: Section, config: ConfigDict) -> workdirs.RunRecord:
     """What the folder and the log of a run keep of its config."""
-    return RunRecord(config_to_json(config), fixed_fields(schema, config), changes(schema, config))
+    return workdirs.RunRecord(
+        workdirs.config_to_json(config), fixed_fields(schema, config), changes(schema, config)
+    )
 
 
 def known_part(schema: Section, config: ConfigDict) -> ConfigDict:
     """The config without fields that the schema does not know, such as those of another version.
 
     Raises:
-      KeyError: for a field of the schema that the config has not.
+      KeyError: for a field of the schema that the config has not, and is not older than.
     """
+    config = _completed(schema, config)
     known = dict(walk(schema, config))
     values, part = dict(_values(config, known)), ConfigDict()
     for name in known:

@@ -20,7 +20,7 @@ from detect.trained_network import Images
 from foundation.statistics.conformal import conformal_p_values
 from input_pipeline.cases import create_case
 from input_pipeline.dataset.mixture import deciding_side, unify_record
-from input_pipeline.preprocessing import placement
+from input_pipeline.placement import locate, placement
 
 _STACK_SHARE = 0.05  # of the slices of a stack that decide about it: the most suspicious ones
 _SLICES_AT_A_TIME = 32
@@ -120,11 +120,10 @@ class Judge:
         if modality not in (*known, 'unknown') and known:
             return f'It is {modality}, and the detector was trained on {", ".join(sorted(known))} alone.'
         form = self.detector.calibration.form.preprocessing
-        sizes = {record.image.shape[:2] for record in case.records}
-        side = min(deciding_side(height, width, form.fit) for height, width in sizes)
+        side = min(_deciding_side(record, form) for record in case.records)
         if side < form.resolution:
             kind = 'longer' if form.fit == 'pad' else 'shorter'
-            return f'It has {side} pixels along its {kind} side, and the detector needs {form.resolution}.'
+            return f'It has {side:g} pixels along its {kind} side, and the detector needs {form.resolution}.'
         if self.detector.calibration.form.depth > 8 and case.records[0].image.dtype == np.uint8:
             return 'It has 8 bits a pixel, and the detector was trained on more.'
         return ''
@@ -159,8 +158,8 @@ class Judge:
         whole_fake = float(np.sort(fake_p)[::-1][deciding - 1])
         whole = np.sort(log_odds)[::-1][:deciding].mean(keepdims=True)
         verdict = decide(whole_real, whole_fake, self.error_level)
-        fit = calibration.form.preprocessing.fit
-        places = [_place(own, record, fit) for own, record in zip(maps, case.records, strict=True)]
+        form = calibration.form.preprocessing
+        places = [_place(own, record, form) for own, record in zip(maps, case.records, strict=True)]
         return Judgement(
             answer=verdict.answer,
             reason=verdict.reason,
@@ -197,18 +196,20 @@ def combine_p_values(p_values: Float64[np.ndarray, ' slice'], deciding: int) -> 
     return float(min(1.0, len(p_values) / deciding * np.sort(p_values)[deciding - 1]))
 
 
-def _place(heat: Float[np.ndarray, 'side side'], record: input_pipeline.Record, fit: str) -> tuple[int, int]:
+def _deciding_side(record: input_pipeline.Record, form: input_pipeline.Preprocessing) -> float:
+    height, width = record.image.shape[:2]
+    return deciding_side(height, width, form.fit, form.scale(record.spacing))
+
+
+def _place(
+    heat: Float[np.ndarray, 'side side'], record: input_pipeline.Record, form: input_pipeline.Preprocessing
+) -> tuple[int, int]:
     """The hottest pixel, on the grid of the file."""
-    sizes = height, width = record.image.shape[:2]
-    rows, columns = placement(height, width, len(heat), fit)
+    shape = (*record.image.shape[:2], len(heat), form.fit, form.scale(record.spacing))
+    rows, columns = placement(*shape)
     inside = heat[rows, columns]
-    hottest = np.unravel_index(inside.argmax(), inside.shape)
-    used = [min(sizes)] * 2 if fit == 'crop' else sizes
-    row, column = (
-        (size - side) // 2 + int((place + 0.5) * side / shown)
-        for size, side, place, shown in zip(sizes, used, hottest, inside.shape, strict=True)
-    )
-    return row, column
+    row, column = map(int, np.unravel_index(inside.argmax(), inside.shape))
+    return locate((rows.start + row, columns.start + column), *shape)
 
 
 def _add_stack(

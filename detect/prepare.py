@@ -24,6 +24,7 @@ from input_pipeline.dataset.mixture import Mixture, MixtureForm, write_mixture
 from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.flags import Parser, names
+from input_pipeline.preprocessing import PIXELS
 from input_pipeline.records import Item, ReaderOptions
 from input_pipeline.report import describe
 
@@ -132,6 +133,17 @@ def _window(text: str) -> str | tuple[float, float]:
 _window.__name__ = 'window: auto, stored, volume, or two numbers like -1000,400'
 
 
+def _add_form(parser: Parser) -> None:
+    """The flags of what all images are made to be."""
+    add = parser.add_argument
+    add('--resolution', type=int, required=True, help="side of all images; at most the smallest one's")
+    add('--channels', type=int, choices=(1, 3), default=1, help='of all images')
+    add('--depth', type=int, choices=(8, 16), default=8, help='bits of all images; 16 only where all have them')
+    add('--window', type=_window, default='auto', help='of real images: auto, stored, volume, or two numbers')
+    add('--fit', choices=('pad', 'crop', 'resize'), default='pad', help='how images are made square')
+    add('--pixels', choices=PIXELS, default='square', help='before that: those that are not made square, or kept')
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog='detect.prepare',
@@ -151,11 +163,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         'these patients that it was trained on where no manifest or index tells',
     )
     add('--divide', type=names, default=(), help='splits that share generators, like train,validation')
-    add('--resolution', type=int, required=True, help="side of all images; at most the smallest one's")
-    add('--channels', type=int, choices=(1, 3), default=1, help='of all images')
-    add('--depth', type=int, choices=(8, 16), default=8, help='bits of all images; 16 only where all have them')
-    add('--window', type=_window, default='auto', help='of real images: auto, stored, volume, or two numbers')
-    add('--fit', choices=('pad', 'crop', 'resize'), default='pad', help='how images are made square')
+    _add_form(parser)
     add('--modality', type=_modality, nargs='+', metavar='CLASS=MODALITY', help='what images of a class are')
     add('--axis', type=int, choices=(0, 1, 2), default=2, help='volumes are cut along it')
     add('--pixel_limit', type=int, default=2**28, help='larger images are refused before decoding')

@@ -236,7 +236,7 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
     Raises:
       UserError, DataError: for the first value that cannot be used.
     """
-    schema.check(GAN, config)
+    fields, config = config.to_dict(), schema.check(GAN, config)
     augment, resolution = config.augment, config.resolution
     # With and without the penalty, and steps of the discriminator alone.
     cycle = math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps)
@@ -266,7 +266,7 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             samples=SampleGrid(**config.samples),
             periods=periods_of(config.run, cycle, config.run.sample_images),
             checkpoints_to_keep=config.run.checkpoints_to_keep,
-            fields=config.to_dict(),
+            fields=fields,
         )
     except ValueError as error:
         raise UserError(f'config: {error}') from error

@@ -18,14 +18,13 @@ import input_pipeline
 from backbones.grids import save_picture
 from backbones.images import DataFacts, batch_shapes, facts_of, find_data, open_feed
 from configs.gan.schema import GAN
-from configs.schema import run_record
+from configs.schema import as_begun, run_record
 from foundation.training import launch, logs, loop, parallel
 from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Checkpoints
 from foundation.training.errors import UserError
 from foundation.training.fit import begin_run
 from foundation.training.phases import Phase
-from foundation.training.workdir import RunRecord
 from gan.recipe import GanRecipe, ImageFormat, create_recipe
 from gan.samples import TrainingSamples, draw_reals
 from gan.schedule import Stage, fade_in
@@ -73,7 +72,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    training = _prepare(create_recipe(find_data(config, workdir)), run_record(GAN, config), workdir)
+    training = _prepare(config, workdir)
     outcome = _run(training, deadline=math.inf, stage_done=None)
     if parallel.is_first_process():
         _say_goodbye(workdir, outcome, training.stages)
@@ -95,12 +94,14 @@ def train(
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    training = _prepare(create_recipe(find_data(config, workdir)), run_record(GAN, config), workdir)
+    training = _prepare(config, workdir)
     return _run(training, deadline=deadline, stage_done=stage_done)
 
 
-def _prepare(recipe: GanRecipe, record: RunRecord, workdir: Path) -> _Training:
+def _prepare(config: ConfigDict, workdir: Path) -> _Training:
     """Opens the data, and begins the workdir or finds it as it was."""
+    config = as_begun(GAN, config, workdir)
+    recipe = create_recipe(find_data(config, workdir))
     check_source(recipe.start_from, workdir)
     if is_exported(workdir):
         raise UserError(f'{workdir} is an exported generator, which cannot train on; give another --workdir.')
@@ -115,7 +116,7 @@ def _prepare(recipe: GanRecipe, record: RunRecord, workdir: Path) -> _Training:
     begin_run(
         workdir,
         mesh,
-        record=record,
+        record=run_record(GAN, config),
         files=facts.files(recipe.images.data_dir),
         told=[*_tabulate_networks(recipe, image_format), _describe_data(facts)],
     )

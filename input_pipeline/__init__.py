@@ -51,6 +51,7 @@ __all__ = [
     'join_masks',
     'open_dataset',
     'parallel',
+    'placement',
     'prepare',
     'preprocess_case',
     'preprocessing',

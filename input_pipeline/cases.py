@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from input_pipeline.intensities import to_unit
-from input_pipeline.preprocessing import Preprocessing, placement, preprocess_image, resolve_window
+from input_pipeline.placement import AS_STORED, Scale, placement
+from input_pipeline.preprocessing import Preprocessing, preprocess_image, resolve_window
 from input_pipeline.records import Record
 
 
@@ -87,25 +88,29 @@ def _preprocess(
     record: Record, preprocessing: Preprocessing, dataset_window: tuple[float, float] | None
 ) -> np.ndarray:
     window = resolve_window(preprocessing, record.intensity, record.window, dataset_window)
-    return preprocess_image(record.image, record.intensity, window, preprocessing)
+    return preprocess_image(record.image, record.intensity, window, preprocessing, record.spacing)
 
 
 def restore_size(
-    values: Float32[np.ndarray, 'resolution resolution channels'], height: int, width: int, fit: str
+    values: Float32[np.ndarray, 'resolution resolution channels'],
+    height: int,
+    width: int,
+    fit: str,
+    scale: Scale = AS_STORED,
 ) -> Float32[np.ndarray, 'height width channels']:
     """Undoes `fit_image`: values on the network's grid, linearly interpolated on the pixels of the image.
 
     Args:
       values: on the square grid.
       height, width: of the image.
-      fit: as it was made square; not 'crop', which loses pixels.
+      fit, scale: as it was made square; not 'crop', which loses pixels.
 
     Raises:
       ValueError: for 'crop'.
     """
     if fit == 'crop':
         raise ValueError("what fit='crop' cut off cannot be restored")
-    rows, columns = placement(height, width, len(values), fit)
+    rows, columns = placement(height, width, len(values), fit, scale)
     inside = np.ascontiguousarray(values[rows, columns])
     if inside.shape[:2] == (height, width):
         return inside

@@ -15,17 +15,18 @@ from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.dataset.summary import SUMMARY_FILE
 from input_pipeline.errors import DataError, MissingSplitError, first_line
 from input_pipeline.intensities import mask_channels
+from input_pipeline.placement import fit_mask
 from input_pipeline.preprocessing import (
     Preprocessing,
-    fit_mask,
     preprocess_image,
     resolve_window,
     stored_maximum,
 )
 from input_pipeline.records import Record
 
-_DECODED = ('image', 'mask', 'label', 'intensity', 'window')
+_DECODED = ('image', 'mask', 'label', 'intensity', 'window', 'spacing')
 _DESCRIBED = ('key', 'patient', 'modality', 'spacing', 'source')
+_UNKNOWN = (0.0, 0.0)  # spacing of sets that `prepare` did not write
 
 
 def damaged(folder: Path, error: Exception | str) -> DataError:
@@ -176,7 +177,7 @@ class Decoder:
         shown = [stored if other == index else self._read(other) for other in map(int, self.neighbours[index])]
         arrays = {'image': np.concatenate([self._image(example) for example in shown], axis=-1)}
         if self.preprocessing.mask_classes:
-            arrays['mask'] = self._mask(stored['mask'])
+            arrays['mask'] = self._mask(stored)
         for name, array in arrays.items():
             while array.shape[0] > resolution:
                 array = halve(array[None])[0]
@@ -194,13 +195,18 @@ class Decoder:
         darkest, brightest = stored.get('window', intensity)
         volume = float(darkest), float(brightest)
         window = resolve_window(self.preprocessing, intensity, volume, self.split.dataset_window)
-        return preprocess_image(image, intensity, window, self.preprocessing)
+        return preprocess_image(image, intensity, window, self.preprocessing, _spacing(stored))
 
-    def _mask(self, ids: np.ndarray) -> np.ndarray:
-        classes = self.preprocessing.mask_classes
+    def _mask(self, stored: Mapping[str, Any]) -> np.ndarray:
+        ids, wanted, classes = stored['mask'], self.preprocessing, self.preprocessing.mask_classes
         if ids.max() > classes:
             raise DataError(f'a mask has class {ids.max()}, but mask_classes is {classes}.')
-        return mask_channels(fit_mask(ids, self.preprocessing.resolution, self.preprocessing.fit), classes)
+        fitted = fit_mask(ids, wanted.resolution, wanted.fit, wanted.scale(_spacing(stored)))
+        return mask_channels(fitted, classes)
+
+
+def _spacing(stored: Mapping[str, Any]) -> tuple[float, ...]:
+    return tuple(map(float, stored.get('spacing', _UNKNOWN)))
 
 
 def halve(images: UInt[np.ndarray, 'count height width channels']) -> UInt[np.ndarray, 'count _ _ channels']:

@@ -1,14 +1,15 @@
 """From a stored image to a square one of the wanted size, quantised inside an intensity window."""
 
 import dataclasses
+import math
 
-import cv2
 import numpy as np
-from jaxtyping import Float32, Shaped, UInt, UInt8
+from jaxtyping import Float32, Shaped, UInt
 
 from input_pipeline.errors import DataError
+from input_pipeline.placement import AS_STORED, FITS, Scale, fit_image, is_known, square_scale
 
-FITS = ('pad', 'crop', 'resize', 'native')
+PIXELS = ('as_stored', 'square')
 WINDOWS = ('auto', 'stored', 'volume', 'dataset')
 # ITU-R BT.601, as Pillow's and OpenCV's conversions to grey use it.
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -28,11 +29,14 @@ class Preprocessing:
         clipped. Images whose brightness falls with the physical value (MONOCHROME1) stay as they are
         displayed: their lowest value is the upper end of the window.
       fit: 'pad' keeps the aspect ratio and pads with the lowest value (masks with background); 'crop'
-        keeps it and cuts the longer side; 'resize' does not keep it; 'native' keeps every pixel as it is and
-        pads, so no image may be larger than the result.
+        keeps it and cuts the longer side; 'resize' does not keep it; 'native' keeps every pixel as it is, whatever
+        `pixels` says, and pads, so no image may be larger than the result.
       mask_classes: foreground classes to keep as mask channels, 0 for images alone.
       context: slices of the same volume before and after each that become further channels, in their order; at the
         ends of a volume its last slice is repeated.
+      pixels: what is done with the spacing in the plane before images are fitted: 'as_stored', nothing; 'square',
+        images whose pixels are not square get pixels of the finer of their two spacings; or millimetres that all
+        pixels of the result measure: then 'pad' pads alone, so no image may be larger, and 'crop' cuts and pads.
 
     Raises:
       DataError: when a field has no meaning.
@@ -44,8 +48,10 @@ class Preprocessing:
     fit: str
     mask_classes: int
     context: int
+    pixels: str | float = 'as_stored'
 
     def __post_init__(self) -> None:
+        self._check_pixels()
         if self.resolution < 1 or self.channels < 1 or not 0 <= self.mask_classes <= 255:
             raise DataError(
                 f'resolution={self.resolution}, channels={self.channels}, mask_classes={self.mask_classes}: '
@@ -62,6 +68,52 @@ class Preprocessing:
         if len(self.window) != 2 or not self.window[0] < self.window[1]:
             raise DataError(f'window={self.window!r}: the lower end must be below the upper one.')
         object.__setattr__(self, 'window', (float(self.window[0]), float(self.window[1])))
+
+    def _check_pixels(self) -> None:
+        if isinstance(self.pixels, str):
+            if self.pixels not in PIXELS:
+                raise DataError(f'pixels={self.pixels!r} is not one of {", ".join(PIXELS)} or millimetres.')
+        elif not (math.isfinite(self.pixels) and self.pixels > 0):
+            raise DataError(f'pixel_size={self.pixels}: pixels are resampled to millimetres above 0.')
+        elif self.fit in ('resize', 'native'):
+            raise DataError(
+                f'fit={self.fit!r} would not leave pixels {self.pixels:g} mm wide; use pad or crop, which then '
+                'pad and cut alone.'
+            )
+
+    def scale(self, spacing: tuple[float, ...]) -> Scale:
+        """How an image of this spacing is scaled before it is fitted.
+
+        Args:
+          spacing: millimetres between rows and columns, and more; 0 where unknown.
+
+        Raises:
+          DataError: when pixels of so many millimetres are wanted, and it is not known.
+        """
+        if not isinstance(self.pixels, str):
+            if not is_known(spacing):
+                raise DataError(
+                    f'the spacing of its pixels is not known, so they cannot be made {self.pixels:g} mm wide; use '
+                    "pixels='square', which leaves such images as they are"
+                )
+            return Scale(spacing[0] / self.pixels, spacing[1] / self.pixels, is_fixed=True)
+        return square_scale(spacing) if self.pixels == 'square' and self.fit != 'native' else AS_STORED
+
+    def spacing_of(self, height: int, width: int, spacing: tuple[float, ...]) -> tuple[float, float]:
+        """Millimetres between rows and columns of the result; 0 where unknown.
+
+        Args:
+          height, width, spacing: of the stored image.
+        """
+        scale = self.scale(spacing)
+        tall, wide = scale.sides(height, width)
+        rows, columns = spacing[0] / scale.rows, spacing[1] / scale.columns
+        if self.fit == 'native' or scale.is_fixed:
+            return rows, columns
+        if self.fit == 'resize':
+            return rows * tall / self.resolution, columns * wide / self.resolution
+        side = max(tall, wide) if self.fit == 'pad' else min(tall, wide)
+        return rows * side / self.resolution, columns * side / self.resolution
 
     @property
     def all_channels(self) -> int:
@@ -147,90 +199,12 @@ def apply_window(
     return np.clip(image.astype(np.float32) * np.float32(scale) + np.float32(offset), 0, 1)
 
 
-def _resample(
-    image: Float32[np.ndarray, 'height width channels'], height: int, width: int
-) -> Float32[np.ndarray, 'new_height new_width channels']:
-    """Area average where a side shrinks (no aliasing), cubic where it grows."""
-    smaller = min(height, image.shape[0]), min(width, image.shape[1])
-    if smaller != image.shape[:2]:
-        image = _each_channel(image, *smaller, cv2.INTER_AREA)
-    if (height, width) != image.shape[:2]:
-        image = _each_channel(image, height, width, cv2.INTER_CUBIC)
-    return np.clip(image, 0, 1)  # cubic interpolation overshoots
-
-
-def _each_channel(
-    image: Float32[np.ndarray, 'height width channels'], height: int, width: int, interpolation: int
-) -> Float32[np.ndarray, 'new_height new_width channels']:
-    """OpenCV resizes at most four channels by area, so channels go one at a time."""
-    planes = [
-        cv2.resize(np.ascontiguousarray(image[..., channel]), (width, height), interpolation=interpolation)
-        for channel in range(image.shape[-1])
-    ]
-    return np.stack(planes, axis=-1)
-
-
-def _nearest(
-    ids: UInt8[np.ndarray, 'height width 1'], height: int, width: int
-) -> UInt8[np.ndarray, 'new_height new_width 1']:
-    """Samples at pixel centres: masks stay aligned with averaged images (OpenCV's nearest is half off)."""
-    rows = (2 * np.arange(height) + 1) * ids.shape[0] // (2 * height)
-    columns = (2 * np.arange(width) + 1) * ids.shape[1] // (2 * width)
-    return ids[rows[:, None], columns[None, :]]
-
-
-def _geometry(height: int, width: int, resolution: int, fit: str) -> tuple[slice, slice, int, int]:
-    """The part of the source that is used, and the size it gets inside the result."""
-    if fit == 'crop':
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        return slice(top, top + side), slice(left, left + side), resolution, resolution
-    if fit == 'pad':
-        longer = max(height, width)
-        new_height = max(1, round(height * resolution / longer))
-        new_width = max(1, round(width * resolution / longer))
-        return slice(0, height), slice(0, width), new_height, new_width
-    if fit == 'native':
-        if max(height, width) > resolution:
-            raise DataError(
-                f'an image of {height} x {width} pixels does not fit {resolution} x {resolution} as it is; make '
-                "resolution larger, or use fit='pad'."
-            )
-        return slice(0, height), slice(0, width), height, width
-    return slice(0, height), slice(0, width), resolution, resolution
-
-
-def _centre(
-    image: Shaped[np.ndarray, 'height width channels'], resolution: int
-) -> Shaped[np.ndarray, 'resolution resolution channels']:
-    """Pads with zeros on both sides, the odd line below and to the right."""
-    if image.shape[:2] == (resolution, resolution):
-        return image
-    spare = [resolution - size for size in image.shape[:2]]
-    return np.pad(image, [(size // 2, size - size // 2) for size in spare] + [(0, 0)])
-
-
-def fit_image(
-    image: Float32[np.ndarray, 'height width channels'], resolution: int, fit: str
-) -> Float32[np.ndarray, 'resolution resolution channels']:
-    """Makes an image in [0, 1] square; see `Preprocessing.fit`."""
-    rows, columns, height, width = _geometry(image.shape[0], image.shape[1], resolution, fit)
-    return _centre(_resample(image[rows, columns], height, width), resolution)
-
-
-def fit_mask(
-    ids: UInt8[np.ndarray, 'height width 1'], resolution: int, fit: str
-) -> UInt8[np.ndarray, 'resolution resolution 1']:
-    """Makes a mask of class ids square with the geometry of `fit_image`, by nearest pixel centre."""
-    rows, columns, height, width = _geometry(ids.shape[0], ids.shape[1], resolution, fit)
-    return _centre(_nearest(ids[rows, columns], height, width), resolution)
-
-
 def preprocess_image(
     image: Shaped[np.ndarray, 'height width _'],
     intensity: tuple[float, float],
     window: tuple[float, float],
     preprocessing: Preprocessing,
+    spacing: tuple[float, ...],
 ) -> UInt[np.ndarray, 'resolution resolution channels']:
     """One stored image, windowed, made square and quantised.
 
@@ -239,19 +213,13 @@ def preprocess_image(
       intensity: see `apply_window`.
       window: physical values that become the lowest and the highest (`preprocessing.window` resolved for
         this image).
-      preprocessing: size, channels and fit.
+      preprocessing: size, channels, fit and pixels.
+      spacing: millimetres between rows and columns, and more; 0 where unknown.
 
     Raises:
-      DataError: when the channels cannot be converted.
+      DataError: when the channels cannot be converted, or the image cannot be made to fit.
     """
     dtype = output_dtype(image.dtype, preprocessing.window)
     unit = apply_window(convert_channels(image, preprocessing.channels), intensity, window)
-    fitted = fit_image(unit, preprocessing.resolution, preprocessing.fit)
+    fitted = fit_image(unit, preprocessing.resolution, preprocessing.fit, preprocessing.scale(spacing))
     return np.rint(fitted * np.float32(np.iinfo(dtype).max)).astype(dtype)
-
-
-def placement(height: int, width: int, resolution: int, fit: str) -> tuple[slice, slice]:
-    """Rows and columns of the square result that an image of this size fills."""
-    _, _, *sizes = _geometry(height, width, resolution, fit)
-    rows, columns = (slice((resolution - size) // 2, (resolution - size) // 2 + size) for size in sizes)
-    return rows, columns

@@ -125,6 +125,7 @@ class ImageData:
       fingerprint: SHA-256 of all keys, splits and pixels; for sets of the catalogue, of name and version.
       intensity: physical values that -1 and 1 mean, or None where volumes differ.
       has_masks: whether decoded examples have masks.
+      preprocessing: how images are made alike, without 'auto'.
       records: what the data set lists of each image, in stored order.
       options: what the data set was prepared with; empty for sets of the catalogue.
     """
@@ -151,6 +152,7 @@ class ImageData:
     ) -> None:
         preprocessing, split = decoder.preprocessing, decoder.split
         self.name = name
+        self.preprocessing = preprocessing
         self.num_examples = len(indices)
         self.patients = patients
         self.num_patients = len(np.unique(patients))

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 import input_pipeline
 from foundation.training.errors import UserError
+from input_pipeline.placement import AS_STORED
 
 FINGERPRINT_FILE = 'fingerprint.json'
 _MOST_CASES = 500
@@ -33,6 +34,8 @@ class Fingerprint:
       foreground_intensities: likewise, of the foreground; None where there is none.
       pixel_shares: of each class id, the background first.
       case_shares: of cases that show each foreground class.
+      rescaled_side: the longer side of the largest image in pixels of the size that config.data.pixels asks for;
+        None where all images have such pixels.
     """
 
     name: str
@@ -50,10 +53,11 @@ class Fingerprint:
     foreground_intensities: tuple[float, float, float] | None
     pixel_shares: tuple[float, ...]
     case_shares: tuple[float, ...]
+    rescaled_side: float | None = None
 
     @property
     def largest_side(self) -> int:
-        """Height or width of the largest image, in pixels."""
+        """Height or width of the largest image, in stored pixels."""
         return int(max(self.height[2], self.width[2]))
 
 
@@ -65,7 +69,7 @@ def take_fingerprint(images: input_pipeline.ImageData) -> Fingerprint:
       DataError: when the set is damaged.
     """
     step = math.ceil(images.num_cases / _MOST_CASES)
-    seen = [_look(case) for case in images.cases(step)]
+    seen = [_look(case, images.preprocessing) for case in images.cases(step)]
     counts = _add([case.counts for case in seen], classes=len(images.class_images))
     if not counts[1:].any():
         raise UserError(f'{images.name}: no mask shows any foreground; are the masks those of these images?')
@@ -88,12 +92,15 @@ def take_fingerprint(images: input_pipeline.ImageData) -> Fingerprint:
         foreground_intensities=_percentiles(foreground) if len(foreground) else None,
         pixel_shares=tuple((counts / counts.sum()).tolist()),
         case_shares=tuple((np.bincount(np.concatenate(shown), minlength=len(counts) - 1) / len(seen)).tolist()),
+        rescaled_side=max(max(case.sides) for case in seen) if any(case.is_rescaled for case in seen) else None,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Seen:
     shape: tuple[int, int, int]
+    sides: tuple[float, float]
+    is_rescaled: bool
     spacing: tuple[float, float, float]
     channels: int
     modalities: tuple[str, ...]
@@ -102,7 +109,7 @@ class _Seen:
     foreground: Float[np.ndarray, ' some']
 
 
-def _look(case: input_pipeline.Case) -> _Seen:
+def _look(case: input_pipeline.Case, preprocessing: input_pipeline.Preprocessing) -> _Seen:
     values = np.concatenate([record.physical.ravel() for record in case.records])
     first = case.records[0]
     if first.mask is None:
@@ -111,10 +118,12 @@ def _look(case: input_pipeline.Case) -> _Seen:
         )
     masks = [record.mask for record in case.records if record.mask is not None]
     ids = np.concatenate([mask.ravel() for mask in masks])
-    channels = first.image.shape[-1]
+    channels, scale = first.image.shape[-1], preprocessing.scale(first.spacing)
     inside = np.repeat(ids > 0, channels)
     return _Seen(
         shape=(len(case.records), *first.image.shape[:2]),
+        sides=scale.sides(*first.image.shape[:2]),
+        is_rescaled=scale != AS_STORED,
         spacing=case.spacing,
         channels=channels,
         modalities=(first.modality,),

@@ -95,7 +95,7 @@ def create_recipe(config: ConfigDict) -> Recipe:
     Raises:
       UserError, DataError: for the first value that cannot be used.
     """
-    check(UNET, config)
+    config = check(UNET, config)
     fields = config.network.to_dict()
     recipe = Recipe(
         images=request_images(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,15 +106,19 @@ class TrainedSegmenter:
             probabilities = self.predict(self.variables, images[part])
             for record, own in zip(case.records[part], probabilities, strict=True):
                 height, width = record.image.shape[:2]
-                restored = input_pipeline.restore_size(own, height, width, preprocessing.fit)
+                scale = preprocessing.scale(record.spacing)
+                restored = input_pipeline.restore_size(own, height, width, preprocessing.fit, scale)
                 ids.append(restored.argmax(axis=-1).astype(np.uint8))
         return np.stack(ids)
 
     def _preprocessing(self, case: input_pipeline.Case) -> input_pipeline.Preprocessing:
         """As in training; images larger than there stay as they are where none was resized."""
         trained, resolution = self.recipe.images.preprocessing, self.recipe.images.preprocessing.resolution
-        if trained.fit == 'native':
-            resolution = max(resolution, *(side for record in case.records for side in record.image.shape[:2]))
+        scales = [trained.scale(record.spacing) for record in case.records]
+        if trained.fit == 'native' or any(scale.is_fixed for scale in scales):
+            shapes = [record.image.shape[:2] for record in case.records]
+            sides = [scale.sides(*shape) for scale, shape in zip(scales, shapes, strict=True)]
+            resolution = max(resolution, *(math.ceil(side) for own in sides for side in own))
         return dataclasses.replace(trained, resolution=resolution, window=self._window(), mask_classes=0)
 
     def _check_depth(self, case: input_pipeline.Case) -> None:

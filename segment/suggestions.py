@@ -49,8 +49,8 @@ def resolve(config: ConfigDict, look: Callable[[ImageRequest], Fingerprint]) -> 
     Raises:
       UserError: for a value that cannot be used whatever the data are.
     """
-    check(UNET, config, left_open=True)
-    plain = config.copy_and_resolve_references()  # so that images can be asked for, whose records are looked at
+    # So that images can be asked for, whose records are looked at.
+    plain = check(UNET, config, left_open=True).copy_and_resolve_references()
     plain.resolution, plain.data.window, plain.data.fit = plain.resolution or 1, 'volume', 'pad'
     request = request_images(plain, mask_classes=0, context=0, target='class', foreground_share=0.0)
     fingerprint, fields = look(request), dict(walk(UNET, config))
@@ -58,7 +58,7 @@ def resolve(config: ConfigDict, look: Callable[[ImageRequest], Fingerprint]) -> 
     def value_of(name: str) -> Any:
         return functools.reduce(operator.getitem, name.split('.'), config)
 
-    for suggestion in _suggest(fingerprint, value_of):
+    for suggestion in _suggest(fingerprint, value_of, is_fixed=plain.data.pixels == 'resampled'):
         given = value_of(suggestion.field)
         if given == fields[suggestion.field].left_open:
             config.update_from_flattened_dict({suggestion.field: suggestion.value})
@@ -71,27 +71,38 @@ def resolve(config: ConfigDict, look: Callable[[ImageRequest], Fingerprint]) -> 
     return fingerprint
 
 
-def _suggest(fingerprint: Fingerprint, value_of: Callable[[str], Any]) -> Iterator[Suggestion]:
-    """Suggestions, each made when those before it are in their fields."""
-    yield suggest_resolution(fingerprint, value_of('data.fit'))
+def _suggest(fingerprint: Fingerprint, value_of: Callable[[str], Any], *, is_fixed: bool) -> Iterator[Suggestion]:
+    """Suggestions, each made when those before it are in their fields; see `suggest_resolution`."""
+    yield suggest_resolution(fingerprint, value_of('data.fit'), is_fixed=is_fixed)
     yield from suggest_reading(fingerprint, value_of('resolution'))
     yield suggest_patch(value_of('resolution'))
     yield from suggest_sizes(value_of('patch'))
 
 
-def suggest_resolution(fingerprint: Fingerprint, fit: str) -> Suggestion:
-    """The side that images are made to have; images that are to stay as they are must fit."""
-    largest = fingerprint.largest_side
-    resolution = math.ceil(largest / 32) * 32
-    if fit != 'native':
+def suggest_resolution(fingerprint: Fingerprint, fit: str, *, is_fixed: bool = False) -> Suggestion:
+    """The side that images are made to have; images that are to stay as they are must fit.
+
+    Args:
+      fingerprint: of the images.
+      fit: as configured.
+      is_fixed: whether all pixels get one size in millimetres, so that nothing is resized to fit.
+    """
+    rescaled = None if fit == 'native' else fingerprint.rescaled_side
+    largest = fingerprint.largest_side if rescaled is None else round(rescaled)
+    resolution = max(math.ceil(largest / 32), 1) * 32
+    if fit != 'native' and not is_fixed:
         resolution = min(resolution, _LARGEST_RESOLUTION)
-    return Suggestion('resolution', resolution, f'the largest image has {largest} pixels a side')
+    size = 'pixels' if rescaled is None else 'pixels of the wanted size'
+    return Suggestion('resolution', resolution, f'the largest image has {largest} {size} a side')
 
 
 def suggest_reading(fingerprint: Fingerprint, resolution: int) -> list[Suggestion]:
     """How such images are made alike at this resolution, and what their masks hold."""
-    native = fingerprint.largest_side <= resolution
-    reason = 'all images fit as they are' if native else f'larger images are resized to {resolution} pixels'
+    native = fingerprint.rescaled_side is None and fingerprint.largest_side <= resolution
+    if fingerprint.rescaled_side is not None:
+        reason = 'pixels get another size, see config.data.pixels'
+    else:
+        reason = 'all images fit as they are' if native else f'larger images are resized to {resolution} pixels'
     return [
         Suggestion('data.fit', 'native' if native else 'pad', reason),
         _suggest_window(fingerprint),

@@ -16,7 +16,7 @@ import input_pipeline
 from backbones.encoders import ENCODER_FILE, begin_with, find_begun_encoder
 from backbones.grids import draw_grid, save_picture
 from backbones.images import batch_shapes, facts_of, find_data, open_feed
-from configs.schema import run_record
+from configs.schema import as_begun, run_record
 from configs.segment.schema import UNET
 from foundation.training import launch, loop, parallel
 from foundation.training.errors import UserError
@@ -89,7 +89,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
       UserError, DataError: for a config or data that cannot be used.
     """
     given = config.data.data_dir
-    config = find_data(config.copy_and_resolve_references(), workdir)
+    config = find_data(as_begun(UNET, config.copy_and_resolve_references(), workdir), workdir)
     fingerprint = resolve(config, lambda request: take_fingerprint(open_stored(request)))
     recipe = create_recipe(config)
     config.data.data_dir = given

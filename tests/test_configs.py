@@ -16,6 +16,7 @@ from configs import schema
 from configs.gan import comparison, dcgan_cifar_dog, dcgan_medical
 from configs.gan.schema import GAN
 from foundation.training import compute
+from foundation.training import workdir as workdirs
 from foundation.training.best import ON_COLLAPSE
 from foundation.training.errors import UserError
 from gan.latents import DISTRIBUTIONS, draw_latents
@@ -258,6 +259,8 @@ def test_what_decides_networks_data_and_the_position_in_them_is_fixed(spec):
         'data.classes',
         'data.fit',
         'data.modalities',
+        'data.pixel_size',
+        'data.pixels',
         'data.split',
         'data.window',
         'data.window_range',
@@ -289,6 +292,42 @@ def test_fields_that_this_version_does_not_know_decide_nothing_and_are_kept():
     del fields['samples']['rows']
     with pytest.raises(KeyError, match=r'samples\.rows'):
         recreate_recipe(fields)
+
+
+def _older():
+    """A config of the time before spacing was looked at."""
+    config = _load('tiny').unlock()
+    del config.data.pixels, config.data.pixel_size
+    return config.lock()
+
+
+def test_a_config_that_is_older_than_a_field_means_what_it_meant():
+    older = _older()
+    fields = older.to_dict()
+    for recipe in (create_recipe(older), recreate_recipe(fields)):
+        assert recipe.images.preprocessing.pixels == 'as_stored'
+        assert 'pixels' not in recipe.fields['data']
+    assert create_recipe(_load('tiny')).images.preprocessing.pixels == 'square'
+    assert 'pixels' not in older.data
+    del older.unlock().data.window
+    with pytest.raises(UserError, match=r'config\.data\.window is missing'):
+        create_recipe(older)
+
+
+def test_a_run_goes_on_without_the_fields_that_it_is_older_than(tmp_path, caplog):
+    new, older = _load('tiny'), _older()
+    assert schema.as_begun(GAN, new, tmp_path) is new
+    workdirs.prepare_workdir(tmp_path, workdirs.config_to_json(older), fixed=(), write=True)
+    with caplog.at_level('INFO'):
+        begun = schema.as_begun(GAN, new, tmp_path)
+    assert begun.to_dict() == older.to_dict()
+    assert caplog.messages == [f"{tmp_path}: its run is older than config.data.pixels; it goes on as 'as_stored'."]
+    assert new.data.pixels == 'square'
+    record = schema.run_record(GAN, begun)
+    workdirs.prepare_workdir(tmp_path, record.config, fixed=record.fixed, write=True)
+    other = tmp_path / 'other'
+    workdirs.prepare_workdir(other, workdirs.config_to_json(new), fixed=(), write=True)
+    assert schema.as_begun(GAN, new, other).to_dict() == new.to_dict()
 
 
 def test_what_is_not_the_default_is_told_in_plain_values():

@@ -26,9 +26,12 @@ _DATA = Section(
             left_open=_SUGGESTED,
         ),
         'window_range': common.WINDOW_RANGE,
+        'pixels': common.PIXELS,
+        'pixel_size': common.PIXEL_SIZE,
         'fit': Field(
             _SUGGESTED,
-            'native: as they are; pad: resized, aspect kept; resize: aspect not kept; or suggested',
+            'native: as they are, whatever pixels says; pad: resized, aspect kept; resize: aspect not kept; or '
+            'suggested',
             choices=('native', 'pad', 'resize'),
             fixed=True,
             left_open=_SUGGESTED,

@@ -14,6 +14,7 @@ from detect.networks.stack import sample_slices
 from detect.stacks.recipe import StackData
 from foundation.training.errors import UserError
 from input_pipeline.cases import number_volumes
+from input_pipeline.dataset.mixture import MixtureForm
 
 _BATCH_SIZE = 64
 _FEWEST = 2  # slices of a volume: single images would be told from volumes by their number alone
@@ -60,17 +61,13 @@ def open_slices(data: StackData, detector: TrainedDetector, split: str) -> input
     """
     images = data.as_seen_by(detector.recipe.data).open(split, train=False)
     form = detector.calibration.form.to_dict()
-    for name, value in images.options['form'].items():
-        if name in form and _plain(value) != _plain(form[name]):
+    for name, value in MixtureForm.from_dict(images.options['form']).to_dict().items():
+        if value != form[name]:
             raise UserError(
                 f'{data.name} was prepared with {name}={value}, and the detector of slices was trained on '
                 f'{name}={form[name]}; prepare it likewise.'
             )
     return images
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def list_volumes(images: input_pipeline.ImageData) -> tuple[list[Places], Int32[np.ndarray, ' stack']]:

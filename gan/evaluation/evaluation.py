@@ -154,6 +154,7 @@ def _decisive(run: EvaluatedRun) -> dict[str, str]:
         'classes': list(images.classes),
         'window': form.window,
         'fit': form.fit,
+        'pixels': form.pixels,
     }
     return {
         'data': f'{facts.name} {facts.fingerprint[:16]}',

@@ -125,8 +125,9 @@ def _cache_key(
 ) -> str:
     """A checksum of all that decides a description, the version of the networks' code among it."""
     form = request.preprocessing
-    chosen = [request.modalities, request.classes, form.window, form.fit, form.resolution, form.channels]
-    decides = [_FORMAT, images.fingerprint, split, chosen, resolution]
+    chosen = [request.modalities, request.classes]
+    made = [form.window, form.fit, form.pixels, form.resolution, form.channels]
+    decides = [_FORMAT, images.fingerprint, split, chosen, made, resolution]
     network = [extractor.name, extractor.checksum, extractor.resize, extractor.classes, extractor.temperature]
     text = json.dumps([software_version(), *decides, *network])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -57,7 +57,7 @@ def _find_provenance(run: ReportedRun, resolution: int) -> input_pipeline.Proven
             run.recipe.split,
             modalities=images.modalities,
             classes=images.classes,
-            fit=images.preprocessing.fit,
+            preprocessing=images.preprocessing,
             resolution=resolution,
         )
         if found.fingerprint == run.facts.fingerprint:

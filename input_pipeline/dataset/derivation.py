@@ -16,7 +16,8 @@ from input_pipeline.dataset.items import Change, open_splits, rename_item, store
 from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.decode import Split
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.preprocessing import apply_window, fit_image, fit_mask, stored_maximum
+from input_pipeline.placement import fit_image, fit_mask
+from input_pipeline.preprocessing import apply_window, stored_maximum
 from input_pipeline.records import Item, Record
 
 _LARGEST_RESOLUTION = 2**14  # of whose images one alone has a gigabyte on the way

@@ -17,7 +17,8 @@ from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
 from input_pipeline.dataset.items import open_splits, stored_items
 from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.preprocessing import Preprocessing, fit_mask, preprocess_image, resolve_window, stored_maximum
+from input_pipeline.placement import Scale, fit_mask
+from input_pipeline.preprocessing import Preprocessing, preprocess_image, resolve_window, stored_maximum
 from input_pipeline.records import Dtype, Item, Record
 
 REAL = 'real'  # the class of real images; the others are named after their source
@@ -29,8 +30,8 @@ class MixtureForm:
     """What all images are made to be.
 
     Attributes:
-      preprocessing: size, channels, window and fit. `window` is that of DICOM and NIfTI files; pictures of 8 bits
-        show their whole range, those of 16 that of their percentiles.
+      preprocessing: size, channels, window, fit and pixels. `window` is that of DICOM and NIfTI files; pictures
+        of 8 bits show their whole range, those of 16 that of their percentiles.
       depth: bits of a stored pixel, 8 or 16.
 
     Raises:
@@ -60,6 +61,7 @@ class MixtureForm:
             'window': own.window,
             'fit': own.fit,
             'depth': self.depth,
+            'pixels': own.pixels,
         }
 
     @classmethod
@@ -72,8 +74,10 @@ class MixtureForm:
         try:
             window = stored['window'] if isinstance(stored['window'], str) else tuple(stored['window'])
             resolution, channels, fit = stored['resolution'], stored['channels'], stored['fit']
+            pixels = stored.get('pixels', 'as_stored')  # as sets were prepared before there was a choice
             return cls(
-                Preprocessing(resolution, channels, window, fit, mask_classes=0, context=0), stored['depth']
+                Preprocessing(resolution, channels, window, fit, mask_classes=0, context=0, pixels=pixels),
+                stored['depth'],
             )
         except (KeyError, TypeError) as error:
             raise DataError(f'this is not how images were prepared: {error}.') from error
@@ -162,7 +166,8 @@ def unify_record(record: Record, form: MixtureForm, *, is_real: bool) -> Record:
       DataError: when it is smaller than all shall be, or has fewer grey levels, which would tell it from others.
     """
     preprocessing, (height, width) = form.preprocessing, record.image.shape[:2]
-    if deciding_side(height, width, preprocessing.fit) < preprocessing.resolution:
+    scale = preprocessing.scale(record.spacing)
+    if deciding_side(height, width, preprocessing.fit, scale) < preprocessing.resolution:
         raise DataError(
             f'is {height} x {width}, and enlarging it to {preprocessing.resolution} would tell it from the others'
         )
@@ -170,22 +175,27 @@ def unify_record(record: Record, form: MixtureForm, *, is_real: bool) -> Record:
         raise DataError('has 8 bits, which would tell it from images of 16')
     shown = dataclasses.replace(preprocessing, window=_window_of(record, preprocessing.window))
     window = resolve_window(shown, record.intensity, record.window, None)
-    used = {'pad': [max(height, width)] * 2, 'crop': [min(height, width)] * 2}
-    scales = [side / preprocessing.resolution for side in used.get(preprocessing.fit, [height, width])]
-    rows, columns, slices = record.spacing
     return dataclasses.replace(
         record,
-        image=_quantise(preprocess_image(record.image, record.intensity, window, shown), form.dtype),
-        mask=fit_mask(_find_mask(record, is_real), preprocessing.resolution, preprocessing.fit),
+        image=_quantise(
+            preprocess_image(record.image, record.intensity, window, shown, record.spacing), form.dtype
+        ),
+        mask=fit_mask(_find_mask(record, is_real), preprocessing.resolution, preprocessing.fit, scale),
         intensity=window,
         window=window,
-        spacing=(rows * scales[0], columns * scales[1], slices),
+        spacing=(*preprocessing.spacing_of(height, width, record.spacing), record.spacing[2]),
     )
 
 
-def deciding_side(height: int, width: int, fit: str) -> int:
-    """Pixels of the side that may not be enlarged: of padded images the longer one, of others the shorter one."""
-    return max(height, width) if fit == 'pad' else min(height, width)
+def deciding_side(height: int, width: int, fit: str, scale: Scale) -> float:
+    """Pixels of the side that may not be enlarged: of padded images the longer one, of others the shorter one.
+
+    Where pixels are made square first, they count afterwards.
+    """
+    if fit == 'resize':
+        return min(height, width)
+    sides = scale.sides(height, width)
+    return max(sides) if fit == 'pad' else min(sides)
 
 
 def _window_of(record: Record, window: str | tuple[float, float]) -> str | tuple[float, float]:

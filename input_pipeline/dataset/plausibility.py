@@ -9,13 +9,14 @@ import dataclasses
 import hashlib
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 
 from input_pipeline.dataset.splits import SPLITS
+from input_pipeline.placement import AS_STORED, is_known, square_scale
 from input_pipeline.records import Record
 
 COLUMNS, ROWS = 8, 6
@@ -25,7 +26,7 @@ _SMALL = 16  # pixels a side of what near duplicates are found by
 _ALIKE = 0.998  # correlation of small pictures that are called near duplicates
 _LARGEST_BUCKET = 100  # pictures whose coarse outlines agree; of more, outlines tell nothing
 _EMPTY = 0.01  # share of pixels that are brighter than almost black
-_SQUARE = 1.02
+_ALIKE_SIDES = 1.02  # millimetres that differ by less are called the same
 _MASK = np.array([230, 60, 50], np.float32)
 
 
@@ -53,8 +54,8 @@ def look_at(record: Record, image: Shaped[np.ndarray, 'height width channel']) -
     ends = [(end - low) / (high - low) * largest for end in record.window]
     pixels = hashlib.sha256(f'{image.dtype.str}{image.shape}'.encode())
     pixels.update(np.ascontiguousarray(image).data)
-    scale = _SIDE / max(image.shape[:2])
-    size = [max(round(side * scale), 1) for side in image.shape[1::-1]]
+    sides = square_scale(record.spacing).sides(*image.shape[:2])
+    size = [max(round(side * _SIDE / max(sides)), 1) for side in sides[::-1]]
     values = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     values = values.reshape(*size[::-1], -1)
     shown = np.clip((values - ends[0]) / max(ends[1] - ends[0], 1e-9), 0, 1)
@@ -138,19 +139,7 @@ class Plausibility:
         count = len(self._seen)
         if self._empty:
             yield f'{self._empty} of {count} images are almost empty: less than {_EMPTY:.0%} of them is not black.'
-        known = {spacing: n for spacing, n in self._spacings.items() if spacing[0] and spacing[1]}
-        if known:
-            sides = [side for spacing in known for side in spacing[:2]]
-            yield (
-                f'Pixels are {min(sides):.3g} to {max(sides):.3g} mm wide, known of {sum(known.values())} of '
-                f'{count} images, and are used as they are: one pixel means another length in each.'
-                if max(sides) > _SQUARE * min(sides)
-                else f'Pixels are {max(sides):.3g} mm wide in all images whose spacing is known.'
-            )
-            oblong = {s: n for s, n in known.items() if max(s[:2]) > _SQUARE * min(s[:2])}
-            if oblong:
-                ratio = max(max(spacing[:2]) / min(spacing[:2]) for spacing in oblong)
-                yield f'{sum(oblong.values())} images have pixels that are not square, up to 1 : {ratio:.3g}.'
+        yield from _about_spacing(self._spacings, count)
         if len(self._modalities) > 1:
             kinds = ', '.join(f'{name} {n}' for name, n in self._modalities.most_common())
             yield f'Modalities are mixed ({kinds}); --config.data.modalities chooses among them.'
@@ -192,6 +181,29 @@ class Plausibility:
         first, second = first - first.mean(), second - second.mean()
         length = np.linalg.norm(first) * np.linalg.norm(second)
         return bool(length > 0 and first @ second > _ALIKE * length)
+
+
+def _about_spacing(spacings: Mapping[tuple[float, float, float], int], count: int) -> Iterator[str]:
+    """What pixels measure in images whose spacing is known, and what training does about it."""
+    known = {spacing: n for spacing, n in spacings.items() if is_known(spacing)}
+    if not known:
+        return
+    oblong = {spacing: n for spacing, n in known.items() if square_scale(spacing) != AS_STORED}
+    if oblong:
+        ratio = max(max(spacing[:2]) / min(spacing[:2]) for spacing in oblong)
+        yield (
+            f'{sum(oblong.values())} images have pixels that are not square, up to 1 : {ratio:.3g}; training '
+            'makes them square, of the finer of their two spacings (--config.data.pixels=as_stored does not).'
+        )
+    sides = [min(spacing[:2]) for spacing in known]
+    square = 'Pixels, once they are square,' if oblong else 'Pixels'
+    yield (
+        f'{square} are {min(sides):.3g} to {max(sides):.3g} mm wide, known of {sum(known.values())} of {count} '
+        'images; training fits each image into its square, so that one pixel means another length in each '
+        '(--config.data.pixels=resampled gives all the same, --config.data.pixel_size).'
+        if max(sides) > _ALIKE_SIDES * min(sides)
+        else f'{square} are {max(sides):.3g} mm wide in all images whose spacing is known.'
+    )
 
 
 def _outlines(small: UInt8[np.ndarray, 'small small']) -> Iterator[int]:

@@ -14,6 +14,7 @@ from jaxtyping import Float64
 from input_pipeline.dataset.catalogue import default_data_dir, require_dataset
 from input_pipeline.dataset.summary import RECORDS_FILE
 from input_pipeline.decode import Split, open_split, reading
+from input_pipeline.preprocessing import Preprocessing
 
 UNKNOWN_MODALITY = 'unknown'
 _SAMPLE = 200  # records whose spacing is looked at
@@ -58,15 +59,15 @@ def find_provenance(
     *,
     modalities: Sequence[str],
     classes: Sequence[str],
-    fit: str,
+    preprocessing: Preprocessing,
     resolution: int,
 ) -> Provenance:
     """Looks up what one split of a data set tells; no image is decoded.
 
     Args:
       name, data_dir, split, modalities, classes: see `open_dataset`.
-      fit: how images are made square (see `Preprocessing.fit`), which decides their scale.
-      resolution: pixels of a side of preprocessed images.
+      preprocessing: how images are made alike, which decides their scale.
+      resolution: pixels of a side of the images that are asked about: those of `preprocessing`, or halved.
 
     Raises:
       DataError: when the set or the split is missing or damaged.
@@ -77,7 +78,7 @@ def find_provenance(
         counts = collections.Counter(record.modality for record in _list(opened, split, modalities, classes))
         step = max(1, -(-counts.total() // _SAMPLE))
         looked_at = itertools.islice(_list(opened, split, modalities, classes), 0, None, step)
-        spacing = _typical([_spacing(opened, record, fit, resolution) for record in looked_at])
+        spacing = _typical([_spacing(opened, record, preprocessing, resolution) for record in looked_at])
     return Provenance(
         fingerprint=opened.summary.get('fingerprint') or f'{name}/{folder.name}',
         modality=next(iter(counts)) if len(counts) == 1 else UNKNOWN_MODALITY,
@@ -98,11 +99,13 @@ def _list(split: Split, name: str, modalities: Sequence[str], classes: Sequence[
                 yield _Listed(index, row['modality'], int(row['height']), int(row['width']))
 
 
-def _spacing(split: Split, record: _Listed, fit: str, resolution: int) -> Float64[np.ndarray, '2']:
+def _spacing(
+    split: Split, record: _Listed, preprocessing: Preprocessing, resolution: int
+) -> Float64[np.ndarray, '2']:
     """Millimetres between rows and columns of one image once it is square; 0 where unknown."""
-    stored = _SPACING.deserialize_example_np(split.records[record.index])['spacing']
-    sides = {'pad': [max(record.height, record.width)] * 2, 'crop': [min(record.height, record.width)] * 2}
-    return stored[:2].astype(np.float64) * sides.get(fit, [record.height, record.width]) / resolution
+    stored = _SPACING.deserialize_example_np(split.records[record.index])['spacing'].astype(np.float64)
+    spacing = preprocessing.spacing_of(record.height, record.width, tuple(stored.tolist()))
+    return np.array(spacing) * preprocessing.resolution / resolution
 
 
 def _typical(spacings: Sequence[Float64[np.ndarray, '2']]) -> tuple[float, float] | None:

@@ -26,7 +26,9 @@ from input_pipeline.records import ReaderOptions, Record
 SIDE = 64
 # Percentiles of the volume, or of the image where it is alone, become black and white: 8 and 16 bits and
 # Hounsfield units compare.
-_PREPROCESSING = Preprocessing(resolution=SIDE, channels=1, window='volume', fit='pad', mask_classes=0, context=0)
+_PREPROCESSING = Preprocessing(
+    resolution=SIDE, channels=1, window='volume', fit='pad', mask_classes=0, context=0, pixels='square'
+)
 _READING = ReaderOptions(modality='', percentiles=(0.5, 99.5), pixel_limit=2**28, axis=2, patient_pattern='')
 _LARGEST_VOLUME = 16  # pictures taken of one file, evenly spread
 _NO_PICTURES = {'masks', 'labels', 'labelsTr', 'labelsTs'}
@@ -67,7 +69,7 @@ def shrink(record: Record) -> Picture:
     Raises:
       DataError: it has neither 1 nor 3 channels.
     """
-    pixels = preprocess_image(record.image, record.intensity, record.window, _PREPROCESSING)
+    pixels = preprocess_image(record.image, record.intensity, record.window, _PREPROCESSING, record.spacing)
     return Picture(record.source, _to_bytes(pixels), record.patient, record.modality, record.label)
 
 
@@ -157,7 +159,7 @@ def _dicom_records(file: Path) -> Iterator[Record]:
             mask=None,
             intensity=intensity,
             window=window,
-            spacing=(0.0, 0.0, 0.0),
+            spacing=dicom_file.millimetres(header),
             source=str(file),
         )
 

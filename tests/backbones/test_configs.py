@@ -69,8 +69,9 @@ def test_variants_are_told_and_unknown_ones_name_them():
 @pytest.mark.parametrize('variant', classifier.VARIANTS)
 def test_a_run_cannot_go_on_with_another_architecture_other_data_or_another_place_in_them(variant):
     assert fixed_fields(CLASSIFIER, _load(variant)) == (
-        'architecture', 'channels', 'data.classes', 'data.fit', 'data.modalities', 'data.window',
-        'data.window_range', 'network', 'optimizer', 'resolution', 'schedule', 'seed', 'target',
+        'architecture', 'channels', 'data.classes', 'data.fit', 'data.modalities', 'data.pixel_size',
+        'data.pixels', 'data.window', 'data.window_range', 'network', 'optimizer',
+        'resolution', 'schedule', 'seed', 'target',
     )  # fmt: skip
 
 

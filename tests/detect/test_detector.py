@@ -251,6 +251,22 @@ def test_the_hottest_pixel_is_told_on_the_grid_of_the_file(judge, fit, shape, ex
     assert (one.row, one.column) == expected
 
 
+def test_oblong_pixels_are_judged_as_square_ones(judge):
+    """16 x 128 pixels of 4 x 1 mm are 64 mm x 128 mm: rows 8 to 23 of what the network sees."""
+    parts = {kind: getattr(judge.detector.anomalies, kind) for kind in ('mahalanobis', 'padim', 'patchcore')}
+    planted = _Planted(**parts, row=20, column=10, corner=7.0)
+    image = np.random.default_rng(0).integers(1, 255, (16, 128)).astype(np.uint8)
+    case = create_case([dataclasses.replace(_record(image), spacing=(4.0, 1.0, 1.0))])
+    own = _with(_with_form(judge, pixels='square'), anomalies=planted)
+    judgement = own.judge(case)
+    assert ((judgement.shown[0, ..., 0] > -1).any(1) == (np.abs(np.arange(32) - 15.5) < 8)).all()
+    assert (judgement.slices[0].row, judgement.slices[0].column) == (12, 42)
+    narrow = _record(image[:, :63])
+    short = own.judge(create_case([dataclasses.replace(narrow, spacing=(1.0, 1.0, 1.0))]))
+    assert short.reason == 'It has 63 pixels along its longer side, and the detector needs 64.'
+    assert own.judge(create_case([dataclasses.replace(narrow, spacing=(4.0, 1.0, 1.0))])).slices
+
+
 def test_heat_is_on_the_scale_of_the_data(judge, reals):
     judgement = judge.judge(create_case(reals[:1]))
     assert judgement.heat.dtype.kind == 'f'

@@ -32,7 +32,8 @@ def main() -> int:
     flags = parser.parse_args()
     found = 0
     for name in flags.only.split(','):
-        started, findings, counts = time.monotonic(), [], {}
+        started, findings = time.monotonic(), []
+        counts: dict[str, int] = {}
         for number, outcome in watch(
             name, range(flags.first, flags.first + flags.count), flags.seconds, flags.mebibytes
         ):

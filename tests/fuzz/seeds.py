@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -141,7 +142,7 @@ def _tiff(values: np.ndarray, options: dict[str, object]) -> bytes:
     return file.getvalue()
 
 
-def _dicom(values: np.ndarray, syntax: str, **elements: object) -> bytes:
+def _dicom(values: np.ndarray, syntax: UID, **elements: object) -> bytes:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, CTImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=['fuzz'])

@@ -11,8 +11,8 @@ import input_pipeline
 from input_pipeline import DataError, Preprocessing, preprocess_case, restore_size, split_masks
 from input_pipeline.cases import create_case, find_neighbours, number_volumes, volume_of
 from input_pipeline.decode import open_split
+from input_pipeline.placement import fit_image, fit_mask
 from input_pipeline.prepare import main
-from input_pipeline.preprocessing import fit_image, fit_mask
 from tests.input_pipeline.items import make_item, random_images, write
 
 SHAPES = {'p1': (9, 6, 5), 'p2': (7, 8, 4), 'p3': (5, 5, 1), 'p4': (8, 8, 7)}  # RAS+: columns, rows, slices

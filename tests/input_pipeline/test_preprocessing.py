@@ -1,6 +1,5 @@
 """Windows, fits and value ranges, against hand-made expectations."""
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,16 +8,17 @@ import pytest
 from input_pipeline import from_unit, join_masks, split_masks, to_physical, to_unit, unpack
 from input_pipeline.decode import halve
 from input_pipeline.errors import DataError
+from input_pipeline.placement import fit_mask
 from input_pipeline.preprocessing import (
     Preprocessing,
     apply_window,
     convert_channels,
-    fit_image,
-    fit_mask,
     preprocess_image,
     resolve_window,
 )
 from tests.input_pipeline.items import random_images
+
+UNKNOWN = (0.0, 0.0)
 
 
 def _preprocessing(**changes):
@@ -55,7 +55,7 @@ def test_values_outside_are_clipped():
 def test_same_size_in_the_stored_window_is_exact(dtype):
     image = random_images(1, (8, 8, 1), dtype)[0]
     for intensity in ((0.0, 255.0), (-1024.0, 3071.0), (3071.0, -1024.0)):
-        result = preprocess_image(image, intensity, intensity, _preprocessing())
+        result = preprocess_image(image, intensity, intensity, _preprocessing(), UNKNOWN)
         assert result.dtype == dtype
         np.testing.assert_array_equal(result, image)
 
@@ -64,7 +64,7 @@ def test_same_size_in_the_stored_window_is_exact(dtype):
 def test_windows_map_to_physical_values_and_back(dtype):
     image = random_images(1, (8, 8, 1), dtype)[0]
     intensity, window = (-1024.0, 3071.0), (-160.0, 240.0)
-    result = preprocess_image(image, intensity, window, _preprocessing(window=window))
+    result = preprocess_image(image, intensity, window, _preprocessing(window=window), UNKNOWN)
     assert result.dtype == np.uint16
     physical = -1024 + 4095 * image.astype(float) / np.iinfo(dtype).max
     np.testing.assert_allclose(
@@ -101,7 +101,7 @@ def test_constant_volume_becomes_dark():
 
 def test_pad_keeps_the_aspect_ratio_and_pads_with_the_lowest():
     image = np.full((4, 8, 1), 200, np.uint8)
-    result = preprocess_image(image, (0.0, 255.0), (0.0, 255.0), _preprocessing())
+    result = preprocess_image(image, (0.0, 255.0), (0.0, 255.0), _preprocessing(), UNKNOWN)
     np.testing.assert_array_equal(result[2:6], np.full((4, 8, 1), 200))
     assert not result[:2].any()
     assert not result[6:].any()
@@ -109,60 +109,6 @@ def test_pad_keeps_the_aspect_ratio_and_pads_with_the_lowest():
     np.testing.assert_array_equal(np.unique(mask[:, 2:6]), [3])
     assert not mask[:, :2].any()
     assert not mask[:, 6:].any()
-
-
-def test_the_odd_line_of_padding_is_below_and_to_the_right():
-    image = fit_image(np.ones((3, 2, 1), np.float32), 6, 'native')[..., 0]
-    expected = np.zeros((6, 6))
-    expected[1:4, 2:4] = 1
-    np.testing.assert_array_equal(image, expected)
-    mask = fit_mask(np.full((2, 3, 1), 7, np.uint8), 6, 'native')[..., 0]
-    np.testing.assert_array_equal(mask, 7 * expected.T)
-
-
-def test_crop_takes_the_centre():
-    image = np.arange(32, dtype=np.float32).reshape(4, 8, 1) / 31
-    np.testing.assert_array_equal(fit_image(image, 4, 'crop'), image[:, 2:6])
-    mask = np.arange(32, dtype=np.uint8).reshape(8, 4, 1)
-    np.testing.assert_array_equal(fit_mask(mask, 4, 'crop'), mask[2:6])
-
-
-def test_resize_fills_the_square():
-    ramp = np.repeat(np.linspace(0, 1, 64, dtype=np.float32)[None, :, None], 16, axis=0)
-    result = fit_image(ramp, 8, 'resize')
-    np.testing.assert_allclose(
-        result, np.repeat(ramp.reshape(16, 8, 8).mean(2)[:8, :, None], 1, axis=-1), atol=1e-6
-    )
-
-
-def test_shrinking_is_the_area_average():
-    image = np.random.default_rng(0).random((32, 24, 5), np.float32)
-    result = fit_image(image, 8, 'resize')
-    np.testing.assert_allclose(result, image.reshape(8, 4, 8, 3, 5).mean((1, 3)), atol=1e-6)
-
-
-def test_enlarging_is_cubic_and_stays_in_range():
-    image = (np.indices((4, 4)).sum(0) % 2).astype(np.float32)[..., None]
-    expected = cv2.resize(image, (8, 8), interpolation=cv2.INTER_CUBIC)[..., None]
-    assert expected.max() > 1  # it overshoots
-    np.testing.assert_allclose(fit_image(image, 8, 'pad'), np.clip(expected, 0, 1), atol=1e-6)
-
-
-def test_masks_stay_aligned_with_images():
-    """On average a disc's centre is where the averaged image has it (corner sampling is 0.4 off)."""
-    rows, columns = np.indices((90, 90))
-    shifts = []
-    for centre in range(30, 60):
-        disc = ((rows - centre) ** 2 + (columns - centre) ** 2 < 400).astype(np.uint8)[..., None]
-        mask = fit_mask(disc, 16, 'pad')[..., 0].astype(float)
-        image = fit_image(disc.astype(np.float32), 16, 'pad')[..., 0]
-        axis = np.arange(16)
-        shifts.append((axis @ mask).sum() / mask.sum() - (axis @ image).sum() / image.sum())
-    assert abs(np.mean(shifts)) < 0.02
-
-
-def test_extreme_aspect_ratios_keep_one_pixel():
-    assert fit_image(np.ones((1, 4000, 1), np.float32), 8, 'pad').sum() == 8
 
 
 def test_luminance_and_repetition():

@@ -24,8 +24,9 @@ def test_configs_have_values_that_may_be(fields, config):
 @pytest.mark.parametrize('variant', unet.VARIANTS)
 def test_a_run_of_a_unet_holds_on_to_what_decides_it(variant):
     assert set(schema.fixed_fields(UNET, unet.get_config(variant))) == {
-        'augment', 'channels', 'context', 'data.classes', 'data.fit', 'data.modalities', 'data.window',
-        'data.window_range', 'loss', 'mask_classes', 'network', 'optimizer', 'patch', 'resolution', 'schedule',
+        'augment', 'channels', 'context', 'data.classes', 'data.fit', 'data.modalities', 'data.pixel_size',
+        'data.pixels', 'data.window', 'data.window_range', 'loss', 'mask_classes',
+        'network', 'optimizer', 'patch', 'resolution', 'schedule',
         'seed',
     }  # fmt: skip
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+import input_pipeline
 from foundation.export.origin import Data, Model, Origin, ValueForm
 
 _FORM = ValueForm(
@@ -40,3 +41,8 @@ def make_stored(origin: Origin, count: int = 1, seed: int = 0) -> np.ndarray:
 def make_masks(count: int = 1) -> np.ndarray:
     """Class ids 0 to 2: (count, 6, 6, 1)."""
     return np.random.default_rng(1).integers(0, 3, (count, 6, 6, 1)).astype(np.uint8)
+
+
+def fitted(resolution: int, fit: str, pixels: str | float = 'as_stored') -> input_pipeline.Preprocessing:
+    """Preprocessing of grey images in their stored range."""
+    return input_pipeline.Preprocessing(resolution, 1, 'stored', fit, mask_classes=0, context=0, pixels=pixels)

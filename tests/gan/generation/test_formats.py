@@ -22,7 +22,7 @@ from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers import READERS
 from input_pipeline.readers.pixels import to_physical
 from input_pipeline.records import ReaderOptions
-from tests.gan.generation.origins import make_masks, make_origin, make_stored
+from tests.gan.generation.origins import fitted, make_masks, make_origin, make_stored
 
 GREY_8 = {'dtype': 'uint8', 'intensity': (0.0, 255.0), 'modality': 'DX', 'spacing': None}
 RELATIVE_MR = {'modality': 'MR', 'intensity': None}
@@ -254,7 +254,7 @@ def test_a_generated_data_set_is_read_as_it_was_drawn(tmp_path, form):
     np.testing.assert_array_equal(decoded['mask'] == 255, masks == [1, 2])
     assert (images.num_examples, images.num_patients, images.classes) == (4, 4, ('ill', 'well'))
     found = input_pipeline.find_provenance(
-        'made', tmp_path, 'train', modalities=(), classes=(), fit='pad', resolution=6
+        'made', tmp_path, 'train', modalities=(), classes=(), preprocessing=fitted(6, 'pad'), resolution=6
     )
     assert (found.modality, found.licence) == (origin.form.modality, 'CC0')
     assert found.spacing == (None if origin.form.spacing is None else pytest.approx((0.7, 0.8)))

@@ -25,7 +25,7 @@ from gan.recipe import ImageFormat, create_recipe
 from gan.reporting import tables
 from gan.reporting.runs import ReportedRun
 from gan.sampler import Drawn
-from tests.gan.generation.origins import make_masks, make_origin, make_stored
+from tests.gan.generation.origins import fitted, make_masks, make_origin, make_stored
 from tests.input_pipeline.items import make_item, random_images, write
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -289,9 +289,32 @@ def test_spacing_follows_the_scale_of_the_fit(tmp_path, fit, expected):
     items = [make_item(f'{n}', [image]) for n, image in enumerate(random_images(12, (32, 16, 1), np.uint8))]
     write(items, tmp_path, 'small')
     found = input_pipeline.find_provenance(
-        'small', tmp_path, 'train', modalities=(), classes=(), fit=fit, resolution=16
+        'small', tmp_path, 'train', modalities=(), classes=(), preprocessing=fitted(16, fit), resolution=16
     )
     assert found.spacing == expected
+
+
+@pytest.mark.parametrize(
+    ('fit', 'pixels', 'resolution', 'expected'),
+    [
+        ('pad', 'as_stored', 16, (5.0, 1.0)),  # 16 x 16 pixels of 5 x 1 mm
+        ('pad', 'square', 16, (5.0, 5.0)),  # 80 mm
+        ('pad', 'square', 8, (10.0, 10.0)),  # what a network that still grows has
+        ('crop', 'square', 16, (1.0, 1.0)),  # 16 mm
+        ('pad', 8.0, 16, (8.0, 8.0)),
+        ('crop', 2.0, 8, (4.0, 4.0)),
+    ],
+)
+def test_spacing_follows_what_is_done_with_pixels(tmp_path, fit, pixels, resolution, expected):
+    images = random_images(12, (16, 16, 1), np.uint8)
+    write(
+        [make_item(f'{n}', [image], spacing=(5.0, 1.0, 1.0)) for n, image in enumerate(images)], tmp_path, 'small'
+    )
+    found = input_pipeline.find_provenance(
+        'small', tmp_path, 'train', modalities=(), classes=(), preprocessing=fitted(16, fit, pixels),
+        resolution=resolution,
+    )  # fmt: skip
+    assert found.spacing == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +335,7 @@ def test_spacing_is_told_where_most_have_one_and_all_are_close(tmp_path, spacing
     ]
     write(items, tmp_path, 'small')
     found = input_pipeline.find_provenance(
-        'small', tmp_path, 'train', modalities=(), classes=(), fit='pad', resolution=8
+        'small', tmp_path, 'train', modalities=(), classes=(), preprocessing=fitted(8, 'pad'), resolution=8
     )
     assert found.spacing == expected
 
@@ -327,7 +350,13 @@ def test_several_modalities_are_none(tmp_path):
 
     def find(*modalities):
         return input_pipeline.find_provenance(
-            'small', tmp_path, 'train', modalities=modalities, classes=(), fit='pad', resolution=8
+            'small',
+            tmp_path,
+            'train',
+            modalities=modalities,
+            classes=(),
+            preprocessing=fitted(8, 'pad'),
+            resolution=8,
         )
 
     assert [find(), find('CT'), find('MR')] == [

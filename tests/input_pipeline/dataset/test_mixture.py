@@ -18,8 +18,9 @@ RANGES = {np.uint8: (0.0, 255.0), np.uint16: (0.0, 65535.0)}
 RAW = {'image': tfds.decode.SkipDecoding()}
 
 
-def _form(resolution=16, channels=1, window='auto', fit='pad', depth=8):
-    return MixtureForm(Preprocessing(resolution, channels, window, fit, mask_classes=0, context=0), depth)
+def _form(resolution=16, channels=1, window='auto', fit='pad', depth=8, pixels='as_stored'):
+    preprocessing = Preprocessing(resolution, channels, window, fit, mask_classes=0, context=0, pixels=pixels)
+    return MixtureForm(preprocessing, depth)
 
 
 def _pictures(count, shape=(16, 16, 1), dtype=np.uint8, prefix='i', **fields):
@@ -110,6 +111,23 @@ def test_an_image_is_windowed_padded_and_quantised_as_defined(tmp_path):
 def test_spacing_follows_the_pixels(fit, expected):
     (record,) = make_item('a', random_images(1, (32, 16, 1), np.uint8), spacing=(1.0, 1.0, 3.0)).load()
     assert unify_record(record, _form(16, fit=fit), is_real=True).spacing == (*expected, 3.0)
+
+
+def test_pixels_are_made_square_with_what_was_altered():
+    """8 x 32 pixels of 4 x 1 mm fill the square; without that they are a stripe, and its pixels stay oblong."""
+    image, mask = np.full((8, 32, 1), 200, np.uint8), np.zeros((8, 32, 1), np.uint8)
+    image[2:4, 8:16], mask[2:4, 8:16] = 50, 1
+    (record,) = make_item('a', [image], masks=[mask], spacing=(4.0, 1.0, 3.0)).load()
+    square = unify_record(record, _form(16, pixels='square'), is_real=False)
+    np.testing.assert_array_equal(np.argwhere(square.mask[..., 0]).min(0), [4, 4])
+    np.testing.assert_array_equal(np.argwhere(square.mask[..., 0]).max(0), [7, 7])
+    assert square.image.all()
+    assert square.spacing == (2.0, 2.0, 3.0)
+    stripe = unify_record(record, _form(16), is_real=False)
+    assert stripe.image.any(axis=(1, 2)).sum() == 4
+    assert stripe.spacing == (8.0, 2.0, 3.0)
+    with pytest.raises(DataError, match='is 8 x 32, and enlarging it to 64'):
+        unify_record(record, _form(64, pixels='square'), is_real=True)
 
 
 @pytest.mark.parametrize('is_real', [True, False])
@@ -233,9 +251,11 @@ def test_a_form_that_cannot_be(fields, expected):
 
 @pytest.mark.parametrize('window', ['auto', 'volume', (-1000.0, 400.0)])
 def test_a_form_survives_json(window):
-    form = _form(64, 3, window, 'crop', 16)
+    form = _form(64, 3, window, 'crop', 16, 'square')
     stored = form.to_dict() | {'window': list(window) if isinstance(window, tuple) else window}
     assert MixtureForm.from_dict(stored) == form
+    del stored['pixels']  # as sets were prepared before there was a choice
+    assert MixtureForm.from_dict(stored).preprocessing.pixels == 'as_stored'
 
 
 @pytest.mark.parametrize('change', [{'window': None}, {'resolution': 'big'}, {'window': [3, 2]}, {'depth': None}])

@@ -63,8 +63,17 @@ def test_images_that_are_almost_empty_are_counted():
 def test_spacings_are_told():
     spacings = [(0.5, 0.5, 1.0), (1.0, 1.0, 1.0), (0.5, 2.0, 1.0), (0.0, 0.0, 0.0)]
     text = _sentences([_record(number, _draw(number), spacing=spacing) for number, spacing in enumerate(spacings)])
-    assert 'Pixels are 0.5 to 2 mm wide, known of 3 of 4 images' in text
-    assert '1 images have pixels that are not square, up to 1 : 4' in text
+    assert 'Pixels, once they are square, are 0.5 to 1 mm wide, known of 3 of 4 images' in text
+    assert '1 images have pixels that are not square, up to 1 : 4; training makes them square' in text
+
+
+def test_the_sheet_shows_pixels_that_training_makes_square():
+    """16 x 80 pixels of 5 x 1 mm are as high as they are wide."""
+    image = np.full((16, 80, 1), 200, np.uint8)
+    image[0, 0] = 0
+    for spacing, filled in (((5.0, 1.0, 1.0), 96), ((0.0, 0.0, 0.0), 19)):
+        picture = look_at(_record(0, image, spacing=spacing), image).picture
+        assert (picture.any(axis=(1, 2)).sum(), picture.any(axis=(0, 2)).sum()) == (filled, 96)
 
 
 def test_splits_that_lack_a_class_or_patients_are_told():
