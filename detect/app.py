@@ -20,6 +20,7 @@ from detect.judge import open_judge
 from detect.predictions import reader_options
 from foundation.training import compute, launch
 from foundation.training.errors import UserError
+from input_pipeline.records import PIXEL_LIMIT
 
 _HOST = flags.DEFINE_string('host', '127.0.0.1', 'Address to listen at; others let other machines in.')
 _PORT = flags.DEFINE_integer('port', 8765, 'Port to listen at; 0 takes any that is free.', 0, 65535)
@@ -28,7 +29,12 @@ _ERROR_LEVEL = flags.DEFINE_float(
     'error_level', 0.05, 'Share of real images that may be called synthetic, and of synthetic ones called real.'
 )
 _AXIS = flags.DEFINE_integer('axis', 2, 'Volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
-_PIXEL_LIMIT = flags.DEFINE_integer('pixel_limit', 2**28, 'Larger images are refused before decoding.', 1)
+_PIXEL_LIMIT = flags.DEFINE_integer(
+    'pixel_limit',
+    PIXEL_LIMIT,
+    'Pictures of more pixels, and volumes of more than four times as many voxels, are refused before decoding.',
+    1,
+)
 
 flags.adopt_module_key_flags(launch)
 

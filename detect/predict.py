@@ -24,6 +24,7 @@ from foundation.training import compute, launch
 from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
+from input_pipeline.records import PIXEL_LIMIT
 
 _OUT = flags.DEFINE_string('out', '', 'File for the lines; the standard output without it.')
 _STACK = flags.DEFINE_string('stack', '', 'Workdir of a stack detector, which judges volumes as a whole.')
@@ -34,7 +35,12 @@ _ERROR_LEVEL = flags.DEFINE_float(
     'error_level', 0.05, 'Share of real images that may be called synthetic, and of synthetic ones called real.'
 )
 _AXIS = flags.DEFINE_integer('axis', 2, 'Volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
-_PIXEL_LIMIT = flags.DEFINE_integer('pixel_limit', 2**28, 'Larger images are refused before decoding.', 1)
+_PIXEL_LIMIT = flags.DEFINE_integer(
+    'pixel_limit',
+    PIXEL_LIMIT,
+    'Pictures of more pixels, and volumes of more than four times as many voxels, are refused before decoding.',
+    1,
+)
 
 flags.adopt_module_key_flags(launch)
 

@@ -18,7 +18,7 @@ from detect.judge import Judge, Judgement, describe_judgement
 from foundation.export.manifest import MANIFEST_FILE, file_checksum, read_manifest
 from foundation.training.errors import UserError
 from input_pipeline import Case
-from input_pipeline.errors import DataError, Refusals, first_line
+from input_pipeline.errors import DataError, Refusals, reason_of
 from input_pipeline.inputs import Incoming, read_header
 from input_pipeline.records import ReaderOptions
 
@@ -154,24 +154,20 @@ def read_case(incoming: Incoming) -> tuple[Case, list[Path]]:
     """The pixels, and the files they came from.
 
     Raises:
-      DataError: for whatever reading raises: files from outside are not to be trusted to fail in a known way.
+      DataError: for whatever reading raises.
     """
     try:
         case = incoming.load()
         return case, incoming.files_of(case)
-    except DataError:
-        raise
-    except MemoryError as error:
-        raise DataError('is too large for the memory of this machine') from error
     except Exception as error:
-        raise DataError(f'cannot be read ({first_line(error)})') from error
+        raise DataError(reason_of(error)) from error
 
 
 def _find_checksums(files: Sequence[Path]) -> dict[Path, str]:
     try:
         return {file: file_checksum(file) for file in files}
     except OSError as error:
-        raise DataError(f'cannot be read ({error.strerror or error})') from error
+        raise DataError(reason_of(error)) from error
 
 
 def draw_judgement(judgement: Judgement) -> np.ndarray:

@@ -25,7 +25,7 @@ from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.flags import Parser, names
 from input_pipeline.preprocessing import PIXELS
-from input_pipeline.records import Item, ReaderOptions
+from input_pipeline.records import PIXEL_LIMIT, Item, ReaderOptions
 from input_pipeline.report import describe
 
 _DESCRIPTION = """Real images of prepared data sets and synthetic ones of any folders, as one data set.
@@ -166,7 +166,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     _add_form(parser)
     add('--modality', type=_modality, nargs='+', metavar='CLASS=MODALITY', help='what images of a class are')
     add('--axis', type=int, choices=(0, 1, 2), default=2, help='volumes are cut along it')
-    add('--pixel_limit', type=int, default=2**28, help='larger images are refused before decoding')
+    add(
+        '--pixel_limit',
+        type=int,
+        default=PIXEL_LIMIT,
+        help='larger pictures, and volumes of four times as many voxels, are refused before decoding',
+    )
     add('--on_error', choices=('fail', 'skip'), default='fail', help='at an unusable file: stop, or leave it out')
     add('--licence', default='', help='of the new data set; those of the real ones where it is not given')
     add('--data_dir', type=Path, help='folder of all data sets; $TFDS_DATA_DIR or ~/tensorflow_datasets')

@@ -17,6 +17,26 @@ def first_line(error: Exception) -> str:
     return str(error).strip().split('\n')[0] or type(error).__name__
 
 
+def one_line(error: Exception) -> str:
+    """The type of a library's error and what it says, short and fit for one sentence."""
+    return ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be used, from whatever was raised while it was read.
+
+    Files from outside are not to be trusted to fail in a known way: what a decoder raises is a reason to refuse
+    the file, never to end the run. Only the type of an unknown error is told, since its text may quote the file.
+    """
+    if isinstance(error, DataError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return 'is too large for the memory of this machine'
+    if isinstance(error, OSError) and error.strerror:
+        return f'cannot be read ({error.strerror})'
+    return f'is damaged, or of a kind that is not known here (its reader ended with {type(error).__name__})'
+
+
 def as_text(name: str) -> str:
     """A file name as text that every encoding can hold: bytes that are not UTF-8 become `\\xf6`."""
     if name.isascii():

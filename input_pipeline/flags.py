@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from input_pipeline.records import PIXEL_LIMIT
+
 SOURCES = ('image_folder', 'paired_folder', 'dicom', 'nifti', 'arrays', 'phantom', 'catalogue')
 COLUMNS = ('image', 'mask', 'label', 'patient', 'split')
 _DESCRIPTION = """Turns a folder of medical images into a data set that training reads.
@@ -144,8 +146,18 @@ def _add_reading(group: argparse._ArgumentGroup) -> None:
         metavar='ROLE=NAME,...',
         help='which columns of an index.csv of others are image, mask, label, patient and split',
     )
+    _add_values(group)
+
+
+def _add_values(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add('--percentiles', type=_pair, default=(0.5, 99.5), help='lower and upper, for intensity windows')
-    add('--pixel_limit', type=count, default=2**28, help='larger images are refused before decoding')
+    add(
+        '--pixel_limit',
+        type=count,
+        default=PIXEL_LIMIT,
+        help='larger pictures, and volumes of four times as many voxels, are refused before decoding',
+    )
     add('--channels', type=count, help='channels to store; the most frequent count where not given')
     add(
         '--exemplars',

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 Dtype = Literal['uint8', 'uint16', 'float32']
+PIXEL_LIMIT = 2**26  # 8192 x 8192, and volumes of 2**28 voxels: what is read then fits in 2 GiB
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ class ReaderOptions:
     Attributes:
       modality: stored in every record whose file does not tell its own, '' for `unknown`.
       percentiles: lower and upper percentile that become `Record.window`.
-      pixel_limit: an image of more pixels is refused before it is decoded (decompression bombs).
+      pixel_limit: a picture of more pixels, and a volume of more than four times as many voxels, is refused before
+        it is decoded (decompression bombs).
       axis: the axis along which volumes are cut into slices, 0, 1 or 2 (after reorientation to RAS+).
       patient_pattern: regular expression whose first group, searched in the relative path, is the
         patient; '' where each image is its own patient.

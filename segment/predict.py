@@ -21,7 +21,7 @@ from foundation.training import launch
 from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
-from input_pipeline.records import ReaderOptions
+from input_pipeline.records import PIXEL_LIMIT, ReaderOptions
 from segment.formats.files import FORMATS
 from segment.formats.predictions import TABLE_FILE, SegmentationRequest, answer_all, check_out
 from segment.segmenter import TrainedSegmenter
@@ -38,7 +38,12 @@ _BEST = flags.DEFINE_bool(
 _MIRROR = flags.DEFINE_bool('mirror', False, 'Average over mirrored copies: slower, often a little better.')
 _AXIS = flags.DEFINE_integer('axis', 2, 'Volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
 _PERCENTILES = flags.DEFINE_list('percentiles', ['0.5', '99.5'], 'Of intensities, as for input_pipeline.prepare.')
-_PIXEL_LIMIT = flags.DEFINE_integer('pixel_limit', 2**28, 'Larger images are refused before decoding.', 1)
+_PIXEL_LIMIT = flags.DEFINE_integer(
+    'pixel_limit',
+    PIXEL_LIMIT,
+    'Pictures of more pixels, and volumes of more than four times as many voxels, are refused before decoding.',
+    1,
+)
 
 flags.adopt_module_key_flags(launch)
 # Flags that decide the masks and how they are written.

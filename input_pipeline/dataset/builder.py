@@ -27,7 +27,7 @@ from input_pipeline.dataset.features import Encoded, RecordStorage, choose_stora
 from input_pipeline.dataset.questions import find_questions
 from input_pipeline.dataset.splits import SplitFractions, assign_splits
 from input_pipeline.dataset.summary import RECORDS_FILE, SUMMARY_FILE, Summarizer
-from input_pipeline.errors import DataError, Refusals, as_text, first_line
+from input_pipeline.errors import DataError, Refusals, as_text, first_line, reason_of
 from input_pipeline.parallel import ordered_map
 from input_pipeline.records import Item, Record
 from input_pipeline.report import SHEET_FILE, write_page
@@ -301,11 +301,8 @@ def _encode_items(
             progress.set_postfix(images=summarizer.images, refresh=False)
             try:
                 records = future.result()
-            except DataError as error:
-                refusals.add(item.key, as_text(str(error)).removeprefix(f'{item.key}: '))
-                continue
-            except OSError as error:
-                refusals.add(item.key, f'cannot be read ({error.strerror or error})')
+            except Exception as error:
+                refusals.add(item.key, as_text(reason_of(error)).removeprefix(f'{item.key}: '))
                 continue
             if records:
                 yield item, records

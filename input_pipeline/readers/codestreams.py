@@ -17,7 +17,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-from input_pipeline.errors import DataError
+from input_pipeline.errors import DataError, one_line
 
 Size = tuple[int, int, int]  # rows, columns, channels
 
@@ -51,7 +51,7 @@ def check_claims(path: Path, start: int, header: pydicom.Dataset, syntax: UID) -
                 if claimed not in (None, (header.Rows, header.Columns, header.SamplesPerPixel)):
                     raise DataError(f'its compressed pixels claim to be {claimed}, other than its header says')
         except (ValueError, AttributeError, IndexError, struct.error) as error:
-            raise DataError(f'is truncated or damaged ({type(error).__name__}: {error})') from error
+            raise DataError(f'is truncated or damaged ({one_line(error)})') from error
 
 
 def _find_size_of(syntax: UID) -> Callable[[bytes], Size | None] | None:

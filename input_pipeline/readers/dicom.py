@@ -185,7 +185,7 @@ def describe_files(
             except (DataError, OSError):
                 raise
             except Exception as error:  # pydicom converts values, and fails, when they are looked at
-                raise DataError(f'has a damaged header ({type(error).__name__}: {error})') from error
+                raise DataError(f'has a damaged header ({type(error).__name__})') from error
     return slices
 
 

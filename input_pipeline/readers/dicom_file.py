@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from jaxtyping import Bool, Num
-from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.filereader import _read_file_meta_info, read_partial, read_preamble
 from pydicom.pixels import apply_color_lut, apply_modality_lut, decoders, iter_pixels, pixel_array
 from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import (
@@ -27,10 +27,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from input_pipeline.errors import DataError
+from input_pipeline.errors import DataError, one_line
 from input_pipeline.readers.codestreams import check_claims
 from input_pipeline.readers.isolated import decode_apart
-from input_pipeline.readers.pixels import check_size
+from input_pipeline.readers.pixels import check_size, check_volume_size
 from input_pipeline.records import Dtype
 
 logging.getLogger('pydicom').setLevel(logging.CRITICAL)  # its tracebacks; refusals say what was wrong
@@ -52,6 +52,7 @@ _ENCAPSULATED = 0xFFFFFFFF  # the length that compressed pixel data declare
 _LARGEST_UNPACKED = 4 * 2**30  # bytes
 _NOT_IMAGES = {'SEG': 'a segmentation'}
 # How the SOP classes of objects that never hold an image begin (PS3.6, table A-1), and what they are.
+_MOST_INFLATED = 2**28  # bytes of a deflated file: pydicom inflates it whole, and pixels are copied from there
 _STORAGE = '1.2.840.10008.5.1.4.1.1.'
 _IMAGELESS = {
     '1.2.840.10008.1.3.10': 'DICOMDIR',
@@ -139,7 +140,7 @@ def read_header(path: Path, pixel_limit: int) -> pydicom.Dataset:
 
     try:
         with path.open('rb') as file:
-            _check_inflated_size(path, file, pixel_limit)
+            _check_inflated_size(file, pixel_limit)
             header = read_partial(file, at_pixels, force=True)
             place = file.tell()
             # Past tag, type and length; some headers are in another encoding than they declare.
@@ -147,7 +148,7 @@ def read_header(path: Path, pixel_limit: int) -> pydicom.Dataset:
     except DataError:
         raise
     except Exception as error:  # pydicom raises many kinds on damaged bytes
-        raise DataError(f'is not readable as DICOM ({type(error).__name__}: {error})') from error
+        raise DataError(f'is not readable as DICOM ({type(error).__name__})') from error
     modality = str(header.get('Modality') or 'unknown modality')
     if not found or not header.get('Rows') or not header.get('Columns'):
         object_class = str(header.get('SOPClassUID') or header.file_meta.get('MediaStorageSOPClassUID', ''))
@@ -156,7 +157,8 @@ def read_header(path: Path, pixel_limit: int) -> pydicom.Dataset:
         raise DataError(message) if found or not kind else ImagelessError(message, kind)
     if modality in _NOT_IMAGES:
         raise DataError(f'holds {_NOT_IMAGES[modality]}, not an image')
-    check_size(header.Rows * header.Columns * frame_count(header), pixel_limit)
+    check_size(header.Rows * header.Columns, pixel_limit)
+    check_volume_size(header.Rows * header.Columns * frame_count(header), pixel_limit)
     length = found['length']
     if length != _ENCAPSULATED:
         _check_length(header, length, path.stat().st_size - start)
@@ -165,19 +167,17 @@ def read_header(path: Path, pixel_limit: int) -> pydicom.Dataset:
     return header
 
 
-def _check_inflated_size(path: Path, file: BinaryIO, pixel_limit: int) -> None:
+def _check_inflated_size(file: BinaryIO, pixel_limit: int) -> None:
     """Refuses a deflated file that would not fit in memory: pydicom inflates such files whole."""
-    start = file.read(1024)
-    file.seek(0)
-    if DeflatedExplicitVRLittleEndian.encode() not in start:
-        return
-    allowed = 8 * pixel_limit + 2**24
-    file.seek(144 + read_file_meta_info(path).FileMetaInformationGroupLength)
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    while chunk := inflater.unconsumed_tail or file.read(2**16):
-        allowed -= len(inflater.decompress(chunk, 2**20))
-        if allowed < 0:
-            raise DataError('inflates to more than the pixel limit allows; if it is genuine, raise --pixel_limit')
+    read_preamble(file, force=True)
+    # As pydicom reads it, up to where it begins to inflate: what the header says of its length is not asked.
+    if _read_file_meta_info(file).get('TransferSyntaxUID') == DeflatedExplicitVRLittleEndian:
+        allowed = min(4 * pixel_limit, _MOST_INFLATED)
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        while chunk := inflater.unconsumed_tail or file.read(2**16):
+            allowed -= len(inflater.decompress(chunk, 2**20))
+            if allowed < 0:
+                raise DataError('inflates to more than is read of deflated files; store it without compression')
     file.seek(0)
 
 
@@ -185,7 +185,7 @@ def _check_length(header: pydicom.Dataset, declared: int, available: int) -> Non
     try:
         needed = get_expected_length(header, 'bytes')
     except Exception as error:  # an element is missing, or of the wrong kind
-        raise DataError(f'does not describe its pixels ({type(error).__name__}: {error})') from error
+        raise DataError(f'does not describe its pixels ({type(error).__name__})') from error
     is_deflated = _transfer_syntax(header) == DeflatedExplicitVRLittleEndian
     length = declared if is_deflated else min(declared, available)
     if length < needed:
@@ -304,7 +304,7 @@ def read_frames(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray,
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f'its pixels cannot be decoded ({_first_reason(error)})') from error
+        raise DataError(f'its pixels cannot be decoded ({one_line(error)})') from error
     if count < frame_count(header):
         raise DataError(f'is truncated: it has {count} of {frame_count(header)} frames')
 
@@ -386,10 +386,6 @@ def _iterate(path: Path, header: pydicom.Dataset) -> Iterator[Num[np.ndarray, 'h
     if apart:  # pydicom clears the bits above BitsStored, wherever those that are stored lie
         dataset.BitsStored, dataset.HighBit = dataset.BitsAllocated, dataset.BitsAllocated - 1
     return iter_pixels(dataset) if frame_count(header) > 1 else iter([pixel_array(dataset)])
-
-
-def _first_reason(error: Exception) -> str:
-    return ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
 
 
 def millimetres(header: pydicom.Dataset) -> tuple[float, float, float]:

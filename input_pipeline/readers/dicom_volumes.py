@@ -144,8 +144,13 @@ def describe_slice(relative: PurePosixPath, header: pydicom.Dataset, patient: st
         series=_pseudonym(series or f'{header.get("StudyInstanceUID") or ""} {relative.parent}'),
         uid=str(header.get('SOPInstanceUID') or ''),
         alike=Alike(
-            size=(header.Rows, header.Columns),
-            pixels=(header.BitsAllocated, header.get('PixelRepresentation'), header.PhotometricInterpretation),
+            # Numbers that a damaged header has several of raise here, where the file is refused.
+            size=(int(header.Rows), int(header.Columns)),
+            pixels=(
+                int(header.BitsAllocated),
+                int(header.get('PixelRepresentation') or 0),
+                str(header.PhotometricInterpretation),
+            ),
             is_localizer='LOCALIZER' in kinds,
             is_derived='DERIVED' in kinds[:1],
             lacks_series=not series,

@@ -1,4 +1,4 @@
-"""Decoding in a process of its own, for a decoder that damaged files can end together with its process.
+"""Decoding in a process of its own, for decoders that damaged files can end together with their process.
 
 This file is also that process: `python -P isolated.py` reads lines of JSON, and answers each with a line of JSON
 and the bytes of the frames. It imports nothing of this project, so that it starts quickly.
@@ -12,12 +12,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
 
-_SECONDS = 120  # after which a file is given up
+_SECONDS = 25  # after which a small file is given up
+_BYTES_A_SECOND = 2**21  # of a large one
 _lock = threading.Lock()
 _child: subprocess.Popen[bytes] | None = None
 
@@ -30,12 +32,31 @@ def decode_apart(path: Path, syntax: str) -> list[np.ndarray]:
     Raises:
       ValueError: when the file cannot be decoded, or has ended the process.
     """
+    return _request(path, {'task': 'dicom', 'syntax': syntax})[1]
+
+
+def read_itk_apart(path: Path, library: str, *, voxels: bool) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """What the header of an NRRD or MetaImage file says by SimpleITK and, if asked for, its voxels.
+
+    Args:
+      path: the file.
+      library: SimpleITK's name of the format, `NrrdImageIO` or `MetaImageIO`.
+      voxels: whether they are read; they come with axes in the reverse order of the file's.
+
+    Raises:
+      ValueError: as `decode_apart`, with all that the library says.
+    """
+    return _request(path, {'task': 'voxels' if voxels else 'header', 'library': library})
+
+
+def _request(path: Path, request: dict[str, str]) -> tuple[dict[str, Any], list[np.ndarray]]:
     with _lock:
         child = _start()
-        watch = threading.Timer(_SECONDS, child.kill)
+        patience = _SECONDS + (path.stat().st_size / _BYTES_A_SECOND if path.exists() else 0) if _SECONDS else 0
+        watch = threading.Timer(patience, child.kill)
         watch.start()
         try:
-            return _ask(child, {'path': str(path), 'syntax': syntax})
+            return _ask(child, request | {'path': str(path)})
         except (OSError, EOFError) as error:
             _stop()
             raise ValueError('the decoder ended, or took too long') from error
@@ -43,7 +64,7 @@ def decode_apart(path: Path, syntax: str) -> list[np.ndarray]:
             watch.cancel()
 
 
-def _ask(child: subprocess.Popen[bytes], request: dict[str, str]) -> list[np.ndarray]:
+def _ask(child: subprocess.Popen[bytes], request: dict[str, str]) -> tuple[dict[str, Any], list[np.ndarray]]:
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(json.dumps(request).encode() + b'\n')
@@ -54,7 +75,7 @@ def _ask(child: subprocess.Popen[bytes], request: dict[str, str]) -> list[np.nda
     answer = json.loads(line)
     if 'error' in answer:
         raise ValueError(answer['error'])
-    return [_receive(child.stdout, **form) for form in answer['frames']]
+    return answer['facts'], [_receive(child.stdout, **form) for form in answer['frames']]
 
 
 def _receive(stream: BinaryIO | IO[bytes], dtype: str, shape: list[int]) -> np.ndarray:
@@ -95,26 +116,62 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answers until nobody asks any more."""
     for line in requests:
         try:
-            frames = _decode(**json.loads(line))
+            request = json.loads(line)
+            facts, frames = _TASKS[request.pop('task')](**request)
         except Exception as error:  # whatever a damaged file makes decoders raise
-            answer: dict[str, Any] = {'error': f'{type(error).__name__}: {error}'.split('\n')[0]}
+            answer: dict[str, Any] = {'error': f'{type(error).__name__}: {error}'}
             frames = []
         else:
-            answer = {'frames': [{'dtype': frame.dtype.str, 'shape': frame.shape} for frame in frames]}
+            forms = [{'dtype': frame.dtype.str, 'shape': frame.shape} for frame in frames]
+            answer = {'facts': facts, 'frames': forms}
         answers.write(json.dumps(answer).encode() + b'\n')
         for frame in frames:
             answers.write(np.ascontiguousarray(frame).tobytes())
         answers.flush()
 
 
-def _decode(path: str, syntax: str) -> list[np.ndarray]:
+def _decode_dicom(path: str, syntax: str) -> tuple[dict[str, Any], list[np.ndarray]]:
     import pydicom
     from pydicom.pixels import pixel_array
 
     dataset = pydicom.dcmread(path, force=True)
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
     values = pixel_array(dataset)
-    return list(values) if int(dataset.get('NumberOfFrames') or 1) > 1 else [values]
+    return {}, list(values) if int(dataset.get('NumberOfFrames') or 1) > 1 else [values]
+
+
+def _read_itk_header(path: str, library: str) -> tuple[dict[str, Any], list[np.ndarray]]:
+    import SimpleITK
+
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(path)
+    reader.SetImageIO(library)
+    reader.ReadImageInformation()
+    kind = reader.GetPixelID()
+    known = [name for name in _ITK_TYPES if getattr(SimpleITK, f'sitk{name}') == kind]
+    return {
+        'size': reader.GetSize(),
+        'components': reader.GetNumberOfComponents(),
+        'dtype': known[0].lower() if known else None,
+        'type': SimpleITK.GetPixelIDValueAsString(kind),
+        'spacing': reader.GetSpacing(),
+        'origin': reader.GetOrigin(),
+        'direction': reader.GetDirection(),
+    }, []
+
+
+def _read_itk_voxels(path: str, library: str) -> tuple[dict[str, Any], list[np.ndarray]]:
+    import SimpleITK
+
+    return {}, [SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(path, imageIO=library))]
+
+
+_TASKS: dict[str, Callable[..., tuple[dict[str, Any], list[np.ndarray]]]] = {
+    'dicom': _decode_dicom,
+    'header': _read_itk_header,
+    'voxels': _read_itk_voxels,
+}
+_ITK_TYPES = ('Int8', 'UInt8', 'Int16', 'UInt16', 'Int32', 'UInt32', 'Int64', 'UInt64', 'Float32', 'Float64')
 
 
 if __name__ == '__main__':

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import ModuleType
 from typing import Any
@@ -17,12 +18,12 @@ import numpy as np
 from jaxtyping import Float, Real, UInt8
 
 from input_pipeline.errors import DataError, first_line
-from input_pipeline.readers.pixels import check_size, storage_dtype
+from input_pipeline.readers.isolated import read_itk_apart
+from input_pipeline.readers.pixels import check_volume_size, storage_dtype
 
 SUFFIXES = ('.nrrd', '.nhdr', '.mha', '.mhd')
 _HEADER_SIZE = 2**16  # headers of either format are some lines of text
 _FLIPPED = np.diag([-1.0, -1.0, 1.0])  # ITK's axes point left and back, those here right and front
-_TYPES = ('Int8', 'UInt8', 'Int16', 'UInt16', 'Int32', 'UInt32', 'Int64', 'UInt64', 'Float32', 'Float64')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,12 +54,8 @@ class ItkVoxels:
     shape: tuple[int, int, int, int]
 
     def __getitem__(self, key: Any) -> Real[np.ndarray, '...']:
-        library = _library()
-        try:
-            image = library.ReadImage(str(self.path), imageIO=self.format)
-        except RuntimeError as error:
-            raise ValueError(_reason(error)) from error
-        return library.GetArrayFromImage(image).T.reshape(self.shape)[key]
+        (values,) = _ask(self.path, self.format, voxels=True)[1]
+        return values.T.reshape(self.shape)[key]
 
 
 def read_itk_header(path: Path, pixel_limit: int) -> ItkHeader:
@@ -71,28 +68,24 @@ def read_itk_header(path: Path, pixel_limit: int) -> ItkHeader:
     fields = _read_fields(path)
     voxels_file = _voxels_file(path, fields)
     format_name = 'MetaImageIO' if 'elementdatafile' in fields else 'NrrdImageIO'
-    reader = _library().ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(format_name)
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise DataError(f'is not readable as NRRD or MetaImage ({_reason(error)})') from error
-    size = tuple(map(int, reader.GetSize()))
-    if reader.GetNumberOfComponents() != 1 or any(length != 1 for length in size[3:]):
+    facts, _ = _ask(path, format_name, voxels=False)
+    size = tuple(facts['size'])
+    if facts['components'] != 1 or any(length != 1 for length in size[3:]):
         raise DataError(
-            f'holds voxels of {reader.GetNumberOfComponents()} components and the size {size}; only volumes of '
+            f'holds voxels of {facts["components"]} components and the size {size}; only volumes of '
             'single values are read: export them one by one'
         )
     first, second, third, *_ = (*size, 1, 1)
     shape = first, second, third
-    check_size(math.prod(shape), pixel_limit)
-    dtype = _dtype(reader.GetPixelID())
+    check_volume_size(math.prod(shape), pixel_limit)
+    if facts['dtype'] is None:
+        raise DataError(f'holds {facts["type"]}, which are no values of an image')
+    dtype = np.dtype(facts['dtype'])
     storage_dtype(dtype)
     needed = math.prod(shape) * dtype.itemsize
     if _is_raw(fields) and voxels_file.stat().st_size < needed:
         raise DataError(f'is truncated: its header describes {needed} bytes, {voxels_file.name} has fewer')
-    affine, spacing = _geometry(reader)
+    affine, spacing = _geometry(facts)
     is_known = any(key in fields for key in ('spacings', 'space directions', 'elementspacing', 'elementsize'))
     return ItkHeader(
         shape, dtype, affine, spacing if is_known else (0.0, 0.0, 0.0), ItkVoxels(path, format_name, (*shape, 1))
@@ -192,27 +185,28 @@ def _is_raw(fields: dict[str, str]) -> bool:
     return encoding == 'raw' and compressed != 'true' and fields.get('binarydata', 'true').lower() == 'true'
 
 
-def _dtype(pixel_id: int) -> np.dtype:
-    library = _library()
-    for name in _TYPES:
-        if getattr(library, f'sitk{name}') == pixel_id:
-            return np.dtype(name.lower())
-    raise DataError(f'holds {library.GetPixelIDValueAsString(pixel_id)}, which are no values of an image')
-
-
-def _geometry(reader: Any) -> tuple[Float[np.ndarray, '4 4'], tuple[float, float, float]]:
+def _geometry(facts: Mapping[str, Any]) -> tuple[Float[np.ndarray, '4 4'], tuple[float, float, float]]:
     """Affine and spacing of the first three axes; missing axes are one millimetre wide."""
-    axes = reader.GetDimension()
-    direction = np.array(reader.GetDirection()).reshape(axes, axes)
+    axes = len(facts['size'])
+    direction = np.array(facts['direction']).reshape(axes, axes)
     turned, spacing, origin = np.eye(3), np.ones(3), np.zeros(3)
     shared = min(axes, 3)
     turned[:shared, :shared] = direction[:shared, :shared]
-    spacing[:shared], origin[:shared] = reader.GetSpacing()[:shared], reader.GetOrigin()[:shared]
+    spacing[:shared], origin[:shared] = facts['spacing'][:shared], facts['origin'][:shared]
     affine = nib.affines.from_matvec(_FLIPPED @ turned * spacing, _FLIPPED @ origin)
     return affine, (float(spacing[0]), float(spacing[1]), float(spacing[2]))
 
 
-def _reason(error: RuntimeError) -> str:
+def _ask(path: Path, library: str, *, voxels: bool) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Header or voxels, read in a process of its own: some damaged files end the one that reads them."""
+    _library()
+    try:
+        return read_itk_apart(path, library, voxels=voxels)
+    except ValueError as error:
+        raise DataError(f'is not readable as NRRD or MetaImage ({_reason(error)})') from error
+
+
+def _reason(error: ValueError) -> str:
     """The last line of what ITK says, which names the cause, without paths of its sources and of the file."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if lines and lines[-1].startswith('Reason:'):  # of the system, which knows none

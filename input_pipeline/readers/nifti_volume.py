@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Float, Real, UInt8
 from nibabel.arrayproxy import ArrayProxy
 
-from input_pipeline.errors import DataError
+from input_pipeline.errors import DataError, one_line
 from input_pipeline.readers.itk_volume import SUFFIXES, ItkVoxels, read_itk_header
 from input_pipeline.readers.masks import class_ids
-from input_pipeline.readers.pixels import check_size, storage_dtype
+from input_pipeline.readers.pixels import check_volume_size, storage_dtype
 from input_pipeline.records import Dtype
 
+_DEFLATE_RATIO = 1032  # bytes that one compressed byte can become (https://zlib.net/zlib_tech.html)
 _MILLIMETRES = {'meter': 1000.0, 'micron': 0.001}
 
 
@@ -58,7 +59,7 @@ class Volume:
         try:
             values = np.asarray(self.stored[..., index])
         except Exception as error:  # gzip and nibabel raise many kinds on damaged bytes
-            raise DataError(f'is truncated or damaged ({type(error).__name__}: {error})') from error
+            raise DataError(f'is truncated or damaged ({one_line(error)})') from error
         return nib.apply_orientation(values, self.orientation)
 
 
@@ -73,11 +74,11 @@ def open_volume(path: Path, pixel_limit: int) -> Volume:
     try:
         image = nib.load(path)
     except Exception as error:  # nibabel raises many kinds on damaged headers
-        raise DataError(f'is not readable as NIfTI ({type(error).__name__}: {error})') from error
+        raise DataError(f'is not readable as NIfTI ({one_line(error)})') from error
     if not isinstance(image, nib.Nifti1Pair):
         raise DataError(f'is of the kind {type(image).__name__}, not a NIfTI volume; convert it first')
     shape = _four_axes(image.shape)
-    check_size(math.prod(shape[:3]), pixel_limit)
+    check_volume_size(math.prod(shape[:3]), pixel_limit)
     proxy: Any = image.dataobj  # an ArrayProxy, which nibabel types as any array
     storage = storage_dtype(proxy.dtype)
     _check_length(Path(proxy.file_like), proxy.offset + math.prod(shape) * proxy.dtype.itemsize)
@@ -156,7 +157,8 @@ def _check_length(path: Path, needed: int) -> None:
     if not path.is_file():
         raise DataError(f'is a header without its voxels ({path.name} is missing)')
     length = path.stat().st_size
-    if path.suffix.lower() != '.gz' and length < needed:
+    most = length * _DEFLATE_RATIO if path.suffix.lower() == '.gz' else length
+    if most < needed:
         raise DataError(f'is truncated: its header describes {needed} bytes, the file has {length}')
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from input_pipeline.atomic import INCOMPLETE
-from input_pipeline.errors import DataError, Refusals
+from input_pipeline.errors import DataError, Refusals, reason_of
 from input_pipeline.records import Item
 
 SPLITS = {
@@ -235,27 +235,20 @@ def leading_split(relative: PurePosixPath) -> str | None:
 
 @contextlib.contextmanager
 def naming(source: PurePosixPath | str) -> Iterator[None]:
-    """Puts the name of the file in front of the message of a DataError; what the system refused becomes one."""
+    """Puts the name of the file in front of the reason, whatever was raised; see `reason_of`."""
     try:
         yield
-    except DataError as error:
-        raise DataError(f'{source}: {error}') from error
-    except OSError as error:
-        raise DataError(f'{source}: cannot be read ({error.strerror or error})') from error
+    except Exception as error:
+        raise DataError(f'{source}: {reason_of(error)}') from error
 
 
 @contextlib.contextmanager
 def refusing(source: PurePosixPath | str, refusals: Refusals) -> Iterator[None]:
-    """Turns a DataError about one file, and what the system refused, into a refusal of that file."""
+    """Turns whatever the reading of one file raises into a refusal of that file; see `reason_of`."""
     try:
         yield
-    except DataError as error:
-        reason = str(error)
-    except OSError as error:
-        reason = f'cannot be read ({error.strerror or error})'
-    else:
-        return
-    refusals.add(str(source), reason)
+    except Exception as error:
+        refusals.add(str(source), reason_of(error))
 
 
 def describe_kinds(passed_over: Mapping[str, int]) -> str:

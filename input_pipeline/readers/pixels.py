@@ -130,7 +130,7 @@ def check_usable(values: Num[np.ndarray, '*shape']) -> None:
 
 
 def check_size(pixels: int, limit: int) -> None:
-    """Refuses an image by the size its header claims, before anything is decoded.
+    """Refuses a picture by the size its header claims, before anything is decoded.
 
     Raises:
       DataError: more pixels than `ReaderOptions.pixel_limit`.
@@ -139,6 +139,11 @@ def check_size(pixels: int, limit: int) -> None:
         raise DataError(
             f'claims {pixels} pixels, more than the limit of {limit}; if it is genuine, raise --pixel_limit'
         )
+
+
+def check_volume_size(voxels: int, limit: int) -> None:
+    """Likewise for a volume, which may have four times as many voxels as a picture pixels."""
+    check_size(voxels, 4 * limit)
 
 
 def create_record(

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -11,13 +12,14 @@ import numpy as np
 from jaxtyping import Num
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
-from input_pipeline.errors import DataError
+from input_pipeline.errors import DataError, one_line
 from input_pipeline.readers.pixels import check_size
 from input_pipeline.readers.tiff import Samples, describe_samples, read_samples
 from input_pipeline.records import Dtype
 
 EXTENSIONS = {'.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp', '.gif'}
 _FORMATS = ('PNG', 'JPEG', 'TIFF', 'BMP', 'WEBP', 'GIF')  # Pillow knows others; fewer parsers, less risk
+_MOST_PIXELS_A_BYTE = 2**12  # more have only pictures of one colour, and files that lie
 _GREY_MODES: dict[str, Dtype] = {'1': 'uint8', 'L': 'uint8', 'LA': 'uint8', 'I': 'float32', 'F': 'float32'}
 # Mirror rows, mirror columns, then transpose; from the Exif 2.32 tag 0x0112.
 _ORIENTATIONS = {
@@ -57,7 +59,7 @@ def read_header(path: Path, pixel_limit: int) -> Header:
       DataError: not a picture, too large, or more than one page.
     """
     with _open(path, pixel_limit) as picture:
-        return dataclasses.replace(_describe(picture, pixel_limit), size=picture.size)
+        return dataclasses.replace(_describe(picture), size=picture.size)
 
 
 def read_picture(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width channel']:
@@ -67,7 +69,7 @@ def read_picture(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 
       DataError: as `read_header`, or the file is truncated or damaged.
     """
     with _open(path, pixel_limit) as picture:
-        header = _describe(picture, pixel_limit)
+        header = _describe(picture)
         try:
             turned = picture.getexif().get(ExifTags.Base.Orientation, 1)
             picture.load()  # also before OpenCV, which fills truncated pictures up without a word
@@ -84,7 +86,7 @@ def read_picture(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 
         except DataError:
             raise
         except Exception as error:  # decoders raise anything on damaged bytes
-            raise DataError(f'cannot be decoded ({_one_line(error)})') from error
+            raise DataError(f'cannot be decoded ({one_line(error)})') from error
     return _turn_upright(values if values.ndim == 3 else values[..., np.newaxis], orientation)
 
 
@@ -97,7 +99,7 @@ def read_indices(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 
       DataError: as `read_picture`.
     """
     with _open(path, pixel_limit) as picture:
-        _describe(picture, pixel_limit)
+        _describe(picture)
         if picture.mode not in ('1', 'P'):
             return read_picture(path, pixel_limit)
         try:
@@ -109,7 +111,7 @@ def read_indices(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 
                     indices = (colours[np.minimum(indices, len(colours) - 1), 0] == 255).astype(np.uint8)
             orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
         except Exception as error:
-            raise DataError(f'cannot be decoded ({_one_line(error)})') from error
+            raise DataError(f'cannot be decoded ({one_line(error)})') from error
     return _turn_upright(indices, orientation)
 
 
@@ -126,7 +128,7 @@ def read_alpha(path: Path, pixel_limit: int) -> Num[np.ndarray, 'height width 1'
             alpha = np.asarray(picture.getchannel('A'))[..., np.newaxis]
             orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
         except Exception as error:
-            raise DataError(f'cannot be decoded ({_one_line(error)})') from error
+            raise DataError(f'cannot be decoded ({one_line(error)})') from error
     return _turn_upright(alpha, orientation)
 
 
@@ -138,24 +140,29 @@ def _open(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
         try:
             picture = Image.open(file, formats=_FORMATS)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise DataError(f'{_one_line(error)}; if it is genuine, raise --pixel_limit') from error
+            raise DataError(f'{one_line(error)}; if it is genuine, raise --pixel_limit') from error
         except UnidentifiedImageError as error:
             raise DataError(
                 'is not a readable picture: damaged, of another format than its name says, or of samples that no '
                 'decoder here knows (8 or 16 bits and 32-bit floats are read)'
             ) from error
         except Exception as error:  # decoders raise anything on damaged bytes
-            raise DataError(f'is not a readable picture ({_one_line(error)})') from error
+            raise DataError(f'is not a readable picture ({one_line(error)})') from error
         with picture:
+            pixels, length = picture.width * picture.height, os.fstat(file.fileno()).st_size
+            check_size(pixels, pixel_limit)
+            if pixels > length * _MOST_PIXELS_A_BYTE:
+                raise DataError(
+                    f'claims {picture.width} x {picture.height} pixels, more than its {length} bytes can hold'
+                )
             yield picture
 
 
-def _describe(picture: Image.Image, pixel_limit: int) -> Header:
-    check_size(picture.width * picture.height, pixel_limit)
+def _describe(picture: Image.Image) -> Header:
     try:
         pages = getattr(picture, 'n_frames', 1)
     except Exception as error:  # damaged bytes, as above
-        raise DataError(f'is not a readable picture ({_one_line(error)})') from error
+        raise DataError(f'is not a readable picture ({one_line(error)})') from error
     if pages > 1:
         raise DataError(f'holds {pages} pages or frames; save each as a picture of its own')
     tiff = describe_samples(picture) if isinstance(picture, TiffImagePlugin.TiffImageFile) else None
@@ -211,7 +218,3 @@ def _turn_upright(
     values = values[::-1] if mirror_rows else values
     values = values[:, ::-1] if mirror_columns else values
     return np.ascontiguousarray(values.swapaxes(0, 1) if transpose else values)
-
-
-def _one_line(error: Exception) -> str:
-    return ' '.join(f'{type(error).__name__}: {error}'.split())[:200]

@@ -15,7 +15,7 @@ from typing import IO, Literal
 import numpy as np
 from jaxtyping import Shaped
 
-from input_pipeline.errors import DataError
+from input_pipeline.errors import DataError, one_line
 
 _HEADER_SIZE = 2**14  # numpy refuses headers of more than 10,000 bytes
 _LOCAL_HEADER = struct.Struct('<26xHH')  # its lengths of name and extra field (ZIP APPNOTE.TXT, 4.3.7)
@@ -105,9 +105,10 @@ def member_names(path: Path) -> list[str]:
 def _reporting_damage() -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
-        reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-        raise DataError(f'is not readable as an array ({reason})') from error
+    except DataError:
+        raise
+    except Exception as error:  # headers are parsed as Python, members inflated by several libraries
+        raise DataError(f'is not readable as an array ({one_line(error)})') from error
 
 
 def _read_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from foundation.files import write_file
 from foundation.training.errors import UserError
 from input_pipeline import Case, DataError
-from input_pipeline.errors import Refusals
+from input_pipeline.errors import Refusals, reason_of
 from input_pipeline.inputs import Incoming
 from segment.formats.files import choose_format, write_masks, write_overlay
 from segment.formats.prediction import Prediction
@@ -89,7 +89,7 @@ def _refusing(source: str, refusals: Refusals) -> Iterator[None]:
 
 def _answer(incoming: Incoming, segment: Segment, order: SegmentationRequest) -> dict[str, Any]:
     mask_format = choose_format(incoming.kind, order.mask_format)
-    with _reading(incoming):
+    with _reading():
         case = incoming.load()
         files = [{'path': str(file), 'sha256': _checksum(file)} for file in incoming.files_of(case)]
     prediction = Prediction(incoming, case, segment(case), order.classes, order.checksum)
@@ -105,12 +105,12 @@ def _answer(incoming: Incoming, segment: Segment, order: SegmentationRequest) ->
 
 
 @contextlib.contextmanager
-def _reading(incoming: Incoming) -> Iterator[None]:
-    """Turns what the system refuses while one file is read into an error of that file, unlike a full disk."""
+def _reading() -> Iterator[None]:
+    """Turns whatever the reading of one file raises into an error of that file, unlike a full disk later."""
     try:
         yield
-    except OSError as error:
-        raise DataError(f'{incoming.source} cannot be read ({error.strerror or error})') from error
+    except Exception as error:
+        raise DataError(reason_of(error)) from error
 
 
 @functools.lru_cache(maxsize=8)  # the volumes of one file follow each other

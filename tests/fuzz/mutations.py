@@ -161,7 +161,7 @@ def change_header_field(layout: Sequence[tuple[int, str]]) -> Mutation:
     return change
 
 
-# NIfTI-1: dim, datatype, bitpix, pixdim, vox_offset, slope, intercept, units, form codes, quaternion, sform (nifti1.h).
+# NIfTI-1 (nifti1.h): dim, type, pixdim, offset, slope, intercept, units, form codes, quaternion, sform.
 NIFTI_1 = change_header_field(
     [
         (0, 'i'),

@@ -13,11 +13,11 @@ from input_pipeline.inputs import find_incoming
 from input_pipeline.readers import READERS
 from input_pipeline.readers.paths import refusing
 from input_pipeline.readers.raster import read_alpha, read_indices
-from input_pipeline.records import ReaderOptions
+from input_pipeline.records import PIXEL_LIMIT, ReaderOptions
 from tests.fuzz import mutations, seeds
 from tests.fuzz.mutations import Mutation
 
-OPTIONS = ReaderOptions(modality='', percentiles=(0.5, 99.5), pixel_limit=2**28, axis=2, patient_pattern='')
+OPTIONS = ReaderOptions(modality='', percentiles=(0.5, 99.5), pixel_limit=PIXEL_LIMIT, axis=2, patient_pattern='')
 
 
 @dataclasses.dataclass(frozen=True)
