@@ -60,7 +60,10 @@ def main(argv: Sequence[str]) -> None:
     found = find_incoming(paths, reader_options(_AXIS.value, _PIXEL_LIMIT.value), refusals)
     for sentence in refusals.notes:
         print(f'Note: {sentence}', file=sys.stderr)
+    told = len(refusals.notes)
     answered = answer_all(found, judge, order, refusals)
+    for sentence in refusals.notes[told:]:
+        print(f'Note: {sentence}', file=sys.stderr)
     print(f'{answered} of {answered + len(refusals.reasons)} answered.', file=sys.stderr)
     if refusals.reasons:
         raise UserError(f'{len(refusals.reasons)} could not be answered; their lines tell why.')
