@@ -31,8 +31,9 @@ class DataFacts:
       name, fingerprint: of the data set.
       num_examples, num_patients: images and patients it was trained on.
       classes: class names, by label.
-      dtype: stored type, which generated images get too.
+      dtype: type of the images as they are seen, which generated images get too.
       intensity: physical values of -1 and 1, or None where each volume has its own.
+      stored: type of the images in the data set; '' of runs that are older than this fact.
     """
 
     name: str
@@ -42,6 +43,7 @@ class DataFacts:
     classes: tuple[str, ...]
     dtype: str
     intensity: tuple[float, float] | None
+    stored: str = ''
 
     def check_same(self, workdir: Path) -> None:
         """Raises UserError when the run in `workdir` was trained on other data."""
@@ -121,6 +123,7 @@ def facts_of(images: input_pipeline.ImageData) -> DataFacts:
         classes=tuple(images.classes),
         dtype=str(images.dtype),
         intensity=images.intensity,
+        stored=str(images.stored_dtype),
     )
 
 

@@ -45,6 +45,7 @@ class Calibration:
       form: how images are made to be like those of training, see `input_pipeline.dataset.mixture.Form`.
       checksum: of the weights that this belongs to.
       step: of their checkpoint.
+      depths: stored types of the real images before they were made alike; () of older runs.
     """
 
     temperature: float
@@ -58,6 +59,7 @@ class Calibration:
     form: MixtureForm
     checksum: str
     step: int
+    depths: tuple[str, ...] = ()
 
     def fuse(self, scores: Mapping[str, Float64[np.ndarray, ' image']]) -> Float64[np.ndarray, ' image']:
         """Calibrated log odds of synthetic, at the share of synthetic images in validation."""
@@ -94,6 +96,7 @@ def read_calibration(workdir: Path) -> Calibration:
                 'strangeness': tuple(map(float, content['strangeness'])),
                 'map_ends': tuple(map(float, content['map_ends'])),
                 'modalities': tuple(map(str, content['modalities'])),
+                'depths': tuple(map(str, content.get('depths', ()))),
             }
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError, input_pipeline.DataError) as error:
@@ -173,6 +176,7 @@ def _fit(
         form=MixtureForm.from_dict(validation.options['form']),
         checksum=trained.checksum,
         step=trained.position.step,
+        depths=tuple(validation.options.get('depths', ())),
     )
 
 

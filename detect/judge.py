@@ -18,12 +18,14 @@ from detect.scoring import LOCATING
 from detect.stacks.detector import StackReader, open_stack
 from detect.trained_network import Images
 from foundation.statistics.conformal import conformal_p_values
+from input_pipeline import depth
 from input_pipeline.cases import create_case
 from input_pipeline.dataset.mixture import deciding_side, unify_record
 from input_pipeline.placement import locate, placement
 
 _STACK_SHARE = 0.05  # of the slices of a stack that decide about it: the most suspicious ones
 _SLICES_AT_A_TIME = 32
+Window = str | tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Judgement:
       slices: each of them.
       heat: where each slice is strange, 0 to 1 on the scale of the data, on the grid the network sees.
       shown: the slices as the network sees them, in [-1, 1].
+      note: one sentence, for images of another depth than the real ones of training: how they are shown.
       stack_probability: of a volume having been altered, calibrated, at the share of altered ones in validation;
         None for pictures, and without a stack detector.
     """
@@ -74,6 +77,7 @@ class Judgement:
     slices: tuple[SliceScore, ...]
     heat: Float[np.ndarray, 'slice height width']
     shown: Images
+    note: str | None = None
     stack_probability: float | None = None
 
 
@@ -102,7 +106,8 @@ class Judge:
         doubt = self._find_doubt(case)
         if doubt:
             return _unknown(doubt)
-        side, shown = self.detector.recipe.resolution, list(self._batches(case))
+        window, note = self._choose_window(case.records[0])
+        side, shown = self.detector.recipe.resolution, list(self._batches(case, window))
         parts = [self.detector.anomalies.score(self.detector.describe(batch), side, side) for batch in shown]
         scores = {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores}
         log_odds = self.detector.calibration.fuse(scores)
@@ -110,6 +115,7 @@ class Judge:
             return _unknown('The network gives no finite score for it.')
         maps = np.concatenate([part.maps for part in parts])
         judgement = self._conclude(case, log_odds, scores[LOCATING], maps, np.concatenate(shown))
+        judgement = dataclasses.replace(judgement, note=note)
         if self.stack is None or len(case.records) == 1:
             return judgement
         return _add_stack(judgement, self.stack, np.concatenate([part.pooled for part in parts]))
@@ -124,21 +130,36 @@ class Judge:
         if side < form.resolution:
             kind = 'longer' if form.fit == 'pad' else 'shorter'
             return f'It has {side:g} pixels along its {kind} side, and the detector needs {form.resolution}.'
-        if self.detector.calibration.form.depth > 8 and case.records[0].image.dtype == np.uint8:
-            return 'It has 8 bits a pixel, and the detector was trained on more.'
         return ''
 
-    def _batches(self, case: input_pipeline.Case) -> Iterator[Images]:
+    def _choose_window(self, record: input_pipeline.Record) -> tuple[Window | None, str | None]:
+        """The window of an image of another depth than the real ones of training, and what to say; else None."""
+        calibration, form = self.detector.calibration, self.detector.calibration.form
+        trained = calibration.depths or (('uint16',) if form.depth > 8 else ())
+        wanted = form.preprocessing.window
+        if not isinstance(wanted, str) and depth.is_measured(record):
+            fits = depth.is_shown(record, wanted, trained)
+        else:
+            has_range = wanted != 'stored' or record.image.dtype.kind == 'u'
+            fits = has_range and not depth.differs(record.image.dtype, trained)
+        if fits:
+            return None, None
+        # Pictures of 8 bits were shown in their whole range beside deeper ones, see `MixtureForm`.
+        window = 'stored' if record.image.dtype == np.uint8 and form.depth == 8 else depth.OWN
+        return window, depth.describe(record, window, trained, whose='real training images')
+
+    def _batches(self, case: input_pipeline.Case, window: Window | None) -> Iterator[Images]:
         """So many slices at a time, and the rest one by one: two shapes in all, so that little is compiled."""
         whole = len(case.records) // _SLICES_AT_A_TIME * _SLICES_AT_A_TIME
         for start in range(0, whole, _SLICES_AT_A_TIME):
-            yield self._prepare(case.records[start : start + _SLICES_AT_A_TIME])
+            yield self._prepare(case.records[start : start + _SLICES_AT_A_TIME], window)
         for record in case.records[whole:]:
-            yield self._prepare([record])
+            yield self._prepare([record], window)
 
-    def _prepare(self, records: Sequence[input_pipeline.Record]) -> Images:
+    def _prepare(self, records: Sequence[input_pipeline.Record], window: Window | None) -> Images:
         """As the records of training were stored, and then read; what is judged passes for real on its way."""
-        stored = [unify_record(record, self.detector.calibration.form, is_real=True) for record in records]
+        form = self.detector.calibration.form
+        stored = [unify_record(record, form, is_real=True, window=window) for record in records]
         reading = self.detector.recipe.data.request.preprocessing
         return input_pipeline.preprocess_case(create_case(stored), reading, None)
 

@@ -75,7 +75,10 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(
             'nothing that is named holds an image; name pictures, DICOM files or volumes, or folders of them.'
         )
+    told = len(refusals.notes)
     answered = answer_all(found, judge, order, refusals)
+    for sentence in refusals.notes[told:]:
+        print(f'Note: {sentence}', file=sys.stderr)
     print(f'{answered} of {answered + len(refusals.reasons)} answered.', file=sys.stderr)
     if refusals.reasons:
         raise UserError(f'{len(refusals.reasons)} could not be answered; their lines tell why.')

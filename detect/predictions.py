@@ -18,6 +18,7 @@ from detect.judge import Judge, Judgement, describe_judgement
 from foundation.export.manifest import MANIFEST_FILE, file_checksum, read_manifest
 from foundation.training.errors import UserError
 from input_pipeline import Case
+from input_pipeline.depth import NOTE
 from input_pipeline.errors import DataError, Refusals, reason_of
 from input_pipeline.inputs import Incoming, read_header
 from input_pipeline.records import ReaderOptions
@@ -104,7 +105,7 @@ def answer_all(found: Sequence[Incoming], judge: Judge, order: PredictionRequest
       found: what came in.
       judge: the detector.
       order: where lines and pictures go.
-      refusals: takes what fails; what it holds already gets its lines first.
+      refusals: takes what fails, and a note on windows; what it holds already gets its lines first.
     """
     answered, told = 0, 0
     with _open(order.out) as out:
@@ -118,6 +119,8 @@ def answer_all(found: Sequence[Incoming], judge: Judge, order: PredictionRequest
             _write(out, answer)
             _audit(order.audit, answer)
             answered += 1
+            if answer['note']:
+                refusals.note(NOTE)
         _tell(refusals, told, out)
     return answered
 

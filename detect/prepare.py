@@ -87,7 +87,7 @@ def _create_mixture(options: argparse.Namespace, target: Target, refusals: Refus
         modalities=dict(options.modality or ()),
         licence=options.licence
         or ' AND '.join(sorted({one.get('licence', '') for one in summaries.values()} - {''})),
-        recorded=_describe_sources(options, sources),
+        recorded=_describe_sources(options, sources, {one['dtype'] for one in summaries.values()}),
     )
 
 
@@ -103,12 +103,13 @@ def _check_sides(counts: Mapping[str, int], items: Mapping[str, Sequence[Item]])
             )
 
 
-def _describe_sources(options: argparse.Namespace, sources: Sequence[Source]) -> dict[str, Any]:
+def _describe_sources(options: argparse.Namespace, sources: Sequence[Source], depths: set[str]) -> dict[str, Any]:
     """What the summary keeps of where the images come from."""
     return {
         'source': 'detection',
         'real': list(options.real),
         'divided': list(options.divide),
+        'depths': sorted(depths),  # stored types of the real images
         'sources': [dataclasses.asdict(source) | {'folder': str(source.folder)} for source in sources],
     }
 

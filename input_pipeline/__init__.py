@@ -42,6 +42,7 @@ __all__ = [
     'dataset',
     'decode',
     'default_data_dir',
+    'depth',
     'ensure_prepared',
     'errors',
     'find_provenance',

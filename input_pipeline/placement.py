@@ -104,7 +104,7 @@ def _geometry(height: int, width: int, resolution: int, fit: str, scale: Scale) 
     )
     if scale.is_fixed and fit == 'pad':
         _check_room(height, width, resolution, (new_height, new_width))
-    if new_height * new_width > max(_MOST_PIXELS, resolution**2):
+    if scale != AS_STORED and max(new_height * new_width, resolution**2) > _MOST_PIXELS:
         raise DataError(
             f'an image of {height} x {width} pixels would be resampled to {new_height} x {new_width}; is its '
             "spacing right? pixels='as_stored' leaves it as it is"

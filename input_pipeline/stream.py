@@ -122,6 +122,7 @@ class ImageData:
       labels: of each image, in stored order, -1 without one; None where only reading all images would tell.
       channels: of the images with their context, without mask channels.
       dtype: uint8 or uint16, the type of decoded images.
+      stored_dtype: of the images in the data set.
       fingerprint: SHA-256 of all keys, splits and pixels; for sets of the catalogue, of name and version.
       intensity: physical values that -1 and 1 mean, or None where volumes differ.
       has_masks: whether decoded examples have masks.
@@ -159,6 +160,7 @@ class ImageData:
         self.patients_known = split.patients_known
         self.classes = classes
         self.channels = preprocessing.all_channels
+        self.stored_dtype = split.stored_dtype
         self.dtype = output_dtype(split.stored_dtype, preprocessing.window)
         self.fingerprint: str = split.summary.get('fingerprint') or f'{name}/{split.folder.name}'
         self.intensity = intensity

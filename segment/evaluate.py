@@ -19,6 +19,7 @@ from absl import flags
 import input_pipeline
 from foundation.training import launch
 from foundation.training.errors import UserError
+from input_pipeline.depth import NOTE, differs
 from segment.data import open_images, open_stored
 from segment.evaluation import SegmenterProtocol, evaluate
 from segment.metrics.policies import POLICIES
@@ -64,7 +65,11 @@ def _folder_name() -> str:
 def _open_images(segmenter: TrainedSegmenter) -> input_pipeline.ImageData:
     recipe = segmenter.recipe
     if _DATA.value:
-        recipe = dataclasses.replace(recipe, images=dataclasses.replace(recipe.images, name=_DATA.value))
+        # Cases are read as they are stored; the segmenter chooses the window of each.
+        plain = dataclasses.replace(recipe.images.preprocessing, window='volume')
+        recipe = dataclasses.replace(
+            recipe, images=dataclasses.replace(recipe.images, name=_DATA.value, preprocessing=plain)
+        )
     images = open_images(recipe, _SPLIT.value, train=False)
     if _DATA.value:
         _warn_of_known(segmenter, images)
@@ -73,11 +78,8 @@ def _open_images(segmenter: TrainedSegmenter) -> input_pipeline.ImageData:
             f'{images.name} holds other images, or other splits, than when the run was trained on it, so that its '
             f'{_SPLIT.value} patients may be known to the network; prepare the data as they were.'
         )
-    if str(images.dtype) != segmenter.facts.dtype:
-        raise UserError(
-            f'{images.name} has images of another depth than {segmenter.facts.name}, on which this run was '
-            'trained: intensities mean something else; prepare it from files of the same depth.'
-        )
+    if differs(images.stored_dtype, segmenter.trained_types):
+        print(f'Note: {NOTE}')
     return images
 
 

@@ -80,8 +80,12 @@ def main(argv: Sequence[str]) -> None:
         classes=segmenter.classes,
         checksum=segmenter.checksum,
         command={'workdir': str(workdir)} | {flag.name: flag.value for flag in _COMMAND},
+        note_on=segmenter.note_on,
     )
+    told = len(refusals.notes)
     rows = answer_all(found, segmenter.segment, order, refusals)
+    for sentence in refusals.notes[told:]:
+        print(f'Note: {sentence}')
     print(f'{len(rows)} of {len(found)} cases segmented: {out / "masks"}   table: {out / TABLE_FILE}')
     if rows and _OVERLAYS.value:
         print(f'Next: look at {out / "overlays"} before you use the masks; they are no diagnosis.')

@@ -20,10 +20,12 @@ from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Position, restore_state
 from foundation.training.errors import UserError
 from foundation.training.state import Variables
+from input_pipeline import depth
 from segment.inference import Images, Probabilities, create_predictor
 from segment.recipe import Recipe, create_recipe
 
 _SLICES_AT_A_TIME = 32
+Window = str | tuple[float, float]
 _BATCH_SIZE = 16  # windows at a time on accelerators; CPUs gain nothing by more than one
 
 
@@ -94,10 +96,8 @@ class TrainedSegmenter:
         """Class ids of every pixel of a volume or image, on its own grid.
 
         Raises:
-          DataError: when the images cannot be made what the network sees, or their stored range means something
-            else than that of the training images.
+          DataError: when the images cannot be made what the network sees.
         """
-        self._check_depth(case)
         preprocessing = self._preprocessing(case)
         images = input_pipeline.preprocess_case(case, preprocessing, None)
         ids = []
@@ -119,17 +119,35 @@ class TrainedSegmenter:
             shapes = [record.image.shape[:2] for record in case.records]
             sides = [scale.sides(*shape) for scale, shape in zip(scales, shapes, strict=True)]
             resolution = max(resolution, *(math.ceil(side) for own in sides for side in own))
-        return dataclasses.replace(trained, resolution=resolution, window=self._window(), mask_classes=0)
+        window, _ = self._choose_window(case)
+        return dataclasses.replace(trained, resolution=resolution, window=window, mask_classes=0)
 
-    def _check_depth(self, case: input_pipeline.Case) -> None:
-        dtype = case.records[0].image.dtype
-        if self._window() == 'stored' and str(dtype) != self.facts.dtype:
-            raise input_pipeline.DataError(
-                f'holds {dtype}, but the network was trained on the whole range of {self.facts.dtype}; save it as '
-                'the training images were, or train with --config.data.window=volume'
-            )
+    def note_on(self, case: input_pipeline.Case) -> str:
+        """What is to be said of the window of a case; '' where it is that of the training images."""
+        return self._choose_window(case)[1]
 
-    def _window(self) -> str | tuple[float, float]:
+    def _choose_window(self, case: input_pipeline.Case) -> tuple[Window, str]:
+        """The window that training had, or that of the case where it means nothing for it, with what to say."""
+        first, trained, window = case.records[0], self.trained_types, self._window()
+        foreign = depth.differs(first.image.dtype, trained)
+        fits = True
+        if window == 'stored':
+            fits = str(first.image.dtype) == self.facts.dtype
+        elif not isinstance(window, str):
+            fits = depth.is_shown(first, window, trained)
+        chosen = window if fits else depth.OWN
+        return chosen, depth.describe(first, chosen, trained) if foreign or not fits else ''
+
+    @property
+    def trained_types(self) -> tuple[str, ...]:
+        """Stored types of the training images; () where nothing tells."""
+        if self.facts.stored:
+            return (self.facts.stored,)
+        # Older runs: only pictures of 8 bits in their whole range stay 8 bits.
+        told = self.facts.dtype == 'uint8' or self.recipe.images.preprocessing.window in ('auto', 'stored')
+        return (self.facts.dtype,) if told else ()
+
+    def _window(self) -> Window:
         window = self.recipe.images.preprocessing.window
         if window == 'auto':
             return 'stored' if self.facts.dtype == 'uint8' else 'volume'

@@ -14,6 +14,7 @@ from detect.fusion import probability_of_fake
 from detect.metrics.samples import Judged
 from detect.scoring import FUSED, NETWORK, Scored
 from foundation.training.errors import UserError
+from input_pipeline.dataset.mixture import MixtureForm
 
 _BATCH_SIZE = 64
 
@@ -63,7 +64,7 @@ def measure(detector: TrainedDetector, images: input_pipeline.ImageData) -> Spli
     Raises:
       UserError: when its images were not prepared as those of training.
     """
-    if images.options.get('form') != detector.calibration.form.to_dict():
+    if MixtureForm.from_dict(images.options['form']) != detector.calibration.form:
         raise UserError(
             f'{images.name} was prepared otherwise than the data of {detector.workdir} (size, depth, window), '
             'which a detector would see; prepare it in the same way.'

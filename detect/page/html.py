@@ -81,6 +81,8 @@ def _describe_case(case: Answered) -> Element:
     _add(verdict, 'strong', answer['verdict'])
     if answer['reason']:
         _add(article, 'p', answer['reason'], {'class': 'reason'})
+    if answer['note']:
+        _add(article, 'p', answer['note'], {'class': 'note'})
     _add(article, 'p', _tell_declared(answer['declared_synthetic']), {'class': 'declared'})
     if answer['probability'] is not None:
         _add_figures(article, answer)

@@ -16,9 +16,10 @@ from jaxtyping import UInt8
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
 from input_pipeline.dataset.items import open_splits, stored_items
 from input_pipeline.dataset.splits import SplitFractions
+from input_pipeline.depth import is_measured
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.placement import Scale, fit_mask
-from input_pipeline.preprocessing import Preprocessing, preprocess_image, resolve_window, stored_maximum
+from input_pipeline.preprocessing import Preprocessing, preprocess_image, resolve_window
 from input_pipeline.records import Dtype, Item, Record
 
 REAL = 'real'  # the class of real images; the others are named after their source
@@ -159,8 +160,16 @@ def _load(mixture: Mixture, source: str, prefix: str, item: Item) -> Iterator[Re
         yield unify_record(named, mixture.form, is_real=source == REAL)
 
 
-def unify_record(record: Record, form: MixtureForm, *, is_real: bool) -> Record:
+def unify_record(
+    record: Record, form: MixtureForm, *, is_real: bool, window: str | tuple[float, float] | None = None
+) -> Record:
     """One image, real or not, as all others are.
+
+    Args:
+      record: the image.
+      form: what it is made to be.
+      is_real: whether no pixel of it is synthetic.
+      window: in which it is shown whatever the form says, for one of another depth; None for that of the form.
 
     Raises:
       DataError: when it is smaller than all shall be, or has fewer grey levels, which would tell it from others.
@@ -171,18 +180,16 @@ def unify_record(record: Record, form: MixtureForm, *, is_real: bool) -> Record:
         raise DataError(
             f'is {height} x {width}, and enlarging it to {preprocessing.resolution} would tell it from the others'
         )
-    if record.image.dtype == np.uint8 and form.depth > 8:
+    if record.image.dtype == np.uint8 and form.depth > 8 and window is None:
         raise DataError('has 8 bits, which would tell it from images of 16')
-    shown = dataclasses.replace(preprocessing, window=_window_of(record, preprocessing.window))
-    window = resolve_window(shown, record.intensity, record.window, None)
+    shown = dataclasses.replace(preprocessing, window=window or _window_of(record, preprocessing.window))
+    ends = resolve_window(shown, record.intensity, record.window, None)
     return dataclasses.replace(
         record,
-        image=_quantise(
-            preprocess_image(record.image, record.intensity, window, shown, record.spacing), form.dtype
-        ),
+        image=_quantise(preprocess_image(record.image, record.intensity, ends, shown, record.spacing), form.dtype),
         mask=fit_mask(_find_mask(record, is_real), preprocessing.resolution, preprocessing.fit, scale),
-        intensity=window,
-        window=window,
+        intensity=ends,
+        window=ends,
         spacing=(*preprocessing.spacing_of(height, width, record.spacing), record.spacing[2]),
     )
 
@@ -208,8 +215,7 @@ def _window_of(record: Record, window: str | tuple[float, float]) -> str | tuple
       DataError: for floats whose whole range is wanted.
     """
     dtype = record.image.dtype
-    is_picture = dtype.kind == 'u' and record.intensity == (0.0, stored_maximum(dtype))
-    if is_picture:
+    if not is_measured(record):
         return 'stored' if dtype == np.uint8 or window == 'stored' else 'volume'
     if window == 'stored' and dtype.kind == 'f':
         raise DataError('holds floats, which have no stored range; give --window two numbers, or auto')

@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from foundation.files import write_file
 from foundation.training.errors import UserError
 from input_pipeline import Case, DataError
+from input_pipeline.depth import NOTE
 from input_pipeline.errors import Refusals, reason_of
 from input_pipeline.inputs import Incoming
 from segment.formats.files import choose_format, write_masks, write_overlay
@@ -36,6 +37,7 @@ class SegmentationRequest:
       classes: names of the foreground classes; the first has id 1.
       checksum: SHA-256 of the network's weights.
       command: what else decided the answers, as JSON has it.
+      note_on: what is to be said of the window in which a case is segmented; '' for nothing.
     """
 
     out: Path
@@ -44,6 +46,7 @@ class SegmentationRequest:
     classes: tuple[str, ...]
     checksum: str
     command: Mapping[str, Any]
+    note_on: Callable[[Case], str]
 
 
 def check_out(out: Path) -> None:
@@ -63,7 +66,7 @@ def answer_all(
       found: what came in.
       segment: gives class ids on the pixels of every record.
       order: what to write.
-      refusals: takes what fails; what it holds already goes into the table.
+      refusals: takes what fails, and a note on windows; what it holds already goes into the table.
 
     Returns:
       A row of the table for each that was answered.
@@ -74,6 +77,8 @@ def answer_all(
         for incoming in tqdm.tqdm(found, unit=' cases'):
             with _refusing(incoming.source, refusals):
                 rows.append(_answer(incoming, segment, order))
+                if rows[-1]['note']:
+                    refusals.note(NOTE)
     finally:
         _write_table(rows, order, refusals, total=len(found))
     return rows
@@ -101,6 +106,7 @@ def _answer(incoming: Incoming, segment: Segment, order: SegmentationRequest) ->
         'mask': write_masks(prediction, mask_format, order.out),
         'overlay': write_overlay(prediction, order.out) if order.overlays else None,
         'classes': prediction.measure(),
+        'note': order.note_on(case),
     }
 
 

@@ -190,14 +190,62 @@ def _with_form(judge: Judge, **preprocessing) -> Judge:
     return _with(judge, calibration=dataclasses.replace(judge.detector.calibration, form=form))
 
 
-def test_too_few_grey_levels_and_the_shorter_side_of_cut_images(judge):
+def test_the_shorter_side_of_cut_images_decides(judge):
     image = np.random.default_rng(0).integers(0, 255, (80, 60)).astype(np.uint8)
     case = create_case([_record(image)])
     assert judge.judge(case).slices
-    deep = _with_form(judge, depth=16).judge(case)
-    assert deep.reason == 'It has 8 bits a pixel, and the detector was trained on more.'
     cut = _with_form(judge, fit='crop').judge(case)
     assert cut.reason == 'It has 60 pixels along its shorter side, and the detector needs 64.'
+
+
+PERCENTILES = 'it is shown in its own percentiles.'
+
+
+@pytest.mark.parametrize(
+    ('form', 'depths', 'factor', 'told'),
+    [
+        ({'depth': 16}, ('uint16',), 1, PERCENTILES),
+        ({'depth': 16}, (), 1, PERCENTILES),  # of an older run
+        ({'depth': 16, 'window': 'stored'}, ('uint16',), 1, PERCENTILES),
+        ({'depth': 16, 'window': (-1000.0, 400.0)}, ('uint16',), 1, PERCENTILES),
+        ({}, ('uint8',), 16, PERCENTILES),
+        ({'window': 'stored'}, ('uint8',), 257, PERCENTILES),
+        ({'window': (0.0, 100.0)}, ('uint8',), 16, PERCENTILES),
+        ({}, ('uint16',), 1, 'it is shown in its whole range.'),
+        ({}, ('uint8',), 1, None),
+        ({}, ('uint8', 'uint16'), 16, None),
+        ({}, (), 16, None),
+        ({'depth': 16}, ('uint16',), 16, None),
+    ],
+)
+def test_images_of_another_depth_are_shown_in_a_window_of_their_own(judge, form, depths, factor, told):
+    """The same picture in 8 bits, in 12 of 16, or in 16, is seen alike, to the rounding."""
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64))
+    picture[0, :2] = 0, 255
+    dtype = np.uint8 if factor == 1 else np.uint16
+    own = _with_form(judge, **form)
+    own = _with(own, calibration=dataclasses.replace(own.detector.calibration, depths=depths))
+    judgement = own.judge(create_case([_record((picture * factor).astype(dtype))]))
+    assert judgement.slices
+    seen = judge.judge(create_case([_record(picture.astype(np.uint8))])).shown
+    np.testing.assert_allclose(judgement.shown, seen, atol=1.01 / 255)
+    has = '8 bits' if factor == 1 else 'more than 8 bits'
+    assert judgement.note is None if told is None else judgement.note.startswith(f'It has {has} a pixel, the real')
+    assert told is None or judgement.note.endswith(told)
+
+
+def test_values_in_units_keep_the_window_of_the_detector_unless_it_shows_nothing_of_them(judge):
+    own = _with_form(judge, window=(-1000.0, 400.0))
+    own = _with(own, calibration=dataclasses.replace(own.detector.calibration, depths=('uint16',)))
+    image = np.random.default_rng(0).integers(0, 65535, (32, 32)).repeat(2, 0).repeat(2, 1).astype(np.uint16)
+    for intensity, shown in (((-2000.0, 2000.0), False), ((500.0, 9000.0), True)):
+        record = dataclasses.replace(_record(image), intensity=intensity, window=intensity)
+        judgement = own.judge(create_case([record]))
+        assert bool(judgement.note) == shown
+        assert (judgement.shown == 1).mean() == pytest.approx(0.0 if shown else 0.4, abs=0.05)
+    floats = dataclasses.replace(record, image=np.linspace(500, 9000, 4096, dtype=np.float32).reshape(64, 64, 1))
+    floats = dataclasses.replace(floats, intensity=(0.0, 1.0))
+    assert _with_form(judge, window='stored').judge(create_case([floats])).note.endswith(PERCENTILES)
 
 
 def test_a_modality_that_nothing_told_is_judged(judge):

@@ -198,3 +198,27 @@ def test_the_command(detector_workdir, bad_files, tmp_path):
     assert done.returncode == 0, done.stdout
     line = json.loads(out.read_text())
     assert line['probability_at_prevalence'] < line['probability']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('form', 'depths', 'bits'), [({'depth': 16}, ['uint16'], 8), ({'window': 'stored'}, ['uint8'], 16)]
+)
+def test_the_command_answers_images_of_another_depth_and_says_so_once(
+    detector_workdir, tmp_path, pictures, form, depths, bits
+):
+    workdir = shutil.copytree(detector_workdir, tmp_path / 'run')
+    known = json.loads((workdir / 'detector.json').read_text())
+    (workdir / 'detector.json').write_text(json.dumps(known | {'form': known['form'] | form, 'depths': depths}))
+    paths = []
+    for number in range(2):
+        picture = pictures[0][number]
+        shown = picture if bits == 8 else picture.astype(np.uint16) * 16
+        paths.append(str(drawn.save_picture(tmp_path / f'{number}.png', shown)))
+    out = tmp_path / 'out.jsonl'
+    done = Commands(tmp_path).run('detect.predict', f'--workdir={workdir}', f'--out={out}', *paths)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count('Note: Some images have another depth') == 1
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert all(0 < line['probability'] < 1 for line in lines)
+    assert all(line['note'].endswith('it is shown in its own percentiles.') for line in lines)

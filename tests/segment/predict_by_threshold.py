@@ -11,7 +11,10 @@ def main(*arguments: str) -> None:
     """Runs segment.predict with a segmenter that needs no workdir."""
     restoring = types.ModuleType('segment.segmenter')
     restored = types.SimpleNamespace(
-        classes=thresholds.CLASSES, checksum=thresholds.CHECKSUM, segment=thresholds.segment
+        classes=thresholds.CLASSES,
+        checksum=thresholds.CHECKSUM,
+        segment=thresholds.segment,
+        note_on=lambda case: '',
     )
     restoring.TrainedSegmenter = types.SimpleNamespace(  # type: ignore[attr-defined]
         load=lambda workdir, step, *, best, mirror: restored

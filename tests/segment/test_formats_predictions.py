@@ -19,7 +19,7 @@ from tests.segment.thresholds import CHECKSUM, CLASSES, segment
 
 
 def _order(out, mask_format='auto'):
-    return SegmentationRequest(out, mask_format, True, CLASSES, CHECKSUM, {'step': None})
+    return SegmentationRequest(out, mask_format, True, CLASSES, CHECKSUM, {'step': None}, note_on=lambda case: '')
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +28,8 @@ from segment.step import make_train_step
 from segment.train import measure_dice, train_and_evaluate
 from tests.foundation.training.runs import logged_metrics, saved_state
 from tests.gan.command import Commands
-from tests.segment.conftest import FLAGS, SPLITS, draw, train
+from tests.input_pipeline.items import write
+from tests.segment.conftest import FLAGS, SPLITS, draw, train, volumes
 
 pytestmark = pytest.mark.slow
 BATCH, END = 8, 96  # images
@@ -217,33 +219,27 @@ def _deepen(image):
 
 
 @pytest.mark.parametrize(
-    ('window', 'change', 'error'),
+    ('facts', 'change', 'told'),
     [
-        (
-            'auto',
-            _deepen,
-            'holds uint16, but .* trained on the whole range of uint8',
-        ),
-        ('stored', _deepen, 'or train with --config.data.window=volume'),
-        ('volume', _deepen, None),
-        ('auto', np.copy, None),
+        ({}, lambda image: image, ''),
+        ({}, _deepen, '8 bits; it is shown in its own percentiles'),
+        ({'dtype': 'uint16', 'stored': 'uint16'}, lambda image: image, 'more than 8 bits; it is shown in its own'),
+        ({'dtype': 'uint16', 'stored': 'uint16'}, _deepen, ''),
     ],
 )
-def test_images_whose_stored_range_means_something_else_are_refused(segmenter, window, change, error):
-    """12 bits in a file of 16 would be nearly black."""
-    recipe = segmenter.recipe
-    images = dataclasses.replace(
-        recipe.images, preprocessing=dataclasses.replace(recipe.images.preprocessing, window=window)
-    )
-    case = next(open_images(recipe, 'test', train=False).cases(1))
-    records = [dataclasses.replace(record, image=change(record.image)) for record in case.records]
-    other = dataclasses.replace(case, records=tuple(records))
-    asked = dataclasses.replace(segmenter, recipe=dataclasses.replace(recipe, images=images))
-    if error is None:
-        assert asked.segment(other).shape == (3, 14, 16)
-        return
-    with pytest.raises(DataError, match=error):
-        asked.segment(other)
+def test_the_command_answers_images_of_another_depth_and_says_so_once(trained, tmp_path, facts, change, told):
+    """Two pictures of 12 or of 8 bits, and a network that knows others."""
+    run = shutil.copytree(trained, tmp_path / 'run', ignore=shutil.ignore_patterns('checkpoints'))
+    (run / 'data.json').write_text(json.dumps(json.loads((run / 'data.json').read_text()) | facts))
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f'{number}.png'), change(draw(number)[0]))
+    pictures = [str(tmp_path / f'{number}.png') for number in range(2)]
+    out = tmp_path / 'out'
+    done = Commands(tmp_path).run('segment.predict', f'--workdir={run}', f'--out={out}', *pictures)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count('Note: Some images have another depth') == bool(told)
+    notes = [row['note'] for row in json.loads((out / 'predictions.json').read_text())['answered']]
+    assert all(told in note and bool(note) == bool(told) for note in notes)
 
 
 def test_other_data_of_the_same_name_are_not_measured(trained, create_config, data_dir, tmp_path):
@@ -300,3 +296,24 @@ def test_the_command(data_dir, tmp_path):
     assert 'Traceback' not in refused.stdout
     assert 'Did you mean "steps"' in refused.stdout.strip().splitlines()[-1]
     assert not (tmp_path / 'other').exists()
+
+
+def test_data_of_another_depth_are_measured_and_it_is_told(trained, data_dir):
+    """16 times the values in 16 bits: what is shown by percentiles differs little from the whole range of 8."""
+
+    def deepen(item):
+        def load():
+            for record in item.load():
+                window = tuple(16 * end for end in record.window)
+                yield dataclasses.replace(
+                    record, image=_deepen(record.image), intensity=(0.0, 65535.0), window=window
+                )
+
+        return dataclasses.replace(item, dtype='uint16', load=load)
+
+    write([deepen(item) for item in volumes()], data_dir, 'deep')
+    done = Commands(data_dir.parent).run('segment.evaluate', f'--workdir={trained}', '--data=deep', '--nodraw')
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count('Note: Some images have another depth') == 1
+    report = json.loads((trained / 'evaluation_deep' / 'report.json').read_text())
+    assert report['scores']['cases'] == SPLITS['test']

@@ -27,6 +27,7 @@ def test_a_fake_and_a_real_picture_are_told_apart(served, pictures, judge):
     real, fake = articles(response.text)
     assert 'real.png' in real
     assert 'fake.png' in fake
+    assert 'It has 8 bits a pixel, the real training images more than 8 bits' in real
     assert re.search(r'Verdict:\s+synthetic', fake)
     assert not re.search(r'Verdict:\s+synthetic', real)
     assert hashlib.sha256(pictures['fake']).hexdigest() in fake
