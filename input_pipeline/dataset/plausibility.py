@@ -244,4 +244,4 @@ def _missing_classes(seen: Sequence[_SeenImage], splits: Sequence[str]) -> Itera
     for split in splits:
         absent = sorted(every - labels[split] - {''})
         if absent:
-            yield f'The {split} split has no image of {", ".join(absent)}; larger fractions may help.'
+            yield f'The {split} split has no image of {", ".join(absent)}; --stratify may help.'
