@@ -1,7 +1,8 @@
 """Whether a data set can be what its user thinks it is: looked at while it is written, told at the end.
 
-Sentences name what should be looked into (images that are almost empty, the same picture twice, above all in two
-splits or classes, splits without a class or without patients); a sheet shows images as training sees them.
+Sentences name what should be looked into, each with what to do where it is wrong: masks and values that are not
+what they seem, images that are almost empty, the same picture twice, above all in two splits or classes, splits
+without a class or without patients. A sheet shows images as training sees them.
 """
 
 import collections
@@ -9,7 +10,8 @@ import dataclasses
 import hashlib
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +28,11 @@ _ALIKE = 0.998  # correlation of small pictures that are called near duplicates
 _LARGEST_BUCKET = 100  # pictures whose coarse outlines agree; of more, outlines tell nothing
 _EMPTY = 0.01  # share of pixels that are brighter than almost black
 _SQUARE = 1.02
+# Label maps of anatomy have more classes now and then; numbered cells or lesions nearly always.
+_MANY_CLASSES = 20
+# Pictures that use less of their type than this have hardly any contrast in its whole range.
+_SLIVER = 1 / 4
+_PICTURE_SOURCES = ('image_folder', 'paired_folder', 'arrays')
 _MASK = np.array([230, 60, 50], np.float32)
 
 
@@ -192,6 +199,56 @@ class Plausibility:
         first, second = first - first.mean(), second - second.mean()
         length = np.linalg.norm(first) * np.linalg.norm(second)
         return bool(length > 0 and first @ second > _ALIKE * length)
+
+
+def question_values(summary: Mapping[str, Any], source: str) -> list[str]:
+    """What should be looked into by the values of masks and images.
+
+    Args:
+      summary: see `Summarizer.finish`.
+      source: the reader's name; '' where the data are not read from files.
+    """
+    return [*_about_masks(summary), *(_about_values(summary, source) if source in _PICTURE_SOURCES else ())]
+
+
+def _about_masks(summary: Mapping[str, Any]) -> Iterator[str]:
+    if summary['mask_ids'] is None:
+        return
+    ids = [number for number in summary['mask_ids'] if number]
+    if not ids:
+        yield 'No mask marks anything: every pixel is background.'
+        return
+    missing = sorted(set(range(1, max(ids))) - set(ids))
+    if len(ids) >= _MANY_CLASSES:
+        yield (
+            f'The masks have {len(ids)} classes, up to {max(ids)}: if these numbers count objects (cells, '
+            'lesions) and are no classes, prepare with --mask_threshold=0, which makes them one class.'
+        )
+    elif missing:
+        absent = ', '.join(map(str, missing))
+        yield f'No mask has the class {absent}; ids stay as they are, so it counts as one that is empty.'
+    if summary['foreground'] > 0.5:
+        yield (
+            f'The foreground covers {summary["foreground"]:.0%} of the pixels of all masks: if black and white '
+            'are swapped, invert the masks.'
+        )
+
+
+def _about_values(summary: Mapping[str, Any], source: str) -> Iterator[str]:
+    if summary['two_valued'] and source == 'image_folder':
+        yield (
+            f'{summary["two_valued"]} images hold two values only, as masks do: if they are masks, read them '
+            'with their images by --source=paired_folder.'
+        )
+    stored, used = summary['stored_range'], summary['intensity_range']
+    if stored is None or summary['dtype'] == 'float32' or summary['descending'] != 'none':
+        return
+    share = (used[1] - used[0]) / (stored[1] - stored[0])
+    if share < _SLIVER:
+        yield (
+            f'The images use {used[0]:g} to {used[1]:g} of {stored[0]:g} to {stored[1]:g}, so there is hardly '
+            'any contrast where the whole range is shown; --config.data.window=dataset shows what is used.'
+        )
 
 
 def _outlines(small: UInt8[np.ndarray, 'small small']) -> Iterator[int]:
