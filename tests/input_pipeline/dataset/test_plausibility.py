@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from input_pipeline.dataset.plausibility import Plausibility, look_at
+from input_pipeline.dataset.plausibility import Plausibility, draw, look_at
 from input_pipeline.records import Record
 
 
@@ -93,10 +93,10 @@ def test_the_sheet_shows_images_as_training_sees_them():
     mask = np.zeros((60, 100, 1), np.uint8)
     mask[20:40, 20:40] = 1
     record = _record(0, image, mask=mask)
-    look = look_at(record, image)
-    assert look.picture.shape == (96, 96, 3)
-    assert (look.picture[:18] == 0).all()  # padded to a square
-    middle = look.picture[48].astype(int)
+    picture = draw(look_at(record, image))
+    assert picture.shape == (96, 96, 3)
+    assert (picture[:18] == 0).all()  # padded to a square
+    middle = picture[48].astype(int)
     assert (np.diff(middle[50:90, 1]) >= 0).all()
     assert middle[29, 0] > middle[29, 1] + 40  # the mask is red
     sheet = _gather([_record(number, _draw(number)) for number in range(100)]).sheet()
