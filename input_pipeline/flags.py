@@ -116,6 +116,11 @@ def _add_general(parser: argparse.ArgumentParser) -> None:
     share = 'share of patients whose split nothing names, for '
     add('--validation_fraction', type=float, default=0.1, help=share + 'validation')
     add('--test_fraction', type=float, default=0.1, help=share + 'test')
+    add(
+        '--stratify',
+        action='store_true',
+        help='give each class its shares; patients may then change their split when others are added',
+    )
 
 
 def _add_reading(group: argparse._ArgumentGroup) -> None:

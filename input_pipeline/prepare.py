@@ -53,7 +53,7 @@ def _prepare(options: argparse.Namespace) -> None:
         return
     target.check_free()
     write = WriteOptions(
-        SplitFractions(options.validation_fraction, options.test_fraction),
+        SplitFractions(options.validation_fraction, options.test_fraction, options.stratify),
         options.channels,
         options.percentiles,
         _recorded(options),

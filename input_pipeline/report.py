@@ -42,6 +42,7 @@ def describe(summary: Mapping[str, Any], folder: Path) -> str:
     )
     lines.append('modalities  ' + ', '.join(f'{name} {count}' for name, count in summary['modalities'].items()))
     lines.append(f'licence     {summary["licence"] or "not stated"}')
+    lines.append(f'split by    {summary["split_rule"]}')
     if summary['mask_ids'] is not None:
         lines.append('mask ids    ' + ', '.join(map(str, summary['mask_ids'])) + ' (0 is the background)')
     if summary['unknown_patients']:

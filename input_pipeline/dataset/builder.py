@@ -24,8 +24,7 @@ from tqdm import tqdm
 
 from input_pipeline.atomic import clear_leftovers, complete_folder, describe_outcome, identity
 from input_pipeline.dataset.features import Encoded, RecordStorage, choose_storage, create_features, encode_record
-from input_pipeline.dataset.questions import find_questions
-from input_pipeline.dataset.splits import SplitFractions, assign_splits
+from input_pipeline.dataset.splits import SplitFractions, assign_splits, describe_rule
 from input_pipeline.dataset.summary import RECORDS_FILE, SUMMARY_FILE, Summarizer
 from input_pipeline.errors import DataError, Refusals, as_text, first_line, reason_of
 from input_pipeline.parallel import ordered_map
@@ -223,8 +222,8 @@ def _write_files(
     _check_result(summarizer, refusals)
     summary = summarizer.finish(has_masks, refusals.reasons, options.recorded)
     summary['licence'] = options.licence
-    questions = find_questions(summary, str(options.recorded.get('source', '')))
-    summary['notes'] = list(dict.fromkeys([*refusals.notes, *questions]))  # threads may note the same at once
+    summary['split_rule'] = describe_rule(items, options.fractions)
+    summary['notes'] = list(dict.fromkeys(refusals.notes))  # threads may note the same at once
     summary['passed_over'] = dict(sorted(refusals.passed_over.items()))
     Image.fromarray(summarizer.sheet()).save(folder / SHEET_FILE)
     write_page(summary, folder, target.name)

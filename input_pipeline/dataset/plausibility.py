@@ -1,19 +1,20 @@
 """Whether a data set can be what its user thinks it is: looked at while it is written, told at the end.
 
-Sentences name what should be looked into (images that are almost empty, the same picture twice, above all in two
-splits or classes, splits without a class or without patients); a sheet shows images as training sees them.
+Sentences name what should be looked into, each with what to do where it is wrong: masks and values that are not
+what they seem, images that are almost empty, the same picture twice, above all in two splits or classes, splits
+without a class or without patients. A sheet shows images as training sees them.
 """
 
 import collections
 import dataclasses
 import hashlib
 import heapq
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Shaped, UInt8
+from jaxtyping import Bool, Float32, Shaped, UInt8
 
 from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.placement import AS_STORED, is_known, square_scale
@@ -27,6 +28,11 @@ _ALIKE = 0.998  # correlation of small pictures that are called near duplicates
 _LARGEST_BUCKET = 100  # pictures whose coarse outlines agree; of more, outlines tell nothing
 _EMPTY = 0.01  # share of pixels that are brighter than almost black
 _ALIKE_SIDES = 1.02  # millimetres that differ by less are called the same
+# Label maps of anatomy have more classes now and then; numbered cells or lesions nearly always.
+_MANY_CLASSES = 20
+# Pictures that use less of their type than this have hardly any contrast in its whole range.
+_SLIVER = 1 / 4
+_PICTURE_SOURCES = ('image_folder', 'paired_folder', 'arrays')
 _MASK = np.array([230, 60, 50], np.float32)
 
 
@@ -35,13 +41,15 @@ class Look:
     """What is seen of one image.
 
     Attributes:
-      picture: as training sees it, small: grey or colour, the mask tinted.
+      shown: as training sees it, at most `_SIDE` pixels long: grey or colour.
+      mask: how much of each of these pixels is foreground; None without a mask.
       small: smaller still and grey, to find near duplicates by.
       filled: share of its pixels that are brighter than almost black.
       pixels: hash of its pixels in stored values.
     """
 
-    picture: UInt8[np.ndarray, 'side side 3']
+    shown: UInt8[np.ndarray, 'height width channels']
+    mask: Float32[np.ndarray, 'height width'] | None
     small: UInt8[np.ndarray, 'small small']
     filled: float
     pixels: bytes
@@ -55,26 +63,37 @@ def look_at(record: Record, image: Shaped[np.ndarray, 'height width channel']) -
     pixels = hashlib.sha256(f'{image.dtype.str}{image.shape}'.encode())
     pixels.update(np.ascontiguousarray(image).data)
     sides = square_scale(record.spacing).sides(*image.shape[:2])
-    size = [max(round(side * _SIDE / max(sides)), 1) for side in sides[::-1]]
+    scale = min(_SIDE / max(sides), 1)
+    size = [max(round(side * scale), 1) for side in sides[::-1]]
     values = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     values = values.reshape(*size[::-1], -1)
-    shown = np.clip((values - ends[0]) / max(ends[1] - ends[0], 1e-9), 0, 1)
-    grey = shown.mean(axis=-1)
-    picture = np.zeros((_SIDE, _SIDE, 3), np.float32)
-    top, left = (_SIDE - size[1]) // 2, (_SIDE - size[0]) // 2
-    colours = shown[..., :3] if shown.shape[-1] >= 3 else np.repeat(grey[..., None], 3, axis=-1)
-    picture[top : top + size[1], left : left + size[0]] = 255 * colours
+    shown = np.clip((values - ends[0]) * np.float32(1 / max(ends[1] - ends[0], 1e-9)), 0, 1)
+    grey = shown.mean(axis=-1) if shown.shape[-1] > 1 else shown[..., 0]
+    mask = None
     if record.mask is not None:
         mask = cv2.resize((record.mask[..., 0] > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        tinted = picture[top : top + size[1], left : left + size[0]]
-        tinted += 0.5 * mask[..., None] * (_MASK - tinted)
     small = cv2.resize(grey, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA)
     return Look(
-        picture=picture.round().astype(np.uint8),
+        shown=(255 * (shown[..., :3] if shown.shape[-1] >= 3 else grey[..., None]) + 0.5).astype(np.uint8),
+        mask=mask,
         small=(255 * small).astype(np.uint8),
-        filled=float((grey > 0.05).mean()),
+        filled=float(np.count_nonzero(grey > 0.05) / grey.size),
         pixels=pixels.digest(),
     )
+
+
+def draw(look: Look) -> UInt8[np.ndarray, 'side side 3']:
+    """As the sheet shows it: in the middle of a square, the mask tinted."""
+    scale = _SIDE / max(look.shown.shape[:2])
+    size = [max(round(side * scale), 1) for side in look.shown.shape[1::-1]]
+    values = cv2.resize(look.shown.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    picture = np.zeros((_SIDE, _SIDE, 3), np.float32)
+    top, left = (_SIDE - size[1]) // 2, (_SIDE - size[0]) // 2
+    inside = picture[top : top + size[1], left : left + size[0]]
+    inside += values.reshape(*size[::-1], -1)
+    if look.mask is not None:
+        inside += 0.5 * cv2.resize(look.mask, size, interpolation=cv2.INTER_LINEAR)[..., None] * (_MASK - inside)
+    return picture.round().astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,9 +128,11 @@ class Plausibility:
         self._modalities[record.modality] += 1
         self._empty += look.filled < _EMPTY
         rank = bytes(255 - byte for byte in hashlib.sha256(record.key.encode(errors='surrogateescape')).digest())
-        heapq.heappush(self._shown, (rank, number, f'{split} {label}'.strip(), look.picture))
-        if len(self._shown) > COLUMNS * ROWS:
+        if len(self._shown) == COLUMNS * ROWS:
+            if rank < self._shown[0][0]:
+                return
             heapq.heappop(self._shown)
+        heapq.heappush(self._shown, (rank, number, f'{split} {label}'.strip(), draw(look)))
 
     def sentences(self, *, patients_known: bool) -> list[str]:
         """What should be looked into."""
@@ -167,20 +188,70 @@ class Plausibility:
         for number, small in enumerate(self._small):
             for part, outline in enumerate(_outlines(small.reshape(_SMALL, _SMALL))):
                 buckets[part, outline].append(number)
-        pairs = set()
+        alike: set[tuple[int, int]] = set()
         for numbers in buckets.values():
             if 1 < len(numbers) <= _LARGEST_BUCKET:
-                pairs |= set(itertools.combinations(numbers, 2))
-        alike = [pair for pair in sorted(pairs) if self._is_alike(*pair)]
-        return _joined(alike)
+                alike |= self._alike(numbers)
+        return _joined(sorted(alike))
 
-    def _is_alike(self, one: int, other: int) -> bool:
-        if self._seen[one].pixels == self._seen[other].pixels:
-            return False
-        first, second = (self._small[number].astype(np.float64) for number in (one, other))
-        first, second = first - first.mean(), second - second.mean()
-        length = np.linalg.norm(first) * np.linalg.norm(second)
-        return bool(length > 0 and first @ second > _ALIKE * length)
+    def _alike(self, numbers: Sequence[int]) -> set[tuple[int, int]]:
+        """Those pairs of images, in ascending order, whose small pictures correlate and whose pixels differ."""
+        small = np.stack([self._small[number] for number in numbers]).astype(np.float64)
+        small -= small.mean(axis=1, keepdims=True)
+        length = np.linalg.norm(small, axis=1)
+        matches = np.triu(small @ small.T > _ALIKE * np.outer(length, length), k=1) & (length > 0)
+        pairs = ((numbers[one], numbers[other]) for one, other in np.argwhere(matches).tolist())
+        return {(one, other) for one, other in pairs if self._seen[one].pixels != self._seen[other].pixels}
+
+
+def question_values(summary: Mapping[str, Any], source: str) -> list[str]:
+    """What should be looked into by the values of masks and images.
+
+    Args:
+      summary: see `Summarizer.finish`.
+      source: the reader's name; '' where the data are not read from files.
+    """
+    return [*_about_masks(summary), *(_about_values(summary, source) if source in _PICTURE_SOURCES else ())]
+
+
+def _about_masks(summary: Mapping[str, Any]) -> Iterator[str]:
+    if summary['mask_ids'] is None:
+        return
+    ids = [number for number in summary['mask_ids'] if number]
+    if not ids:
+        yield 'No mask marks anything: every pixel is background.'
+        return
+    missing = sorted(set(range(1, max(ids))) - set(ids))
+    if len(ids) >= _MANY_CLASSES:
+        yield (
+            f'The masks have {len(ids)} classes, up to {max(ids)}: if these numbers count objects (cells, '
+            'lesions) and are no classes, prepare with --mask_threshold=0, which makes them one class.'
+        )
+    elif missing:
+        absent = ', '.join(map(str, missing))
+        yield f'No mask has the class {absent}; ids stay as they are, so it counts as one that is empty.'
+    if summary['foreground'] > 0.5:
+        yield (
+            f'The foreground covers {summary["foreground"]:.0%} of the pixels of all masks: if black and white '
+            'are swapped, invert the masks.'
+        )
+
+
+def _about_values(summary: Mapping[str, Any], source: str) -> Iterator[str]:
+    if summary['two_valued'] and source == 'image_folder':
+        yield (
+            f'{summary["two_valued"]} images hold two values only, as masks do: if they are masks, read them '
+            'with their images by --source=paired_folder.'
+        )
+    stored, used = summary['stored_range'], summary['intensity_range']
+    if stored is None or summary['dtype'] == 'float32' or summary['descending'] != 'none':
+        return
+    share = (used[1] - used[0]) / (stored[1] - stored[0])
+    if share < _SLIVER:
+        yield (
+            f'The images use {used[0]:g} to {used[1]:g} of {stored[0]:g} to {stored[1]:g}, so there is hardly '
+            'any contrast where the whole range is shown; --config.data.window=dataset shows what is used.'
+        )
 
 
 def _about_spacing(spacings: Mapping[tuple[float, float, float], int], count: int) -> Iterator[str]:
@@ -256,4 +327,4 @@ def _missing_classes(seen: Sequence[_SeenImage], splits: Sequence[str]) -> Itera
     for split in splits:
         absent = sorted(every - labels[split] - {''})
         if absent:
-            yield f'The {split} split has no image of {", ".join(absent)}; larger fractions may help.'
+            yield f'The {split} split has no image of {", ".join(absent)}; --stratify may help.'

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from input_pipeline.dataset.features import Encoded, RecordStorage
-from input_pipeline.dataset.plausibility import Plausibility
+from input_pipeline.dataset.plausibility import Plausibility, question_values
 from input_pipeline.dataset.splits import SPLITS
 
 SUMMARY_FILE, RECORDS_FILE = 'summary.json', 'records.csv'
@@ -158,7 +158,7 @@ class Summarizer:
           refused: see `Refusals.reasons`.
           options: what the user asked for, kept to be read again.
         """
-        return {
+        summary = {
             'splits': self.splits(),
             'patients': {split: len(self._patients[split]) for split in self.splits()},
             'classes': dict(sorted(self._counts['class'].items())) if self._storage.classes else {},
@@ -176,11 +176,13 @@ class Summarizer:
             'foreground': self._foreground / self._pixels if has_masks else None,
             'two_valued': self._two_valued,
             'unknown_patients': self._unknown_patients,
-            'plausibility': self._plausibility.sentences(patients_known=not self._unknown_patients),
             'refused': dict(refused),
             'options': dict(options),
             'fingerprint': self._fingerprint.hexdigest(),
         }
+        questions = question_values(summary, str(options.get('source', '')))
+        images = self._plausibility.sentences(patients_known=not self._unknown_patients)
+        return summary | {'plausibility': questions + images}
 
 
 def _describe_sizes(sizes: collections.Counter[str]) -> dict[str, Any]:

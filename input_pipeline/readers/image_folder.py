@@ -7,9 +7,11 @@ like `masks/` beside `images/`; the reader `paired_folder` takes them. What only
 beside it is refused, too (see `label_maps`).
 
 The first folder (below a split folder) is the class. A single folder that wraps split folders, as archives
-often hold, is looked through. Records keep 8- and 16-bit values as they are; 32-bit pictures become float32.
+often hold, is looked through. The pages of a TIFF are the slices of one volume. Records keep 8- and 16-bit values
+as they are; 32-bit pictures become float32.
 """
 
+import dataclasses
 import functools
 import re
 from collections.abc import Iterator
@@ -28,8 +30,16 @@ from input_pipeline.readers.paths import (
     require_items,
     walk,
 )
-from input_pipeline.readers.pixels import create_record
+from input_pipeline.readers.pixels import (
+    check_usable,
+    create_record,
+    percentile_window,
+    sample,
+    storage_dtype,
+)
 from input_pipeline.readers.raster import EXTENSIONS, read_header, read_picture
+from input_pipeline.readers.tiff import PagesError
+from input_pipeline.readers.tiff_stack import read_stack, read_stack_header
 from input_pipeline.records import Item, ReaderOptions, Record
 
 _MASK = re.compile(r'(.+?)[-_. ](?:mask|seg|segmentation|label|labels|gt|groundtruth|annotation)[-_. ]?\d*', re.I)
@@ -58,7 +68,7 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
     neighbours = Neighbours(
         lambda relative: read_picture(path / relative, options.pixel_limit), keep=options.keep_label_maps
     )
-    items = []
+    items, stacks = [], 0
     for relative in found:
         with refusing(relative, refusals):
             place = _below(relative, depth)
@@ -72,7 +82,15 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
             if is_labelled and label is None:
                 raise DataError('lies beside the class folders, so its class is unknown')
             patient = find_patient(str(relative), str(relative))
-            items.append(_create_item(path, relative, options, patient, split, label, neighbours))
+            try:
+                items.append(_create_item(path, relative, options, patient, split, label, neighbours))
+            except PagesError:
+                items.append(_create_stack(path, relative, options, patient, split, label))
+                stacks += 1
+    if stacks:
+        refusals.note(
+            f'{stacks} TIFF files hold several pages, which are the slices of one volume and one patient.'
+        )
     return require_items(items, path, 'pictures (PNG, JPEG, TIFF, BMP, WebP, GIF)', refusals)
 
 
@@ -136,6 +154,32 @@ def _create_item(
     neighbours.add(relative, patient, header.size)
     load = functools.partial(_load, root, relative, options, patient, label, neighbours)
     return Item(str(relative), patient, split, label, header.dtype, header.channels, load)
+
+
+def _create_stack(
+    root: Path,
+    relative: PurePosixPath,
+    options: ReaderOptions,
+    patient: str,
+    split: str | None,
+    label: str | None,
+) -> Item:
+    """A TIFF of several pages, each of them a record."""
+    stack = read_stack_header(root / relative, options.pixel_limit)
+
+    def load() -> Iterator[Record]:
+        with naming(relative):
+            pages = read_stack(root / relative)
+            check_usable(pages)
+            window = percentile_window([sample(pages)], options.percentiles)
+            for number, page in enumerate(pages):
+                if page.min() < page.max():  # not empty space at the ends of the volume
+                    key = f'{relative}/{number:04d}'
+                    record = create_record(key, page, options, patient, label, None, str(relative))
+                    yield dataclasses.replace(record, window=window, spacing=stack.spacing)
+
+    dtype = storage_dtype(stack.dtype)
+    return Item(str(relative), patient, split, label, dtype, stack.channels, load)
 
 
 def _load(

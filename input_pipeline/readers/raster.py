@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from input_pipeline.errors import DataError, one_line
 from input_pipeline.readers.pixels import check_size
-from input_pipeline.readers.tiff import Samples, describe_samples, read_samples
+from input_pipeline.readers.tiff import PagesError, Samples, describe_samples, read_samples
 from input_pipeline.records import Dtype
 
 EXTENSIONS = {'.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp', '.gif'}
@@ -56,7 +56,8 @@ def read_header(path: Path, pixel_limit: int) -> Header:
     """Looks at a picture without decoding it.
 
     Raises:
-      DataError: not a picture, too large, or more than one page.
+      PagesError: a TIFF of more than one page.
+      DataError: not a picture, too large, or a film.
     """
     with _open(path, pixel_limit) as picture:
         return dataclasses.replace(_describe(picture), size=picture.size)
@@ -164,7 +165,8 @@ def _describe(picture: Image.Image) -> Header:
     except Exception as error:  # damaged bytes, as above
         raise DataError(f'is not a readable picture ({one_line(error)})') from error
     if pages > 1:
-        raise DataError(f'holds {pages} pages or frames; save each as a picture of its own')
+        kind = PagesError if isinstance(picture, TiffImagePlugin.TiffImageFile) else DataError
+        raise kind(f'holds {pages} pages or frames; save each as a picture of its own')
     tiff = describe_samples(picture) if isinstance(picture, TiffImagePlugin.TiffImageFile) else None
     if tiff is not None:
         return Header(tiff.dtype, tiff.channels, 'pillow', tiff)

@@ -26,6 +26,10 @@ _SEPARATE = 2
 _IMAGEJ_PAGES = re.compile(r'^images=(\d+)', re.MULTILINE)
 
 
+class PagesError(DataError):
+    """A file of several pages, where one picture is read."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Samples:
     """How to read a TIFF whose samples Pillow does not keep as they are.
@@ -47,7 +51,8 @@ def describe_samples(picture: TiffImagePlugin.TiffImageFile) -> Samples | None:
     """How to read the only page; None where Pillow reads it right.
 
     Raises:
-      DataError: pages or planes that the directory does not list, or samples with no clear meaning.
+      PagesError: pages that the directory does not list.
+      DataError: samples with no clear meaning.
     """
     tags = picture.tag_v2
     _refuse_hidden_pages(tags, picture.width * picture.height)
@@ -82,7 +87,7 @@ def _refuse_hidden_pages(tags: TiffImagePlugin.ImageFileDirectory_v2, pixels: in
             stored = math.prod(map(int, json.loads(description)['shape']))
             pages = max(pages, stored // (pixels * int(tags.get(_CHANNELS, 1))))
     if pages > 1:
-        raise DataError(
+        raise PagesError(
             f'is a stack of {pages} pages behind one directory, of which only the first could be read; save each '
             'page as a picture of its own'
         )

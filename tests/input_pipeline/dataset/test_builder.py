@@ -183,11 +183,19 @@ def _failing(error):
     )
 
 
-@pytest.mark.parametrize('error', [DataError('is truncated'), KeyboardInterrupt(), MemoryError()])
-def test_failure_leaves_nothing(tmp_path, error):
+@pytest.mark.parametrize(
+    ('error', 'raised'),
+    [
+        (DataError('is truncated'), DataError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (MemoryError(), DataError),
+        (TypeError('of a decoder'), DataError),
+    ],
+)
+def test_failure_leaves_nothing(tmp_path, error, raised):
     items = _volumes()
     items[3] = _failing(error)
-    with pytest.raises(type(error)):
+    with pytest.raises(raised):
         write(items, tmp_path / 'data')
     _assert_nothing_left(tmp_path)
 
@@ -227,12 +235,14 @@ def test_existing_set_is_kept_unless_overwritten(tmp_path):
     assert [path.name for path in (tmp_path / 'small').iterdir()] == ['1.0.0']
 
 
-def test_what_is_told_of_a_failure_is_what_is_in_place(tmp_path):
+def test_what_is_told_of_a_failure_is_what_is_in_place(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError('write() failed')
+
     write(_volumes(), tmp_path)
-    failing = _volumes()
-    failing[3] = _failing(RuntimeError('write() failed'))
+    monkeypatch.setattr(builder.SequentialWriter, 'add_examples', fail)
     with pytest.raises(DataError, match=r'cannot be written .*; .*small/1\.0\.0 is as it was\.$'):
-        write(failing, tmp_path, overwrite=True)
+        write(_volumes(), tmp_path, overwrite=True)
 
 
 @pytest.mark.parametrize('second_has_mask', [False, True])

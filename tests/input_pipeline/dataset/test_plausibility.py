@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from input_pipeline.dataset.plausibility import Plausibility, look_at
+from input_pipeline.dataset.plausibility import Plausibility, draw, look_at
 from input_pipeline.records import Record
 
 
@@ -72,7 +72,7 @@ def test_the_sheet_shows_pixels_that_training_makes_square():
     image = np.full((16, 80, 1), 200, np.uint8)
     image[0, 0] = 0
     for spacing, filled in (((5.0, 1.0, 1.0), 96), ((0.0, 0.0, 0.0), 19)):
-        picture = look_at(_record(0, image, spacing=spacing), image).picture
+        picture = draw(look_at(_record(0, image, spacing=spacing), image))
         assert (picture.any(axis=(1, 2)).sum(), picture.any(axis=(0, 2)).sum()) == (filled, 96)
 
 
@@ -102,10 +102,10 @@ def test_the_sheet_shows_images_as_training_sees_them():
     mask = np.zeros((60, 100, 1), np.uint8)
     mask[20:40, 20:40] = 1
     record = _record(0, image, mask=mask)
-    look = look_at(record, image)
-    assert look.picture.shape == (96, 96, 3)
-    assert (look.picture[:18] == 0).all()  # padded to a square
-    middle = look.picture[48].astype(int)
+    picture = draw(look_at(record, image))
+    assert picture.shape == (96, 96, 3)
+    assert (picture[:18] == 0).all()  # padded to a square
+    middle = picture[48].astype(int)
     assert (np.diff(middle[50:90, 1]) >= 0).all()
     assert middle[29, 0] > middle[29, 1] + 40  # the mask is red
     sheet = _gather([_record(number, _draw(number)) for number in range(100)]).sheet()

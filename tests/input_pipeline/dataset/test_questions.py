@@ -28,7 +28,7 @@ def _prepare(folder, *more, source='image_folder'):
 
 
 def _asked(summary, beginning):
-    return [note for note in summary['notes'] if note.startswith(beginning)]
+    return [sentence for sentence in summary['plausibility'] if sentence.startswith(beginning)]
 
 
 @pytest.mark.parametrize(('high', 'dtype'), [(12, np.uint8), (4096, np.uint16)])
@@ -44,7 +44,7 @@ def test_pictures_that_use_a_sliver_of_their_type_are_told_of(tmp_path, capsys, 
 def test_pictures_in_their_whole_range_raise_no_question(tmp_path):
     for number in range(12):
         _write(tmp_path / 'set' / f'{number}.png', _noise(number))
-    assert _prepare(tmp_path / 'set')['notes'] == []
+    assert not _asked(_prepare(tmp_path / 'set'), 'The images use ')
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,8 @@ def test_class_ids_are_questioned(tmp_path, ids, question):
         _write(tmp_path / 'set' / 'masks' / f'{number}.png', mask)
     summary = _prepare(tmp_path / 'set', source='paired_folder')
     assert summary['mask_ids'] == list(ids)
-    assert [note.startswith(question) for note in summary['notes']] == ([True] if question else [])
+    about_masks = [sentence for sentence in summary['plausibility'] if 'mask' in sentence]
+    assert [sentence.startswith(question) for sentence in about_masks] == ([True] if question else [])
     if len(ids) > 3:
         binary = _prepare(tmp_path / 'set', '--mask_threshold=0', '--overwrite', source='paired_folder')
         assert binary['mask_ids'] == [0, 1]

@@ -11,6 +11,8 @@ from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
     RTDoseStorage,
     SegmentationStorage,
     generate_uid,
@@ -370,6 +372,21 @@ def test_modality(tmp_path, read):
     _save(tmp_path / 'b', _dataset(_values(6, 8), Modality='', SeriesInstanceUID='1.5'))
     by_source = read('dicom', tmp_path, modality='XA').by_source
     assert (by_source['a'][0].modality, by_source['b'][0].modality) == ('CT', 'XA')
+
+
+@pytest.mark.parametrize('syntax', [JPEGLSLossless, JPEG2000Lossless])
+@pytest.mark.parametrize('bits', [10, 12, 16])
+def test_compressed_signed_values_of_few_bits(tmp_path, read, syntax, bits):
+    """Encoded by CharLS and OpenJPEG, whose streams hold the values at the precision of the header."""
+    values = np.random.default_rng(0).integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (64, 66)).astype(np.int16)
+    dataset = _dataset(values, BitsStored=bits, HighBit=bits - 1, RescaleSlope=2, RescaleIntercept=-3)
+    _save(tmp_path / 'a.dcm', dataset)
+    compressed = pydicom.dcmread(tmp_path / 'a.dcm')
+    compressed.compress(syntax, generate_instance_uid=False)
+    compressed.save_as(tmp_path / 'a.dcm')
+    assert (compressed.PixelRepresentation, compressed.BitsStored, compressed.BitsAllocated) == (1, bits, 16)
+    (record,) = read('dicom', tmp_path).records
+    np.testing.assert_array_equal(to_physical(record.image[..., 0], record.intensity), values * 2.0 - 3)
 
 
 def _without_pixels(kind, **elements):

@@ -1,4 +1,4 @@
-"""TIFF files: every kind of sample keeps its value, and pages that only the first reader sees are refused."""
+"""TIFF files: every kind of sample keeps its value, and every page is read or the file is refused."""
 
 import struct
 
@@ -102,8 +102,9 @@ def _behind_one_directory(path, pages):
     path.write_bytes(data + pages.tobytes())
 
 
-def test_stacks_and_volumes_are_refused(tmp_path, read):
+def test_stacks_and_volumes_are_read(tmp_path, read):
     pages = _noise(3, 16, 16)
+    pages[1] = 7  # empty, and left out
     tifffile.imwrite(tmp_path / 'pages.tif', pages, photometric='minisblack')
     tifffile.imwrite(tmp_path / 'truncated.tif', pages, photometric='minisblack', truncate=True)
     tifffile.imwrite(tmp_path / 'volume.tif', pages, photometric='minisblack', volumetric=True, tile=(1, 16, 16))
@@ -113,10 +114,101 @@ def test_stacks_and_volumes_are_refused(tmp_path, read):
     )
     tifffile.imwrite(tmp_path / 'single.tif', pages[0], imagej=True)
     reading = read('image_folder', tmp_path)
-    assert {record.key for record in reading.records} == {'plain.tif', 'single.tif'}
-    assert 'holds 3 pages' in reading.refused.pop('pages.tif')
-    assert all('a stack of 3 pages behind one directory' in reason for reason in reading.refused.values())
-    assert len(reading.refused) == 3
+    assert reading.refused == {}
+    names = ('pages.tif', 'truncated.tif', 'volume.tif', 'imagej.tif')
+    keys = {f'{name}/{page:04d}' for name in names for page in (0, 2)}
+    assert {record.key for record in reading.records} == keys | {'plain.tif', 'single.tif'}
+    for name in names:
+        first, last = reading.by_source[name]
+        for record, page in ((first, pages[0]), (last, pages[2])):
+            np.testing.assert_array_equal(to_physical(record.image[..., 0], record.intensity), page)
+        assert first.patient == last.patient == name
+        assert first.window == last.window == tuple(np.percentile(pages, [0.5, 99.5]))
+    assert reading.notes == [
+        '4 TIFF files hold several pages, which are the slices of one volume and one patient.'
+    ]
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16, np.int8, np.int16, np.int32, np.float32])
+@pytest.mark.parametrize('kind', ['minisblack', 'miniswhite', 'rgb'])
+def test_pages_keep_their_values(tmp_path, read, dtype, kind):
+    values = np.random.default_rng(0).integers(0, 100, (2, 5, 7, 3) if kind == 'rgb' else (2, 5, 7)).astype(dtype)
+    tifffile.imwrite(tmp_path / 'a.tif', values, photometric=kind, compression='zlib')
+    tifffile.imwrite(tmp_path / 'b.tif', _noise(5, 7))
+    reading = read('image_folder', tmp_path)
+    if kind != 'minisblack' and np.dtype(dtype).kind != 'u':
+        assert set(reading.refused) == {'a.tif'}
+        return
+    shown = np.stack([to_physical(record.image, record.intensity) for record in reading.by_source['a.tif']])
+    expected = np.iinfo(dtype).max - values if kind == 'miniswhite' else values
+    np.testing.assert_allclose(shown, expected.reshape(shown.shape))
+
+
+@pytest.mark.parametrize(
+    ('metadata', 'resolution', 'spacing'),
+    [
+        ({'axes': 'ZYX', 'spacing': 2.5, 'unit': 'mm'}, (4, 2), (0.5, 0.25, 2.5)),
+        ({'axes': 'ZYX', 'spacing': 2.0, 'unit': 'um'}, (4, 2), (0.0005, 0.00025, 0.002)),
+        ({'axes': 'TYX', 'spacing': 2.5, 'unit': 'mm'}, (4, 2), (0.5, 0.25, 0)),
+        ({'axes': 'ZYX', 'spacing': 2.5, 'unit': 'pixel'}, (4, 2), (0, 0, 0)),
+        ({'axes': 'ZYX', 'spacing': 2.5}, (4, 2), (0, 0, 0)),
+        ({'axes': 'ZYX', 'unit': 'mm'}, None, (0, 0, 0)),
+    ],
+)
+def test_spacing_of_imagej(tmp_path, read, metadata, resolution, spacing):
+    tifffile.imwrite(tmp_path / 'a.tif', _noise(3, 5, 7), imagej=True, metadata=metadata, resolution=resolution)
+    np.testing.assert_allclose(read('image_folder', tmp_path).records[0].spacing, spacing)
+
+
+@pytest.mark.parametrize(
+    ('metadata', 'spacing'),
+    [
+        ({'PhysicalSizeX': 0.5, 'PhysicalSizeY': 0.7, 'PhysicalSizeZ': 2}, (0.0007, 0.0005, 0.002)),
+        ({'PhysicalSizeX': 0.5, 'PhysicalSizeXUnit': 'mm', 'PhysicalSizeY': 700}, (0.7, 0.5, 0)),
+        ({'PhysicalSizeX': 0.5}, (0, 0, 0)),
+        ({'PhysicalSizeX': 5, 'PhysicalSizeXUnit': 'pixel', 'PhysicalSizeY': 5}, (0, 0, 0)),
+        ({}, (0, 0, 0)),
+    ],
+)
+def test_spacing_of_ome(tmp_path, read, metadata, spacing):
+    tifffile.imwrite(tmp_path / 'a.ome.tif', _noise(3, 5, 7), ome=True, metadata={'axes': 'ZYX', **metadata})
+    np.testing.assert_allclose(read('image_folder', tmp_path).records[0].spacing, spacing)
+
+
+def test_pages_that_are_no_slices_are_refused(tmp_path, read):
+    with tifffile.TiffWriter(tmp_path / 'thumbnail.tif') as file:
+        file.write(_noise(16, 16))
+        file.write(_noise(4, 4))
+    with tifffile.TiffWriter(tmp_path / 'pyramid.tif') as file:
+        file.write(_noise(2, 32, 32), subifds=1, photometric='minisblack')
+        file.write(_noise(2, 16, 16), subfiletype=1, photometric='minisblack')
+    tifffile.imwrite(tmp_path / 'channels.tif', _noise(3, 2, 5, 7), imagej=True, metadata={'axes': 'ZCYX'})
+    tifffile.imwrite(tmp_path / 'cut.tif', _noise(3, 90, 90), photometric='minisblack')
+    (tmp_path / 'cut.tif').write_bytes((tmp_path / 'cut.tif').read_bytes()[:-9000])
+    tifffile.imwrite(tmp_path / 'large.tif', _noise(30, 90, 90), photometric='minisblack', compression='zlib')
+    tifffile.imwrite(tmp_path / 'good.tif', _noise(5, 7))
+    reading = read('image_folder', tmp_path, pixel_limit=30 * 90 * 90 - 1)
+    assert {record.source for record in reading.records} == {'good.tif'}
+    wanted = {'thumbnail.tif': 'several sizes or kinds', 'pyramid.tif': 'several sizes or kinds',
+              'channels.tif': 'along the axes Z 3, C 2', 'large.tif': 'pixel_limit'}  # fmt: skip
+    for name, reason in wanted.items():
+        assert reason in reading.refused[name], name
+    assert set(reading.refused) == {*wanted, 'cut.tif'}
+
+
+def test_pages_in_other_files_are_not_followed(tmp_path, read):
+    text = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="16" SizeY="16" '
+        'SizeC="1" SizeZ="3" SizeT="1"><TiffData IFD="0" FirstZ="0" PlaneCount="2"><UUID FileName="a.ome.tif">'
+        'urn:uuid:0</UUID></TiffData><TiffData IFD="0" FirstZ="2" PlaneCount="1"><UUID FileName="b.tif">'
+        'urn:uuid:1</UUID></TiffData></Pixels></Image></OME>'
+    )
+    pages, other = _noise(2, 16, 16, dtype=np.uint8), _noise(16, 16, dtype=np.uint8, seed=5)
+    tifffile.imwrite(tmp_path / 'a.ome.tif', pages, description=text, metadata=None, photometric='minisblack')
+    tifffile.imwrite(tmp_path / 'b.tif', other)
+    reading = read('image_folder', tmp_path)
+    assert {name: len(records) for name, records in reading.by_source.items()} == {'a.ome.tif': 2, 'b.tif': 1}
 
 
 def test_channels_without_a_meaning_are_refused(tmp_path, read):
