@@ -14,7 +14,7 @@ import tqdm
 from jaxtyping import UInt8
 
 from foundation.training.errors import UserError
-from input_pipeline import Case, DataError
+from input_pipeline import Case, DataError, complete_folder
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import Incoming
 from segment.formats.files import choose_format, write_file, write_masks, write_overlay
@@ -56,7 +56,7 @@ def answer_all(
 ) -> list[dict[str, Any]]:
     """Segments and writes one after the other; a file that fails is refused, and the others are answered.
 
-    The table is written also when this is interrupted, with what was done until then.
+    All is written beside its place first, so that a folder that exists is whole.
 
     Args:
       found: what came in.
@@ -69,11 +69,11 @@ def answer_all(
     """
     check_out(order.out)
     rows: list[dict[str, Any]] = []
-    try:
+    with complete_folder(order.out.absolute(), overwrite=False) as folder:
+        order = dataclasses.replace(order, out=folder)
         for incoming in tqdm.tqdm(found, unit=' cases'):
             with _refusing(incoming.source, refusals):
                 rows.append(_answer(incoming, segment, order))
-    finally:
         _write_table(rows, order, refusals, total=len(found))
     return rows
 
