@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from detect.explanation import draw_heat
 from detect.judge import Judge, Judgement, describe_judgement
 from foundation.export.manifest import MANIFEST_FILE, file_checksum, read_manifest
 from foundation.training.errors import UserError
-from input_pipeline import Case
+from input_pipeline import Case, complete_folder
 from input_pipeline.depth import NOTE
 from input_pipeline.errors import DataError, Refusals, reason_of
 from input_pipeline.inputs import Incoming, read_header
@@ -99,7 +100,7 @@ def reader_options(axis: int, pixel_limit: int) -> ReaderOptions:
 
 
 def answer_all(found: Sequence[Incoming], judge: Judge, order: PredictionRequest, refusals: Refusals) -> int:
-    """Writes a line for each; returns how many were answered.
+    """Writes a line for each; returns how many were answered. Files and folders get their names when all is done.
 
     Args:
       found: what came in.
@@ -108,14 +109,16 @@ def answer_all(found: Sequence[Incoming], judge: Judge, order: PredictionRequest
       refusals: takes what fails, and a note on windows; what it holds already gets its lines first.
     """
     answered, told = 0, 0
-    with _open(order.out) as out:
+    with _open(order.out) as out, _begin_overlays(order.overlays) as folder:
         for incoming in tqdm.tqdm(found, unit=' cases', file=sys.stderr):
             told = _tell(refusals, told, out)
             try:
-                answer = answer_one(incoming, judge, order.overlays)
+                answer = answer_one(incoming, judge, folder)
             except (DataError, UserError) as error:
                 refusals.add(incoming.source, str(error))
                 continue
+            if order.overlays is not None and folder is not None and 'overlay' in answer:
+                answer['overlay'] = str(order.overlays / Path(answer['overlay']).relative_to(folder))
             _write(out, answer)
             _audit(order.audit, answer)
             answered += 1
@@ -189,8 +192,24 @@ def _open(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    with path.open('x', encoding='utf-8') as file:
-        yield file
+    temporary = path.with_name(f'.{path.name}.tmp')
+    try:
+        with temporary.open('w', encoding='utf-8') as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _begin_overlays(folder: Path | None) -> Iterator[Path | None]:
+    """Where pictures are drawn until all are."""
+    if folder is None:
+        yield None
+        return
+    with complete_folder(folder.absolute(), overwrite=False) as partial:
+        yield partial
 
 
 def _tell(refusals: Refusals, told: int, out: TextIO) -> int:

@@ -31,10 +31,10 @@ def complete_folder(final: Path, overwrite: bool) -> Iterator[Path]:
     in one step, a process killed in between leaves neither there; the next start then puts the new one there.
 
     Raises:
-      DataError: when `final` exists and `overwrite` is False, also where another process made it meanwhile.
+      DataError: when `final` holds something and `overwrite` is False, also what another process made meanwhile.
     """
     clear_leftovers(final.parent)
-    if final.exists() and not overwrite:
+    if not overwrite and final.exists() and not (final.is_dir() and not any(final.iterdir())):
         raise DataError(f'{final} exists already; --overwrite replaces it.')
     made = [parent for parent in (final.parent, *final.parent.parents) if not parent.exists()]
     final.parent.mkdir(parents=True, exist_ok=True)

@@ -5,12 +5,13 @@ the machine would lack features called `prefer-no-gather` and `prefer-no-scatter
 compiler, which no machine has or lacks. Errors still arrive as exceptions.
 """
 
-import importlib.metadata
 import os
+
+from jaxlib.version import __version__  # takes a tenth of the time of importlib.metadata, before Ctrl-C is heeded
 
 _ALARMING_VERSIONS = ('0.10.0', '0.10.1')
 _LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
 _USUAL, _FATAL = '1', '3'  # the lowest level that is printed: what JAX sets where nothing is set, and the highest
 
-if importlib.metadata.version('jaxlib') in _ALARMING_VERSIONS and os.environ.get(_LEVEL, _USUAL) == _USUAL:
+if __version__ in _ALARMING_VERSIONS and os.environ.get(_LEVEL, _USUAL) == _USUAL:
     os.environ[_LEVEL] = _FATAL

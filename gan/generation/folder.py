@@ -75,8 +75,6 @@ def write_images(
     """
     out = order.out.absolute()
     check_out(order.out)
-    if out.exists():
-        out.rmdir()
     with input_pipeline.complete_folder(out, overwrite=False) as folder:
         writer = create_writer(order.image_format, folder, origin, name=out.name, licence=order.licence)
         count = _write_all(drawn, writer, origin, order.count)

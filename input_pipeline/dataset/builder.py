@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.core.sequential_writer import SequentialWriter
 from tqdm import tqdm
 
@@ -97,6 +98,14 @@ class WriteOptions:
     licence: str
 
 
+class _SortedSerializer(ExampleSerializer):
+    """Puts the features of a record in the order of their names: protobuf has another in each process."""
+
+    def serialize_example(self, example: Mapping[str, Any]) -> bytes:
+        """The same bytes for the same values, in every process."""
+        return self.get_tf_example(example).SerializeToString(deterministic=True)
+
+
 class _Writer:
     """The files inside the incomplete folder."""
 
@@ -117,7 +126,9 @@ class _Writer:
             module_name=__name__,
         )
         info = tfds.core.DatasetInfo(builder=identity, features=create_features(self._storage, has_masks))
-        return SequentialWriter(info, max_examples_per_shard=_RECORDS_PER_SHARD, file_format='array_record')
+        writer = SequentialWriter(info, max_examples_per_shard=_RECORDS_PER_SHARD, file_format='array_record')
+        writer._serializer = _SortedSerializer(info.features.get_serialized_info())
+        return writer
 
     def add(self, split: str, records: Sequence[Encoded]) -> None:
         """Takes the records of one item, all or none.

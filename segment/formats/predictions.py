@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 
 from foundation.files import write_file
 from foundation.training.errors import UserError
-from input_pipeline import Case, DataError
+from input_pipeline import Case, DataError, complete_folder
 from input_pipeline.depth import NOTE
 from input_pipeline.errors import Refusals, reason_of
 from input_pipeline.inputs import Incoming
@@ -60,7 +60,7 @@ def answer_all(
 ) -> list[dict[str, Any]]:
     """Segments and writes one after the other; a file that fails is refused, and the others are answered.
 
-    The table is written also when this is interrupted, with what was done until then.
+    All is written beside its place first, so that a folder that exists is whole.
 
     Args:
       found: what came in.
@@ -73,13 +73,13 @@ def answer_all(
     """
     check_out(order.out)
     rows: list[dict[str, Any]] = []
-    try:
+    with complete_folder(order.out.absolute(), overwrite=False) as folder:
+        order = dataclasses.replace(order, out=folder)
         for incoming in tqdm.tqdm(found, unit=' cases'):
             with _refusing(incoming.source, refusals):
                 rows.append(_answer(incoming, segment, order))
                 if rows[-1]['note']:
                     refusals.note(NOTE)
-    finally:
         _write_table(rows, order, refusals, total=len(found))
     return rows
 

@@ -8,8 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from detect.predictions import PredictionRequest
+from detect import predictions
+from detect.predictions import PredictionRequest, answer_all, answer_one, reader_options
 from foundation.training.errors import UserError
+from input_pipeline.errors import Refusals
+from input_pipeline.inputs import find_incoming
 from tests.detect import drawn
 from tests.input_pipeline.series import random_values
 
@@ -56,6 +59,31 @@ def test_names_that_are_no_text(answer, tmp_path, pictures):
         pytest.skip('this file system takes no such names')
     (line,) = answer(tmp_path / 'in').values()
     assert os.fsencode(line['name']) == b'caf\xe9'
+
+
+def test_when_interrupted_nothing_is_left_and_the_same_call_does_all(judge, tmp_path, pictures, monkeypatch):
+    for name in 'ab':
+        drawn.save_picture(tmp_path / 'in' / f'{name}.png', pictures[0][0])
+    order = PredictionRequest(tmp_path / 'out.jsonl', tmp_path / 'overlays', None)
+    refusals = Refusals(skip=True)
+    found = find_incoming([tmp_path / 'in'], reader_options(2, 2**20), refusals)
+    answered = []
+
+    def interrupted(*arguments):
+        if answered:
+            raise KeyboardInterrupt
+        answered.append(answer_one(*arguments))
+        return answered[0]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predictions, 'answer_one', interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            answer_all(found, judge, order, refusals)
+    assert (len(answered), [path.name for path in tmp_path.iterdir()]) == (1, ['in'])
+    assert answer_all(found, judge, order, refusals) == 2
+    lines = [json.loads(line) for line in order.out.read_text().splitlines()]
+    assert [line['overlay'] for line in lines] == [str(tmp_path / 'overlays' / f'{name}.png') for name in 'ab']
+    assert all(os.path.isfile(line['overlay']) for line in lines)
 
 
 def test_what_is_there_is_not_overwritten(tmp_path):

@@ -184,6 +184,15 @@ def test_readers_pass_leftovers_over(tmp_path):
     assert refusals.passed_over == {'folders of commands that did not end': 1}
 
 
+def test_an_empty_folder_in_its_place_is_no_obstacle(tmp_path):
+    (tmp_path / 'set').mkdir()
+    with complete_folder(tmp_path / 'set', overwrite=False) as partial:
+        (partial / 'content').touch()
+    with pytest.raises(DataError, match='exists already'), complete_folder(tmp_path / 'set', overwrite=False):
+        pass
+    assert _names(tmp_path / 'set') == ['content']
+
+
 def test_permissions_are_those_of_any_new_folder(tmp_path):
     (tmp_path / 'usual').mkdir()
     _replace(tmp_path / 'set', 'new')

@@ -74,7 +74,7 @@ def test_a_format_that_does_not_fit_costs_only_its_own_files(mixed, tmp_path):
     assert 'cannot be written as nifti' in refusals.reasons['p/a.png']
 
 
-def test_when_interrupted_the_table_tells_what_was_done(mixed, tmp_path):
+def test_when_interrupted_nothing_is_left_and_the_same_call_does_all(mixed, tmp_path):
     refusals, out = Refusals(skip=True), tmp_path / 'out'
     found = find_incoming([mixed], OPTIONS, refusals)
 
@@ -85,8 +85,10 @@ def test_when_interrupted_the_table_tells_what_was_done(mixed, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         answer_all(found, interrupted, _order(out), refusals)
+    assert [path for path in tmp_path.iterdir() if path not in (mixed, *mixed.parents)] == []
+    answer_all(found, segment, _order(out), refusals)
     table = json.loads((out / TABLE_FILE).read_text())
-    assert (len(table['answered']), table['found']) == (1, 4)
+    assert (len(table['answered']), table['found']) == (3, 4)  # one is no whole picture
 
 
 def test_what_the_network_refuses_costs_only_its_own_case(mixed, tmp_path):

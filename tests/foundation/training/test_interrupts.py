@@ -93,5 +93,5 @@ interrupts.end_in_one_line = lambda: sys.exit('heeded')
 import input_pipeline
 """
     assert _run(f'import sys{code}').stderr == 'heeded\n'
-    slow = "[name for name in ('numpy', 'jax', 'absl', 'tensorflow_datasets') if name in sys.modules]"
+    slow = "[name for name in ('numpy', 'jax', 'absl', 'inspect', 'tensorflow_datasets') if name in sys.modules]"
     assert _run(f'import sys, gan, detect, segment, backbones; print({slow})').stdout == '[]\n'

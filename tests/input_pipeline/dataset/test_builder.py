@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from tensorflow_datasets.proto import tf_example_generated_pb2
 
 from input_pipeline.dataset import builder
 from input_pipeline.dataset.splits import SPLITS
@@ -145,6 +146,15 @@ def test_list_of_records_matches_the_stored_order(tmp_path):
     for split in read.info.splits:
         keys = [example['key'].decode() for example in read.as_data_source(split)]
         assert [row['key'] for row in rows if row['split'] == split] == keys
+
+
+def test_the_bytes_of_a_record_depend_on_its_values_alone(tmp_path):
+    """Protobuf writes its maps in another order in each process, unless it is asked to sort them."""
+    write(_volumes(), tmp_path)
+    read = tfds.builder_from_directory(tmp_path / 'small' / '1.0.0')
+    raw = read.as_data_source('train', deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
+    for record in raw:
+        assert record == tf_example_generated_pb2.Example.FromString(record).SerializeToString(deterministic=True)
 
 
 def test_fingerprint_depends_on_content_only(tmp_path):
