@@ -1,5 +1,6 @@
 """Ways in which the bytes of a file go wrong: some anywhere, some where a format keeps its sizes and types."""
 
+import gzip
 import re
 import struct
 import zlib
@@ -140,6 +141,30 @@ def change_dicom_element(content: bytearray, generator: np.random.Generator) -> 
         kinds = [b'US', b'SS', b'DS', b'IS', b'SQ', b'UN', b'OW', b'PN', b'UI', b'FD', b'AT', b'??']
         content[start + 4 : start + 6] = _pick(kinds, generator)
     return content
+
+
+def change_tiff_tag(content: bytearray, generator: np.random.Generator) -> bytearray:
+    """The tag, the type, the count or the value of an entry of the first directory (TIFF 6.0, section 2)."""
+    start = int.from_bytes(content[4:8], 'little')
+    count = int.from_bytes(content[start : start + 2], 'little')
+    if 0 < count < 100 and start + 2 + 12 * count <= len(content):
+        entry = start + 2 + 12 * int(generator.integers(count))
+        place, width = ((0, 2), (2, 2), (4, 4), (8, 4))[int(generator.choice(4, p=[0.1, 0.1, 0.2, 0.6]))]
+        number = _pick(_NUMBERS + _WIDE, generator) % 2 ** (8 * width)
+        content[entry + place : entry + place + width] = number.to_bytes(width, 'little')
+    return content
+
+
+def change_inside_gzip(content: bytearray, generator: np.random.Generator) -> bytearray:
+    """What is packed changes, and is packed again: half of the time in the header of NIfTI-1."""
+    try:
+        packed = bytearray(gzip.decompress(content))
+    except (OSError, EOFError, zlib.error):
+        return content
+    inner = (
+        (NIFTI_1, *ANYWHERE)[int(generator.integers(2 * len(ANYWHERE))) % (len(ANYWHERE) + 1)] if packed else cut
+    )
+    return bytearray(gzip.compress(inner(packed, generator), 1, mtime=0))
 
 
 def change_header_field(layout: Sequence[tuple[int, str]]) -> Mutation:
