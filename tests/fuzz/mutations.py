@@ -162,10 +162,10 @@ def change_inside_gzip(content: bytearray, generator: np.random.Generator) -> by
         packed = bytearray(gzip.decompress(content))
     except (OSError, EOFError, zlib.error):
         return content
-    inner = (
-        (NIFTI_1, *ANYWHERE)[int(generator.integers(2 * len(ANYWHERE))) % (len(ANYWHERE) + 1)] if packed else cut
-    )
-    return bytearray(gzip.compress(inner(packed, generator), 1, mtime=0))
+    if packed:
+        kinds: tuple[Mutation, ...] = (NIFTI_1,) if generator.random() < 0.5 else ANYWHERE
+        packed = kinds[int(generator.integers(len(kinds)))](packed, generator)
+    return bytearray(gzip.compress(packed, 1, mtime=0))
 
 
 def change_header_field(
