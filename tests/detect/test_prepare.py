@@ -13,6 +13,7 @@ from input_pipeline.dataset.summary import read_records
 from tests.detect.drawn import save_picture
 from tests.detect.test_sources import MANIFEST
 from tests.input_pipeline.items import make_item, random_images, write
+from tests.input_pipeline.names import pseudonym
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -137,7 +138,9 @@ def test_an_unusable_file_stops_or_is_listed(data, tmp_path, capsys):
     assert data('--resolution=16') == 1
     assert 'bad: is not a readable picture' in capsys.readouterr().err
     assert data('--resolution=16', '--on_error=skip') == 0
-    assert list(_summary(tmp_path)['refused']) == ['gan/train/bad']
+    [(refused, reason)] = _summary(tmp_path)['refused'].items()
+    assert refused == f'gan/{pseudonym("train/bad")}'
+    assert reason.startswith('is not a readable picture: damaged')
 
 
 def test_an_existing_set_is_not_replaced_unasked(data, tmp_path, capsys):
