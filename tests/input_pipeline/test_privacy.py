@@ -8,6 +8,7 @@ import pytest
 from input_pipeline.dataset.items import open_splits
 from input_pipeline.dataset.summary import read_records
 from input_pipeline.prepare import main
+from input_pipeline.readers import READERS
 from tests.input_pipeline import planted
 from tests.input_pipeline.items import make_item, random_images, write
 from tests.input_pipeline.names import private_paths, pseudonym
@@ -108,3 +109,17 @@ def test_a_missing_key_is_refused_before_anything_is_read(tmp_path, capsys):
     assert 'there is no such key' in capsys.readouterr().err
     with pytest.raises(SystemExit, match='takes no --key'):
         main(['--source=phantom', '--name=p', f'--key={tmp_path / "none"}'])
+
+
+def test_a_fault_is_told_without_what_it_says(tmp_path, capsys, monkeypatch):
+    """What Python says of a fault may quote a header."""
+
+    def scan(*_):
+        raise ValueError(planted.NAME)
+
+    monkeypatch.setitem(READERS, 'image_folder', scan)
+    assert _prepare(planted.pictures(tmp_path / 'set'), tmp_path / 'data') == 1
+    told = capsys.readouterr().err
+    assert 'prepare: a fault of this program (ValueError), at the place above.' in told
+    assert 'in scan' in told
+    assert planted.NAME not in told.replace('raise ValueError(planted.NAME)', '')
