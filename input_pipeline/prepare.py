@@ -17,7 +17,7 @@ from typing import Any
 from input_pipeline import command, flags
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
 from input_pipeline.dataset.catalogue import default_data_dir, place_of, prepare_catalogue, prepare_phantom
-from input_pipeline.dataset.pseudonyms import CLEAR, Pseudonyms
+from input_pipeline.dataset.pseudonyms import CLEAR, PRIVATE_FILE, Pseudonyms
 from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.dataset.user_key import load_key
 from input_pipeline.errors import Refusals
@@ -90,6 +90,9 @@ def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOpti
     items = names.hide(READERS[options.source](options.path, reader, refusals))
     summary = write_dataset(items if exemplars is None else sample.tap(items), target, write, refusals, names)
     text = names.reveal(describe(summary | {'refused': refusals.reasons, 'notes': refusals.notes}, target.folder))
+    text += (
+        f'\nprivate     {target.folder / PRIVATE_FILE} tells which name is which pseudonym: keep it to yourself'
+    )
     return text if exemplars is None else f'{text}\n{describe_likeness(exemplars, sample.pictures, options.kind)}'
 
 

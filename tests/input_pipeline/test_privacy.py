@@ -40,6 +40,7 @@ def test_no_name_is_kept(tmp_path, capsys, kind):
     assert all(word in paths for word in summary['refused'])
     shown = capsys.readouterr().out  # the terminal is the user's own
     assert any(f'{paths[refused]}: ' in shown for refused in summary['refused'])
+    assert f'{made / planted.PRIVATE} tells which name is which pseudonym' in shown
 
 
 def test_the_search_finds_what_is_planted(tmp_path):
