@@ -20,10 +20,14 @@ from input_pipeline import command
 from input_pipeline.dataset.builder import Target
 from input_pipeline.dataset.catalogue import default_data_dir, place_of
 from input_pipeline.dataset.items import open_splits
-from input_pipeline.dataset.mixture import Mixture, MixtureForm, write_mixture
+from input_pipeline.dataset.mixture import REAL, Mixture, MixtureForm, write_mixture
+from input_pipeline.dataset.pseudonyms import CLEAR, Pseudonyms
 from input_pipeline.dataset.splits import SPLITS
+from input_pipeline.dataset.summary import read_records
+from input_pipeline.dataset.user_key import load_key
+from input_pipeline.decode import Split
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.flags import Parser, names
+from input_pipeline.flags import Parser, add_key, names
 from input_pipeline.preprocessing import PIXELS
 from input_pipeline.records import PIXEL_LIMIT, Item, ReaderOptions
 from input_pipeline.report import describe
@@ -51,20 +55,46 @@ def _prepare(options: argparse.Namespace) -> None:
     target = Target(options.name, options.data_dir or default_data_dir(), options.overwrite)
     target.check_free()
     refusals = Refusals(skip=options.on_error == 'skip')
-    summary = write_mixture(_create_mixture(options, target, refusals), target.data_dir, target, refusals)
-    print(describe(summary, target.folder))
+    real = {name: open_splits(name, target.data_dir) for name in options.real}
+    sources = [read_source(text, _fingerprints(real)) for text in options.fakes]
+    foreign = [source.folder for source in sources if source.is_foreign]
+    hidden = Pseudonyms(load_key(options.key), foreign) if foreign else CLEAR
+    mixture = _create_mixture(options, real, sources, hidden, refusals)
+    summary = write_mixture(mixture, target.data_dir, target, refusals, hidden)
+    shown = summary | {'refused': refusals.reasons, 'notes': refusals.notes}
+    print(hidden.reveal(describe(shown, target.folder)))
     flags = f'--config.data.name={options.name} --workdir=runs/{options.name}'
     print(f'Next: python -m detect.main --config=configs/detect/detector.py {flags}')
 
 
-def _create_mixture(options: argparse.Namespace, target: Target, refusals: Refusals) -> Mixture:
-    summaries = {name: open_splits(name, target.data_dir)['train'].summary for name in options.real}
-    for name, summary in summaries.items():
-        if not summary:
+def _fingerprints(real: Mapping[str, Mapping[str, Split]]) -> dict[str, str]:
+    """Of the real sets; refuses one whose patients nobody knows."""
+    for name, splits in real.items():
+        if not splits['train'].summary:
             raise DataError(f'{name} was not written by input_pipeline.prepare: its patients are not known.')
-    counts = {split: sum(one['splits'].get(split, 0) for one in summaries.values()) for split in SPLITS}
-    fingerprints = {name: summary['fingerprint'] for name, summary in summaries.items()}
-    sources = [read_source(text, fingerprints) for text in options.fakes]
+    return {name: splits['train'].summary['fingerprint'] for name, splits in real.items()}
+
+
+def _real_patients(real: Mapping[str, Mapping[str, Split]]) -> set[str]:
+    """As mixed sets name them."""
+    return {
+        f'{REAL}/{name}/{patient}'
+        for name, splits in real.items()
+        for split, opened in splits.items()
+        for patient in read_records(opened.folder, split).patients
+    }
+
+
+def _create_mixture(
+    options: argparse.Namespace,
+    real: Mapping[str, Mapping[str, Split]],
+    sources: Sequence[Source],
+    hidden: Pseudonyms,
+    refusals: Refusals,
+) -> Mixture:
+    summaries = [splits['train'].summary for splits in real.values()]
+    counts = {split: sum(one['splits'].get(split, 0) for one in summaries) for split in SPLITS}
+    patients = _real_patients(real)
     reading = ReaderOptions(
         modality='',
         percentiles=(0.5, 99.5),
@@ -76,7 +106,9 @@ def _create_mixture(options: argparse.Namespace, target: Target, refusals: Refus
     items: dict[str, list[Item]] = {}
     skipping = Refusals(skip=True)  # finding goes on in any case; what was refused is told once, below
     for source in sources:
-        items.setdefault(source.name, []).extend(divide(find_items(source, reading, skipping), shared))
+        found = find_items(source, reading, skipping)
+        found = hidden.hide(found, patients) if source.is_foreign else found
+        items.setdefault(source.name, []).extend(divide(found, shared))
     for path, reason in skipping.reasons.items():
         refusals.add(path, reason)
     _check_sides(counts, items)
@@ -85,9 +117,8 @@ def _create_mixture(options: argparse.Namespace, target: Target, refusals: Refus
         synthetic=items,
         form=MixtureForm.from_dict(vars(options)),
         modalities=dict(options.modality or ()),
-        licence=options.licence
-        or ' AND '.join(sorted({one.get('licence', '') for one in summaries.values()} - {''})),
-        recorded=_describe_sources(options, sources, {one['dtype'] for one in summaries.values()}),
+        licence=options.licence or ' AND '.join(sorted({one.get('licence', '') for one in summaries} - {''})),
+        recorded=_describe_sources(options, sources, {one['dtype'] for one in summaries}, hidden),
     )
 
 
@@ -103,14 +134,16 @@ def _check_sides(counts: Mapping[str, int], items: Mapping[str, Sequence[Item]])
             )
 
 
-def _describe_sources(options: argparse.Namespace, sources: Sequence[Source], depths: set[str]) -> dict[str, Any]:
-    """What the summary keeps of where the images come from."""
+def _describe_sources(
+    options: argparse.Namespace, sources: Sequence[Source], depths: set[str], hidden: Pseudonyms
+) -> dict[str, Any]:
+    """What the summary keeps of where the images come from; where folders lay stays private."""
     return {
         'source': 'detection',
         'real': list(options.real),
         'divided': list(options.divide),
         'depths': sorted(depths),  # stored types of the real images
-        'sources': [dataclasses.asdict(source) | {'folder': str(source.folder)} for source in sources],
+        'sources': [dataclasses.asdict(source) | {'folder': hidden.of(source.folder.name)} for source in sources],
     }
 
 
@@ -174,6 +207,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help='larger pictures, and volumes of four times as many voxels, are refused before decoding',
     )
     add('--on_error', choices=('fail', 'skip'), default='fail', help='at an unusable file: stop, or leave it out')
+    add_key(add)
     add('--licence', default='', help='of the new data set; those of the real ones where it is not given')
     add('--data_dir', type=Path, help='folder of all data sets; $TFDS_DATA_DIR or ~/tensorflow_datasets')
     add('--overwrite', action='store_true', help='replace a data set of this name')

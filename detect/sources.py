@@ -42,6 +42,11 @@ class Source:
     weights: str
     altered: bool
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether its files may be named after anything, as no manifest says that a generator here named them."""
+        return not self.weights
+
 
 def read_source(text: str, fingerprints: Mapping[str, str]) -> Source:
     """Reads NAME=FOLDER or NAME=FOLDER@SPLIT.

@@ -1,7 +1,8 @@
-"""How a command ends that makes a folder: well, with one sentence for bad input, or interrupted."""
+"""How a command ends that makes a folder: well, with one sentence for bad input, interrupted, or by a fault."""
 
 import io
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from input_pipeline.errors import DataError
 def run(
     name: str, work: Callable[[], None], folder: Path | None, *, user_errors: tuple[type[Exception], ...] = ()
 ) -> int:
-    """Does a command's work; returns the exit status: 0, 1 for bad input, 130 when interrupted.
+    """Does a command's work; returns the exit status: 0, 1 for bad input or a fault, 130 when interrupted.
 
     Args:
       name: of the command, before what is told of errors.
@@ -36,4 +37,10 @@ def run(
             outcome = '' if folder is None else f'; {describe_outcome(folder, before)}'
             print(f'{name}: interrupted{outcome}.', file=sys.stderr)
             return 130
+        except Exception as error:  # its text may quote headers of patients, which belong into no log
+            traceback.print_tb(error.__traceback__)
+            print(
+                f'{name}: a fault of this program ({type(error).__name__}), at the place above.', file=sys.stderr
+            )
+            return 1
     return 0

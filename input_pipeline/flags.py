@@ -3,9 +3,9 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from input_pipeline.records import PIXEL_LIMIT
 
@@ -76,6 +76,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             parser.error(f'--source={options.source} takes no --path')
         if options.exemplars is not None:
             parser.error(f'--source={options.source} takes no --exemplars')
+        if options.key is not None:
+            parser.error(f'--source={options.source} takes no --key, as it has no names of others')
         if options.licence and options.source == 'catalogue':
             parser.error('--source=catalogue takes no --licence; the catalogue tells it')
     elif options.path is None:
@@ -99,6 +101,17 @@ def columns(text: str) -> tuple[tuple[str, str], ...]:
 columns.__name__ = f'mapping like image=FileName,mask=Segmentation (of {", ".join(COLUMNS)})'
 
 
+def add_key(add: Callable[..., Any]) -> None:
+    """The flag of all commands that read files of others."""
+    add(
+        '--key',
+        type=Path,
+        metavar='FILE',
+        help='secret that decides the pseudonyms of names of files and patients; $ENHANCED_GAN_KEY, or your own, '
+        'made at first use',
+    )
+
+
 def _add_general(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('--source', required=True, choices=SOURCES, help='what kind of data it is')
@@ -112,6 +125,7 @@ def _add_general(parser: argparse.ArgumentParser) -> None:
         default='fail',
         help='fail: stop at the first unusable file; skip: leave such files out and list them',
     )
+    add_key(add)
     add('--licence', default='', help='of the images, like CC-BY-4.0; kept for the cards of models')
     share = 'share of patients whose split nothing names, for '
     add('--validation_fraction', type=float, default=0.1, help=share + 'validation')

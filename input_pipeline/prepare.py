@@ -19,8 +19,10 @@ from foundation.training.errors import UserError
 from input_pipeline import command, flags
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
 from input_pipeline.dataset.catalogue import default_data_dir, place_of, prepare_catalogue, prepare_phantom
+from input_pipeline.dataset.pseudonyms import CLEAR, PRIVATE_FILE, Pseudonyms
 from input_pipeline.dataset.splits import SplitFractions
-from input_pipeline.errors import DataError, Refusals, as_text
+from input_pipeline.dataset.user_key import load_key
+from input_pipeline.errors import DataError, Refusals
 from input_pipeline.identification.declaration import DeclaredSample, describe_likeness, require_kind
 from input_pipeline.identification.exemplars import load_exemplars
 from input_pipeline.phantom import PhantomOptions
@@ -54,11 +56,12 @@ def _prepare(options: argparse.Namespace) -> None:
             print(f'{split:<12}{count:>10} images')
         return
     target.check_free()
+    names = CLEAR if options.path is None else Pseudonyms(load_key(options.key), [options.path])
     write = WriteOptions(
         SplitFractions(options.validation_fraction, options.test_fraction, options.stratify),
         options.channels,
         options.percentiles,
-        _recorded(options),
+        _recorded(options, names),
         options.licence,
     )
     if options.source == 'phantom':
@@ -66,10 +69,10 @@ def _prepare(options: argparse.Namespace) -> None:
         phantom = PhantomOptions(**{field: getattr(options, field) for field in fields})
         print(describe(prepare_phantom(target, phantom, write), target.folder))
     else:
-        print(_prepare_files(options, target, write))
+        print(_prepare_files(options, target, write, names))
 
 
-def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOptions) -> str:
+def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOptions, names: Pseudonyms) -> str:
     """Prepares files; returns the text of the summary, with what the images look like if that was asked."""
     exemplars = load_exemplars(options.exemplars) if options.exemplars else None
     if exemplars is not None:
@@ -87,9 +90,12 @@ def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOpti
     refusals, sample = Refusals(skip=options.on_error == 'skip'), DeclaredSample()
     print(f'Looking through {options.path} ...', flush=True)
     _check_release(options.path)
-    items = READERS[options.source](options.path, reader, refusals)
-    summary = write_dataset(items if exemplars is None else sample.tap(items), target, write, refusals)
-    text = describe(summary, target.folder)
+    items = names.hide(READERS[options.source](options.path, reader, refusals))
+    summary = write_dataset(items if exemplars is None else sample.tap(items), target, write, refusals, names)
+    text = names.reveal(describe(summary | {'refused': refusals.reasons, 'notes': refusals.notes}, target.folder))
+    text += (
+        f'\nprivate     {target.folder / PRIVATE_FILE} tells which name is which pseudonym: keep it to yourself'
+    )
     return text if exemplars is None else f'{text}\n{describe_likeness(exemplars, sample.pictures, options.kind)}'
 
 
@@ -101,11 +107,13 @@ def _check_release(path: Path) -> None:
         raise DataError(str(error)) from error
 
 
-def _recorded(options: argparse.Namespace) -> dict[str, Any]:
+def _recorded(options: argparse.Namespace, names: Pseudonyms) -> dict[str, Any]:
     """Flags kept in the summary, so that a set can be prepared again; where files lay stays private."""
-    apart = ('data_dir', 'overwrite', 'licence')
+    apart = ('data_dir', 'overwrite', 'licence', 'key')
     values = {name: value for name, value in vars(options).items() if name not in apart}
-    return {name: as_text(value.name) if isinstance(value, Path) else value for name, value in values.items()}
+    hidden = {name: names.of(value.name) for name, value in values.items() if isinstance(value, Path)}
+    # A pattern is made of pieces of the names that it matches.
+    return values | hidden | {'patient_pattern': names.of(options.patient_pattern)}
 
 
 if __name__ == '__main__':

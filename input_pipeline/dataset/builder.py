@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from input_pipeline.atomic import clear_leftovers, complete_folder, describe_outcome, identity
 from input_pipeline.dataset.features import Encoded, RecordStorage, choose_storage, create_features, encode_record
+from input_pipeline.dataset.pseudonyms import CLEAR, Pseudonyms
 from input_pipeline.dataset.splits import SplitFractions, assign_splits, describe_rule
 from input_pipeline.dataset.summary import RECORDS_FILE, SUMMARY_FILE, Summarizer
 from input_pipeline.errors import DataError, Refusals, as_text, first_line, reason_of
@@ -168,7 +169,7 @@ class _Writer:
 
 
 def write_dataset(
-    items: Sequence[Item], target: Target, options: WriteOptions, refusals: Refusals
+    items: Sequence[Item], target: Target, options: WriteOptions, refusals: Refusals, names: Pseudonyms = CLEAR
 ) -> dict[str, Any]:
     """Writes a data set, whole or not at all, with a progress bar.
 
@@ -177,6 +178,7 @@ def write_dataset(
       target: where the set goes.
       options: splits, channels and percentiles.
       refusals: takes files that turn out to be unusable, or raises.
+      names: by which items were hidden, whose order is that of the names; what is kept holds none of these.
 
     Returns:
       The summary, as in `summary.json` (see `Summarizer.finish`).
@@ -185,22 +187,28 @@ def write_dataset(
       DataError: for bad items, fewer than two images, an existing set, or a disk that cannot be written.
     """
     target.check_free()
-    items = sorted(map(_with_text, items), key=lambda item: item.key)
-    if not items:
-        raise DataError(f'nothing to prepare: {_refused_count(refusals)} no image is left.')
-    for first, second in itertools.pairwise(items):
-        if first.key == second.key:
-            raise DataError(f'{first.key} appears twice; every image needs its own name.')
-    splits = assign_splits(items, options.fractions)
-    storage, before = choose_storage(items, options.channels), identity(target.folder)
+    items = sorted(map(_with_text, items), key=lambda item: names.reveal(item.key))
+    before = identity(target.folder)
     try:
-        with complete_folder(target.folder, target.overwrite) as folder:
-            return _write_files(folder, items, splits, storage, target, options, refusals)
+        with names.speaking():
+            splits, storage = _check_items(items, options, refusals), choose_storage(items, options.channels)
+            with complete_folder(target.folder, target.overwrite) as folder:
+                return _write_files(folder, items, splits, storage, target, options, refusals, names)
     except (OSError, RuntimeError) as error:  # array_record raises RuntimeError for what the system refused
         full = getattr(error, 'errno', None) == errno.ENOSPC or 'No space left' in str(error)
         reason = 'the disk is full' if full else first_line(error)
         outcome = describe_outcome(target.folder, before)
         raise DataError(f'{target.folder.parent}: cannot be written ({reason}); {outcome}.') from error
+
+
+def _check_items(items: Sequence[Item], options: WriteOptions, refusals: Refusals) -> dict[str, str]:
+    """The split of every patient; refuses an empty list, and two items of one key."""
+    if not items:
+        raise DataError(f'nothing to prepare: {_refused_count(refusals)} no image is left.')
+    for first, second in itertools.pairwise(items):
+        if first.key == second.key:
+            raise DataError(f'{first.key} appears twice; every image needs its own name.')
+    return assign_splits(items, options.fractions)
 
 
 def _with_text(item: Item) -> Item:
@@ -220,6 +228,7 @@ def _write_files(
     target: Target,
     options: WriteOptions,
     refusals: Refusals,
+    names: Pseudonyms,
 ) -> dict[str, Any]:
     write = functools.partial(_write_records, folder, splits, storage, target.name, options.percentiles, refusals)
     summarizer, has_masks = write(items)
@@ -231,14 +240,16 @@ def _write_files(
             file.unlink()
         summarizer, has_masks = write(list(map(_with_class_1, items)))
     _check_result(summarizer, refusals)
-    summary = summarizer.finish(has_masks, refusals.reasons, options.recorded)
+    kept = names.scrub(refusals)
+    summary = summarizer.finish(has_masks, kept.reasons, options.recorded)
     summary['licence'] = options.licence
     summary['split_rule'] = describe_rule(items, options.fractions)
-    summary['notes'] = list(dict.fromkeys(refusals.notes))  # threads may note the same at once
+    summary['notes'] = list(dict.fromkeys(kept.notes))  # threads may note the same at once
     summary['passed_over'] = dict(sorted(refusals.passed_over.items()))
     Image.fromarray(summarizer.sheet()).save(folder / SHEET_FILE)
     write_page(summary, folder, target.name)
     summary['files'] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
+    names.write_private(folder, kept.reasons)
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
     return summary
 

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
 from input_pipeline.dataset.items import open_splits, stored_items
+from input_pipeline.dataset.pseudonyms import CLEAR, Pseudonyms
 from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.depth import is_measured
 from input_pipeline.errors import DataError, Refusals
@@ -113,7 +114,9 @@ class Mixture:
             raise DataError(f'{REAL!r} is the class of real images; give the source another name.')
 
 
-def write_mixture(mixture: Mixture, data_dir: Path, target: Target, refusals: Refusals) -> dict[str, Any]:
+def write_mixture(
+    mixture: Mixture, data_dir: Path, target: Target, refusals: Refusals, names: Pseudonyms = CLEAR
+) -> dict[str, Any]:
     """Writes the set, whole or not at all; returns its summary.
 
     Its classes are `real` and the names of the sources; its masks are 1 where a pixel is synthetic.
@@ -130,7 +133,7 @@ def write_mixture(mixture: Mixture, data_dir: Path, target: Target, refusals: Re
     options = WriteOptions(
         SplitFractions(0, 0), mixture.form.preprocessing.channels, (0.5, 99.5), recorded, mixture.licence
     )
-    return write_dataset(items, target, options, refusals)
+    return write_dataset(items, target, options, refusals, names)
 
 
 def _real_items(mixture: Mixture, name: str, data_dir: Path) -> Iterator[Item]:

@@ -11,7 +11,8 @@ physical value to the lower, so that values can still be mapped back. Palettes a
 
 Neither the id nor the name of a patient enters a record: the patient key is a salted hash of PatientID, of
 StudyInstanceUID or of the path, the first of these that exists, and folders named after the patient are replaced
-by it in `Record.source`. The salt is public, so this is pseudonymisation. Text burnt into the pixels stays.
+by it in `Record.source`. The salt is public; `prepare` replaces these hashes by keyed ones (`dataset.pseudonyms`).
+Text burnt into the pixels stays.
 """
 
 import collections

@@ -12,7 +12,9 @@ from input_pipeline.dataset.items import open_splits
 from input_pipeline.dataset.summary import read_records
 from tests.detect.drawn import save_picture
 from tests.foundation.export.manifests import MANIFEST
+from tests.input_pipeline import planted
 from tests.input_pipeline.items import make_item, random_images, write
+from tests.input_pipeline.names import private_paths, pseudonym
 
 SPLITS = ('train', 'validation', 'test')
 
@@ -137,7 +139,9 @@ def test_an_unusable_file_stops_or_is_listed(data, tmp_path, capsys):
     assert data('--resolution=16') == 1
     assert 'bad: is not a readable picture' in capsys.readouterr().err
     assert data('--resolution=16', '--on_error=skip') == 0
-    assert list(_summary(tmp_path)['refused']) == ['gan/train/bad']
+    [(refused, reason)] = _summary(tmp_path)['refused'].items()
+    assert refused == f'gan/{pseudonym("train/bad")}'
+    assert reason.startswith('is not a readable picture: damaged')
 
 
 def test_an_existing_set_is_not_replaced_unasked(data, tmp_path, capsys):
@@ -162,3 +166,32 @@ def test_a_generator_whose_manifest_tells_the_real_set(data, tmp_path, capsys):
     write_manifest(tmp_path / 'train', MANIFEST | {'data': told})
     assert data('--resolution=16') == 1
     assert 'its images cannot be on the train side' in capsys.readouterr().err
+
+
+def test_names_of_foreign_folders_are_hidden_and_patients_of_the_real_set_known(data, tmp_path):
+    """An altered image of a real patient stays his; whoever else an index names is hidden."""
+    folder = tmp_path / f'{planted.NAME} files'
+    rows = [('a.png', 'reals/p0'), ('b.png', f'{planted.NAME}/{planted.BIRTH}')]
+    for number, (name, _) in enumerate(rows):
+        save_picture(folder / planted.ACCESSION / name, random_images(1, (16, 16, 1), np.uint8, seed=number)[0])
+    with (folder / 'index.csv').open('w', newline='') as file:
+        named = [(f'{planted.ACCESSION}/{name}', patient) for name, patient in rows]
+        csv.writer(file).writerows([('image', 'patient'), *named])
+    fakes = (f'gan={folder}@train', *(f'gan={tmp_path / split}@{split}' for split in SPLITS[1:]))
+    assert data('--resolution=16', fakes=fakes) == 0
+    assert planted.find_leaks(tmp_path / 'mixed') == []
+    made = tmp_path / 'mixed/1.0.0'
+    patients = read_records(made, 'train').patients
+    assert 'real/reals/p0' in patients
+    assert f'real/{planted.NAME}/{planted.BIRTH}' in private_paths(made).values()
+    assert _summary(tmp_path)['options']['sources'][0]['folder'] == pseudonym(folder.name)
+
+
+def test_a_set_without_foreign_folders_needs_no_key(data, tmp_path, monkeypatch):
+    monkeypatch.setenv('ENHANCED_GAN_KEY', str(tmp_path / 'none'))
+    for split in SPLITS:
+        write_manifest(tmp_path / split, MANIFEST)
+    assert data('--resolution=16') == 0
+    assert not (tmp_path / 'mixed/1.0.0' / planted.PRIVATE).exists()
+    (tmp_path / 'test' / 'manifest.json').unlink()
+    assert data('--resolution=16', '--overwrite') == 1

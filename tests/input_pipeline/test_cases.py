@@ -14,6 +14,7 @@ from input_pipeline.decode import open_split
 from input_pipeline.placement import fit_image, fit_mask
 from input_pipeline.prepare import main
 from tests.input_pipeline.items import make_item, random_images, write
+from tests.input_pipeline.names import pseudonym
 
 SHAPES = {'p1': (9, 6, 5), 'p2': (7, 8, 4), 'p3': (5, 5, 1), 'p4': (8, 8, 7)}  # RAS+: columns, rows, slices
 FITS = ('pad', 'resize', 'native')
@@ -100,16 +101,17 @@ def _all(data):
 def test_cases_are_the_volumes_that_were_prepared(data_dir):
     data = _open(data_dir, _preprocessing())
     cases = list(data.cases(1))
-    assert [case.patient for case in cases] == sorted(SHAPES)
+    names = {pseudonym(patient): patient for patient in sorted(SHAPES)}
+    assert [case.patient for case in cases] == list(names)  # in the order of the names, not of their pseudonyms
     assert data.num_cases == len(SHAPES)
     for case in cases:
-        columns, rows, slices = SHAPES[case.patient]
+        columns, rows, slices = SHAPES[names[case.patient]]
         assert {record.image.shape for record in case.records} == {(rows, columns, 1)}
         assert len(case.records) == slices
         assert case.spacing == (4.0, 3.0, 2.0)
         numbers = [record.key.removeprefix(f'{case.name}/') for record in case.records]
         assert list(map(int, numbers)) == list(range(slices))
-    assert [case.patient for case in data.cases(3)] == ['p1', 'p4']
+    assert [names[case.patient] for case in data.cases(3)] == ['p1', 'p4']
 
 
 @pytest.mark.parametrize('context', [0, 1, 2])
@@ -237,5 +239,5 @@ def test_what_was_cropped_cannot_be_restored():
 def test_a_case_of_one_image_has_its_key(data_dir):
     record = next(_open(data_dir, _preprocessing()).cases(1)).records[0]
     case = create_case([record])
-    assert (len(case.records), case.patient) == (1, 'p1')
+    assert (len(case.records), case.patient) == (1, pseudonym('p1'))
     assert case.name == record.key.rpartition('/')[0]

@@ -19,6 +19,7 @@ from input_pipeline.identification.report import MIXED, accuracy, judge
 from input_pipeline.identification.selection import build_exemplars, cover
 from input_pipeline.identification.thumbnails import Picture, read_pictures, spread
 from input_pipeline.identify import main
+from tests.input_pipeline.names import pseudonym
 
 EASY = {'disc': 'DX', 'stripes': 'CT'}
 
@@ -346,7 +347,7 @@ def test_prepare_warns_and_goes_on(folders, easy_file, capsys):
     output = capsys.readouterr().out
     assert 'warning     the images do not look like the declared kind stripes, but like: disc 1' in output
     recorded = json.loads((folders / 'discs/1.0.0/summary.json').read_text())['options']
-    assert (recorded['exemplars'], recorded['kind']) == ('easy.npz', 'stripes')
+    assert (recorded['exemplars'], recorded['kind']) == (pseudonym('easy.npz'), 'stripes')
     assert prepare.main([*arguments, '--modality=MR']) == 0
     assert 'do not look like the declared modality MR' in capsys.readouterr().out
     assert prepare.main([*arguments, '--kind=disc', '--modality=DX']) == 0
@@ -379,7 +380,7 @@ def test_mednist_is_recognised(medical_data, tmp_path, capsys):
     assert main([str(medical_data / 'cifar10/test/dog'), f'--exemplars={kinds}', '--limit=40', '--json']) == 0
     [verdict] = json.loads(capsys.readouterr().out)
     assert verdict['kind'] == NONE
-    assert verdict['share'] > 0.8
+    assert verdict['share'] > 0.6  # 0.68 to 1 in seven draws of the splits, which the key decides
 
 
 def test_set_that_prepare_did_not_write_or_lacks_a_class_is_refused(tmp_path, capsys):
