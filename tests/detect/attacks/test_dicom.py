@@ -6,6 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pydicom
 import pytest
 
 from detect.attacks.gradient import pgd
@@ -47,7 +48,10 @@ def _save(folder, images):
     last[:, 0, 0] = 1
     units = np.rint((np.concatenate([images, last])[..., 0] + 1) / 2 * WIDTH + LOW).astype(np.int16)
     stored = units.repeat(2, axis=1).repeat(2, axis=2) + 1024  # less by its intercept
-    save_series(folder, stored, np.arange(len(stored)) * 2.0)
+    for path in save_series(folder, stored, np.arange(len(stored)) * 2.0):
+        dataset = pydicom.dcmread(path)
+        dataset.PixelSpacing = [1, 1]  # square, so that each pixel stays what it is
+        dataset.save_as(path)
 
 
 def _judge(judge, folder):

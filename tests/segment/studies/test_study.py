@@ -101,7 +101,6 @@ def in_process(monkeypatch, tmp_path):
 
     monkeypatch.setattr(jobs, '_run', run)
     monkeypatch.setattr(study, 'read_audits', lambda folders: [])  # nothing was trained that could be audited
-    monkeypatch.setattr(study.signal, 'signal', lambda *arguments: None)
     return done
 
 
