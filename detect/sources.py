@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from foundation.export.manifest import MANIFEST_FILE, read_manifest
+from foundation.export.verification import read_whole
 from foundation.training.errors import UserError
 from input_pipeline.dataset.mixture import REAL
 from input_pipeline.dataset.splits import SPLITS, SplitFractions, hashed_split
@@ -56,8 +56,8 @@ def read_source(text: str, fingerprints: Mapping[str, str]) -> Source:
       fingerprints: of the real data sets, by name.
 
     Raises:
-      UserError: when it is not of this form, the folder is missing, its manifest is altered, or nothing tells on
-        which patients its generator was trained.
+      UserError: when it is not of this form, the folder is missing or not what its manifest says, or nothing tells
+        on which patients its generator was trained.
     """
     name, equals, rest = text.partition('=')
     path, _, said = rest.rpartition('@') if rest.rpartition('@')[2] in SPLITS else (rest, '', '')
@@ -68,7 +68,7 @@ def read_source(text: str, fingerprints: Mapping[str, str]) -> Source:
         raise UserError(f'--fakes={text}: {name!r} is no name; use letters, digits, - and _.')
     if not folder.is_dir():
         raise UserError(f'--fakes={text}: {folder} is no folder.')
-    manifest = read_manifest(folder) if (folder / MANIFEST_FILE).exists() else None
+    manifest = read_whole(folder)
     weights = '' if manifest is None else manifest['model']['weights_sha256']
     rows = _read_index(folder).values()
     altered = manifest is None and any(row.get('mask') for row in rows)

@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from foundation.export.verification import read_whole
+from foundation.training.errors import UserError
 from input_pipeline import command, flags
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
 from input_pipeline.dataset.catalogue import default_data_dir, place_of, prepare_catalogue, prepare_phantom
 from input_pipeline.dataset.pseudonyms import CLEAR, PRIVATE_FILE, Pseudonyms
 from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.dataset.user_key import load_key
-from input_pipeline.errors import Refusals
+from input_pipeline.errors import DataError, Refusals
 from input_pipeline.identification.declaration import DeclaredSample, describe_likeness, require_kind
 from input_pipeline.identification.exemplars import load_exemplars
 from input_pipeline.phantom import PhantomOptions
@@ -87,6 +89,7 @@ def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOpti
     )
     refusals, sample = Refusals(skip=options.on_error == 'skip'), DeclaredSample()
     print(f'Looking through {options.path} ...', flush=True)
+    _check_release(options.path)
     items = names.hide(READERS[options.source](options.path, reader, refusals))
     summary = write_dataset(items if exemplars is None else sample.tap(items), target, write, refusals, names)
     text = names.reveal(describe(summary | {'refused': refusals.reasons, 'notes': refusals.notes}, target.folder))
@@ -94,6 +97,14 @@ def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOpti
         f'\nprivate     {target.folder / PRIVATE_FILE} tells which name is which pseudonym: keep it to yourself'
     )
     return text if exemplars is None else f'{text}\n{describe_likeness(exemplars, sample.pictures, options.kind)}'
+
+
+def _check_release(path: Path) -> None:
+    """Refuses generated images that are not as they were released; other folders have no manifest."""
+    try:
+        read_whole(path)
+    except UserError as error:
+        raise DataError(str(error)) from error
 
 
 def _recorded(options: argparse.Namespace, names: Pseudonyms) -> dict[str, Any]:

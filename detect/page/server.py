@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from detect.judge import Judge
+from detect.page.connections import MOST_CONNECTIONS, ImpatientProtocol
 from detect.page.html import DetectorPage, describe_answers, describe_problem
 from detect.page.results import answer_files, read_prevalence, warm_up
 from detect.page.uploads import receive_upload
@@ -37,6 +38,7 @@ _HEADERS = {
     'Cross-Origin-Opener-Policy': 'same-origin',
     'Cross-Origin-Resource-Policy': 'same-origin',
     'Cache-Control': 'no-store',  # answers are kept nowhere
+    'Connection': 'close',  # one request a connection: see `connections`
 }
 
 
@@ -101,7 +103,7 @@ def _is_same(headers: Headers) -> bool:
     return same and headers.get('sec-fetch-site', 'none') in ('same-origin', 'none')
 
 
-_MOST_CONNECTIONS = 16
+_MOST_REQUESTS = 16  # that are received or wait at a time
 _FOLDER = Path(__file__).parent
 _ASSETS = ('page.css', 'page.js')
 _UNEXPECTED = 'Something went wrong that nobody expected; the terminal of detect.app tells what.'
@@ -176,9 +178,9 @@ def create_server(service: Service, folder: Path) -> uvicorn.Server:
         proxy_headers=False,
         lifespan='off',
         loop='asyncio',
-        http='h11',
+        http=ImpatientProtocol,
         ws='none',
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=MOST_CONNECTIONS,
     )
     return uvicorn.Server(config)
 
@@ -186,10 +188,16 @@ def create_server(service: Service, folder: Path) -> uvicorn.Server:
 def create_app(service: Service, folder: Path) -> ASGIApp:
     """The pages; see `create_server`."""
     page = DetectorPage.create(service.judge, service.max_bytes)
-    one_at_a_time = asyncio.Lock()
+    one_at_a_time, waiting = asyncio.Lock(), asyncio.Semaphore(_MOST_REQUESTS)
 
     async def show(request: Request) -> Response:
         return HTMLResponse(page.render([], percent=''))
+
+    async def admit(request: Request) -> Response:
+        if waiting.locked():
+            raise HTTPException(503, 'Too many others are sending files; try again in a minute.')
+        async with waiting:
+            return await answer(request)
 
     async def answer(request: Request) -> Response:
         with tempfile.TemporaryDirectory(dir=folder) as own:
@@ -213,7 +221,7 @@ def create_app(service: Service, folder: Path) -> ASGIApp:
 
     assets = [Route(f'/{name}', functools.partial(_send, _FOLDER / name)) for name in _ASSETS]
     app = Starlette(
-        routes=[Route('/', show, methods=['GET']), Route('/', answer, methods=['POST']), *assets],
+        routes=[Route('/', show, methods=['GET']), Route('/', admit, methods=['POST']), *assets],
         exception_handlers={HTTPException: tell, Exception: tell},
     )
     return RequestGuard(app, service.names)  # around errors too

@@ -12,6 +12,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from detect.page.connections import receive_body
 from input_pipeline.readers.raster import EXTENSIONS
 
 _MOST_FILES = 5_000
@@ -55,7 +56,7 @@ async def receive_upload(request: Request, folder: Path, max_bytes: int) -> Uplo
         try:
             parser = parts.create_parser(options[b'boundary'])
             received = 0
-            async for piece in request.stream():
+            async for piece in receive_body(request):
                 received += len(piece)
                 if received > max_bytes:
                     raise _too_large(max_bytes)

@@ -79,6 +79,14 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     write_file(folder / MANIFEST_FILE, _encode(manifest).encode())
 
 
+def has_manifest(folder: Path) -> bool:
+    """Whether a folder holds a manifest of this software; other programs write files of this name, too."""
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        return False
+    return path.stat().st_size > _LARGEST or f'"{_CHECKSUM}"'.encode() in path.read_bytes()
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder, if it is as it was written.
 

@@ -5,7 +5,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from foundation.export.manifest import MANIFEST_FILE, Kind, file_checksum, read_manifest, walk
+from foundation.export.manifest import MANIFEST_FILE, Kind, file_checksum, has_manifest, read_manifest, walk
+from foundation.training.errors import UserError
 
 
 @dataclasses.dataclass
@@ -61,6 +62,26 @@ def check_folder(folder: Path, shown: int) -> Check:
     for name in listed:
         check.add('missing', name, shown)
     return check
+
+
+def read_whole(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a folder that is as it was written; None where a folder has none of ours.
+
+    Raises:
+      UserError: when its manifest or one of its files was altered, is missing, or was added.
+    """
+    if not has_manifest(folder):
+        return None
+    check = check_folder(folder, shown=1)
+    if not check.is_whole:
+        kind, (name, *_) = next(iter(check.faults.items()))
+        others = sum(check.counts.values()) - 1
+        raise UserError(
+            f'{folder} is not what its {MANIFEST_FILE} says ({kind}: {printable(name)}'
+            + (f', and {others} more' if others else '')
+            + '); get it again, or see: python -m gan.verify.'
+        )
+    return check.manifest
 
 
 def _find_fault(path: Path, entry: dict[str, Any] | None, kind: Kind) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from foundation.export.manifest import write_manifest
 from tests.detect import drawn
-from tests.detect.test_sources import MANIFEST
+from tests.foundation.export.manifests import MANIFEST
 from tests.input_pipeline.series import random_values, save_series
 
 

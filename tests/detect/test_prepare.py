@@ -11,7 +11,7 @@ from foundation.export.manifest import write_manifest
 from input_pipeline.dataset.items import open_splits
 from input_pipeline.dataset.summary import read_records
 from tests.detect.drawn import save_picture
-from tests.detect.test_sources import MANIFEST
+from tests.foundation.export.manifests import MANIFEST
 from tests.input_pipeline import planted
 from tests.input_pipeline.items import make_item, random_images, write
 from tests.input_pipeline.names import private_paths, pseudonym

@@ -13,31 +13,11 @@ from input_pipeline.dataset.splits import SplitFractions, hashed_split
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.records import ReaderOptions
 from tests.detect.drawn import save_picture
+from tests.foundation.export.manifests import MANIFEST
 from tests.input_pipeline.items import make_item
 
 OPTIONS = ReaderOptions('', (0.5, 99.5), 2**24, 2, '')
 FINGERPRINTS = {'chest': 'ab' * 32}
-MANIFEST = {
-    'synthetic': 'yes',
-    'software': {'name': 'enhanced-gan', 'version': '1'},
-    'command': {},
-    'model': {'weights_sha256': 'ef' * 32, 'config_sha256': 'cd' * 32, 'step': 1, 'images_seen': 8},
-    'data': {
-        'name': 'chest',
-        'fingerprint': 'ab' * 32,
-        'split': 'train',
-        'images': 10,
-        'patients': 5,
-        'licence': '',
-        'patients_known': True,
-    },
-    'seed': 0,
-    'count': 2,
-    'format': 'png',
-    'licence': 'CC0',
-    'date': '',
-    'release': {'verdict': 'pass', 'figures': {}},
-}
 
 
 def _picture(seed, shape=(16, 16)):
@@ -117,6 +97,18 @@ def test_a_generator_of_other_patients_may_be_on_any_side(tmp_path):
     assert read_source(f'gan={folder}@test', {'chest': '00' * 32}).split == 'test'
     with pytest.raises(UserError, match='nothing tells on which of these patients'):
         read_source(f'gan={folder}', {'chest': '00' * 32})
+
+
+@pytest.mark.parametrize('change', ['altered', 'missing', 'added'])
+def test_a_release_that_is_not_whole_is_refused(tmp_path, change):
+    folder = _folder(tmp_path / 'made')
+    write_manifest(folder, MANIFEST)
+    if change == 'missing':
+        (folder / 'images' / '000.png').unlink()
+    else:
+        save_picture(folder / 'images' / ('000.png' if change == 'altered' else '009.png'), _picture(99))
+    with pytest.raises(UserError, match=rf'is not what its manifest.json says \({change}: images/00\d.png\)'):
+        read_source(f'made={folder}', FINGERPRINTS)
 
 
 def test_an_altered_manifest_is_refused(tmp_path):

@@ -35,7 +35,7 @@ def main() -> int:
         started, findings = time.monotonic(), []
         counts: dict[str, int] = {}
         for number, outcome in watch(
-            name, range(flags.first, flags.first + flags.count), flags.seconds, flags.mebibytes
+            TARGETS[name], range(flags.first, flags.first + flags.count), flags.seconds, flags.mebibytes
         ):
             counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
             if not outcome.is_caught:
@@ -52,7 +52,7 @@ def main() -> int:
 def _keep(name: str, number: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        path = Case(name, Path(scratch)).create(number)
+        path = Case(TARGETS[name], Path(scratch)).create(number)
         shutil.copy(path, folder / f'{name}-{number}{"".join(path.suffixes)}')
 
 

@@ -1,5 +1,7 @@
 """Ways in which the bytes of a file go wrong: some anywhere, some where a format keeps its sizes and types."""
 
+import functools
+import gzip
 import re
 import struct
 import zlib
@@ -142,27 +144,49 @@ def change_dicom_element(content: bytearray, generator: np.random.Generator) -> 
     return content
 
 
-def change_header_field(layout: Sequence[tuple[int, str]]) -> Mutation:
-    """Changes one of the numbers of a header of a fixed layout, by its place and its `struct` code."""
+def change_tiff_tag(content: bytearray, generator: np.random.Generator) -> bytearray:
+    """The tag, the type, the count or the value of an entry of the first directory (TIFF 6.0, section 2)."""
+    start = int.from_bytes(content[4:8], 'little')
+    count = int.from_bytes(content[start : start + 2], 'little')
+    if 0 < count < 100 and start + 2 + 12 * count <= len(content):
+        entry = start + 2 + 12 * int(generator.integers(count))
+        place, width = ((0, 2), (2, 2), (4, 4), (8, 4))[int(generator.choice(4, p=[0.1, 0.1, 0.2, 0.6]))]
+        number = _pick(_NUMBERS + _WIDE, generator) % 2 ** (8 * width)
+        content[entry + place : entry + place + width] = number.to_bytes(width, 'little')
+    return content
 
-    def change(content: bytearray, generator: np.random.Generator) -> bytearray:
-        place, code = layout[int(generator.integers(len(layout)))]
-        size = struct.calcsize('<' + code)
-        if place + size <= len(content):
-            if code in 'fd':
-                with np.errstate(over='ignore'):
-                    number = float(np.float32(_pick(_FLOATS, generator)))
-                content[place : place + size] = struct.pack('<' + code, number)
-            else:
-                number = _pick(_NUMBERS + _WIDE, generator) % 2 ** (8 * size)
-                content[place : place + size] = number.to_bytes(size, 'little')
+
+def change_inside_gzip(content: bytearray, generator: np.random.Generator) -> bytearray:
+    """What is packed changes, and is packed again: half of the time in the header of NIfTI-1."""
+    try:
+        packed = bytearray(gzip.decompress(content))
+    except (OSError, EOFError, zlib.error):
         return content
+    if packed:
+        kinds: tuple[Mutation, ...] = (NIFTI_1,) if generator.random() < 0.5 else ANYWHERE
+        packed = kinds[int(generator.integers(len(kinds)))](packed, generator)
+    return bytearray(gzip.compress(packed, 1, mtime=0))
 
-    return change
+
+def change_header_field(
+    layout: Sequence[tuple[int, str]], content: bytearray, generator: np.random.Generator
+) -> bytearray:
+    """One of the numbers of a header of a fixed layout, known by its place and its `struct` code."""
+    place, code = layout[int(generator.integers(len(layout)))]
+    size = struct.calcsize('<' + code)
+    if place + size <= len(content):
+        if code in 'fd':
+            with np.errstate(over='ignore'):
+                content[place : place + size] = struct.pack('<' + code, np.float32(_pick(_FLOATS, generator)))
+        else:
+            number = _pick(_NUMBERS + _WIDE, generator) % 2 ** (8 * size)
+            content[place : place + size] = number.to_bytes(size, 'little')
+    return content
 
 
 # NIfTI-1 (nifti1.h): dim, type, pixdim, offset, slope, intercept, units, form codes, quaternion, sform.
-NIFTI_1 = change_header_field(
+NIFTI_1 = functools.partial(
+    change_header_field,
     [
         (0, 'i'),
         *((40 + 2 * i, 'h') for i in range(8)),
@@ -171,10 +195,11 @@ NIFTI_1 = change_header_field(
         *((76 + 4 * i, 'f') for i in range(8)),
     ]
     + [(108, 'f'), (112, 'f'), (116, 'f'), (123, 'B'), (252, 'h'), (254, 'h'), (344, 'I'), (348, 'I')]
-    + [(256 + 4 * i, 'f') for i in range(18)]
+    + [(256 + 4 * i, 'f') for i in range(18)],
 )
 # NIfTI-2: the same (nifti2.h).
-NIFTI_2 = change_header_field(
+NIFTI_2 = functools.partial(
+    change_header_field,
     [
         (0, 'i'),
         (12, 'h'),
@@ -183,7 +208,7 @@ NIFTI_2 = change_header_field(
         *((104 + 8 * i, 'd') for i in range(8)),
     ]
     + [(168, 'q'), (176, 'd'), (184, 'd'), (500, 'i'), (344, 'i'), (348, 'i')]
-    + [(352 + 8 * i, 'd') for i in range(18)]
+    + [(352 + 8 * i, 'd') for i in range(18)],
 )
 
 

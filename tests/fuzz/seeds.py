@@ -53,7 +53,7 @@ def pictures() -> Files:
 
 
 def tiff() -> Files:
-    """Depths, signs, floats, colours, white first, tiles, compressions, pages."""
+    """Depths, signs, floats, colours, white first, tiles, compressions."""
     deep = _noise(16, 16, dtype=np.uint16)
     options: list[tuple[np.ndarray, dict[str, object]]] = [
         (deep, {}),
@@ -63,9 +63,17 @@ def tiff() -> Files:
         (_noise(16, 16, 3), {'photometric': 'rgb', 'compression': 'zlib'}),
         (_noise(3, 16, 16, dtype=np.uint16), {'photometric': 'rgb', 'planarconfig': 'separate'}),
         (_noise(32, 32), {'tile': (16, 16), 'compression': 'zlib', 'predictor': True}),
-        (_noise(3, 16, 16, dtype=np.uint16), {'photometric': 'minisblack'}),
     ]
     return [('.tif', _tiff(values, own)) for values, own in options]
+
+
+def tiff_stacks() -> Files:
+    """Pages one after the other, and an ImageJ stack behind one directory."""
+    volume, file = _noise(3, 16, 16, dtype=np.uint16), io.BytesIO()
+    tifffile.imwrite(
+        file, volume, imagej=True, resolution=(2, 2), metadata={'axes': 'ZYX', 'unit': 'mm', 'spacing': 2}
+    )
+    return [('.tif', _tiff(volume, {'photometric': 'minisblack'})), ('.tif', file.getvalue())]
 
 
 def dicom() -> Files:
@@ -83,7 +91,7 @@ def dicom() -> Files:
 
 
 def nifti_1() -> Files:
-    """Integers, floats, colour, four axes."""
+    """Integers, floats, four axes."""
     return [('.nii', content) for content in _niftis(nib.Nifti1Image)]
 
 
@@ -175,12 +183,10 @@ def _dicom(values: np.ndarray, syntax: UID, **elements: object) -> bytes:
 
 def _niftis(kind: Callable[..., nib.Nifti1Image]) -> list[bytes]:
     affine = np.diag([0.5, 0.7, 2.0, 1.0])
-    colour = np.zeros((5, 6, 4), [('R', 'u1'), ('G', 'u1'), ('B', 'u1')])
     volumes = [
         _noise(5, 6, 4, dtype=np.int16),
         _noise(5, 6, 4, dtype=np.float32),
         _noise(5, 6, 4, 2, dtype=np.int16),
-        colour,
     ]
     return [kind(values, affine).to_bytes() for values in volumes]
 

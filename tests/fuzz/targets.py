@@ -1,8 +1,9 @@
 """What is done with a damaged file: all that readers do with files of its kind."""
 
 import dataclasses
-import tempfile
+import functools
 import warnings
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,12 +26,14 @@ class Target:
     """A kind of file, and how it is read.
 
     Attributes:
+      name: of the kind.
       create_seeds: whole files.
       read: reads a damaged one; raises nothing but DataError.
       own: changes of the fields of its format.
       repair: mends what would keep decoders from looking further.
     """
 
+    name: str
     create_seeds: Callable[[], seeds.Files]
     read: Callable[[Path, Refusals], None]
     own: Sequence[Mutation] = ()
@@ -45,48 +48,46 @@ def _read_alone(path: Path, refusals: Refusals) -> None:
 
 
 def _read_picture(path: Path, refusals: Refusals) -> None:
+    """Alone, and as a mask."""
     _read_alone(path, refusals)
     with refusing(path.name, refusals):
         read_indices(path, OPTIONS.pixel_limit)
         read_alpha(path, OPTIONS.pixel_limit)
 
 
-def _read_data_set(source: str) -> Callable[[Path, Refusals], None]:
-    """As `prepare` does with the folder of the file, or with the file."""
-
-    def read(path: Path, refusals: Refusals) -> None:
-        for item in READERS[source](path, OPTIONS, refusals):
-            with refusing(item.key, refusals):
-                list(item.load())
-
-    return read
+def _prepare(source: str, path: Path, refusals: Refusals) -> None:
+    """As `prepare` does with a file or a folder."""
+    for item in READERS[source](path, OPTIONS, refusals):
+        with refusing(item.key, refusals):
+            list(item.load())
 
 
-def _read_folder(source: str) -> Callable[[Path, Refusals], None]:
-    prepare = _read_data_set(source)
-
-    def read(path: Path, refusals: Refusals) -> None:
-        _read_alone(path, refusals)
-        prepare(path.parent, refusals)
-
-    return read
+def _prepare_folder(source: str, path: Path, refusals: Refusals) -> None:
+    _prepare(source, path.parent, refusals)
 
 
-def _read_pairs(path: Path, refusals: Refusals) -> None:
-    _read_data_set('paired_folder')(path.parent, refusals)
+def _read_both(source: str, path: Path, refusals: Refusals) -> None:
+    _read_alone(path, refusals)
+    _prepare_folder(source, path, refusals)
 
 
+_OF_FOLDERS = functools.partial(_prepare_folder, 'image_folder')
+_NIFTI = functools.partial(_read_both, 'nifti')
 TARGETS: Mapping[str, Target] = {
-    'png': Target(seeds.png, _read_picture, repair=mutations.repair_png),
-    'pictures': Target(seeds.pictures, _read_picture),
-    'tiff': Target(seeds.tiff, _read_picture),
-    'dicom': Target(seeds.dicom, _read_folder('dicom'), (mutations.change_dicom_element,)),
-    'nifti_1': Target(seeds.nifti_1, _read_folder('nifti'), (mutations.NIFTI_1,)),
-    'nifti_2': Target(seeds.nifti_2, _read_folder('nifti'), (mutations.NIFTI_2,)),
-    'nifti_gz': Target(seeds.nifti_gz, _read_folder('nifti')),
-    'arrays': Target(seeds.arrays, _read_data_set('arrays'), (mutations.change_text,)),
-    'itk': Target(seeds.itk, _read_folder('nifti'), (mutations.change_text,)),
-    'index': Target(seeds.index, _read_pairs),
+    target.name: target
+    for target in (
+        Target('png', seeds.png, _read_picture, repair=mutations.repair_png),
+        Target('pictures', seeds.pictures, _read_picture),
+        Target('tiff', seeds.tiff, _read_picture, (mutations.change_tiff_tag,)),
+        Target('tiff_stacks', seeds.tiff_stacks, _OF_FOLDERS, (mutations.change_tiff_tag,)),
+        Target('dicom', seeds.dicom, functools.partial(_read_both, 'dicom'), (mutations.change_dicom_element,)),
+        Target('nifti_1', seeds.nifti_1, _NIFTI, (mutations.NIFTI_1,)),
+        Target('nifti_2', seeds.nifti_2, _NIFTI, (mutations.NIFTI_2,)),
+        Target('nifti_gz', seeds.nifti_gz, _NIFTI, (mutations.change_inside_gzip,)),
+        Target('arrays', seeds.arrays, functools.partial(_prepare, 'arrays'), (mutations.change_text,)),
+        Target('itk', seeds.itk, _NIFTI, (mutations.change_text,)),
+        Target('index', seeds.index, functools.partial(_prepare_folder, 'paired_folder')),
+    )
 }
 
 
@@ -112,21 +113,20 @@ class Case:
     """Damages files of one kind, and reads them.
 
     Args:
-      name: one of `TARGETS`.
+      target: the kind.
       folder: where they are written; empty.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self._name, self._folder, self._target = name, folder, TARGETS[name]
-        self._seeds = self._target.create_seeds()
-        if name == 'index':
+    def __init__(self, target: Target, folder: Path) -> None:
+        self._folder, self._target, self._seeds = folder, target, target.create_seeds()
+        if target.name == 'index':
             seeds.write_pairs(folder)
 
     def create(self, number: int) -> Path:
         """Writes the damaged file of this number; the same number gives the same file."""
-        generator = np.random.default_rng([sorted(TARGETS).index(self._name), number])
+        generator = np.random.default_rng([zlib.crc32(self._target.name.encode()), number])
         ending, content = self._seeds[number % len(self._seeds)]
-        path = self._folder / (ending if self._name == 'index' else f'file{ending}')
+        path = self._folder / (ending if self._target.name == 'index' else f'file{ending}')
         path.write_bytes(mutations.mutate(content, self._target.own, self._target.repair, generator))
         return path
 
@@ -147,17 +147,3 @@ class Case:
         if refusals.reasons:
             return Outcome('refused', next(iter(refusals.reasons.values())))
         return Outcome('read', '')
-
-
-def count_outcomes(name: str, numbers: range) -> tuple[dict[str, int], list[tuple[int, Outcome]]]:
-    """How often each kind of outcome came, and the cases that nobody caught."""
-    counts: dict[str, int] = {}
-    uncaught = []
-    with tempfile.TemporaryDirectory() as folder:
-        case = Case(name, Path(folder))
-        for number in numbers:
-            outcome = case.run(number)
-            counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
-            if not outcome.is_caught:
-                uncaught.append((number, outcome))
-    return counts, uncaught

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tests.fuzz.targets import Case, Outcome
+from tests.fuzz.targets import Case, Outcome, Target
 
 _KIB = 1024
 _START = 60  # seconds that the imports of a process may take
 
 
-def watch(name: str, numbers: range, seconds: float, mebibytes: int) -> Iterator[tuple[int, Outcome]]:
+def watch(target: Target, numbers: range, seconds: float, mebibytes: int) -> Iterator[tuple[int, Outcome]]:
     """The outcome of each case: also that it ended its process, took too long, or too much memory."""
     position = numbers.start
     while position < numbers.stop:
@@ -22,7 +22,7 @@ def watch(name: str, numbers: range, seconds: float, mebibytes: int) -> Iterator
         ours, theirs = context.Pipe()
         folder = tempfile.mkdtemp(prefix='fuzz-')
         child = context.Process(
-            target=_serve, args=(name, range(position, numbers.stop), mebibytes, folder, theirs)
+            target=_serve, args=(target, range(position, numbers.stop), mebibytes, folder, theirs)
         )
         child.start()
         theirs.close()
@@ -52,9 +52,9 @@ def _exit_code(child: multiprocessing.process.BaseProcess) -> int | None:
     return child.exitcode
 
 
-def _serve(name: str, numbers: range, mebibytes: int, folder: str, answers: Connection) -> None:
+def _serve(target: Target, numbers: range, mebibytes: int, folder: str, answers: Connection) -> None:
     """Runs cases one after the other, and sends each outcome."""
-    case = Case(name, Path(folder))
+    case = Case(target, Path(folder))
     case.run(numbers.start)
     at_rest = _peak()
     for number in numbers:

@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from foundation.export.manifest import write_manifest
 from input_pipeline.dataset import catalogue
 from input_pipeline.prepare import main
+from tests.foundation.export.manifests import MANIFEST
 from tests.input_pipeline.items import random_images
 from tests.input_pipeline.names import pseudonym
 
@@ -44,6 +46,17 @@ def test_folder_becomes_a_data_set(pictures, capsys):
     for text in ('healthy', 'images', 'patients', '9x7', 'DX 24', 'refused     none', 'no patients are known'):
         assert (text in output) == (text != 'no patients are known'), text
     assert 'python -m gan.main --config=configs/gan/enhanced_gan.py --config.data.name=small' in output
+
+
+def test_a_release_that_is_not_whole_is_refused_and_a_foreign_manifest_means_nothing(pictures, capsys):
+    (pictures / 'manifest.json').write_text('{"name": "of another program"}')
+    assert main(_arguments(pictures, name='foreign')) == 0
+    write_manifest(pictures, MANIFEST)
+    assert main(_arguments(pictures, name='whole')) == 0
+    (pictures / 'ill' / 'p00_1.png').unlink()
+    assert main(_arguments(pictures, name='cut')) == 1
+    assert 'missing: ill/p00_1.png' in capsys.readouterr().err
+    assert not (pictures.parent / 'data' / 'cut').exists()
 
 
 def test_the_licence_is_kept_and_shown(pictures, capsys):
