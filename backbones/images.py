@@ -79,6 +79,32 @@ def find_data(config: ConfigDict, workdir: Path) -> ConfigDict:
     return config
 
 
+def settle_data(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, ConfigDict]:
+    """The config as the workdir keeps it, with nothing left open; and the same with the folder to read from.
+
+    Raises:
+      DataError: see `fill_channels`.
+    """
+    found = fill_channels(find_data(config, workdir))
+    kept = config.copy_and_resolve_references()
+    kept.channels = found.channels
+    return kept, found
+
+
+def fill_channels(config: ConfigDict) -> ConfigDict:
+    """The config, with the channels of the stored images where it leaves them open; phantoms to be drawn are grey.
+
+    Raises:
+      DataError: when the data set is damaged.
+    """
+    if config.channels:
+        return config
+    content = input_pipeline.find_content(config.data.name, config.data.data_dir)
+    config = config.copy_and_resolve_references()
+    config.channels = 1 if content is None else content.channels
+    return config
+
+
 def _read_folder(workdir: Path) -> Path | None:
     if not (workdir / FOLDER_FILE).is_file():  # no run, or one of an older version
         return None

@@ -7,7 +7,7 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from backbones.augmentation import ImageAugmentation
-from backbones.images import ImageRequest, request_images
+from backbones.images import ImageRequest, fill_channels, request_images
 from backbones.networks import DenseNet, Network, create_network
 from backbones.schedule import CosineAdam, EpochSchedule
 from configs.backbones.schema import CLASSIFIER
@@ -71,7 +71,7 @@ def create_recipe(config: ConfigDict) -> ClassifierRecipe:
     Raises:
       UserError, DataError: for the first value that cannot be used.
     """
-    config = check(CLASSIFIER, config)
+    config = fill_channels(check(CLASSIFIER, config, left_open=True))
     dtype = compute.compute_dtype(config.compute_dtype)
     network = create_network(
         config.architecture, config.network.to_dict(), num_classes=_FEWEST_CLASSES, dtype=dtype

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.classifier import CLASSIFIER_FILE, ClassifierFacts, restore_best
 from backbones.evaluation import ClassifiedImages, assess, count_confusion, describe_score
-from backbones.images import batch_shapes, facts_of, find_data, open_feed
+from backbones.images import batch_shapes, facts_of, open_feed, settle_data
 from backbones.recipe import ClassifierRecipe, create_recipe
 from backbones.splits import Splits, count_labels, open_splits
 from backbones.step import make_describe, make_train_step
@@ -80,7 +80,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
       UserError, DataError: for a config or data that cannot be used.
     """
     config = as_begun(CLASSIFIER, config, workdir)
-    recipe = create_recipe(find_data(config, workdir))
+    config, found = settle_data(config, workdir)
+    recipe = create_recipe(found)
     record = run_record(CLASSIFIER, config)
     _train(recipe, workdir, record)
 
@@ -101,7 +102,8 @@ def _train(recipe: ClassifierRecipe, workdir: Path, record: RunRecord) -> None:
         recipe.pace,
         record=record,
         files=facts.files(recipe.images.data_dir),
-        told=[tabulate_network(functools.partial(recipe.create_state, steps)), _describe_data(splits.train)],
+        told=[_describe_data(splits.train)],
+        details=[tabulate_network(functools.partial(recipe.create_state, steps))],
         validation=Validation(
             measure=functools.partial(_measure, describe, splits.validation),
             score='log_loss',

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from configs.schema import Field, Node, Section
 
-CHANNELS = (1, 3)
 SEED = Field(0, 'decides every random number of the run', low=0, high=2**32 - 1, fixed=True)
+CHANNELS = Field(0, 'of the images: 1 grey, 3 colour; 0: as they are stored', low=1, fixed=True, left_open=0)
 COMPUTE_DTYPE = Field(
     'auto',
     'float32, bfloat16, or auto: bfloat16 on accelerators and float32 on CPUs',

@@ -122,6 +122,8 @@ def check(schema: Section, config: ConfigDict, *, left_open: bool = False) -> Co
 def as_begun(schema: Section, config: ConfigDict, workdir: Path) -> ConfigDict:
     """The config for going on in a workdir: without fields that the run there is older than, which is logged.
 
+    What it leaves to the data stays as the data decided when the run began.
+
     Args:
       schema, config: of the run.
       workdir: of a run that began, or not yet.
@@ -139,6 +141,11 @@ def as_begun(schema: Section, config: ConfigDict, workdir: Path) -> ConfigDict:
             if section[last] != field.before:
                 _LOGGER.info('%s: its run is older than config.%s; it goes on as %r.', workdir, name, field.before)
             del section[last]
+    for name, field in walk(schema, begun):
+        here, last = _place(begun, name)
+        there, _ = _place(saved, name)
+        if field.left_open is not None and here and there and here.get(last) == field.left_open and last in there:
+            here[last] = there[last]
     return begun.lock()
 
 

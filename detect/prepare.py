@@ -17,6 +17,7 @@ from typing import Any
 from detect.sources import Source, divide, find_items, read_source
 from foundation.training.errors import UserError
 from input_pipeline import command
+from input_pipeline.advice import advise_detector
 from input_pipeline.dataset.builder import Target
 from input_pipeline.dataset.catalogue import default_data_dir, place_of
 from input_pipeline.dataset.items import open_splits
@@ -63,8 +64,7 @@ def _prepare(options: argparse.Namespace) -> None:
     summary = write_mixture(mixture, target.data_dir, target, refusals, hidden)
     shown = summary | {'refused': refusals.reasons, 'notes': refusals.notes}
     print(hidden.reveal(describe(shown, target.folder)))
-    flags = f'--config.data.name={options.name} --workdir=runs/{options.name}'
-    print(f'Next: python -m detect.main --config=configs/detect/detector.py {flags}')
+    print(advise_detector(options.name, options.data_dir))
 
 
 def _fingerprints(real: Mapping[str, Mapping[str, Split]]) -> dict[str, str]:

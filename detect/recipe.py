@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.augmentation import ImageAugmentation
 from backbones.encoders import Encoder
-from backbones.images import ImageRequest
+from backbones.images import ImageRequest, fill_channels
 from backbones.networks import create_network
 from backbones.recipe import check_blocks
 from backbones.schedule import CosineAdam, EpochSchedule
@@ -124,7 +124,7 @@ def create_recipe(config: ConfigDict) -> DetectorRecipe:
     Raises:
       UserError, DataError: for the first value that cannot be used.
     """
-    check(DETECTOR, config)
+    config = fill_channels(check(DETECTOR, config, left_open=True))
     dtype = compute.compute_dtype(config.compute_dtype)
     encoder = create_network(config.architecture, config.network.to_dict(), num_classes=1, dtype=dtype)
     check_blocks(encoder, config.resolution)

@@ -14,10 +14,10 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.encoders import ENCODER_FILE, begin_with, find_begun_encoder
-from backbones.images import batch_shapes, facts_of, find_data, open_feed
+from backbones.images import batch_shapes, facts_of, find_data, open_feed, settle_data
 from backbones.splits import count_labels
 from configs.detect.schema import DETECTOR, STACK
-from configs.schema import run_record
+from configs.schema import as_begun, run_record
 from detect.calibration import calibrate
 from detect.data import binary_labels, describe_split
 from detect.metrics.calibration import log_loss
@@ -50,12 +50,12 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
       UserError, DataError: for a config or data that cannot be used.
     """
     kind = STACK if 'stack' in config else DETECTOR
-    record = run_record(kind, config)
-    config = find_data(config, workdir)
+    config = as_begun(kind, config, workdir)
     if kind is STACK:
-        train_stack(create_stack_recipe(config), workdir, record)
+        train_stack(create_stack_recipe(find_data(config, workdir)), workdir, run_record(kind, config))
     else:
-        _train(create_recipe(config), workdir, record)
+        config, found = settle_data(config, workdir)
+        _train(create_recipe(found), workdir, run_record(kind, config))
 
 
 def _train(recipe: DetectorRecipe, workdir: Path, record: RunRecord) -> None:
@@ -79,7 +79,8 @@ def _train(recipe: DetectorRecipe, workdir: Path, record: RunRecord) -> None:
         recipe.pace,
         record=record,
         files=files,
-        told=[tabulate_network(functools.partial(recipe.create_state, steps)), _describe_data(images)],
+        told=[_describe_data(images)],
+        details=[tabulate_network(functools.partial(recipe.create_state, steps))],
         validation=Validation(
             measure=_make_measure(recipe, validation, mesh),
             score='log_loss',

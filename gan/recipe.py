@@ -13,7 +13,7 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 import input_pipeline
-from backbones.images import ImageRequest, request_images
+from backbones.images import ImageRequest, fill_channels, request_images
 from configs import schema
 from configs.gan.schema import GAN
 from foundation.training import compute
@@ -219,6 +219,12 @@ class GanRecipe:
             discriminator_steps=self.discriminator_steps,
         )
 
+    def relative_cost(self, resolution: int) -> float:
+        """Of an image at one resolution of the growth beside one at another."""
+        if self.schedule.first_resolution == self.resolution:
+            return 1.0
+        return networks.relative_cost(resolution, self.generator['fmap_base'], self.generator['fmap_max'])
+
     def create_state(self, step: StepRecipe, key: PRNGKeyArray) -> GanState:
         """A fresh state for one of its steps."""
         drawn = create_pair(step.generator, step.discriminator, step.optimizers, key)
@@ -236,7 +242,8 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
     Raises:
       UserError, DataError: for the first value that cannot be used.
     """
-    fields, config = config.to_dict(), schema.check(GAN, config)
+    fields, config = config.to_dict(), fill_channels(schema.check(GAN, config, left_open=True))
+    fields['channels'] = config.channels
     augment, resolution = config.augment, config.resolution
     # With and without the penalty, and steps of the discriminator alone.
     cycle = math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps)

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.grids import save_picture
-from backbones.images import DataFacts, batch_shapes, facts_of, find_data, open_feed
+from backbones.images import DataFacts, batch_shapes, facts_of, open_feed, settle_data
 from configs.gan.schema import GAN
 from configs.schema import as_begun, run_record
 from foundation.training import launch, logs, loop, parallel
@@ -101,7 +101,8 @@ def train(
 def _prepare(config: ConfigDict, workdir: Path) -> _Training:
     """Opens the data, and begins the workdir or finds it as it was."""
     config = as_begun(GAN, config, workdir)
-    recipe = create_recipe(find_data(config, workdir))
+    config, found = settle_data(config, workdir)
+    recipe = create_recipe(found)
     check_source(recipe.start_from, workdir)
     if is_exported(workdir):
         raise UserError(f'{workdir} is an exported generator, which cannot train on; give another --workdir.')
@@ -118,7 +119,8 @@ def _prepare(config: ConfigDict, workdir: Path) -> _Training:
         mesh,
         record=run_record(GAN, config),
         files=facts.files(recipe.images.data_dir),
-        told=[*_tabulate_networks(recipe, image_format), _describe_data(facts)],
+        told=[_describe_data(facts, recipe), *_describe_unused(facts, recipe)],
+        details=[*_tabulate_networks(recipe, image_format)],
     )
     if not (workdir / 'real.png').exists():
         draw_reals(recipe, images, image_format, workdir / 'real.png', write=first)
@@ -168,6 +170,7 @@ def create_phase(recipe: GanRecipe, stage: Stage, images: input_pipeline.ImageDa
             open_feed, images, stage.resolution, stage.batch_size, mesh, recipe.device_memory_gib
         ),
         batch=batch_shapes(stage.resolution, stage.batch_size, image_format.all_channels),
+        cost=recipe.relative_cost(stage.resolution),
     )
 
 
@@ -203,11 +206,30 @@ def _tabulate_networks(recipe: GanRecipe, image_format: ImageFormat) -> Iterator
         yield f'{name.capitalize()} at {size} x {size}:\n{table}'
 
 
-def _describe_data(facts: DataFacts) -> str:
+def _describe_data(facts: DataFacts, recipe: GanRecipe) -> str:
+    size, channels = recipe.resolution, recipe.images.preprocessing.channels
+    colour = {1: 'grey', 3: 'in colour'}.get(channels, f'of {channels} channels')
     return (
         f'Data: {facts.name}, {facts.num_examples} images of {facts.num_patients} patients, {facts.dtype}, '
-        f'classes: {", ".join(facts.classes) or "none"}.'
+        f'classes: {", ".join(facts.classes) or "none"}. Images are drawn at {size} x {size}, {colour}.'
     )
+
+
+def _describe_unused(facts: DataFacts, recipe: GanRecipe) -> Iterator[str]:
+    """A line for each thing that the data have and the run leaves aside."""
+    content = input_pipeline.find_content(facts.name, recipe.images.data_dir)
+    if content is None:
+        return
+    form = recipe.images.preprocessing
+    if content.channels == 3 and form.channels == 1:
+        yield 'The data are in colour, and are made grey: --config.channels=3 keeps it.'
+    if content.mask_classes and not form.mask_classes:
+        yield (
+            f'The data have masks (class ids up to {content.mask_classes}), which are not used: '
+            f'--config.mask_classes={content.mask_classes} draws each image with its mask.'
+        )
+    if len(facts.classes) > 1 and not recipe.conditional:
+        yield f'The {len(facts.classes)} classes are not used: --config.conditional=True draws each by its name.'
 
 
 def _say_goodbye(workdir: Path, outcome: loop.Outcome, stages: tuple[Stage, ...]) -> None:

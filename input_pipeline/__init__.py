@@ -14,6 +14,7 @@ from input_pipeline.atomic import complete_folder
 from input_pipeline.cases import Case, preprocess_case, restore_size
 from input_pipeline.dataset.builder import Target
 from input_pipeline.dataset.catalogue import count_images, default_data_dir, ensure_prepared
+from input_pipeline.dataset.content import find_content
 from input_pipeline.dataset.generated import Generated, write_generated
 from input_pipeline.dataset.provenance import Provenance, find_provenance
 from input_pipeline.dataset.selection import open_dataset
@@ -34,6 +35,7 @@ __all__ = [
     'Provenance',
     'Record',
     'Target',
+    'advice',
     'atomic',
     'cases',
     'command',
@@ -45,6 +47,7 @@ __all__ = [
     'depth',
     'ensure_prepared',
     'errors',
+    'find_content',
     'find_provenance',
     'flags',
     'from_unit',

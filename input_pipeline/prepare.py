@@ -17,8 +17,10 @@ from typing import Any
 from foundation.export.verification import read_whole
 from foundation.training.errors import UserError
 from input_pipeline import command, flags
+from input_pipeline.advice import advise
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
 from input_pipeline.dataset.catalogue import default_data_dir, place_of, prepare_catalogue, prepare_phantom
+from input_pipeline.dataset.content import find_content
 from input_pipeline.dataset.pseudonyms import CLEAR, PRIVATE_FILE, Pseudonyms
 from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.dataset.user_key import load_key
@@ -28,7 +30,7 @@ from input_pipeline.identification.exemplars import load_exemplars
 from input_pipeline.phantom import PhantomOptions
 from input_pipeline.readers import READERS
 from input_pipeline.records import ReaderOptions
-from input_pipeline.report import describe, next_step
+from input_pipeline.report import describe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     status = command.run('prepare', functools.partial(_prepare, options), folder)
     if not status:
-        print(f'Prepared in {time.monotonic() - begin:.1f} s. {next_step(options.name)}')
+        print(f'Prepared in {time.monotonic() - begin:.1f} s.\n')
+        content = find_content(options.name, options.data_dir)
+        if content is not None:
+            print(advise(options.name, options.data_dir, content))
     return status
 
 

@@ -11,16 +11,6 @@ SHEET_FILE, PAGE_FILE = 'pictures.png', 'report.html'
 _SHOWN_REFUSALS = 20
 
 
-def next_step(name: str) -> str:
-    """The commands that train on a data set."""
-    flags = f'--config.data.name={name} --workdir=runs'
-    return (
-        f'What to run next:\n  python -m gan.main --config=configs/gan/enhanced_gan.py {flags}/{name}\n'
-        f'or, where there are masks to learn from:\n'
-        f'  python -m segment.main --config=configs/segment/unet.py {flags}/{name}_unet'
-    )
-
-
 def describe(summary: Mapping[str, Any], folder: Path) -> str:
     """The summary as a table for people.
 

@@ -129,7 +129,7 @@ def test_config_makes_a_step(spec, number):
     batch = batch_shapes(stage.resolution, stage.batch_size, image_format.all_channels)
     images, verdict, metrics, before, after = jax.eval_shape(start_and_step, _KEY, batch, _SCALAR)
     assert images.shape == (2, *batch['image'].shape[1:])
-    assert images.shape[1:] == (stage.resolution, stage.resolution, config.channels + config.mask_classes)
+    assert images.shape[1:] == (stage.resolution, stage.resolution, (config.channels or 1) + config.mask_classes)
     assert (verdict.logits.shape, verdict.logits.dtype) == ((2,), jnp.float32)
     assert after == before
     assert {'generator_loss', 'discriminator_loss'} <= metrics.keys()

@@ -70,7 +70,7 @@ CLASSIFIER = Section(
             choices=(16, 32, 64, 128, 224, 256, 512, 1024),
             fixed=True,
         ),
-        'channels': Field(1, 'of the images: 1 grey, 3 colour', low=1, fixed=True),
+        'channels': common.CHANNELS,
         'compute_dtype': common.COMPUTE_DTYPE,
         'data': _DATA,
         'architecture': ARCHITECTURE,

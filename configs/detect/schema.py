@@ -1,5 +1,7 @@
 """Every field of the configs of detectors: of images, and of volumes."""
 
+import dataclasses
+
 from configs import common
 from configs.backbones import schema as backbones
 from configs.schema import Field, Section, Variants
@@ -70,7 +72,7 @@ DETECTOR = Section(
         'resolution': Field(
             256, 'height and width; that of the data, or that halved some times', low=16, fixed=True
         ),
-        'channels': Field(1, 'of the images: 1 grey, 3 colour', choices=common.CHANNELS, fixed=True),
+        'channels': dataclasses.replace(common.CHANNELS, choices=(1, 3)),
         'compute_dtype': common.COMPUTE_DTYPE,
         'start_from': Field(
             '', "encoder of every branch: workdir of a classifier, or KIND=FILE; '' as config.network", fixed=True

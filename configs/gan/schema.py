@@ -204,7 +204,7 @@ GAN = Section(
         'resolution': Field(
             256, 'final height and width, a power of two from 4 to 1024', low=4, high=1024, fixed=True
         ),
-        'channels': Field(1, 'of the images: 1 grey, 3 colour', low=1, fixed=True),
+        'channels': common.CHANNELS,
         'mask_classes': Field(
             0, 'foreground classes of the masks to model with the images; 0: no masks', low=0, fixed=True
         ),

@@ -116,7 +116,7 @@ UNET = Section(
             fixed=True,
             left_open=0,
         ),
-        'channels': Field(1, 'of the images: 1 grey, 3 colour', low=1, fixed=True),
+        'channels': common.CHANNELS,
         'context': Field(0, 'slices before and after each that the network sees too (2.5-D)', low=0, fixed=True),
         'mask_classes': Field(
             0, 'foreground classes; 0: those in the masks', low=1, high=127, fixed=True, left_open=0

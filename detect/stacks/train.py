@@ -70,6 +70,7 @@ def train_stack(recipe: StackRecipe, workdir: Path, record: RunRecord) -> None:
             SLICES_FILE: dataclasses.asdict(slices),
         },
         told=[f'Data: {recipe.data.name}, {len(stacks.labels)} volumes, {stacks.labels.sum()} altered.'],
+        details=[],
         validation=Validation(
             measure=_make_measure(recipe, validation, mesh),
             score='log_loss',

@@ -16,6 +16,7 @@ __all__ = [
     'native_log',
     'parallel',
     'phases',
+    'speed',
     'state',
     'supervised',
     'workdir',

@@ -63,6 +63,7 @@ def begin_run(
     record: RunRecord,
     files: Mapping[str, Mapping[str, Any]],
     told: Sequence[str],
+    details: Sequence[str],
 ) -> None:
     """Writes what the folder of any run keeps, and tells what is trained, and how.
 
@@ -71,7 +72,8 @@ def begin_run(
       mesh: the devices.
       record: see there.
       files: what the folder keeps beside the config, as JSON has it, by the names of files.
-      told: entries of the log: the networks, the data.
+      told: the data, in a line or two.
+      details: entries of log.txt alone: the networks.
 
     Raises:
       UserError: when the run in `workdir` cannot go on with these fields.
@@ -84,11 +86,17 @@ def begin_run(
         logs.log_to_file(workdir)
     changed = ''.join(f'\n{name} = {value!r}' for name, value in record.changes.items()) or ' none'
     _LOGGER.info('%s', logs.describe_run(mesh.size))
-    _LOGGER.info('Fields other than the defaults (%s has all):%s', workdir / workdirs.CONFIG_FILE, changed)
+    _LOGGER.debug('Fields other than the defaults (%s has all):%s', workdir / workdirs.CONFIG_FILE, changed)
     for name, (old, new) in resumed.items():
         _LOGGER.info('Changed since the run was last started: %s, from %r to %r.', name, old, new)
+    for entry in details:
+        _LOGGER.debug('%s', entry)
     for entry in told:
         _LOGGER.info('%s', entry)
+    if first:
+        _LOGGER.info(
+            'All fields are in %s, the networks in %s.', workdir / workdirs.CONFIG_FILE, workdir / logs.LOG_FILE
+        )
 
 
 def create_phase(
@@ -124,6 +132,7 @@ def create_phase(
         controls=lambda images_seen: {'images_seen': images_seen},
         open_feed=open_feed,
         batch=batch,
+        cost=1.0,
     )
 
 
@@ -147,6 +156,7 @@ def fit(
     record: RunRecord,
     files: Mapping[str, Mapping[str, Any]],
     told: Sequence[str],
+    details: Sequence[str],
     validation: Validation,
     sample: Callable[[State, Phase, int], np.ndarray] | None,
     finish: Callable[[], None],
@@ -159,7 +169,8 @@ def fit(
       mesh: the devices.
       pace, record, validation: see there.
       files: what the folder keeps beside the config, as JSON has it, by the names of files.
-      told: entries of the log: the network, the data.
+      told: the data, in a line or two.
+      details: entries of log.txt alone: the network.
       sample: see `loop.run`.
       finish: the last look, on every process; not called where training was stopped.
 
@@ -167,7 +178,7 @@ def fit(
       UserError: when the run in `workdir` cannot go on with these fields; see `loop.run`.
     """
     first = parallel.is_first_process()
-    begin_run(workdir, mesh, record=record, files=files, told=told)
+    begin_run(workdir, mesh, record=record, files=files, told=told, details=details)
     outcome = _train(phase, workdir, mesh, pace, validation, sample)
     if first:
         logs.draw_curves(workdir, validation.curves, {})

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import io
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from foundation.training.errors import UserError
 from foundation.training.interrupts import end_process, interrupt_once
 from foundation.training.logs import log_to_screen, silence
 from foundation.training.parallel import is_first_process
+from foundation.training.speed import CACHE, measuring, name_command
 from foundation.training.writer import one_writer
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -30,7 +30,6 @@ _DISTRIBUTED = flags.DEFINE_bool(
     'distributed', False, "Several hosts, found in the cluster's environment variables (SLURM, TPU pod, Open MPI)."
 )
 Fields = Sequence[tuple[str, str, str, str]]  # dotted name, default, what it may be, what it means
-_CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhanced-gan' / 'compiled'
 
 
 def run(
@@ -63,10 +62,16 @@ def run(
     def main(argv: Sequence[str]) -> None:
         reject_arguments(argv)
         start_jax()
-        with contextlib.nullcontext() if shared else one_writer(workdir()):
+        with contextlib.nullcontext() if shared else one_writer(workdir()), measuring(_name_command()):
             train(config.value, workdir())
 
     run_command(main, packages=packages, user_errors=user_errors)
+
+
+def _name_command() -> str:
+    """The config and the fields that were changed in the command, as speeds are kept under."""
+    config = flags.FLAGS['config']
+    return name_command(config_flags.get_config_filename(config), config_flags.get_override_values(config))
 
 
 def _list_fields(fields: Fields) -> str:
@@ -208,7 +213,7 @@ def start_jax() -> None:
     elif _DISTRIBUTED.value:
         _collectives_on_cpu()
         _join_cluster()
-    jax.config.update('jax_compilation_cache_dir', str(_CACHE))
+    jax.config.update('jax_compilation_cache_dir', str(CACHE / 'compiled'))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
     if not is_first_process():
         silence()

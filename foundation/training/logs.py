@@ -18,6 +18,7 @@ from absl import logging as absl_logging
 from foundation.report.figures import create_figure, write_figure
 from foundation.training.errors import UserError
 
+LOG_FILE = 'log.txt'
 METRICS_FILE = 'metrics.jsonl'
 DAMAGED_FILE = 'metrics_damaged.jsonl'
 _LOGGER = logging.getLogger(__name__)
@@ -140,17 +141,21 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def log_to_screen(packages: Sequence[str]) -> None:
-    """Shows what these packages tell, and others' warnings."""
+    """Shows what these packages tell, and others' warnings; their details are for `log_to_file` alone."""
     handler = _AroundBars()
+    handler.setLevel(logging.INFO)
     handler.setFormatter(logging.Formatter('%(message)s'))
     handler.addFilter(_is_news)
     logging.raiseExceptions = False  # a log that cannot be written, as on a full disk, is no reason to tell more
     root = logging.getLogger()
+    for former in root.handlers:
+        if isinstance(former, logging.FileHandler):  # of an earlier run in this process
+            former.close()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     absl_logging.set_verbosity(absl_logging.WARNING)
     for package in packages:
-        logging.getLogger(package).setLevel(logging.INFO)
+        logging.getLogger(package).setLevel(logging.DEBUG)
 
 
 def silence() -> None:
@@ -159,8 +164,8 @@ def silence() -> None:
 
 
 def log_to_file(workdir: Path) -> None:
-    """Sends the log to workdir/log.txt as well."""
-    handler = logging.FileHandler(workdir / 'log.txt')
+    """Sends the log to workdir/log.txt as well, with its details."""
+    handler = logging.FileHandler(workdir / LOG_FILE)
     handler.addFilter(_is_news)
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
     logging.getLogger().addHandler(handler)
@@ -185,7 +190,7 @@ def _revision() -> str:
 
 
 def progress_bar(total: int, initial: int, *, enabled: bool) -> tqdm.tqdm:
-    """A bar counting images, with time left."""
+    """A bar counting images; what it says of the time left is told to it."""
     return tqdm.tqdm(
         total=total,
         initial=initial,
@@ -194,7 +199,7 @@ def progress_bar(total: int, initial: int, *, enabled: bool) -> tqdm.tqdm:
         disable=not enabled,
         dynamic_ncols=True,
         mininterval=0.5 if sys.stderr.isatty() else 10.0,
-        smoothing=0.05,
+        bar_format='{l_bar}{bar}| {n_fmt}/{total_fmt} images [{elapsed}{postfix}]',
     )
 
 

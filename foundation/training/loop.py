@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from foundation.training.errors import UserError
 from foundation.training.interrupts import TIME_LIMIT, StopRequest, stop_when_asked
 from foundation.training.meter import Meter, Stopwatch
 from foundation.training.phases import Compiler, Phase, State, abstract_states, find_phase
+from foundation.training.speed import Forecast, describe_time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +191,7 @@ class _Runner:
         first, seen = parallel.is_first_process(), self._position.images_seen
         self._log = logs.MetricsLog(workdir, enabled=first, last_step=self._position.step)
         self._bar = logs.progress_bar(phases[-1].end, seen, enabled=first)
-        self._meter = Meter(seen)
+        self._meter, self._forecast = Meter(seen), Forecast(phases)
         self._best = None if watch is None else Best(workdir, watch, self._position)
         self._collapsed, self._stopped_by = False, ''
 
@@ -212,6 +214,13 @@ class _Runner:
 
     def run(self, stop: StopRequest) -> Outcome:
         """All remaining phases, or up to a signal."""
+        left = self._forecast.seconds_left(self._position.images_seen)
+        if left is None:
+            _LOGGER.info('How long it takes is not known yet; the bar tells when steps have been measured.')
+        elif left:
+            _LOGGER.info(
+                'Training takes about %s, as its steps were measured on this machine.', describe_time(left)
+            )
         first = find_phase(self._phases, self._position.images_seen)
         for index in range(first, len(self._phases)):
             if self._position.phase != self._phases[index].name:
@@ -250,6 +259,8 @@ class _Runner:
                 self._stopped_by = TIME_LIMIT if late else reason or ('collapse' if self._collapsed else 'another')
                 break
         feed.close()
+        if parallel.is_first_process():
+            self._forecast.keep()
         seen = self._position.images_seen
         if self._stopped_by == TIME_LIMIT and seen < phase.end:
             self._periodic(seen, seen, phase, last=True)
@@ -260,6 +271,7 @@ class _Runner:
 
     def _call(self, call: Callable, phase: Phase, size: int, feed: Iterator) -> None:
         """Makes one call, then whatever falls due."""
+        begin = time.perf_counter()
         batches = self._clock.timed('input', next, feed)
         before = self._position.images_seen
         seen = before + phase.batch_size * np.arange(size)
@@ -268,6 +280,7 @@ class _Runner:
         numbers = np.arange(self._position.step, self._position.step + size, dtype=np.int32)
         self._state, metrics = call(self._state, batches, self._seed, controls, numbers)
         self._meter.add(metrics)
+        self._forecast.add(size, time.perf_counter() - begin)
         images = before + size * phase.batch_size
         self._position = Position(self._position.step + size, images, phase.name)
         self._bar.update(images - before)
@@ -278,6 +291,7 @@ class _Runner:
             return before // every != images // every or last
 
         if due(self._periods.log):
+            self._clock_steps(phase)
             self._write_metrics(phase)
         if self._best is not None and due(self._best.watch.every):
             self._look(self._best, phase)
@@ -287,6 +301,14 @@ class _Runner:
             self._log.image(self._position.step, 'samples', picture)
         if due(self._periods.checkpoint):
             self._clock.timed('checkpoint', self._save)
+
+    def _clock_steps(self, phase: Phase) -> None:
+        """Waits for all steps, so that their time is known, and tells the time left."""
+        begin = time.perf_counter()
+        self._meter.flush()
+        self._forecast.settle(phase, time.perf_counter() - begin)
+        left = self._forecast.seconds_left(self._position.images_seen)
+        self._bar.set_postfix_str('' if left is None else f'{describe_time(left)} left', refresh=False)
 
     def _look(self, best: Best, phase: Phase) -> None:
         """Measures; in the last phase, keeps the best state and meets a collapse."""

@@ -41,6 +41,7 @@ class Phase:
       controls: traced scalars by images seen before the step.
       open_feed: `open_feed(position, sizes)` yields the batches of each call from that position on.
       batch: shapes and types of one global batch.
+      cost: of an image beside one in other phases, for what is told of the time left.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Phase:
     controls: Callable[[int], dict[str, float]]
     open_feed: Callable[[int, Iterator[int]], Iterator[Batches]]
     batch: dict[str, jax.ShapeDtypeStruct]
+    cost: float
 
     @property
     def steps(self) -> int:
@@ -232,5 +234,5 @@ class Compiler:
         traced = time.perf_counter()
         program = lowered.compile()
         seconds = (traced - start, time.perf_counter() - traced)
-        _LOGGER.info('%s, %s: traced in %.1f s, compiled in %.1f s.', what, phase.name, *seconds)
+        _LOGGER.debug('%s, %s: traced in %.1f s, compiled in %.1f s.', what, phase.name, *seconds)
         return program

@@ -6,7 +6,7 @@
 
 from gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from gan.networks.heads import DiscriminatorOutput
-from gan.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals
+from gan.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals, relative_cost
 from gan.networks.residual import ResidualDiscriminator, ResidualGenerator
 
 Generator = ProgressiveGenerator | DcganGenerator | ResidualGenerator
@@ -30,4 +30,5 @@ __all__ = [
     'ResidualDiscriminator',
     'ResidualGenerator',
     'fade_reals',
+    'relative_cost',
 ]

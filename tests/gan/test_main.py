@@ -24,6 +24,9 @@ def whole(commands, tmp_path_factory):
     workdir = tmp_path_factory.mktemp('whole')
     done = commands.train(workdir, EVERY)
     assert done.returncode == 0, done.stdout
+    shown = [line for line in done.stdout.split('\n') if 'images [' not in line]
+    assert len(shown) < 30, done.stdout  # all parameters are in log.txt
+    assert 'Generator at 8 x 8' in (workdir / 'log.txt').read_text()
     return workdir
 
 

@@ -70,6 +70,7 @@ def _create_phase(mesh, open_feed) -> Phase:
         controls=lambda images: {'alpha': (images + BATCH) / (STEPS * BATCH), 'images_seen': images},
         open_feed=lambda position, sizes: open_feed(mesh, position, sizes),
         batch=shape,
+        cost=1.0,
     )
 
 

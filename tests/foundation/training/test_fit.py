@@ -52,6 +52,7 @@ def run(tmp_path, monkeypatch):
             record=record,
             files={'toy.json': {'kind': 'toy'}},
             told=['Data: none.'],
+            details=['Network: none.'],
             validation=Validation(lambda variables: {'loss': 0.0}, 'loss', 12, {'loss': ('loss',)}),
             sample=None,
             finish=lambda: told.append('finished'),
@@ -71,14 +72,17 @@ def test_all_of_training_is_one_phase():
 
 
 def test_the_folder_keeps_all_and_the_log_names_what_is_not_the_default(run, tmp_path, caplog):
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         told = run(RunRecord({'seed': 7, 'width': 3}, ('width',), {'width': 3}))
     assert told == [(tmp_path / 'run', PACE.periods, 7, 3, 12), 'finished']
     kept = {path.name: json.loads(path.read_text()) for path in (tmp_path / 'run').glob('*.json')}
     assert kept == {'config.json': {'seed': 7, 'width': 3}, 'toy.json': {'kind': 'toy'}}
     (fields,) = [line for line in caplog.messages if line.startswith('Fields')]
     assert fields == f'Fields other than the defaults ({tmp_path / "run" / "config.json"} has all):\nwidth = 3'
-    assert caplog.messages[-1] == 'Data: none.'
+    shown = [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
+    assert 'Data: none.' in shown
+    assert not {'Network: none.', fields} & set(shown)
+    assert 'Network: none.' in caplog.messages  # for log.txt alone
 
 
 def test_a_stopped_run_takes_no_last_look(run, capsys):

@@ -73,6 +73,7 @@ def create_phases(mesh, *, steps=6, batch_size=8, broken=False) -> list[Phase]:
                 'x': jax.ShapeDtypeStruct((batch_size, width), np.float32),
                 'y': jax.ShapeDtypeStruct((batch_size,), np.float32),
             },
+            cost=1.0,
         )
 
     return [phase(name, index) for index, name in enumerate(WIDTHS)]
