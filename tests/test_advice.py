@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import shlex
+from typing import Any
 
 import pytest
 from ml_collections import ConfigDict
@@ -17,7 +18,7 @@ from input_pipeline import advice
 from input_pipeline.dataset.content import Content
 
 SCHEMAS = {'gan.main': GAN, 'segment.main': UNET, 'detect.main': DETECTOR}
-PLANS = [(advice.QUICKSTART, {}), (advice.SMALL, {})]
+PLANS: list[tuple[Any, dict[str, int]]] = [(advice.QUICKSTART, {}), (advice.SMALL, {})]
 PLANS += [(plan, {'resolution': side}) for side, plan in advice.FULL.items()]
 
 
