@@ -1,17 +1,17 @@
 """Pictures for people: grids of images, with masks drawn over them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw
 
 import input_pipeline
-from foundation.export.pictures import encode_png
+from foundation.export.pictures import MASK_COLOURS, encode_png
 from foundation.files import write_file
 
-_MASK_COLOURS = np.asarray(
-    [[230, 60, 50], [60, 160, 230], [80, 200, 90], [240, 180, 40], [170, 90, 210]], np.float32
-)
+TITLE_HEIGHT = 14  # pixels of the line over a grid
 _SMALLEST_CELL = 64  # pixels; smaller images are enlarged so that they can be seen
 
 
@@ -32,6 +32,27 @@ def draw_grid(
     return grid.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
+def title_classes(
+    grid: UInt8[np.ndarray, 'height width 3'], classes: Sequence[str], columns: int
+) -> UInt8[np.ndarray, 'taller width 3']:
+    """The grid below a line that names the classes, which its images have in turn.
+
+    Each name stands over its column, where every column has one class; otherwise all stand in their order.
+    """
+    if not classes:
+        return grid
+    line = Image.new('RGB', (grid.shape[1], TITLE_HEIGHT), 'white')
+    draw, cell = ImageDraw.Draw(line), grid.shape[1] // columns
+    if columns % len(classes):
+        draw.text((2, 1), f'in turn: {", ".join(classes)}', fill='black')
+    else:
+        for column in range(columns):
+            name = Image.new('RGB', (cell - 2, TITLE_HEIGHT), 'white')  # cuts a long one off
+            ImageDraw.Draw(name).text((1, 1), classes[column % len(classes)], fill='black')
+            line.paste(name, (column * cell, 0))
+    return np.concatenate([np.asarray(line), grid])
+
+
 def save_picture(picture: UInt8[np.ndarray, 'height width 3'], path: Path) -> None:
     """Writes a PNG atomically."""
     write_file(path, encode_png(picture))
@@ -44,6 +65,6 @@ def _to_colours(pictures: np.ndarray) -> np.ndarray:
 
 
 def _tint(colours: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    tint = _MASK_COLOURS[(masks.astype(int) - 1) % len(_MASK_COLOURS)]
+    tint = MASK_COLOURS[(masks.astype(int) - 1) % len(MASK_COLOURS)]
     blended = 0.55 * colours + 0.45 * tint
     return np.where(masks[..., None] > 0, blended, colours).astype(np.uint8)

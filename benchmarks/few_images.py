@@ -25,7 +25,7 @@ from foundation.training import logs
 from gan.features import create_extractor
 from gan.generator import TrainedGenerator
 from gan.recipe import create_recipe
-from gan.sampler import draw_images
+from gan.sampler import draw_images, labels_in_turn
 from gan.samples import read_reals
 from gan.scores.gaussian import frechet_distance
 from gan.scores.neighbours import coverage
@@ -128,7 +128,8 @@ def _measure(workdir: Path, held_out: np.ndarray) -> dict[str, float]:
     scores = {}
     for name, best in [('best', True), ('last', False)]:
         trained = TrainedGenerator.load(workdir, best=best)
-        drawn = [d.images for d in draw_images(trained, _SAMPLES, seed=1, batch_size=250, label=None)]
+        labels = labels_in_turn(_SAMPLES, trained.image_format.num_classes, None)
+        drawn = [d.images for d in draw_images(trained, labels, seed=1, batch_size=250)]
         features = _features(np.concatenate(drawn))
         scores[name] = frechet_distance(held_out, features)
     scores['coverage'] = coverage(held_out, features, _NEIGHBOURS)

@@ -15,7 +15,7 @@ def create_unet_config(variant: str, side: int) -> ConfigDict:
     """
     config = unet.get_config(variant)
     config.resolution = config.patch = side
-    config.mask_classes, config.data.window, config.data.fit = 1, 'auto', 'native'
+    config.channels, config.mask_classes, config.data.window, config.data.fit = 1, 1, 'auto', 'native'
     depth, batch_size = suggest_sizes(side)
     config.network.depth = config.network.depth or depth.value
     config.schedule.batch_size = config.schedule.batch_size or batch_size.value

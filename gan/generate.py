@@ -9,10 +9,12 @@ if __name__ == '__main__':  # before the imports below, which take seconds
 
     end_in_one_line()
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import numpy as np
 from absl import flags
 
 import input_pipeline
@@ -27,11 +29,23 @@ from gan.generator import TrainedGenerator
 from gan.release.decision import Policy
 from gan.release.guard import ReleaseGuard
 from gan.reporting.runs import ReportedRun, read_runs
-from gan.sampler import draw_images
+from gan.sampler import Labels, check_truncation, draw_images, labels_in_turn
 
-_NUM = flags.DEFINE_integer('num', None, 'Images to write.', 1, 10_000_000, required=True)
+_MOST, _MOST_SEEDS, _LARGEST_SEED = 10_000_000, 1_000, 2**32 - 1
+_NUM = flags.DEFINE_integer('num', None, 'Images to write, classes in turn.', 1, _MOST)
+_COUNTS = flags.DEFINE_list('counts', [], 'In place of --num, images of each class: benign=100,malignant=50.')
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
-_SEED = flags.DEFINE_integer('seed', 0, 'Same seed, same images.', 0, 2**32 - 1)
+_SEED = flags.DEFINE_integer('seed', 0, 'Same seed, same images.', 0, _LARGEST_SEED)
+_SEEDS = flags.DEFINE_list(
+    'seeds', [], 'In place of --seed, several, like 1-5 or 1,4,9: each becomes a release of its own, OUT/seed_N.'
+)
+_TRUNCATION = flags.DEFINE_float(
+    'truncation',
+    None,
+    'Draw numbers of the latents again that are further from 0: less variety, fewer odd images. Networks whose '
+    'latents are normal and keep their length (dcgan_medical, sngan, sagan, wgan_gp).',
+    1e-3,
+)
 _BATCH = flags.DEFINE_integer('batch_size', 64, 'Images drawn at once; rounding may depend on it.', 1, 65_536)
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
 _BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest distance to real images.')
@@ -59,7 +73,7 @@ _ANYWAY = flags.DEFINE_bool('release_anyway', False, 'Write images that fail; th
 _GATE = flags.DEFINE_bool('gate', True, 'Check the images; --nogate, only with --release_anyway, does not.')
 flags.adopt_module_key_flags(launch)
 # Flags that decide which images are drawn and how they are written.
-_COMMAND = (_NUM, _SEED, _BATCH, _STEP, _BEST, _LABEL, _FORMAT, _GATE, _QUANTILE)
+_COMMAND = (_NUM, _COUNTS, _SEED, _SEEDS, _TRUNCATION, _BATCH, _STEP, _BEST, _LABEL, _FORMAT, _GATE, _QUANTILE)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -73,41 +87,49 @@ def main(argv: Sequence[str]) -> None:
         raise UserError('--best and --step name two checkpoints; leave one of them out.')
     if not _GATE.value and not _ANYWAY.value:
         raise UserError('--nogate leaves the images unchecked; add --release_anyway to release them all the same.')
-    check_out(out)
+    folders = {seed: out / f'seed_{seed}' for seed in read_seeds(_SEEDS.value)} or {_SEED.value: out}
+    for folder in (out, *folders.values()):
+        check_out(folder)
     trained = TrainedGenerator.load(workdir, _STEP.value, best=_BEST.value)
-    label = _find_label(trained, _LABEL.value)
+    labels = _find_labels(trained)
+    if _TRUNCATION.value is not None:
+        check_truncation(trained.network)
     run = read_runs([workdir])[0]
-    order = GenerationRequest(
-        out=out,
-        image_format=_FORMAT.value,
-        count=_NUM.value,
-        licence=_LICENCE.value,
-        date=_DATE.value,
-        command={flag.name: flag.value for flag in _COMMAND},
-    )
-    release = _write(trained, run, order, label)
-    print(f'{_NUM.value} images from step {trained.position.step} of {workdir}: {out}')
-    _print_verdict(release, out)
+    for seed, folder in folders.items():
+        order = GenerationRequest(
+            out=folder,
+            image_format=_FORMAT.value,
+            count=len(labels),
+            licence=_LICENCE.value,
+            date=_DATE.value,
+            command={flag.name: flag.value for flag in _COMMAND},
+        )
+        release = _write(trained, run, order, labels, seed)
+        print(f'{len(labels)} images from step {trained.position.step} of {workdir}: {folder}')
+        _print_verdict(release, folder)
 
 
-def _write(trained: TrainedGenerator, run: ReportedRun, order: GenerationRequest, label: int | None) -> Release:
+def _write(
+    trained: TrainedGenerator, run: ReportedRun, order: GenerationRequest, labels: Labels, seed: int
+) -> Release:
     """Through the gate, or around it."""
-    seed, batch_size = _SEED.value, _BATCH.value
+    batch_size = _BATCH.value
+    truncation = math.inf if _TRUNCATION.value is None else _TRUNCATION.value
     origin = find_origin(trained, run, seed)
     if not _GATE.value:
-        drawn = draw_images(trained, order.count, seed=seed, batch_size=batch_size, label=label)
+        drawn = draw_images(trained, labels, seed=seed, batch_size=batch_size, truncation=truncation)
         return write_images(drawn, order, run, origin, judge=lambda: NOT_CHECKED)
     policy = Policy(_QUANTILE.value, _LARGEST_WITHHELD.value, _LARGEST_AREA.value)
     extractor = create_extractor(_EXTRACTOR.value)
     try:
-        guard = ReleaseGuard(trained, extractor, policy, seed=seed, batch_size=batch_size)
+        guard = ReleaseGuard(trained, extractor, policy, seed=seed, batch_size=batch_size, truncation=truncation)
     except input_pipeline.DataError as error:
         raise UserError(
             f'The gate cannot compare with the training data ({str(error).rstrip(".")}); prepare them as they '
             'were, or write the images unchecked with --nogate --release_anyway.'
         ) from error
     guard.judge(anyway=_ANYWAY.value)  # what fails whatever is drawn fails before that takes its time
-    drawn = guard.draw(order.count, label)
+    drawn = guard.draw(labels)
     return write_images(drawn, order, run, origin, judge=lambda: guard.judge(anyway=_ANYWAY.value))
 
 
@@ -128,13 +150,66 @@ def _print_verdict(release: Release, out: Path) -> None:
     print(f'Next: {launch.python()} -m gan.verify {out}   and read {out / "MODEL_CARD.md"}')
 
 
-def _find_label(trained: TrainedGenerator, name: str | None) -> int | None:
-    if name is None:
-        return None
+def _find_labels(trained: TrainedGenerator) -> Labels:
+    """The class of each image."""
+    if (_NUM.value is None) == (not _COUNTS.value):
+        raise UserError('Name the images that are wanted with --num, or by class with --counts; one of both.')
+    num_classes = trained.image_format.num_classes
+    if _NUM.value is not None:
+        label = None if _LABEL.value is None else _find_label(trained, _LABEL.value, '--label')
+        return labels_in_turn(_NUM.value, num_classes, label)
+    if _LABEL.value is not None:
+        raise UserError('--label and --counts both name classes; leave one of them out.')
+    counts = {_find_label(trained, name, '--counts'): count for name, count in read_counts(_COUNTS.value).items()}
+    return np.repeat(np.asarray(list(counts), np.int32), list(counts.values()))
+
+
+def read_counts(pairs: Sequence[str]) -> dict[str, int]:
+    """Images by class, from texts like `benign=100`.
+
+    Raises:
+      UserError: for anything else, a class that is named twice, or numbers that are not positive or too large.
+    """
+    counts: dict[str, int] = {}
+    for pair in pairs:
+        name, _, number = pair.rpartition('=')
+        if not name or name in counts or not (number.isascii() and number.isdigit()):
+            raise UserError(f'--counts: {pair!r} is not the number of a class named once, like benign=100.')
+        counts[name] = int(number)
+    if not all(counts.values()) or sum(counts.values()) > _MOST:
+        raise UserError(
+            f'--counts asks for {sum(counts.values())} images; from 1 of each class to {_MOST} in all.'
+        )
+    return counts
+
+
+def read_seeds(texts: Sequence[str]) -> list[int]:
+    """Seeds in their order, from texts like `4` or `1-5`, both ends included.
+
+    Raises:
+      UserError: for anything else, a seed that is named twice, and more than a thousand.
+    """
+    seeds: list[int] = []
+    for text in texts:
+        ends = text.split('-')
+        if len(ends) > 2 or not all(end.isascii() and end.isdigit() and len(end) <= 10 for end in ends):
+            raise UserError(f'--seeds: {text!r} is no seed, nor a range like 1-5.')
+        first, last = int(ends[0]), int(ends[-1])
+        if not first <= last <= _LARGEST_SEED or last - first >= _MOST_SEEDS:
+            raise UserError(
+                f'--seeds: {text!r} must rise, to at most {_LARGEST_SEED}, over at most {_MOST_SEEDS}.'
+            )
+        seeds += range(first, last + 1)
+    if len(set(seeds)) < len(seeds):
+        raise UserError('--seeds names a seed twice.')
+    return seeds
+
+
+def _find_label(trained: TrainedGenerator, name: str, flag: str) -> int:
     if not trained.image_format.num_classes:
-        raise UserError(f'--label={name}: this generator was trained without classes; leave --label out.')
+        raise UserError(f'{flag}={name}: this generator was trained without classes; leave {flag} out.')
     if name not in trained.facts.classes:
-        raise UserError(f'--label={name} is unknown; choose one of {", ".join(trained.facts.classes)}.')
+        raise UserError(f'{flag}={name} is unknown; choose one of {", ".join(trained.facts.classes)}.')
     return trained.facts.classes.index(name)
 
 

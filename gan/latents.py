@@ -1,6 +1,7 @@
 """What generators draw images from."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +10,26 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 DISTRIBUTIONS = ('normal', 'uniform')
 
 
-def draw_latents(key: PRNGKeyArray, count: int, size: int, distribution: str) -> Float[Array, 'count size']:
-    """Latents from N(0, 1) (`normal`) or from [-1, 1) (`uniform`, as in Radford et al. 2016, arXiv:1511.06434)."""
+def draw_latents(
+    key: PRNGKeyArray, count: int, size: int, distribution: str, truncation: float = math.inf
+) -> Float[Array, 'count size']:
+    """Latents from N(0, 1) (`normal`) or from [-1, 1) (`uniform`, as in Radford et al. 2016, arXiv:1511.06434).
+
+    Args:
+      key, count, size, distribution: of the latents.
+      truncation: numbers further from 0 are drawn again (Brock et al. 2019, arXiv:1809.11096, section 3.1); of
+        `normal` alone.
+    """
     if distribution == 'uniform':
         return jax.random.uniform(key, (count, size), jnp.float32, -1.0, 1.0)
+    if truncation < math.inf:
+        return jax.random.truncated_normal(key, -truncation, truncation, (count, size), jnp.float32)
     return jax.random.normal(key, (count, size), jnp.float32)
 
 
 def draw_numbered(
-    key: PRNGKeyArray, numbers: Int[Array, 'count'], size: int, distribution: str
+    key: PRNGKeyArray, numbers: Int[Array, 'count'], size: int, distribution: str, truncation: float = math.inf
 ) -> Float[Array, 'count size']:
     """Latents that have a key each, folded from their number: they do not depend on how many are drawn."""
-    draw = functools.partial(draw_latents, count=1, size=size, distribution=distribution)
+    draw = functools.partial(draw_latents, count=1, size=size, distribution=distribution, truncation=truncation)
     return jax.vmap(lambda number: draw(jax.random.fold_in(key, number)))(numbers)[:, 0]

@@ -1,6 +1,7 @@
 """Images from a generator, trained or still in training, of given latents or by their numbers."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import jax
@@ -11,10 +12,11 @@ from jaxtyping import Array, Float, Int, UInt8
 
 import input_pipeline
 from foundation.training import parallel
+from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
 from gan.generator import TrainedGenerator, Weights
 from gan.latents import draw_latents, draw_numbered
-from gan.networks import Generator
+from gan.networks import Generator, ProgressiveGenerator
 from gan.recipe import ImageFormat
 
 Latents = Float[np.ndarray, 'count latent']
@@ -51,9 +53,17 @@ class Sampler:
       image_format: the channels and classes that it draws.
       mesh: the devices.
       batch_size: images at a time, rounded up to what the devices can share.
+      truncation: of latents by number, see `draw_latents` and `check_truncation`.
     """
 
-    def __init__(self, network: Generator, image_format: ImageFormat, mesh: Mesh, batch_size: int) -> None:
+    def __init__(
+        self,
+        network: Generator,
+        image_format: ImageFormat,
+        mesh: Mesh,
+        batch_size: int,
+        truncation: float = math.inf,
+    ) -> None:
         self._network, self._image_format = network, image_format
 
         def draw(weights: Weights, latents: Array, labels: Array) -> Array:
@@ -62,7 +72,7 @@ class Sampler:
         def draw_by_number(given: tuple[Weights, Array], numbers: Array, labels: Array) -> Array:
             weights, seed = given
             latents = draw_numbered(
-                jax.random.key(seed), numbers, network.latent_size, network.latent_distribution
+                jax.random.key(seed), numbers, network.latent_size, network.latent_distribution, truncation
             )
             images = draw(weights, latents, labels)
             # What is infinite must not pass as white or black.
@@ -102,12 +112,22 @@ def labels_in_turn(count: int, num_classes: int, label: int | None) -> Labels:
     return np.arange(count, dtype=np.int32) % max(num_classes, 1)
 
 
+def check_truncation(network: Generator) -> None:
+    """Raises UserError where latents that are cut off would not be nearer to what was often seen in training."""
+    if isinstance(network, ProgressiveGenerator):
+        raise UserError(
+            '--truncation: this generator scales every latent vector to one length, so cutting its numbers off '
+            'does not bring it nearer to the common ones; leave it out.'
+        )
+    if network.latent_distribution != 'normal':
+        raise UserError('--truncation: this generator was trained on uniform latents, of which none is rare.')
+
+
 def draw_images(
-    trained: TrainedGenerator, count: int, *, seed: int, batch_size: int, label: int | None
+    trained: TrainedGenerator, labels: Labels, *, seed: int, batch_size: int, truncation: float = math.inf
 ) -> Iterator[Drawn]:
-    """Draws the first `count` images of a seed in batches; see `labels_in_turn`."""
-    sampler = Sampler(trained.network, trained.image_format, parallel.create_mesh(), batch_size)
-    labels = labels_in_turn(count, trained.image_format.num_classes, label)
-    for start in range(0, count, batch_size):
+    """Draws the first images of a seed in batches, one for each label; see `labels_in_turn` and `Sampler`."""
+    sampler = Sampler(trained.network, trained.image_format, parallel.create_mesh(), batch_size, truncation)
+    for start in range(0, len(labels), batch_size):
         chosen = labels[start : start + batch_size]
         yield sampler.draw_numbered(trained.weights, seed, np.arange(start, start + len(chosen)), chosen)

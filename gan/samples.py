@@ -1,6 +1,7 @@
 """Images from the averaged generator while it trains: grids for people, and sets to be measured."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float, Int, UInt8
 
 import input_pipeline
-from backbones.grids import draw_grid, save_picture
+from backbones.grids import draw_grid, save_picture, title_classes
 from foundation.training.phases import Phase
 from gan.generator import Weights
 from gan.recipe import GanRecipe, ImageFormat
@@ -23,14 +24,21 @@ class TrainingSamples:
     Args:
       recipe: of the run.
       image_format: the channels and classes of the images.
+      classes: their names, by label.
       mesh: the devices.
       stages: of the run.
     """
 
     def __init__(
-        self, recipe: GanRecipe, image_format: ImageFormat, mesh: Mesh, stages: tuple[Stage, ...]
+        self,
+        recipe: GanRecipe,
+        image_format: ImageFormat,
+        classes: Sequence[str],
+        mesh: Mesh,
+        stages: tuple[Stage, ...],
     ) -> None:
         self._seed, self._grid, self._image_format = recipe.seed, recipe.samples, image_format
+        self._classes = classes if image_format.num_classes else ()
         self._samplers = {}
         for stage in stages:
             network, _ = recipe.networks_at(stage.resolution, image_format)
@@ -48,7 +56,8 @@ class TrainingSamples:
         """A grid of the same latents at every stage, classes in columns."""
         labels, form = labels_in_turn(self._grid.count, self._image_format.num_classes, None), self._image_format
         images = self.draw(state, phase, images_seen, labels)
-        return draw_grid(images, self._grid.columns, form.channels, form.mask_classes)
+        grid = draw_grid(images, self._grid.columns, form.channels, form.mask_classes)
+        return title_classes(grid, self._classes, self._grid.columns)
 
 
 def read_reals(

@@ -131,7 +131,7 @@ def _run(
     training: _Training, *, deadline: float, stage_done: Callable[[loop.PhaseEnd], Sequence[Phase]] | None
 ) -> loop.Outcome:
     recipe, workdir, stages, mesh = training.recipe, training.workdir, training.stages, training.mesh
-    samples = TrainingSamples(recipe, training.image_format, mesh, stages)
+    samples = TrainingSamples(recipe, training.image_format, training.images.classes, mesh, stages)
     phases = [create_phase(recipe, stage, training.images, mesh) for stage in stages]
     with contextlib.closing(Checkpoints(workdir / 'checkpoints', recipe.checkpoints_to_keep)) as checkpoints:
         return loop.run(

@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from backbones.encoders import Encoder
-from backbones.images import ImageRequest, request_images
+from backbones.images import ImageRequest, fill_channels, request_images
 from configs.schema import check
 from configs.segment.schema import UNET
 from foundation.training import compute
@@ -95,7 +95,7 @@ def create_recipe(config: ConfigDict) -> Recipe:
     Raises:
       UserError, DataError: for the first value that cannot be used.
     """
-    config = check(UNET, config)
+    config = check(UNET, fill_channels(check(UNET, config, left_open=True)))
     fields = config.network.to_dict()
     recipe = Recipe(
         images=request_images(

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from backbones.images import ImageRequest, request_images
+from backbones.images import ImageRequest, fill_channels, request_images
 from configs.schema import check, walk
 from configs.segment.schema import UNET
 from segment.fingerprint import Fingerprint
@@ -50,7 +50,7 @@ def resolve(config: ConfigDict, look: Callable[[ImageRequest], Fingerprint]) -> 
       UserError: for a value that cannot be used whatever the data are.
     """
     # So that images can be asked for, whose records are looked at.
-    plain = check(UNET, config, left_open=True).copy_and_resolve_references()
+    plain = fill_channels(check(UNET, config, left_open=True)).copy_and_resolve_references()
     plain.resolution, plain.data.window, plain.data.fit = plain.resolution or 1, 'volume', 'pad'
     request = request_images(plain, mask_classes=0, context=0, target='class', foreground_share=0.0)
     fingerprint, fields = look(request), dict(walk(UNET, config))

@@ -121,7 +121,7 @@ def create_gan(
         create_state=functools.partial(gan.create_state, recipe),
         batch_size=size,
         resolution=resolution,
-        channels=config.channels,
+        channels=gan.images.preprocessing.channels,
         controls={'alpha': 1.0, 'images_seen': 10_000.0},
         networks={'generator': recipe.generator, 'discriminator': recipe.discriminator},
     )

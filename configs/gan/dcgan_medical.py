@@ -5,7 +5,7 @@
 
 The seed document's system: generator of 512/256/128/64/32 features, discriminator of 64/128/256/512, kernel 5,
 Adam 3e-4, batch 128, 150 epochs, binary cross-entropy; and the same held to slopes of 1 by a gradient penalty.
-Colour: --config.channels=3. About 18 GFLOP an image: for accelerators; --config.resolution=32
+About 18 GFLOP an image: for accelerators; --config.resolution=32
 --config.discriminator.layers=3 runs on two CPU cores.
 """
 

@@ -18,7 +18,7 @@ class NiftiEncoder:
 
     Columns run to the patient's left and rows to the back, as axial slices are displayed and as our own reader
     turns them. Without physical units the stored integers are written. Without spacing, voxels measure 1 in an
-    unknown unit.
+    unknown unit, which the description tells.
 
     Args:
       origin: of the images.
@@ -26,7 +26,10 @@ class NiftiEncoder:
 
     def __init__(self, origin: Origin) -> None:
         self._form = origin.form
-        self._description = f'SYNTHETIC {SOFTWARE} {origin.version} model {origin.model.weights_sha256[:16]}'
+        known = '' if origin.form.spacing else ' (spacing unknown)'
+        self._description = (
+            f'SYNTHETIC{known} {SOFTWARE} {origin.version} model {origin.model.weights_sha256[:16]}'
+        )
         self._dtype = choose_dtype(origin.form)
 
     def image(self, stored: Stored, label: str, number: int) -> tuple[str, bytes]:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import tifffile
 from jaxtyping import UInt
+from PIL import Image
 
 from foundation.export.folder import Mask, Stored
 from foundation.export.origin import Origin
@@ -15,6 +16,9 @@ from foundation.software import SOFTWARE
 from foundation.training.errors import UserError
 
 Picture = UInt[np.ndarray, 'height width *channels']
+MASK_COLOURS = np.asarray(
+    [[230, 60, 50], [60, 160, 230], [80, 200, 90], [240, 180, 40], [170, 90, 210]], np.uint8
+)  # of the classes 1, 2, ..., in turn
 _HEADER_END = 8 + 25  # the signature, and the chunk IHDR (PNG specification, 5.2 and 11.2.2)
 
 
@@ -46,7 +50,7 @@ class PngEncoder:
 
     def mask(self, mask: Mask) -> tuple[str, bytes]:
         """See `Encoder`."""
-        return '.png', self._marked(encode_png(mask))
+        return '.png', self._marked(encode_mask(mask))
 
     def _marked(self, content: bytes) -> bytes:
         chunks = _text_chunk('Description', self._text) + _text_chunk('Software', self._software)
@@ -64,6 +68,16 @@ def encode_png(image: Picture) -> bytes:
     if not done:
         raise UserError(f'an image of shape {image.shape} and type {image.dtype} cannot be encoded as PNG.')
     return content.tobytes()
+
+
+def encode_mask(mask: Mask) -> bytes:
+    """Class ids as PNG with a palette: pixels are the ids, which viewers show in colours, the background black."""
+    colours = np.zeros((256, 3), np.uint8)
+    colours[1:] = MASK_COLOURS[np.arange(255) % len(MASK_COLOURS)]
+    picture, file = Image.fromarray(mask[..., 0]), io.BytesIO()
+    picture.putpalette(colours[: max(int(mask.max()), 1) + 1].tobytes())
+    picture.save(file, 'png')
+    return file.getvalue()
 
 
 def _text_chunk(keyword: str, text: str) -> bytes:

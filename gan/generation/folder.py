@@ -1,5 +1,6 @@
 """Writing generated images into a new folder, with their manifest and the model card."""
 
+import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -77,17 +78,19 @@ def write_images(
     check_out(order.out)
     with input_pipeline.complete_folder(out, overwrite=False) as folder:
         writer = create_writer(order.image_format, folder, origin, name=out.name, licence=order.licence)
-        count = _write_all(drawn, writer, origin, order.count)
+        classes = _write_all(drawn, writer, origin, order.count)
+        count = sum(classes.values())
         release = judge()
         edition = Edition(count, order.image_format, order.licence, order.date)
         write_card(folder / CARD_FILE, run, origin, edition, release)
-        write_manifest(folder, _describe(order, origin, count, release))
+        write_manifest(folder, _describe(order, origin, classes, release))
     return release
 
 
-def _write_all(drawn: Iterable[Drawn], writer: Writer, origin: Origin, total: int) -> int:
-    """Writes all images and returns how many there were."""
-    count, classes, dtype = 0, origin.form.classes, np.dtype(origin.form.dtype)
+def _write_all(drawn: Iterable[Drawn], writer: Writer, origin: Origin, total: int) -> dict[str, int]:
+    """Writes all images and returns how many there were of each class; '' where there are no classes."""
+    counts: collections.Counter[str] = collections.Counter()
+    classes, dtype = origin.form.classes, np.dtype(origin.form.dtype)
     with tqdm.tqdm(total=total, unit=' images') as bar:
         for batch in drawn:
             _check_finite(batch)
@@ -95,11 +98,12 @@ def _write_all(drawn: Iterable[Drawn], writer: Writer, origin: Origin, total: in
                 batch.images, batch.masks, batch.labels, batch.numbers, strict=True
             ):
                 stored = input_pipeline.from_unit(image, dtype)
-                writer.write(stored, mask, classes[label] if classes else '', int(number))
-            count += len(batch.images)
+                name = classes[label] if classes else ''
+                writer.write(stored, mask, name, int(number))
+                counts[name] += 1
             bar.update(len(batch.images))
     writer.finish()
-    return count
+    return dict(sorted(counts.items()))
 
 
 def _check_finite(batch: Drawn) -> None:
@@ -111,7 +115,9 @@ def _check_finite(batch: Drawn) -> None:
         )
 
 
-def _describe(order: GenerationRequest, origin: Origin, count: int, release: Release) -> dict[str, Any]:
+def _describe(
+    order: GenerationRequest, origin: Origin, classes: Mapping[str, int], release: Release
+) -> dict[str, Any]:
     return {
         'synthetic': 'yes',
         'software': {'name': SOFTWARE, 'version': origin.version},
@@ -119,7 +125,9 @@ def _describe(order: GenerationRequest, origin: Origin, count: int, release: Rel
         'model': dataclasses.asdict(origin.model),
         'data': dataclasses.asdict(origin.data),
         'seed': origin.seed,
-        'count': count,
+        'count': sum(classes.values()),
+        'classes': {name: number for name, number in classes.items() if name},
+        'spacing': origin.form.spacing,  # millimetres between rows and columns; null where they are unknown
         'format': order.image_format,
         'licence': order.licence,
         'date': order.date,

@@ -59,6 +59,7 @@ class ReleaseGuard:
       policy: of the release.
       seed: of the images that are released.
       batch_size: images at a time.
+      truncation: of the latents, see `draw_latents`.
 
     Raises:
       DataError: when the data set or its test split is missing.
@@ -73,13 +74,14 @@ class ReleaseGuard:
         *,
         seed: int,
         batch_size: int,
+        truncation: float = math.inf,
     ) -> None:
         _check_split(trained.recipe.split)
         extractor.check_channels(trained.image_format.channels)
         self._trained, self._seed, self._policy, self._batch_size = trained, seed, policy, batch_size
         self._extractor, self._tally = extractor, Tally()
         mesh, split = parallel.create_mesh(), trained.recipe.split
-        self._sampler = Sampler(trained.network, trained.image_format, mesh, batch_size)
+        self._sampler = Sampler(trained.network, trained.image_format, mesh, batch_size, truncation)
         self._dtype = np.dtype(trained.facts.dtype)
         mapped = create_mapper(extractor.extract, mesh, batch_size)
         self._extract = lambda images: mapped(extractor.variables, images).features.astype(np.float32)
@@ -139,13 +141,13 @@ class ReleaseGuard:
         _check_finite(drawn)
         return input_pipeline.from_unit(drawn.images, self._dtype)
 
-    def draw(self, count: int, label: int | None) -> Iterator[Drawn]:
-        """Draws images that pass, `count` in all; a withheld one is replaced by another of its class.
+    def draw(self, wanted: Int[np.ndarray, 'count']) -> Iterator[Drawn]:
+        """Draws images that pass, one for each label; a withheld one is replaced by another of its class.
 
         Raises:
           UserError: when an image is not finite, or so many are withheld that the release fails anyway.
         """
-        wanted = labels_in_turn(count, self._trained.image_format.num_classes, label)
+        count = len(wanted)
         again, position = wanted[:0], 0  # classes of withheld images, and how many of `wanted` were drawn
         allowed = math.ceil(count / (1 - self._policy.largest_withheld)) + self._batch_size
         while (len(again) or position < count) and self._tally.candidates < allowed:

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from matplotlib.axes import Axes
 from PIL import Image
 
+from backbones.grids import TITLE_HEIGHT
 from foundation.report.figures import create_figure
 from foundation.training.errors import UserError
 from gan.recipe import SampleGrid
@@ -58,6 +59,8 @@ def read_grid(
     except OSError as error:
         raise UserError(f'{path} cannot be read ({error}); remove it and start again.') from error
     cell = grid.shape[1] // samples.columns
+    if len(grid) == samples.rows * cell + TITLE_HEIGHT:  # with the names of classes
+        grid = grid[TITLE_HEIGHT:]
     if cell == 0 or grid.shape != (samples.rows * cell, samples.columns * cell, 3):
         # Drawn when the config asked for another grid: all of it is shown.
         return shrink(grid, -(-max(grid.shape) // (columns * largest)))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 
-from backbones.grids import draw_grid
+from backbones.grids import draw_grid, title_classes
 from foundation.training import parallel
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
@@ -117,7 +117,9 @@ class Artist:
     def draw_grid(self, rows: int, columns: int) -> UInt8[np.ndarray, 'rows_height columns_width 3']:
         """The first images of the run's grids."""
         count = rows * columns
-        return self.picture(self.draw(self.latents(count), self.labels(count)), columns)
+        grid = self.picture(self.draw(self.latents(count), self.labels(count)), columns)
+        classes = self.trained.facts.classes if self.trained.image_format.num_classes else ()
+        return title_classes(grid, classes, columns)
 
     def class_name(self, label: int) -> str:
         """Of a label; '' without condition."""

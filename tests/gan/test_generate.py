@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.gan.command import SMALL
 
@@ -63,7 +64,8 @@ def test_images_masks_and_index_agree(commands, trained, tmp_path):
     assert [row['number'] for row in rows] == [str(number) for number in range(6)]
     assert [row['label'] for row in rows] == [CLASSES[number % 2] for number in range(6)]
     for row in rows:
-        image, mask = (cv2.imread(str(tmp_path / 'out' / row[n]), cv2.IMREAD_UNCHANGED) for n in ('image', 'mask'))
+        image = cv2.imread(str(tmp_path / 'out' / row['image']), cv2.IMREAD_UNCHANGED)
+        mask = np.asarray(Image.open(tmp_path / 'out' / row['mask']))
         assert (image.dtype, image.shape) == (np.uint16, (8, 8))
         assert (mask.dtype, mask.shape) == (np.uint8, (8, 8))
         assert mask.max() <= 1
@@ -132,6 +134,32 @@ def test_an_unknown_label_names_the_known(commands, trained, tmp_path):
     assert done.returncode == 1
     assert '--label=CT is unknown; choose one of MR_healthy, MR_lesion.' in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_seeds_become_folders_and_counts_are_by_class(commands, trained, tmp_path):
+    flags = (f'--workdir={trained}', f'--out={tmp_path}/out', '--counts=MR_lesion=3,MR_healthy=1', '--seeds=5-6')
+    done = commands.run('gan.generate', *flags, *UNCHECKED, '--batch_size=4')
+    assert done.returncode == 0, done.stdout
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['seed_5', 'seed_6']
+    for seed in (5, 6):
+        manifest = json.loads((tmp_path / 'out' / f'seed_{seed}' / 'manifest.json').read_text())
+        assert (manifest['seed'], manifest['count']) == (seed, 4)
+        assert manifest['classes'] == {'MR_healthy': 1, 'MR_lesion': 3}
+        assert manifest['command']['counts'] == ['MR_lesion=3', 'MR_healthy=1']
+    again = _generate(commands, trained, tmp_path / 'one', '--num=4', '--batch_size=4', '--seed=5')
+    assert len(again) == 4
+
+
+def test_asking_for_nothing_or_for_what_makes_no_sense_is_refused(commands, trained, tmp_path):
+    flags = (f'--workdir={trained}', f'--out={tmp_path}/out', *UNCHECKED)
+    for more, reason in [
+        ((), '--num, or by class with --counts'),
+        (('--num=2', '--truncation=1'), 'scales every latent vector'),
+        (('--counts=CT=2',), '--counts=CT is unknown'),
+    ]:
+        done = commands.run('gan.generate', *flags, *more)
+        assert (done.returncode, reason in done.stdout) == (1, True), done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 def test_eight_bit_in_eight_bit_out(commands, tmp_path):

@@ -49,7 +49,7 @@ def test_training_brings_generated_hands_nearer_to_real_ones(medical_data, tmp_p
 
     def distance(step):
         trained = TrainedGenerator.load(workdir, step)
-        drawn = next(draw_images(trained, 600, seed=0, batch_size=600, label=None)).images
+        drawn = next(draw_images(trained, np.zeros(600, np.int32), seed=0, batch_size=600)).images
         drawn = np.asarray(jax.image.resize(drawn, (600, 8, 8, 1), 'nearest'))
         return _frechet_distance(real.astype(np.float64), drawn.reshape(600, -1).astype(np.float64))
 

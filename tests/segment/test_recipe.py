@@ -35,6 +35,7 @@ FINGERPRINT = Fingerprint(
 ASKED = {
     'resolution': 0,
     'patch': 0,
+    'channels': 0,
     'mask_classes': 0,
     'data.fit': 'suggested',
     'data.window': 'suggested',
@@ -102,8 +103,8 @@ def test_classes_are_those_of_the_whole_set(create_config):
 
 def test_what_is_suggested(resolve):
     assert resolve() == {
-        'resolution': 256, 'patch': 256, 'mask_classes': 2, 'data.fit': 'native', 'data.window': 'auto',
-        'network.depth': 6, 'schedule.batch_size': 8,
+        'resolution': 256, 'patch': 256, 'channels': 1, 'mask_classes': 2, 'data.fit': 'native',
+        'data.window': 'auto', 'network.depth': 6, 'schedule.batch_size': 8,
     }  # fmt: skip
 
 
@@ -141,7 +142,8 @@ def test_what_is_given_stays_and_the_rest_follows_it(resolve, given, expected):
 
 def test_colour_images_that_are_made_grey_are_told(resolve, caplog):
     caplog.set_level('INFO')
-    resolve({}, {'channels': 3})
+    assert resolve({}, {'channels': 3})['channels'] == 3
+    assert resolve({'channels': 1}, {'channels': 3})['channels'] == 1
     assert 'config.channels = 1 as configured; suggested is 3: as the images are stored.' in caplog.text
 
 

@@ -43,9 +43,13 @@ def test_what_is_left_to_the_data_may_be_so_only_before_they_are_looked_at():
     config = unet.get_config()
     open_fields = {name for name, field in schema.walk(UNET, config) if field.left_open is not None}
     assert open_fields == {
-        'resolution', 'patch', 'mask_classes', 'data.fit', 'data.window', 'network.depth', 'schedule.batch_size',
+        'resolution', 'patch', 'channels', 'mask_classes', 'data.fit', 'data.window', 'network.depth',
+        'schedule.batch_size',
     }  # fmt: skip
     schema.check(UNET, config, left_open=True)
+    with pytest.raises(UserError, match=r'config\.channels is 0, but must be at least 1'):
+        schema.check(UNET, config)
+    config.channels = 1
     with pytest.raises(UserError, match=r"config\.data\.fit is 'suggested'; choose one of"):
         schema.check(UNET, config)
 

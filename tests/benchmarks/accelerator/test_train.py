@@ -3,6 +3,7 @@
 import json
 import time
 
+import numpy as np
 import pytest
 
 from benchmarks.accelerator import timed_training, train
@@ -47,7 +48,9 @@ def test_a_rehearsal_leaves_a_generator_a_sheet_and_rows(context):
     assert told == [*['schedule'] * 2, *['stages'] * 2, 'runs', *['scores'] * 3, 'time']
     assert [row['stage'] for row in rows if row['table'] == 'stages'] == ['4x4', '8x8']
     drawn = next(
-        draw_images(TrainedGenerator.load(context.out / train.GENERATOR), 2, seed=0, batch_size=2, label=None)
+        draw_images(
+            TrainedGenerator.load(context.out / train.GENERATOR), np.zeros(2, np.int32), seed=0, batch_size=2
+        )
     )
     assert drawn.images.shape == (2, 8, 8, 1)
     assert len(list(context.out.rglob('*.*'))) <= 6

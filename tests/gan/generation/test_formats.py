@@ -21,6 +21,7 @@ from gan.generation.writers import FORMATS, create_writer
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers import READERS
 from input_pipeline.readers.pixels import to_physical
+from input_pipeline.readers.raster import read_indices
 from input_pipeline.records import ReaderOptions
 from tests.gan.generation.origins import fitted, make_masks, make_origin, make_stored
 
@@ -176,7 +177,8 @@ def test_nifti_values_and_type(form, dtype, error):
     values = np.asarray(volume.dataobj)
     values = values[..., None] if values.ndim == 3 else values
     assert volume.get_data_dtype() == dtype
-    assert bytes(volume.header['descrip']).startswith(b'SYNTHETIC enhanced-gan 1.2.3')
+    known = b'' if origin.form.spacing else b' (spacing unknown)'
+    assert bytes(volume.header['descrip']).startswith(b'SYNTHETIC' + known + b' enhanced-gan 1.2.3 model ab')
     expected = _physical(stored, origin.form.intensity)
     assert np.abs(np.swapaxes(values[:, :, 0], 0, 1) - expected).max() <= error
     units, zooms = volume.header.get_xyzt_units()[0], volume.header.get_zooms()[:2]
@@ -217,6 +219,21 @@ def test_our_readers_read_exported_folders(tmp_path, image_format, form):
             assert brighter == pytest.approx(1)
     if image_format == 'nifti':
         assert sorted(record.mask.tobytes() for record in records) == sorted(mask.tobytes() for mask in masks)
+
+
+@pytest.mark.parametrize('ids', [[0], [0, 1], [0, 1, 2, 7], [0, 200, 255]])
+def test_a_mask_holds_class_ids_and_is_seen_in_colours(tmp_path, ids):
+    mask = np.resize(np.asarray(ids, np.uint8), (6, 6, 1))
+    ending, content = PngEncoder(make_origin()).mask(mask)
+    assert ending == '.png'
+    picture = Image.open(io.BytesIO(content))
+    assert 'SYNTHETIC' in picture.text['Description']
+    np.testing.assert_array_equal(np.asarray(picture), mask[..., 0])
+    shown = np.asarray(picture.convert('RGB'))
+    assert (shown[mask[..., 0] == 0] == 0).all()
+    assert (shown[mask[..., 0] > 0].max(axis=-1) >= 200).all()
+    (tmp_path / 'mask.png').write_bytes(content)
+    np.testing.assert_array_equal(read_indices(tmp_path / 'mask.png', 2**20), mask)
 
 
 def test_masks_beside_dicom_lie_in_its_space(tmp_path):

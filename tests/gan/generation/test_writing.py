@@ -91,6 +91,7 @@ def test_numbers_may_skip_and_the_gate_is_recorded(tmp_path, run):
         'CC0',
         '2024-02-29',
     )
+    assert (manifest['classes'], manifest['spacing']) == ({'a_b': 2, 'c': 2}, [0.7, 0.8])
     assert manifest['model']['weights_sha256'] == 'ab' * 32
     assert manifest['data'] == {
         'name': 'chest', 'fingerprint': 'ef' * 32, 'split': 'train', 'images': 10, 'patients': 5, 'licence': 'CC0',

@@ -85,7 +85,7 @@ def test_a_generator_that_repeats_its_patients_is_found_out(repeater):
     area = repeater._attack.area
     assert area.value > 0.9
     with pytest.raises(UserError, match=r'candidates are nearer to a training image than held-out patients are'):
-        list(repeater.draw(50, None))
+        list(repeater.draw(np.zeros(50, np.int32)))
     with pytest.raises(UserError, match=r'release fails: .* candidates .*; the membership attack tells who was'):
         repeater.judge(anyway=False)
     figures = repeater.judge(anyway=True).figures
@@ -97,7 +97,7 @@ def test_an_untrained_generator_knows_nobody(untrained):
     area = untrained._attack.area
     low, high = area.interval()
     assert low < 0.5 < high
-    drawn = list(untrained.draw(50, None))
+    drawn = list(untrained.draw(np.zeros(50, np.int32)))
     numbers = np.concatenate([batch.numbers for batch in drawn])
     np.testing.assert_array_equal(numbers, np.arange(50))
     assert untrained.judge(anyway=False).verdict == 'pass'
@@ -108,7 +108,7 @@ def test_withheld_images_are_replaced(config, training):
     noise = np.random.default_rng(0).uniform(-1, 1, (40, SIZE, SIZE, 1)).astype(np.float32)
     repeater = _create_repeater(config, np.concatenate([training[0][:40], noise]))
     made = _guard(config, training, *repeater, largest_withheld=0.8)
-    drawn = list(made.draw(60, None))
+    drawn = list(made.draw(np.zeros(60, np.int32)))
     numbers = np.concatenate([batch.numbers for batch in drawn])
     assert len(numbers) == 60
     assert (np.diff(numbers) > 0).all()

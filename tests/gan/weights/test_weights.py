@@ -54,7 +54,7 @@ def test_images_differ_by_the_rounding_of_the_weights_alone(tmp_path):
     trained = TrainedGenerator(recipe, FACTS, network, Weights(variables, described.alpha), position)
     assert described.alpha == pytest.approx(8 / 32)
     drawn, exported = (
-        next(draw_images(each, 4, seed=1, batch_size=4, label=None))
+        next(draw_images(each, np.zeros(4, np.int32), seed=1, batch_size=4))
         for each in (trained, TrainedGenerator.load(tmp_path / 'out'))
     )
     assert drawn.images.std() > 0.1
