@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.readers.label_maps import Neighbours
+from input_pipeline.readers.label_maps import ImagesBeside
 from input_pipeline.readers.paths import (
     SPLITS,
     leading_split,
@@ -65,7 +65,7 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
     is_labelled = any(_label(_below(relative, depth)) for relative in found)
     find_patient = patient_finder(options.patient_pattern)
     masks = _MaskNames(found)
-    neighbours = Neighbours(
+    neighbours = ImagesBeside(
         lambda relative: read_picture(path / relative, options.pixel_limit), keep=options.keep_label_maps
     )
     items, stacks = [], 0
@@ -148,7 +148,7 @@ def _create_item(
     patient: str,
     split: str | None,
     label: str | None,
-    neighbours: Neighbours,
+    neighbours: ImagesBeside,
 ) -> Item:
     header = read_header(root / relative, options.pixel_limit)
     neighbours.add(relative, patient, header.size)
@@ -188,7 +188,7 @@ def _load(
     options: ReaderOptions,
     patient: str,
     label: str | None,
-    neighbours: Neighbours,
+    neighbours: ImagesBeside,
 ) -> Iterator[Record]:
     with naming(relative):
         values = read_picture(root / relative, options.pixel_limit)

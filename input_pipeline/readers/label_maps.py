@@ -34,7 +34,7 @@ def is_label_map(values: Shaped[np.ndarray, 'rows columns *more']) -> bool:
     return is_whole and float((values[:, 1:] == values[:, :-1]).mean()) >= _EQUAL
 
 
-class Neighbours:
+class ImagesBeside:
     """The files of a scan that share their folder or patient, and their grid of pixels.
 
     Args:

@@ -26,7 +26,7 @@ from jaxtyping import Real
 
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers.itk_volume import SUFFIXES, named_file
-from input_pipeline.readers.label_maps import Neighbours
+from input_pipeline.readers.label_maps import ImagesBeside
 from input_pipeline.readers.nifti_volume import Volume, check_same_space, open_volume, read_labels
 from input_pipeline.readers.paired_folder import MASK_ENDINGS, stem
 from input_pipeline.readers.paths import (
@@ -70,7 +70,7 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
                 raise DataError(f'is not NIfTI (.nii, .nii.gz), NRRD or MetaImage{remedy(relative)}')
             found.append(relative)
     items: list[Item] = []
-    neighbours = Neighbours(functools.partial(_read_first, path, options), keep=options.keep_label_maps)
+    neighbours = ImagesBeside(functools.partial(_read_first, path, options), keep=options.keep_label_maps)
     contradictions: dict[PurePosixPath, str] = {}
     for image, labels in _pair(found, refusals):
         with refusing(image, refusals):
@@ -224,7 +224,7 @@ def create_item(
     split: str | None,
     label: str | None,
     contradictions: dict[PurePosixPath, str],
-    neighbours: Neighbours | None = None,
+    neighbours: ImagesBeside | None = None,
 ) -> Item:
     """An item of one file; its records are the slices of its volumes (one for each fourth index).
 

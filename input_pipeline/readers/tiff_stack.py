@@ -23,7 +23,7 @@ _OME_SIZE = re.compile(r'\bPhysicalSize([XYZ])(Unit)?="([^"]*)"')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Stack:
+class StackHeader:
     """What the directories of a file say.
 
     Attributes:
@@ -39,7 +39,7 @@ class Stack:
     spacing: tuple[float, float, float]
 
 
-def read_stack_header(path: Path, pixel_limit: int) -> Stack:
+def read_stack_header(path: Path, pixel_limit: int) -> StackHeader:
     """Looks at the directories of a file of several pages.
 
     Raises:
@@ -55,7 +55,7 @@ def read_stack_header(path: Path, pixel_limit: int) -> Stack:
         height, width, between = _spacing(file, page)
         is_film = dict(zip(series.axes, series.shape, strict=True)).get('T', 1) > 1
         spacing = height, width, 0.0 if is_film else between
-        return Stack(series.dtype, channels, math.prod(series.shape[:rows]), spacing)
+        return StackHeader(series.dtype, channels, math.prod(series.shape[:rows]), spacing)
 
 
 def read_stack(path: Path) -> Num[np.ndarray, 'page height width channel']:
