@@ -87,7 +87,8 @@ def settle_data(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, ConfigDi
     """
     found = fill_channels(find_data(config, workdir))
     kept = config.copy_and_resolve_references()
-    kept.channels = found.channels
+    if 'channels' in found:
+        kept.channels = found.channels
     return kept, found
 
 
@@ -97,7 +98,7 @@ def fill_channels(config: ConfigDict) -> ConfigDict:
     Raises:
       DataError: when the data set is damaged.
     """
-    if config.channels:
+    if 'channels' not in config or config.channels:  # one without the field is refused where it is checked
         return config
     content = input_pipeline.find_content(config.data.name, config.data.data_dir)
     config = config.copy_and_resolve_references()

@@ -124,11 +124,12 @@ def create_recipe(config: ConfigDict) -> DetectorRecipe:
     Raises:
       UserError, DataError: for the first value that cannot be used.
     """
-    config = fill_channels(check(DETECTOR, config, left_open=True))
+    check(DETECTOR, config, left_open=True)
+    check_named(config.data.name)
+    config = fill_channels(config)
     dtype = compute.compute_dtype(config.compute_dtype)
     encoder = create_network(config.architecture, config.network.to_dict(), num_classes=1, dtype=dtype)
     check_blocks(encoder, config.resolution)
-    check_named(config.data.name)
     _check_inputs(tuple(config.inputs))
     return DetectorRecipe(
         data=_create_data(**config.data, resolution=config.resolution, channels=config.channels, seed=config.seed),

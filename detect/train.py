@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.encoders import ENCODER_FILE, begin_with, find_begun_encoder
-from backbones.images import batch_shapes, facts_of, find_data, open_feed, settle_data
+from backbones.images import batch_shapes, facts_of, open_feed, settle_data
 from backbones.splits import count_labels
 from configs.detect.schema import DETECTOR, STACK
 from configs.schema import as_begun, run_record
@@ -22,7 +22,7 @@ from detect.calibration import calibrate
 from detect.data import binary_labels, describe_split
 from detect.metrics.calibration import log_loss
 from detect.metrics.ranking import auroc_of
-from detect.recipe import DetectorRecipe, create_recipe
+from detect.recipe import DetectorRecipe, check_named, create_recipe
 from detect.stacks.recipe import create_recipe as create_stack_recipe
 from detect.stacks.train import train_stack
 from detect.step import make_describe, make_train_step
@@ -51,11 +51,13 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     """
     kind = STACK if 'stack' in config else DETECTOR
     config = as_begun(kind, config, workdir)
+    check_named(config.data.name)
+    config, found = settle_data(config, workdir)
+    record = run_record(kind, config)
     if kind is STACK:
-        train_stack(create_stack_recipe(find_data(config, workdir)), workdir, run_record(kind, config))
+        train_stack(create_stack_recipe(found), workdir, record)
     else:
-        config, found = settle_data(config, workdir)
-        _train(create_recipe(found), workdir, run_record(kind, config))
+        _train(create_recipe(found), workdir, record)
 
 
 def _train(recipe: DetectorRecipe, workdir: Path, record: RunRecord) -> None:

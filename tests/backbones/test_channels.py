@@ -13,6 +13,7 @@ from configs.gan import tiny
 from configs.gan.schema import GAN
 from configs.schema import as_begun, run_record
 from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
 from gan.recipe import create_recipe
 from gan.train import _describe_unused
 from tests.input_pipeline.items import make_item, random_images, write
@@ -111,3 +112,11 @@ def test_what_the_data_have_and_a_run_leaves_aside_is_told(data_dir, fields, lin
     told = list(_describe_unused(facts_of(recipe.images.open('train', flip=False, in_memory=False)), recipe))
     assert len(told) == len(lines)
     assert all(part in line for part, line in zip(lines, told, strict=True))
+
+
+def test_a_config_without_the_field_is_refused_where_fields_are_checked(tmp_path):
+    config = _config().unlock()
+    del config.channels
+    found = settle_data(config, tmp_path / 'run')[1]
+    with pytest.raises(UserError, match=r'config\.channels is missing'):
+        create_recipe(found)

@@ -88,7 +88,7 @@ def test_a_variant_makes_a_step(variant):
         after, metrics = step(state, batch, key, {})
         return detection, jax.tree.leaves(state), jax.tree.leaves(after), metrics
 
-    batch = batch_shapes(config.resolution, 2, config.channels)
+    batch = batch_shapes(config.resolution, 2, recipe.channels)
     detection, before, after, metrics = jax.eval_shape(start_and_step, _KEY, batch)
     assert (detection.logits.shape, detection.logits.dtype) == ((2,), jnp.float32)
     assert len(detection.maps) == len(config.inputs)
