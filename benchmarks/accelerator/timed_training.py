@@ -221,7 +221,7 @@ class _Programs(logging.Handler):
     """Rows of programs that became ready, as the compiler of the training loop tells them."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(logging.INFO)
+        super().__init__(logging.DEBUG)
         self._name, self._began = name, time.monotonic()
         self.told: Callable[[Row], None] | None = None
 
@@ -242,7 +242,7 @@ def _programs_told(name: str) -> Iterator[_Programs]:
     """Listens to the compiler."""
     logger, handler = logging.getLogger(phases.__name__), _Programs(name)
     level = logger.level
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)
     try:
         yield handler

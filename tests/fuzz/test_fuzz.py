@@ -67,7 +67,7 @@ def sleep(path, refusals):
 
 
 def grow(path, refusals):
-    _held.append(np.ones(2**27, np.uint8))
+    _held.append(np.ones(2**29, np.uint8))
 
 
 def fail(path, refusals):
