@@ -94,7 +94,7 @@ def _create_mixture(
 ) -> Mixture:
     summaries = [splits['train'].summary for splits in real.values()]
     counts = {split: sum(one['splits'].get(split, 0) for one in summaries) for split in SPLITS}
-    patients = _real_patients(real)
+    known = _real_patients(real) if any(source.is_foreign for source in sources) else set()
     reading = ReaderOptions(
         modality='',
         percentiles=(0.5, 99.5),
@@ -107,7 +107,7 @@ def _create_mixture(
     skipping = Refusals(skip=True)  # finding goes on in any case; what was refused is told once, below
     for source in sources:
         found = find_items(source, reading, skipping)
-        found = hidden.hide(found, patients) if source.is_foreign else found
+        found = hidden.hide(found, known) if source.is_foreign else found
         items.setdefault(source.name, []).extend(divide(found, shared))
     for path, reason in skipping.reasons.items():
         refusals.add(path, reason)

@@ -1,8 +1,10 @@
-"""A file appears whole under its name, or not at all."""
+"""A file appears whole under its name, or not at all; and the folder of what may be made anew."""
 
 import os
 import threading
 from pathlib import Path
+
+CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhanced-gan'
 
 
 def write_file(path: Path, content: bytes) -> None:

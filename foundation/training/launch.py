@@ -12,12 +12,13 @@ import jax
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
+from foundation.files import CACHE
 from foundation.training.canary import check_arithmetic
 from foundation.training.errors import UserError
 from foundation.training.interrupts import end_process, interrupt_once
 from foundation.training.logs import log_to_screen, silence
 from foundation.training.parallel import is_first_process
-from foundation.training.speed import CACHE, measuring, name_command
+from foundation.training.speed import measuring, name_command
 from foundation.training.writer import one_writer
 
 _WORKDIR = flags.DEFINE_multi_string(

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ import tensorboardX
 import tqdm
 from absl import logging as absl_logging
 
+from foundation.files import write_file
 from foundation.report.figures import create_figure, write_figure
 from foundation.training.errors import UserError
 
@@ -77,9 +77,7 @@ def _truncate(path: Path, last_step: int) -> None:
         with aside.open('ab') as file:
             file.writelines(text + b'\n' for text in damaged)
         _LOGGER.warning('%s had %d damaged lines, which are in %s now.', path, len(damaged), aside.name)
-    temporary = path.with_suffix('.tmp')
-    temporary.write_bytes(b''.join(text + b'\n' for text, line in lines if line and line['step'] <= last_step))
-    os.replace(temporary, path)
+    write_file(path, b''.join(text + b'\n' for text, line in lines if line and line['step'] <= last_step))
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:

@@ -9,16 +9,14 @@ import math
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 
-from foundation.files import write_file
+from foundation.files import CACHE, write_file
 from foundation.training.compute import on_cpu
 from foundation.training.phases import Phase
 
-CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhanced-gan'
 _FILE = 'speeds.json'
 _FEWEST_STEPS = 10  # of a measurement
 _KEPT = 1_000  # steps whose time is remembered

@@ -3,13 +3,13 @@
 import dataclasses
 import datetime as dt
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from foundation.files import write_file
 from foundation.training.errors import UserError
 
 CONFIG_FILE = 'config.json'
@@ -110,9 +110,7 @@ def read_json(workdir: Path, name: str) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON file atomically."""
-    temporary = path.with_name(f'{path.name}.tmp')
-    temporary.write_text(json.dumps(content, indent=2) + '\n')
-    os.replace(temporary, path)
+    write_file(path, (json.dumps(content, indent=2) + '\n').encode())
 
 
 def _with_tuples(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from jaxtyping import Int
 import input_pipeline
 from backbones.extractors import Extracted, Extractor
 from backbones.images import ImageRequest
+from foundation.files import CACHE
 from foundation.software import software_version
 from foundation.training import parallel
 from foundation.training.errors import UserError
@@ -24,7 +25,7 @@ from gan.evaluation.statistics import Batch, ImageStatistics, describe
 from gan.generator import TrainedGenerator
 from gan.sampler import Sampler
 
-_CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhanced-gan' / 'references'
+_CACHE = CACHE / 'references'
 _CACHE_BYTES = 4 * 2**30  # of all descriptions that are kept, but for the newest
 _FORMAT = 2  # of cached descriptions
 _FIELDS = tuple(field.name for field in dataclasses.fields(ImageStatistics))

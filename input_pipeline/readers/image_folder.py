@@ -12,10 +12,12 @@ as they are; 32-bit pictures become float32.
 """
 
 import dataclasses
-import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import Num
 
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers.label_maps import ImagesBeside
@@ -40,7 +42,7 @@ from input_pipeline.readers.pixels import (
 from input_pipeline.readers.raster import EXTENSIONS, read_header, read_picture
 from input_pipeline.readers.tiff import PagesError
 from input_pipeline.readers.tiff_stack import read_stack, read_stack_header
-from input_pipeline.records import Item, ReaderOptions, Record
+from input_pipeline.records import Dtype, Item, ReaderOptions, Record
 
 _MASK = re.compile(r'(.+?)[-_. ](?:mask|seg|segmentation|label|labels|gt|groundtruth|annotation)[-_. ]?\d*', re.I)
 _MASK_FOLDERS = ('masks', 'mask', 'labels', 'segmentations', 'annotations', 'groundtruth', 'gt')
@@ -81,11 +83,11 @@ def scan(path: Path, options: ReaderOptions, refusals: Refusals) -> list[Item]:
                 raise DataError('lies beside the split folders (train, test, ...), so its split is unknown')
             if is_labelled and label is None:
                 raise DataError('lies beside the class folders, so its class is unknown')
-            patient = find_patient(str(relative), str(relative))
+            picture = _Picture(path / relative, relative, find_patient(str(relative), str(relative)), split, label)
             try:
-                items.append(_create_item(path, relative, options, patient, split, label, neighbours))
+                items.append(_create_item(picture, options, neighbours))
             except PagesError:
-                items.append(_create_stack(path, relative, options, patient, split, label))
+                items.append(_create_stack(picture, options))
                 stacks += 1
     if stacks:
         refusals.note(
@@ -141,57 +143,53 @@ def _label(place: PurePosixPath) -> str | None:
     return folders[0] if folders else None
 
 
-def _create_item(
-    root: Path,
-    relative: PurePosixPath,
-    options: ReaderOptions,
-    patient: str,
-    split: str | None,
-    label: str | None,
-    neighbours: ImagesBeside,
-) -> Item:
-    header = read_header(root / relative, options.pixel_limit)
-    neighbours.add(relative, patient, header.size)
-    load = functools.partial(_load, root, relative, options, patient, label, neighbours)
-    return Item(str(relative), patient, split, label, header.dtype, header.channels, load)
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Picture:
+    """A file, and what its place among the others tells."""
+
+    path: Path
+    relative: PurePosixPath
+    patient: str
+    split: str | None
+    label: str | None
+
+    def create_item(self, dtype: Dtype, channels: int, load: Callable[[], Iterator[Record]]) -> Item:
+        """The item that reads it."""
+        return Item(str(self.relative), self.patient, self.split, self.label, dtype, channels, load)
+
+    def create_record(
+        self, key: str, values: Num[np.ndarray, 'height width channel'], options: ReaderOptions
+    ) -> Record:
+        """A record of its pixels."""
+        return create_record(key, values, options, self.patient, self.label, None, str(self.relative))
 
 
-def _create_stack(
-    root: Path,
-    relative: PurePosixPath,
-    options: ReaderOptions,
-    patient: str,
-    split: str | None,
-    label: str | None,
-) -> Item:
-    """A TIFF of several pages, each of them a record."""
-    stack = read_stack_header(root / relative, options.pixel_limit)
+def _create_item(picture: _Picture, options: ReaderOptions, neighbours: ImagesBeside) -> Item:
+    header = read_header(picture.path, options.pixel_limit)
+    neighbours.add(picture.relative, picture.patient, header.size)
 
     def load() -> Iterator[Record]:
-        with naming(relative):
-            pages = read_stack(root / relative)
+        with naming(picture.relative):
+            values = read_picture(picture.path, options.pixel_limit)
+            neighbours.check(picture.relative, values)
+            record = picture.create_record(str(picture.relative), values, options)
+        yield record
+
+    return picture.create_item(header.dtype, header.channels, load)
+
+
+def _create_stack(picture: _Picture, options: ReaderOptions) -> Item:
+    """A TIFF of several pages, each of them a record."""
+    stack = read_stack_header(picture.path, options.pixel_limit)
+
+    def load() -> Iterator[Record]:
+        with naming(picture.relative):
+            pages = read_stack(picture.path)
             check_usable(pages)
             window = percentile_window([sample(pages)], options.percentiles)
             for number, page in enumerate(pages):
                 if page.min() < page.max():  # not empty space at the ends of the volume
-                    key = f'{relative}/{number:04d}'
-                    record = create_record(key, page, options, patient, label, None, str(relative))
+                    record = picture.create_record(f'{picture.relative}/{number:04d}', page, options)
                     yield dataclasses.replace(record, window=window, spacing=stack.spacing)
 
-    dtype = storage_dtype(stack.dtype)
-    return Item(str(relative), patient, split, label, dtype, stack.channels, load)
-
-
-def _load(
-    root: Path,
-    relative: PurePosixPath,
-    options: ReaderOptions,
-    patient: str,
-    label: str | None,
-    neighbours: ImagesBeside,
-) -> Iterator[Record]:
-    with naming(relative):
-        values = read_picture(root / relative, options.pixel_limit)
-        neighbours.check(relative, values)
-        record = create_record(str(relative), values, options, patient, label, None, str(relative))
-    yield record
+    return picture.create_item(storage_dtype(stack.dtype), stack.channels, load)

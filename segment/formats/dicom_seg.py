@@ -14,6 +14,7 @@ from pydicom.sr.coding import Code
 
 from foundation.software import SOFTWARE, software_version
 from foundation.training.errors import UserError
+from input_pipeline.errors import one_line
 from input_pipeline.inputs import DicomGrid, read_header
 from segment.formats.prediction import Prediction
 
@@ -43,8 +44,9 @@ def encode_dicom_seg(prediction: Prediction) -> dict[str, bytes]:
             file = io.BytesIO()
             segmentation.save_as(file)
         except Exception as error:  # highdicom and pydicom raise many kinds for what a source lacks
-            reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-            raise UserError(f'DICOM SEG cannot refer to it ({reason}); use --format=nifti or png.') from error
+            raise UserError(
+                f'DICOM SEG cannot refer to it ({one_line(error)}); use --format=nifti or png.'
+            ) from error
     return {'.dcm': file.getvalue()}
 
 

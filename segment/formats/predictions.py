@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import tqdm
 from jaxtyping import UInt8
 
+from foundation.export.manifest import file_checksum
 from foundation.files import write_file
 from foundation.training.errors import UserError
 from input_pipeline import Case, DataError, complete_folder
@@ -119,10 +119,7 @@ def _reading() -> Iterator[None]:
         raise DataError(reason_of(error)) from error
 
 
-@functools.lru_cache(maxsize=8)  # the volumes of one file follow each other
-def _checksum(path: Path) -> str:
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+_checksum = functools.lru_cache(maxsize=8)(file_checksum)  # the volumes of one file follow each other
 
 
 def _write_table(

@@ -1,6 +1,8 @@
 """What a manifest of generated images says."""
 
-MANIFEST = {
+from typing import Any
+
+MANIFEST: dict[str, Any] = {
     'synthetic': 'yes',
     'software': {'name': 'enhanced-gan', 'version': '1'},
     'command': {},
