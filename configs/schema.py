@@ -46,6 +46,11 @@ class Field:
     before: Any = None
 
 
+def added_field(default: Any, about: str, **limits: Any) -> Field:
+    """A field that configs were once without; those mean its default. `limits` as in Field."""
+    return Field(default, about, before=default, **limits)
+
+
 @dataclasses.dataclass(frozen=True)
 class Section:
     """Fields under one name.
@@ -141,6 +146,7 @@ def as_begun(schema: Section, config: ConfigDict, workdir: Path) -> ConfigDict:
             if section[last] != field.before:
                 _LOGGER.info('%s: its run is older than config.%s; it goes on as %r.', workdir, name, field.before)
             del section[last]
+            _drop_if_empty(begun, name)
     for name, field in walk(schema, begun):
         here, last = _place(begun, name)
         there, _ = _place(saved, name)
@@ -156,10 +162,23 @@ def _completed(schema: Section, config: ConfigDict) -> ConfigDict:
         return config
     completed = config.copy_and_resolve_references().unlock()
     for name, field in added:
-        section, last = _place(completed, name)
-        if section is not None:
-            section[last] = field.before
+        *sections, last = name.split('.')
+        place = completed
+        for section in sections:
+            if section not in place:
+                place[section] = ConfigDict()
+            place = place[section]
+        place[last] = field.before
     return completed.lock()
+
+
+def _drop_if_empty(config: ConfigDict, name: str) -> None:
+    """Takes the section of a field away where no field is left in it."""
+    section, _, _ = name.rpartition('.')
+    if section and not _place(config, name)[0]:
+        place, last = _place(config, section)
+        if place is not None:
+            del place[last]
 
 
 def _added(schema: Section, config: ConfigDict) -> list[tuple[str, Field]]:

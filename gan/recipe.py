@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 from ml_collections import ConfigDict
 
 import input_pipeline
@@ -21,8 +21,10 @@ from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.loop import Periods, periods_of
 from gan import networks
+from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation
-from gan.losses import Objective
+from gan.objective import Objective
+from gan.penalties import keep_weights_within
 from gan.schedule import Schedule, Stage
 from gan.state import GanState, Optimizers, create_pair, create_state
 from gan.step import Adaptation, Averaging, StepRecipe
@@ -112,6 +114,7 @@ class GanRecipe:
       augmentation_probability: of each operation, at the start.
       adaptation: how that probability follows the discriminator; None keeps it.
       schedule: how the networks grow, and for how long they are trained.
+      annealing: what changes while training goes on; None for nothing.
       start_from: another run that layers are copied from.
       watch: how samples are watched.
       samples: of a grid.
@@ -140,6 +143,7 @@ class GanRecipe:
     augmentation_probability: float
     adaptation: Adaptation | None
     schedule: Schedule
+    annealing: Annealing | None
     start_from: StartFrom
     watch: WatchPlan
     samples: SampleGrid
@@ -149,6 +153,7 @@ class GanRecipe:
 
     def __post_init__(self) -> None:
         _check_augmentation(self)
+        _check_annealing(self)
         if self.architecture == 'progressive':
             _check_groups(self)
         else:
@@ -217,6 +222,7 @@ class GanRecipe:
             augmentation=self.augmentation,
             adaptation=self.adaptation,
             discriminator_steps=self.discriminator_steps,
+            annealing=self.annealing,
         )
 
     def relative_cost(self, resolution: int) -> float:
@@ -261,13 +267,14 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             discriminator=_network_fields(config.discriminator.to_dict(), resolution),
             dtype=compute.compute_dtype(config.compute_dtype),
             objective=Objective(**config.loss),
-            optimizers=_create_optimizers(config.optimizer),
+            optimizers=_create_optimizers(config),
             discriminator_steps=config.optimizer.discriminator_steps,
             averaging=Averaging(**config.average),
             augmentation=DiscriminatorAugmentation(tuple(augment.operations), config.mask_classes),
             augmentation_probability=augment.probability,
             adaptation=Adaptation(augment.target, augment.every, augment.images) if augment.adaptive else None,
             schedule=Schedule(final_resolution=resolution, **config.schedule.to_dict()),
+            annealing=_create_annealing(config),
             start_from=StartFrom(**config.start_from),
             watch=WatchPlan(**config.watch),
             samples=SampleGrid(**config.samples),
@@ -302,29 +309,82 @@ def _network_fields(fields: dict[str, Any], resolution: int) -> dict[str, Any]:
     return fields
 
 
-def _create_optimizers(optimizer: ConfigDict) -> Optimizers:
-    """Adam for the generator and for the discriminator."""
-    shared = {'b1': optimizer.b1, 'b2': optimizer.b2, 'eps': optimizer.eps}
-    return {
-        'generator': optax.adam(optimizer.generator_learning_rate, **shared),
-        'discriminator': optax.adam(optimizer.discriminator_learning_rate, **shared),
-    }
+def _create_annealing(config: ConfigDict) -> Annealing | None:
+    if not config.anneal.images:
+        return None
+    fields = config.anneal.to_dict()
+    return Annealing(**fields | {'augmentation': (config.augment.probability, fields['augmentation'])})
+
+
+def _create_optimizers(config: ConfigDict) -> Optimizers:
+    """One for the generator, one for the discriminator."""
+    optimizer = config.optimizer
+    generator = _create_optimizer(config, optimizer.generator_learning_rate, every=optimizer.discriminator_steps)
+    discriminator = _create_optimizer(config, optimizer.discriminator_learning_rate, every=1)
+    if optimizer.discriminator_limit:
+        discriminator = optax.chain(discriminator, keep_weights_within(optimizer.discriminator_limit))
+    return {'generator': generator, 'discriminator': discriminator}
+
+
+def _create_optimizer(config: ConfigDict, learning_rate: float, *, every: int) -> optax.GradientTransformation:
+    """That of a network which moves in each so-manieth step; what is annealed follows the number of its moves."""
+    optimizer, annealing = config.optimizer, _create_annealing(config)
+    rate: Any = learning_rate
+    b2: Any = optimizer.b2
+    if annealing is not None:
+        images = every * config.schedule.batch_size[f'at_{config.resolution}']
+
+        def anneal(start: float, end: float, moves: Array) -> Array:
+            return annealing.between(start, end, moves * images)
+
+        rate = functools.partial(anneal, learning_rate, learning_rate * annealing.learning_rate)
+        b2 = functools.partial(anneal, annealing.b2, optimizer.b2)
+    if optimizer.name == 'rmsprop':
+        create, fields = optax.rmsprop, {'decay': b2, 'eps': optimizer.eps}
+    else:
+        create, fields = optax.adam, {'b1': optimizer.b1, 'b2': b2, 'eps': optimizer.eps}
+    if annealing is None:
+        return create(rate, **fields)
+    return optax.inject_hyperparams(create)(learning_rate=rate, **fields)
 
 
 def _check_augmentation(recipe: GanRecipe) -> None:
     adaptive = recipe.adaptation is not None
-    if adaptive and recipe.objective.name == 'wasserstein':
+    if adaptive and not recipe.objective.loss.has_signs:
         raise UserError(
             'config.augment.adaptive follows the sign of the logits, which means nothing under '
-            "config.loss.name = 'wasserstein'; choose another loss, or a fixed config.augment.probability."
+            f'config.loss.name = {recipe.objective.name!r}; choose another loss, or a fixed '
+            'config.augment.probability.'
         )
     if (adaptive or recipe.augmentation_probability) and not recipe.augmentation.operations:
         raise UserError('config.augment.operations is empty: name some, or set adaptive and probability to 0.')
 
 
+def _check_annealing(recipe: GanRecipe) -> None:
+    if recipe.annealing is None:
+        return
+    if recipe.schedule.first_resolution != recipe.resolution:
+        raise UserError(
+            'config.anneal.images is set, but networks that grow start their optimizers anew at each size; '
+            'set it to 0, or config.schedule.initial_resolution to 0.'
+        )
+    if recipe.adaptation is not None:
+        raise UserError(
+            'config.anneal.images and config.augment.adaptive both decide the probability of augmentations; '
+            'set one of them to 0 or False.'
+        )
+
+
 def _check_groups(recipe: GanRecipe) -> None:
-    group = recipe.discriminator['stddev_group']
+    group, share = recipe.discriminator['stddev_group'], recipe.objective.penalty_share
     for name, batch_size in recipe.schedule.batch_size.items():
+        penalised = max(1, round(batch_size * share))
+        if recipe.objective.penalty != 'none' and penalised > group and penalised % group:
+            raise UserError(
+                f'config.loss.penalty_share of {share} takes {penalised} of the {batch_size} images of '
+                f'config.schedule.batch_size.{name}, which must be a multiple of '
+                f'config.discriminator.stddev_group, {group}.'
+            )
         if batch_size > group and batch_size % group:
             raise UserError(
                 f'config.schedule.batch_size.{name} is {batch_size}, '

@@ -154,7 +154,7 @@ def update_ema(ema: PyTree, values: PyTree, decay: Float[Array, ''] | float) -> 
     return jax.tree.map(lambda mean, value: value + (mean - value) * decay, ema, values)
 
 
-def ema_decay(batch_size: int, images_seen: Array, half_life: float, ramp: float) -> Float[Array, '']:
+def ema_decay(batch_size: int, images_seen: Array, half_life: Array | float, ramp: float) -> Float[Array, '']:
     """Decay a step so that a weight's share halves every `half_life` images.
 
     Early on the half-life is at most `ramp` times the images seen (no limit where ramp is 0), so that the mean

@@ -10,11 +10,13 @@ from jaxtyping import Array, PRNGKeyArray
 
 from foundation.training.state import Params, Variables
 from gan.adaptation import adapt
+from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation, augment
 from gan.latents import draw_latents
 from gan.layers import BATCH_STATS
-from gan.losses import Objective
 from gan.networks import Discriminator, DiscriminatorOutput, Generator, fade_reals
+from gan.objective import Objective
+from gan.penalties import orthogonal_penalty
 from gan.state import GanState, Optimizers, ema_decay, update_ema
 from gan.updates import Found, Given, Metrics, TrainStep, Turn, Update, make_step
 from gan.updates import create_cycle as create_cycle_of
@@ -54,6 +56,7 @@ class StepRecipe:
       augmentation: what happens to all images before the discriminator sees them.
       adaptation: how its probability follows the discriminator; None keeps it.
       discriminator_steps: updates of the discriminator for each of the generator.
+      annealing: what changes while training goes on; None for nothing.
     """
 
     generator: Generator
@@ -64,6 +67,13 @@ class StepRecipe:
     augmentation: DiscriminatorAugmentation
     adaptation: Adaptation | None
     discriminator_steps: int
+    annealing: Annealing | None
+
+    @property
+    def critic(self) -> Discriminator:
+        """The discriminator whose slope is penalised: differences of logits ask for float32."""
+        exact = self.objective.penalty_slope == 'exact'
+        return self.discriminator if exact else self.discriminator.clone(dtype=jnp.dtype(jnp.float32))
 
 
 def create_updates(recipe: StepRecipe) -> tuple[Update, ...]:
@@ -99,37 +109,55 @@ def make_train_step(recipe: StepRecipe, *, with_penalty: bool, with_generator: b
     return make_step(create_updates(recipe), recipe.optimizers, turns)
 
 
+class _Reals(NamedTuple):
+    """Real images of a step, as they are, and their labels."""
+
+    images: Array
+    labels: Array
+
+
+def _reals(recipe: StepRecipe, given: Given, part: int) -> _Reals:
+    """Those of the discriminator (part 0) or of the generator: other ones where its loss looks at real images."""
+    parts = recipe.objective.reals_per_image
+    images, labels = (given.batch[name][part % parts :: parts] for name in ('image', 'label'))
+    return _Reals(images, labels)
+
+
 class _Pair(NamedTuple):
-    """Real and generated images as the discriminator sees them, and the key of its loss."""
+    """Real and generated images as the discriminator sees them, their labels, and the key of its loss."""
 
     real: Array
     fake: Array
+    labels: Array
     key: PRNGKeyArray
 
 
 def _show_pair(recipe: StepRecipe, given: Given) -> _Pair:
-    state, labels, alpha = given.state, given.batch['label'], given.controls['alpha']
-    real = fade_reals(given.batch['image'], alpha)
+    state, alpha, (images, labels) = given.state, given.controls['alpha'], _reals(recipe, given, 0)
+    real = fade_reals(images, alpha)
     latent_key, *view_keys, loss_key = jax.random.split(given.key, 4)
     # Statistics that move in this pass are dropped: the generator is not what is trained.
     artist, probability = state.networks['generator'], state.augmentation.probability
     fake, _ = _draw(recipe, artist.params, artist.model_state, latent_key, labels, alpha)
     views = [_view(recipe, x, key, probability) for x, key in zip((real, fake), view_keys, strict=True)]
-    return _Pair(views[0], views[1], loss_key)
+    return _Pair(views[0], views[1], labels, loss_key)
 
 
 def _discriminator_loss(
     recipe: StepRecipe, params: dict[str, Params], given: Given, shown: _Pair, *, penalised: bool
 ) -> tuple[Array, Found]:
     """The loss, and the power-iteration vectors after their one step; signals are the logits of real images."""
-    labels, alpha = given.batch['label'], given.controls['alpha']
-    real, fake, key = shown
+    alpha, (real, fake, labels, key) = given.controls['alpha'], shown
     model_state = given.state.networks['discriminator'].model_state
     objective, (loss_key, penalty_key, *dropout_keys) = recipe.objective, jax.random.split(key, 5)
 
     def judge(model_state: Variables, dropout_key: PRNGKeyArray, images: Array, labels: Array, **options) -> Any:
         variables, rngs = {'params': params['discriminator'], **model_state}, {'dropout': dropout_key}
         return recipe.discriminator.apply(variables, images, labels, alpha, rngs=rngs, **options)
+
+    def critic(images: Array, labels: Array) -> Array:
+        variables, rngs = {'params': params['discriminator'], **model_state}, {'dropout': dropout_keys[2]}
+        return recipe.critic.apply(variables, images, labels, alpha, rngs=rngs).logits
 
     moving = {'update_stats': True, 'mutable': list(model_state)}
     if objective.joint_batches:
@@ -143,13 +171,11 @@ def _discriminator_loss(
         fake_verdict = judge(model_state, dropout_keys[1], fake, labels)
     total, metrics = objective.discriminator_loss(real_verdict, fake_verdict, labels, loss_key)
     if penalised:
-
-        def critic(images: Array) -> Array:
-            return judge(model_state, dropout_keys[2], images, labels).logits
-
-        penalty, more = objective.penalise(critic, real, fake, penalty_key)
+        penalty, more = objective.penalise(critic, real, fake, labels, penalty_key)
+        if recipe.annealing is not None:
+            penalty *= recipe.annealing.between(1.0, recipe.annealing.penalty, given.controls['images_seen'])
         total, metrics = total + penalty, metrics | more
-    return total, Found({'discriminator': model_state}, metrics, real_verdict.logits)
+    return total, Found({'discriminator': model_state}, metrics, objective.sureness(real_verdict))
 
 
 def _halve(array: Array) -> tuple[Array, Array]:
@@ -160,7 +186,11 @@ def _halve(array: Array) -> tuple[Array, Array]:
 
 def _adapt(recipe: StepRecipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
     """The probability of augmentation after the discriminator's update."""
-    state = given.state
+    state, annealing = given.state, recipe.annealing
+    if annealing is not None:
+        probability = annealing.between(*annealing.augmentation, given.controls['images_seen'])
+        augmentation = dataclasses.replace(state.augmentation, probability=probability)
+        state = dataclasses.replace(state, augmentation=augmentation)
     if recipe.adaptation is not None:
         augmentation = adapt(state.augmentation, found.signals, **vars(recipe.adaptation))
         state = dataclasses.replace(state, augmentation=augmentation)
@@ -171,10 +201,14 @@ def _adapt(recipe: StepRecipe, given: Given, found: Found) -> tuple[GanState, Me
 def _average(recipe: StepRecipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
     """The generator's running mean after its update."""
     del found
-    state, labels, alpha = given.state, given.batch['label'], given.controls['alpha']
+    state, alpha, (_, labels) = given.state, given.controls['alpha'], _reals(recipe, given, 0)
     network, averaging = state.networks['generator'], recipe.averaging
     images = len(labels) * recipe.discriminator_steps
-    decay = ema_decay(images, given.controls['images_seen'] + len(labels), averaging.half_life, averaging.ramp)
+    seen = given.controls['images_seen'] + len(labels)
+    half_life: Array | float = averaging.half_life
+    if recipe.annealing is not None:
+        half_life = recipe.annealing.between(recipe.annealing.half_life, averaging.half_life, seen)
+    decay = ema_decay(images, seen, half_life, averaging.ramp)
     average = dict(state.averages['generator'])
     average['params'] = update_ema(average['params'], network.params, decay)
     if BATCH_STATS in average:
@@ -189,14 +223,25 @@ def _generator_loss(
 ) -> tuple[Array, Found]:
     """The loss, and the generator's statistics; the discriminator's stay as they are."""
     del shown, penalised
-    state, labels, alpha = given.state, given.batch['label'], given.controls['alpha']
+    state, alpha, (images, labels) = given.state, given.controls['alpha'], _reals(recipe, given, 1)
     latent_key, view_key, dropout_key = jax.random.split(given.key, 3)
     model_state = state.networks['generator'].model_state
     fake, model_state = _draw(recipe, params['generator'], model_state, latent_key, labels, alpha)
     view = _view(recipe, fake, view_key, state.augmentation.probability)
-    variables, rngs = state.networks['discriminator'].variables, {'dropout': dropout_key}
-    verdict = recipe.discriminator.apply(variables, view, labels, alpha, rngs=rngs)
-    total, metrics = recipe.objective.generator_loss(verdict, labels)
+    variables = state.networks['discriminator'].variables
+
+    def judge(images: Array, key: PRNGKeyArray) -> DiscriminatorOutput:
+        return recipe.discriminator.apply(variables, images, labels, alpha, rngs={'dropout': key})
+
+    real = None
+    if recipe.objective.loss.pairs:
+        real_view_key, real_dropout_key = jax.random.split(jax.random.fold_in(given.key, 0))
+        probability = state.augmentation.probability
+        real = judge(_view(recipe, fade_reals(images, alpha), real_view_key, probability), real_dropout_key)
+    total, metrics = recipe.objective.generator_loss(judge(view, dropout_key), labels, real)
+    if recipe.objective.orthogonal_weight:
+        metrics['orthogonal_penalty'] = orthogonal_penalty(params['generator'])
+        total += recipe.objective.orthogonal_weight * metrics['orthogonal_penalty']
     return total, Found({'generator': model_state}, metrics)
 
 

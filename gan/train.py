@@ -23,6 +23,7 @@ from foundation.training import launch, logs, loop, parallel
 from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Checkpoints
 from foundation.training.errors import UserError
+from foundation.training.feed import Batches
 from foundation.training.fit import begin_run
 from foundation.training.phases import Phase
 from gan.recipe import GanRecipe, ImageFormat, create_recipe
@@ -151,7 +152,7 @@ def _run(
 def create_phase(recipe: GanRecipe, stage: Stage, images: input_pipeline.ImageData, mesh: Mesh) -> Phase:
     """A stage as a phase of the loop."""
     image_format = recipe.image_format(len(images.classes))
-    step = recipe.step_at(stage.resolution, image_format)
+    step, reals = recipe.step_at(stage.resolution, image_format), recipe.objective.reals_per_image
 
     def enter(previous: GanState | None, key: PRNGKeyArray) -> GanState:
         fresh = recipe.create_state(step, key)
@@ -166,12 +167,23 @@ def create_phase(recipe: GanRecipe, stage: Stage, images: input_pipeline.ImageDa
         adopt=functools.partial(adopt_from, recipe.start_from),
         cycle=create_cycle(step),
         controls=functools.partial(_controls, stage),
-        open_feed=functools.partial(
-            open_feed, images, stage.resolution, stage.batch_size, mesh, recipe.device_memory_gib
-        ),
-        batch=batch_shapes(stage.resolution, stage.batch_size, image_format.all_channels),
+        open_feed=functools.partial(_open_feed, recipe, stage, images, mesh),
+        batch=batch_shapes(stage.resolution, reals * stage.batch_size, image_format.all_channels),
         cost=recipe.relative_cost(stage.resolution),
     )
+
+
+def _open_feed(
+    recipe: GanRecipe,
+    stage: Stage,
+    images: input_pipeline.ImageData,
+    mesh: Mesh,
+    images_seen: int,
+    sizes: Iterator[int],
+) -> Iterator[Batches]:
+    reals = recipe.objective.reals_per_image
+    position, batch_size = reals * images_seen, reals * stage.batch_size
+    return open_feed(images, stage.resolution, batch_size, mesh, recipe.device_memory_gib, position, sizes)
 
 
 def replan_phase(phase: Phase, stage: Stage) -> Phase:

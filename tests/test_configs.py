@@ -20,10 +20,11 @@ from foundation.training import workdir as workdirs
 from foundation.training.best import ON_COLLAPSE
 from foundation.training.errors import UserError
 from gan.latents import DISTRIBUTIONS, draw_latents
-from gan.losses import GENERATOR_LOSSES, PENALTIES
+from gan.losses import LOSSES
 from gan.networks import ARCHITECTURES
 from gan.networks.dcgan import ACTIVATIONS
 from gan.networks.heads import CONDITIONS
+from gan.objective import PENALTIES
 from gan.recipe import create_recipe, recreate_recipe
 from gan.step import create_cycle
 
@@ -201,7 +202,7 @@ def test_a_call_is_a_whole_number_of_cycles(monkeypatch, every, steps):
         ('conditional:both', {}, r"config\.discriminator\.condition is 'both'; choose one of"),
         ('pggan', {'watch.on_collapse': 'panic'}, r"config\.watch\.on_collapse is 'panic'; choose one of"),
         # What the objective asks for.
-        ('pggan', {'loss.name': 'least_squares'}, r"loss\.name is 'least_squares'; choose one of"),
+        ('pggan', {'loss.name': 'cosine'}, r"loss\.name is 'cosine'; choose one of"),
         ('pggan', {'loss.penalty': 'r1'}, r"loss\.penalty is 'r1'; choose one of"),
         ('pggan', {'loss.penalty_target': 0.0}, r'loss\.penalty_target is 0\.0, but must be above 0'),
         ('pggan', {'loss.label_smoothing': 0.1}, r'loss\.label_smoothing is for labels of a cross-entropy'),
@@ -245,7 +246,7 @@ def test_the_schema_has_the_choices_of_the_code():
     assert choices['generator.latent_distribution'] == set(DISTRIBUTIONS)
     assert choices['generator.activation'] == set(ACTIVATIONS)
     assert choices['discriminator.condition'] == set(CONDITIONS)
-    assert choices['loss.name'] == set(GENERATOR_LOSSES)
+    assert choices['loss.name'] == set(LOSSES)
     assert choices['loss.penalty'] == set(PENALTIES)
     assert choices['watch.on_collapse'] == set(ON_COLLAPSE)
 

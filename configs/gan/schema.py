@@ -1,7 +1,7 @@
 """Every field of a GAN's config."""
 
 from configs import common
-from configs.schema import Field, Section, Variants
+from configs.schema import Field, Section, Variants, added_field
 
 _LATENTS = ('normal', 'uniform')
 _CONDITIONS = ('projection', 'auxiliary')
@@ -119,17 +119,22 @@ _LOSS = Section(
     {
         'name': Field(
             'wasserstein',
-            'of wasserstein, hinge and non_saturating',
-            choices=('wasserstein', 'hinge', 'non_saturating'),
+            'of wasserstein, hinge, non_saturating, minimax, least_squares and relativistic',
+            choices=('wasserstein', 'hinge', 'non_saturating', 'minimax', 'least_squares', 'relativistic'),
         ),
         'penalty': Field(
             'gradient',
-            'gradient (WGAN-GP), zero_centred (R1) or none',
-            choices=('gradient', 'zero_centred', 'none'),
+            'gradient (WGAN-GP), zero_centred (R1), zero_centred_fake (R2), zero_centred_both or none',
+            choices=('gradient', 'zero_centred', 'zero_centred_fake', 'zero_centred_both', 'none'),
         ),
         'penalty_weight': Field(10.0, 'of the penalty', low=0),
         'penalty_target': Field(1.0, 'slope that the gradient penalty holds', low=0),
         'penalty_every': Field(1, 'steps; the penalty is as many times stronger', low=1),
+        'penalty_slope': added_field(
+            'exact', 'of zero-centred penalties: exact, or by differences', choices=('exact', 'differences')
+        ),
+        'penalty_share': added_field(1.0, 'of the images of a batch whose slope is penalised', above=0, high=1),
+        'orthogonal_weight': added_field(0.0, "of the penalty on likeness between the generator's filters", low=0),
         'drift_weight': Field(0.001, 'of the square of the logits of real images', low=0),
         'class_weight': Field(1.0, "of the auxiliary classifier's cross-entropy", low=0),
         'label_smoothing': Field(0.0, 'one-sided; for non_saturating', low=0),
@@ -140,14 +145,29 @@ _LOSS = Section(
 )
 _OPTIMIZER = Section(
     {
+        'name': added_field('adam', 'adam, or rmsprop, which has no b1', choices=('adam', 'rmsprop'), fixed=True),
         'generator_learning_rate': Field(1e-3, 'of the generator', low=0),
         'discriminator_learning_rate': Field(1e-3, 'of the discriminator', low=0),
         'discriminator_steps': Field(1, 'for each of the generator', low=1),
         'b1': Field(0.0, 'decay of the mean of gradients', low=0, below=1),
         'b2': Field(0.99, 'decay of the mean of their squares', low=0, below=1),
         'eps': Field(1e-8, 'added to its root', above=0),
+        'discriminator_limit': added_field(
+            0.0, 'weight clipping: none of its weights is beyond; 0 without', low=0, fixed=True
+        ),
     },
-    'Adam',
+    'of all networks',
+)
+_ANNEAL = Section(
+    {
+        'images': added_field(0, 'after which the end is reached; 0: all stays as it is', low=0, fixed=True),
+        'learning_rate': added_field(0.25, 'share of the learning rates at the end', above=0, fixed=True),
+        'b2': added_field(0.9, 'of the optimizer, at the start', low=0, below=1, fixed=True),
+        'half_life': added_field(0.0, 'of the running mean in images, at the start', low=0, fixed=True),
+        'penalty': added_field(0.1, "share of the penalty's weight at the end", low=0, fixed=True),
+        'augmentation': added_field(0.0, 'probability of augmentations at the end', low=0, high=1, fixed=True),
+    },
+    'what changes along half a cosine, for networks that do not grow',
 )
 _AUGMENT = Section(
     {
@@ -222,6 +242,7 @@ GAN = Section(
             },
             'running mean of the generator',
         ),
+        'anneal': _ANNEAL,
         'augment': _AUGMENT,
         'start_from': Section(
             {

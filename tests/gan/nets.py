@@ -9,9 +9,10 @@ import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray
 
+from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation
-from gan.losses import Objective
 from gan.networks import ARCHITECTURES, Discriminator, Generator
+from gan.objective import Objective
 from gan.state import GanState, create_pair, create_state
 from gan.step import Adaptation, Averaging, StepRecipe, create_cycle
 
@@ -46,6 +47,9 @@ _OBJECTIVE: dict[str, Any] = {
     'penalty_weight': 10.0,
     'penalty_target': 1.0,
     'penalty_every': 1,
+    'penalty_slope': 'exact',
+    'penalty_share': 1.0,
+    'orthogonal_weight': 0.0,
     'drift_weight': 1e-3,
     'class_weight': 1.0,
     'label_smoothing': 0.0,
@@ -97,6 +101,7 @@ def create_recipe(
     operations: tuple[str, ...] = (),
     adaptation: Adaptation | None = None,
     discriminator_steps: int = 1,
+    annealing: Annealing | None = None,
     **networks,
 ) -> StepRecipe:
     """A recipe for small networks; `networks` are options of `create_networks`."""
@@ -110,6 +115,7 @@ def create_recipe(
         augmentation=DiscriminatorAugmentation(operations, 0),
         adaptation=adaptation,
         discriminator_steps=discriminator_steps,
+        annealing=annealing,
     )
 
 

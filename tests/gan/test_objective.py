@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan.losses import class_loss, exchange
+from gan.losses import class_loss
 from gan.networks import DiscriminatorOutput
 from gan.step import make_train_step
 from tests.gan import nets
@@ -40,16 +40,6 @@ def test_label_smoothing_is_the_cross_entropy_with_soft_targets(smoothing):
     np.testing.assert_allclose(_loss(objective, fake=fake), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize('name', ['wasserstein', 'hinge', 'non_saturating'])
-def test_an_exchanged_label_asks_what_the_opposite_one_asks(name):
-    """Both batches exchanged whole are the two batches in each other's place."""
-    objective = nets.create_objective(name, 'none', drift_weight=0.0)
-    everything = jnp.ones((3,), bool)
-    np.testing.assert_array_equal(exchange(REAL, jnp.asarray([True, False, False])), [-2.0, -1.0, REAL[2]])
-    exchanged = _loss(objective, exchange(REAL, everything), exchange(FAKE, everything))
-    np.testing.assert_allclose(exchanged, _loss(objective, FAKE, REAL), rtol=1e-6)
-
-
 def test_label_noise_exchanges_its_share_of_both_batches():
     """A cross-entropy at noise p becomes the one with the targets 1 - p for real images and p for generated."""
     noise, count = 0.2, 200_000
@@ -77,6 +67,28 @@ def test_what_is_logged_of_the_logits_does_not_feel_the_noise():
     np.testing.assert_allclose(logged, [1.3 / 3, -1.3 / 3, 1 / 3], rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ('penalty', 'share', 'expected'),
+    [
+        ('zero_centred', 1.0, 16 * (1 + 4 + 9 + 16) / 4 / 2),
+        ('zero_centred', 0.5, 16 * (1 + 9) / 2 / 2),
+        ('zero_centred_fake', 1.0, 16 * 4 * (1 + 4 + 9 + 16) / 4 / 2),
+        ('zero_centred_both', 0.25, 16 * (1 + 4) / 2),
+    ],
+)
+def test_penalties_are_of_their_share_of_their_images(penalty, share, expected):
+    """D(x) = label sum x^2 / 2 at real images of ones and fakes of twos; labels go with the images taken."""
+    objective = nets.create_objective('hinge', penalty, penalty_share=share, penalty_weight=3.0, penalty_every=2)
+    real, labels = jnp.ones((4, 4, 4, 1)), jnp.arange(1, 5)
+
+    def critic(images, labels):
+        return labels * jnp.square(images).sum(axis=(1, 2, 3)) / 2
+
+    total, metrics = objective.penalise(critic, real, 2 * real, labels, KEY)
+    np.testing.assert_allclose(metrics['penalty'], expected, rtol=1e-5)
+    np.testing.assert_allclose(total, 6 * expected, rtol=1e-5)
+
+
 def test_drift_is_weighted():
     objective = nets.create_objective('wasserstein', 'none', drift_weight=0.5)
     np.testing.assert_allclose(_loss(objective), -0.8667 + 0.5 * (4 + 1 + 0.09) / 3, atol=1e-4)
@@ -88,15 +100,15 @@ def test_the_loss_of_an_auxiliary_classifier_is_a_cross_entropy_in_both_networks
     chances = np.exp(real_classes) / np.exp(real_classes).sum(axis=1, keepdims=True)
     expected = -np.log(chances[[0, 1, 2], LABELS]).mean()
     real, fake = _verdict(REAL, real_classes), _verdict(FAKE, fake_classes)
-    np.testing.assert_allclose(class_loss(real, LABELS), expected, rtol=1e-5)
+    np.testing.assert_allclose(class_loss(real.class_logits, LABELS), expected, rtol=1e-5)
 
     objective = nets.create_objective('hinge', 'none', class_weight=3.0)
     total, metrics = objective.discriminator_loss(real, fake, LABELS, KEY)
     np.testing.assert_allclose(total - _loss(objective), 3 * expected, rtol=1e-5)
     np.testing.assert_allclose(metrics['real_class_loss'], expected, rtol=1e-5)
     total, metrics = objective.generator_loss(fake, LABELS)
-    np.testing.assert_allclose(total - (-FAKE.mean()), 3 * class_loss(fake, LABELS), rtol=1e-5)
-    np.testing.assert_allclose(metrics['fake_class_loss'], class_loss(fake, LABELS), rtol=1e-5)
+    np.testing.assert_allclose(total - (-FAKE.mean()), 3 * class_loss(fake.class_logits, LABELS), rtol=1e-5)
+    np.testing.assert_allclose(metrics['fake_class_loss'], class_loss(fake.class_logits, LABELS), rtol=1e-5)
 
 
 def test_without_a_classifier_there_is_no_class_loss():
@@ -124,9 +136,13 @@ def test_one_batch_of_both_differs_from_two_where_there_is_batch_normalization_o
 @pytest.mark.parametrize(
     ('changes', 'expected'),
     [
-        ({'name': 'least_squares'}, r"loss\.name is 'least_squares'; choose one of"),
+        ({'name': 'cosine'}, r"loss\.name is 'cosine'; choose one of"),
         ({'penalty': 'r1'}, r"loss\.penalty is 'r1'; choose one of"),
         ({'penalty_target': 0.0}, r'loss\.penalty_target is 0\.0, but must be above 0'),
+        ({'penalty_slope': 'steep'}, r"loss\.penalty_slope is 'steep'; choose one of"),
+        ({'penalty_slope': 'differences'}, r"loss\.penalty 'gradient' asks for"),
+        ({'penalty_share': 0.0}, r'loss\.penalty_share is 0\.0, but must be above 0 and at most 1'),
+        ({'name': 'relativistic', 'label_noise': 0.1}, r'loss\.label_noise needs labels, which .* relativistic'),
         ({'penalty_every': 0}, r'loss\.penalty_every is 0, but must be at least 1'),
         ({'label_noise': 0.5}, r'loss\.label_noise is 0\.5, but must be at least 0 and below 0\.5'),
         ({'label_noise': -0.1}, r'loss\.label_noise is -0\.1'),

@@ -11,9 +11,11 @@ import optax
 import pytest
 
 from gan import state as states
+from gan.annealing import Annealing
 from gan.layers import power_iteration
-from gan.losses import GENERATOR_LOSSES, PENALTIES
+from gan.losses import LOSSES
 from gan.networks import ARCHITECTURES
+from gan.objective import PENALTIES
 from gan.step import Averaging, create_cycle
 from tests.gan import nets
 
@@ -40,9 +42,9 @@ def _pairs():
 
     Losses see logits only, and penalties the critic only: there is nothing that all three decide together.
     """
-    numbered = (enumerate(sorted(names)) for names in (ARCHITECTURES, GENERATOR_LOSSES))
+    numbered = (enumerate(sorted(names)) for names in (ARCHITECTURES, LOSSES))
     for (i, architecture), (j, loss) in itertools.product(*numbered):
-        yield architecture, loss, PENALTIES[(i + j) % 3]
+        yield architecture, loss, PENALTIES[(2 * i + j) % len(PENALTIES)]
 
 
 def _same(a, b):
@@ -226,3 +228,46 @@ def test_the_same_key_gives_the_same_step_and_another_does_not():
     runs = [step(state, nets.create_batch(8), jax.random.key(k), nets.controls())[0] for k in (1, 1, 2)]
     assert _same(runs[0], runs[1])
     assert not _same(runs[0].networks['generator'].params, runs[2].networks['generator'].params)
+
+
+def test_both_sides_of_a_loss_of_pairs_have_real_images_of_their_own():
+    """Of a batch twice as large, the discriminator takes the even rows and the generator the odd ones."""
+    objective = nets.create_objective('relativistic', 'zero_centred_both')
+    recipe = nets.create_recipe('residual', objective=objective)
+    state, (step,) = nets.create_training(recipe)
+    batch = nets.create_batch(8, count=16)
+
+    def metrics(rows):
+        changed = {**batch, 'image': batch['image'].at[rows].multiply(-0.5)}
+        after, told = step(state, changed, jax.random.key(1), nets.controls())
+        return float(told['discriminator_loss']), float(told['generator_loss']), after
+
+    as_it_is, odd, even = metrics(jnp.arange(0)), metrics(jnp.arange(1, 16, 2)), metrics(jnp.arange(0, 16, 2))
+    assert odd[0] == as_it_is[0]
+    assert odd[1] != as_it_is[1]
+    assert even[0] != as_it_is[0]
+    assert not _same(as_it_is[2].networks['generator'].params, odd[2].networks['generator'].params)
+    assert _same(as_it_is[2].networks['discriminator'].params, odd[2].networks['discriminator'].params)
+
+
+def test_penalties_by_differences_are_computed_in_full_precision():
+    """In half precision two logits that lie close are often equal, and the slope 0 or far too large."""
+    penalties = []
+    for dtype in (jnp.float32, jnp.bfloat16):
+        objective = nets.create_objective('hinge', 'zero_centred_fake', penalty_slope='differences')
+        recipe = nets.create_recipe('residual', objective=objective)
+        recipe = dataclasses.replace(recipe, discriminator=recipe.discriminator.clone(dtype=jnp.dtype(dtype)))
+        penalties.append(float(_step(recipe)[2]['penalty']))
+    np.testing.assert_allclose(*penalties, rtol=1e-5)
+
+
+def test_what_is_annealed_follows_the_images_seen():
+    """Half a cosine of 1,000 images: at 500 all is half way between start and end."""
+    annealing = Annealing(1000, 1.0, 0.99, 0.0, 0.1, (0.0, 0.4))
+    objective = nets.create_objective('hinge', 'zero_centred', penalty_weight=1e6, drift_weight=0.0)
+    recipe = nets.create_recipe('residual', objective=objective, annealing=annealing)
+    whole = _step(recipe)[2]['discriminator_gradient_norm']
+    for seen, share in ((0.0, 1.0), (500.0, 0.55), (1000.0, 0.1), (9000.0, 0.1)):
+        _, after, metrics = _step(recipe, images_seen=seen)
+        np.testing.assert_allclose(metrics['discriminator_gradient_norm'] / whole, share, rtol=1e-3)
+        np.testing.assert_allclose(after.augmentation.probability, (1 - share) / 0.9 * 0.4, atol=1e-6)
