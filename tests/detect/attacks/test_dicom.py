@@ -14,8 +14,7 @@ from detect.attacks.threat import Threat, eps_of_hounsfield, hounsfield_levels
 from detect.data import is_real, read_batches
 from detect.evaluation.outputs import read_detector
 from detect.evaluation.robustness import logits_of
-from detect.predict import reader_options
-from detect.predictions import read_case
+from detect.predictions import read_case, reader_options
 from detect.recipe import create_recipe
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
