@@ -4,8 +4,9 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -15,16 +16,17 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.images import ImageRequest, fill_channels, request_images
 from configs import schema
-from configs.gan.schema import GAN
+from configs.gan.schema import GAN, SECTIONS
 from foundation.training import compute
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.loop import Periods, periods_of
-from gan import networks
 from gan.augmentation import DiscriminatorAugmentation
+from gan.families import FAMILIES, Family
 from gan.losses import Objective
+from gan.networks import Generator, relative_cost
 from gan.schedule import Schedule, Stage
-from gan.state import GanState, Optimizers, create_pair, create_state
+from gan.state import GanState, Optimizers, create_state, draw_networks
 from gan.step import Adaptation, Averaging, StepRecipe
 
 
@@ -101,8 +103,8 @@ class GanRecipe:
       split: of the data set, to train on.
       device_memory_gib: GiB of the device that decoded images may take.
       conditional: whether the networks are given the data set's classes.
-      architecture: one of `networks.ARCHITECTURES`.
-      generator, discriminator: fields of the two networks that are the same at all resolutions.
+      architecture: one of `FAMILIES`.
+      sections: of the config: fields of its networks, the same at all resolutions, and of its family.
       dtype: that the networks compute in.
       objective: what they are trained for.
       optimizers: of each network by name.
@@ -129,8 +131,7 @@ class GanRecipe:
     device_memory_gib: float
     conditional: bool
     architecture: str
-    generator: Mapping[str, Any]
-    discriminator: Mapping[str, Any]
+    sections: Mapping[str, Mapping[str, Any]]
     dtype: jnp.dtype
     objective: Objective
     optimizers: Optimizers
@@ -149,11 +150,15 @@ class GanRecipe:
 
     def __post_init__(self) -> None:
         _check_augmentation(self)
-        if self.architecture == 'progressive':
-            _check_groups(self)
-        else:
-            _check_one_stage(self)
-            _check_strided(self)
+        _check_growth(self)
+        _check_family(self)
+        _check_groups(self)
+        _check_strided(self)
+
+    @property
+    def family(self) -> Family:
+        """The family of its architecture."""
+        return FAMILIES[self.architecture]
 
     @property
     def resolution(self) -> int:
@@ -192,42 +197,45 @@ class GanRecipe:
         except ValueError as error:
             raise UserError(f'config: {error}') from error
 
-    def networks_at(
-        self, resolution: int, image_format: ImageFormat
-    ) -> tuple[networks.Generator, networks.Discriminator]:
-        """Both networks at one resolution of their growth."""
+    def networks_at(self, resolution: int, image_format: ImageFormat) -> dict[str, nn.Module]:
+        """All networks by name, at one resolution of their growth."""
         shared = {
             'resolution': resolution,
             'channels': image_format.all_channels,
             'num_classes': image_format.num_classes,
             'dtype': self.dtype,
         }
-        create_generator, create_discriminator = networks.ARCHITECTURES[self.architecture]
-        return create_generator(**shared, **self.generator), create_discriminator(**shared, **self.discriminator)
+        return self.family.create(self.sections, shared)
+
+    def generator_at(self, resolution: int, image_format: ImageFormat) -> Generator:
+        """The network that draws images, at one resolution of its growth."""
+        return cast(Generator, self.networks_at(resolution, image_format)['generator'])
 
     def step_at(self, resolution: int, image_format: ImageFormat) -> StepRecipe:
         """All that decides a step at one resolution."""
-        generator, discriminator = self.networks_at(resolution, image_format)
         return StepRecipe(
-            generator=generator,
-            discriminator=discriminator,
+            networks=self.networks_at(resolution, image_format),
             optimizers=self.optimizers,
             objective=self.objective,
             averaging=self.averaging,
             augmentation=self.augmentation,
             adaptation=self.adaptation,
             discriminator_steps=self.discriminator_steps,
+            options=self.sections.get('family', {}),
+            create_updates=self.family.updates,
         )
 
     def relative_cost(self, resolution: int) -> float:
         """Of an image at one resolution of the growth beside one at another."""
         if self.schedule.first_resolution == self.resolution:
             return 1.0
-        return networks.relative_cost(resolution, self.generator['fmap_base'], self.generator['fmap_max'])
+        fields = self.sections['generator']
+        return relative_cost(resolution, fields['fmap_base'], fields['fmap_max'])
 
     def create_state(self, step: StepRecipe, key: PRNGKeyArray) -> GanState:
         """A fresh state for one of its steps."""
-        drawn = create_pair(step.generator, step.discriminator, step.optimizers, key)
+        networks = dict(step.networks)
+        drawn = draw_networks(networks, self.family.inputs(networks), step.optimizers, key)
         return create_state(drawn, averaged=('generator',), augmentation_probability=self.augmentation_probability)
 
     def abstract_state(self, resolution: int, image_format: ImageFormat) -> GanState:
@@ -257,11 +265,12 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             device_memory_gib=config.data.device_memory_gib,
             conditional=config.conditional,
             architecture=config.architecture,
-            generator=_network_fields(config.generator.to_dict(), resolution),
-            discriminator=_network_fields(config.discriminator.to_dict(), resolution),
+            sections={
+                name: _network_fields(config[name].to_dict(), resolution) for name in SECTIONS if name in config
+            },
             dtype=compute.compute_dtype(config.compute_dtype),
             objective=Objective(**config.loss),
-            optimizers=_create_optimizers(config.optimizer),
+            optimizers=_create_optimizers(config.optimizer, FAMILIES[config.architecture]),
             discriminator_steps=config.optimizer.discriminator_steps,
             averaging=Averaging(**config.average),
             augmentation=DiscriminatorAugmentation(tuple(augment.operations), config.mask_classes),
@@ -302,13 +311,10 @@ def _network_fields(fields: dict[str, Any], resolution: int) -> dict[str, Any]:
     return fields
 
 
-def _create_optimizers(optimizer: ConfigDict) -> Optimizers:
-    """Adam for the generator and for the discriminator."""
+def _create_optimizers(optimizer: ConfigDict, family: Family) -> Optimizers:
+    """Adam for each network, with the learning rate of its side."""
     shared = {'b1': optimizer.b1, 'b2': optimizer.b2, 'eps': optimizer.eps}
-    return {
-        'generator': optax.adam(optimizer.generator_learning_rate, **shared),
-        'discriminator': optax.adam(optimizer.discriminator_learning_rate, **shared),
-    }
+    return {name: optax.adam(optimizer[f'{side}_learning_rate'], **shared) for name, side in family.sides.items()}
 
 
 def _check_augmentation(recipe: GanRecipe) -> None:
@@ -322,8 +328,32 @@ def _check_augmentation(recipe: GanRecipe) -> None:
         raise UserError('config.augment.operations is empty: name some, or set adaptive and probability to 0.')
 
 
+def _check_growth(recipe: GanRecipe) -> None:
+    if not recipe.family.grows and recipe.schedule.first_resolution != recipe.resolution:
+        raise UserError(
+            f'config.schedule.initial_resolution is {recipe.schedule.initial_resolution}, but a network of '
+            f'architecture {recipe.architecture!r} does not grow; set it to 0.'
+        )
+
+
+def _check_family(recipe: GanRecipe) -> None:
+    refusal = recipe.family.refusal(
+        recipe.sections,
+        recipe.resolution,
+        conditional=recipe.conditional,
+        augmented=bool(recipe.augmentation.operations),
+        loss=recipe.objective.name,
+        penalty=recipe.objective.penalty,
+    )
+    if refusal:
+        raise UserError(f'{refusal.removesuffix(".")} (config.architecture is {recipe.architecture!r}).')
+
+
 def _check_groups(recipe: GanRecipe) -> None:
-    group = recipe.discriminator['stddev_group']
+    """What discriminators that compare images of a batch ask for; others have no `stddev_group`."""
+    if 'stddev_group' not in recipe.sections['discriminator']:
+        return
+    group = recipe.sections['discriminator']['stddev_group']
     for name, batch_size in recipe.schedule.batch_size.items():
         if batch_size > group and batch_size % group:
             raise UserError(
@@ -332,19 +362,9 @@ def _check_groups(recipe: GanRecipe) -> None:
             )
 
 
-def _check_one_stage(recipe: GanRecipe) -> None:
-    if recipe.schedule.first_resolution != recipe.resolution:
-        raise UserError(
-            f'config.schedule.initial_resolution is {recipe.schedule.initial_resolution}, but a network of '
-            f'architecture {recipe.architecture!r} does not grow; set it to 0.'
-        )
-    if recipe.resolution < 8:
-        raise UserError(f'config.resolution is {recipe.resolution}; {recipe.architecture!r} needs at least 8.')
-
-
 def _check_strided(recipe: GanRecipe) -> None:
     """What discriminators of strided convolutions ask for; others have no `layers`."""
-    fields, objective = recipe.discriminator, recipe.objective
+    fields, objective = recipe.sections['discriminator'], recipe.objective
     if 'layers' not in fields:
         return
     if recipe.resolution >> fields['layers'] < 1:

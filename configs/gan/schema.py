@@ -105,6 +105,10 @@ DISCRIMINATORS = {
         fixed=True,
     ),
 }
+# What some families have beside the two.
+ENCODERS: dict[str, Section] = {}
+FAMILIES: dict[str, Section] = {}
+SECTIONS = ('generator', 'discriminator', 'encoder', 'family')  # that an architecture decides
 _DATA = Section(
     {
         'name': common.NAME,
@@ -197,7 +201,7 @@ GAN = Section(
         'seed': common.SEED,
         'architecture': Field(
             'progressive',
-            'progressive, dcgan or residual; each has networks with fields of its own',
+            'of networks; each has fields of its own',
             choices=tuple(GENERATORS),
             fixed=True,
         ),
@@ -213,6 +217,8 @@ GAN = Section(
         'data': _DATA,
         'generator': Variants('architecture', GENERATORS),
         'discriminator': Variants('architecture', DISCRIMINATORS),
+        'encoder': Variants('architecture', ENCODERS, optional=True),
+        'family': Variants('architecture', FAMILIES, optional=True),
         'loss': _LOSS,
         'optimizer': _OPTIMIZER,
         'average': Section(

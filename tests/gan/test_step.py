@@ -13,7 +13,6 @@ import pytest
 from gan import state as states
 from gan.layers import power_iteration
 from gan.losses import GENERATOR_LOSSES, PENALTIES
-from gan.networks import ARCHITECTURES
 from gan.step import Averaging, create_cycle
 from tests.gan import nets
 
@@ -40,7 +39,7 @@ def _pairs():
 
     Losses see logits only, and penalties the critic only: there is nothing that all three decide together.
     """
-    numbered = (enumerate(sorted(names)) for names in (ARCHITECTURES, GENERATOR_LOSSES))
+    numbered = (enumerate(sorted(names)) for names in (nets.PAIRS, GENERATOR_LOSSES))
     for (i, architecture), (j, loss) in itertools.product(*numbered):
         yield architecture, loss, PENALTIES[(i + j) % 3]
 
