@@ -73,10 +73,12 @@ class Variants:
     Attributes:
       chosen_by: the dotted name of that field.
       sections: by its values.
+      optional: a config whose choice is not among them has no such section.
     """
 
     chosen_by: str
     sections: Mapping[str, Section]
+    optional: bool = False
 
 
 Node = Field | Section | Variants
@@ -258,9 +260,9 @@ def _fill(config: ConfigDict, section: Section, whole: ConfigDict) -> None:
             if name not in config:
                 config[name] = node.default
             continue
-        config[name] = ConfigDict()
-        chosen = node if isinstance(node, Section) else node.sections[whole[node.chosen_by]]
-        _fill(config[name], chosen, whole)
+        for part in _sections(node, whole):
+            config[name] = ConfigDict()
+            _fill(config[name], part, whole)
 
 
 def _walk(section: Section, config: ConfigDict | None, prefix: str) -> Iterator[tuple[str, Field]]:
@@ -278,11 +280,11 @@ def _fixed(section: Section, config: ConfigDict, prefix: str) -> Iterator[str]:
             if node.fixed:
                 yield prefix + name
             continue
-        (part,) = _sections(node, config)
-        if part.fixed:
-            yield prefix + name
-        else:
-            yield from _fixed(part, config, f'{prefix}{name}.')
+        for part in _sections(node, config):
+            if part.fixed:
+                yield prefix + name
+            else:
+                yield from _fixed(part, config, f'{prefix}{name}.')
 
 
 def _sections(node: Section | Variants, config: ConfigDict | None) -> tuple[Section, ...]:
@@ -291,6 +293,8 @@ def _sections(node: Section | Variants, config: ConfigDict | None) -> tuple[Sect
     if config is None:
         return tuple(node.sections.values())
     choice = config[node.chosen_by]
+    if node.optional and choice not in node.sections:
+        return ()
     if choice not in node.sections:
         raise UserError(f'config.{node.chosen_by} is {choice!r}; choose one of {sorted(node.sections)}.')
     return (node.sections[choice],)

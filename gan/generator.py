@@ -66,7 +66,7 @@ class TrainedGenerator:
         return cls(
             recipe=run.recipe,
             facts=run.facts,
-            network=run.recipe.networks_at(run.stage.resolution, run.image_format)[0],
+            network=run.recipe.generator_at(run.stage.resolution, run.image_format),
             weights=Weights(run.state.averaged('generator'), fade_in(run.stage, run.position.images_seen)),
             position=run.position,
         )

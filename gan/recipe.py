@@ -4,29 +4,30 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 import input_pipeline
 from backbones.images import ImageRequest, fill_channels, request_images
 from configs import schema
-from configs.gan.schema import GAN
+from configs.gan.schema import GAN, SECTIONS
 from foundation.training import compute
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.loop import Periods, periods_of
-from gan import networks
 from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation
+from gan.families import FAMILIES, Family
+from gan.networks import Generator, relative_cost
 from gan.objective import Objective
-from gan.penalties import keep_weights_within
+from gan.optimizers import create_optimizers
 from gan.schedule import Schedule, Stage
-from gan.state import GanState, Optimizers, create_pair, create_state
+from gan.state import GanState, Optimizers, create_state, draw_networks
 from gan.step import Adaptation, Averaging, StepRecipe
 
 
@@ -103,8 +104,8 @@ class GanRecipe:
       split: of the data set, to train on.
       device_memory_gib: GiB of the device that decoded images may take.
       conditional: whether the networks are given the data set's classes.
-      architecture: one of `networks.ARCHITECTURES`.
-      generator, discriminator: fields of the two networks that are the same at all resolutions.
+      architecture: one of `FAMILIES`.
+      sections: of the config: fields of its networks, the same at all resolutions, and of its family.
       dtype: that the networks compute in.
       objective: what they are trained for.
       optimizers: of each network by name.
@@ -132,8 +133,7 @@ class GanRecipe:
     device_memory_gib: float
     conditional: bool
     architecture: str
-    generator: Mapping[str, Any]
-    discriminator: Mapping[str, Any]
+    sections: Mapping[str, Mapping[str, Any]]
     dtype: jnp.dtype
     objective: Objective
     optimizers: Optimizers
@@ -154,11 +154,15 @@ class GanRecipe:
     def __post_init__(self) -> None:
         _check_augmentation(self)
         _check_annealing(self)
-        if self.architecture == 'progressive':
-            _check_groups(self)
-        else:
-            _check_one_stage(self)
-            _check_strided(self)
+        _check_growth(self)
+        _check_family(self)
+        _check_groups(self)
+        _check_strided(self)
+
+    @property
+    def family(self) -> Family:
+        """The family of its architecture."""
+        return FAMILIES[self.architecture]
 
     @property
     def resolution(self) -> int:
@@ -197,25 +201,24 @@ class GanRecipe:
         except ValueError as error:
             raise UserError(f'config: {error}') from error
 
-    def networks_at(
-        self, resolution: int, image_format: ImageFormat
-    ) -> tuple[networks.Generator, networks.Discriminator]:
-        """Both networks at one resolution of their growth."""
+    def networks_at(self, resolution: int, image_format: ImageFormat) -> dict[str, nn.Module]:
+        """All networks by name, at one resolution of their growth."""
         shared = {
             'resolution': resolution,
             'channels': image_format.all_channels,
             'num_classes': image_format.num_classes,
             'dtype': self.dtype,
         }
-        create_generator, create_discriminator = networks.ARCHITECTURES[self.architecture]
-        return create_generator(**shared, **self.generator), create_discriminator(**shared, **self.discriminator)
+        return self.family.create(self.sections, shared)
+
+    def generator_at(self, resolution: int, image_format: ImageFormat) -> Generator:
+        """The network that draws images, at one resolution of its growth."""
+        return cast(Generator, self.networks_at(resolution, image_format)['generator'])
 
     def step_at(self, resolution: int, image_format: ImageFormat) -> StepRecipe:
         """All that decides a step at one resolution."""
-        generator, discriminator = self.networks_at(resolution, image_format)
         return StepRecipe(
-            generator=generator,
-            discriminator=discriminator,
+            networks=self.networks_at(resolution, image_format),
             optimizers=self.optimizers,
             objective=self.objective,
             averaging=self.averaging,
@@ -223,17 +226,21 @@ class GanRecipe:
             adaptation=self.adaptation,
             discriminator_steps=self.discriminator_steps,
             annealing=self.annealing,
+            options=self.sections.get('family', {}),
+            create_updates=self.family.updates,
         )
 
     def relative_cost(self, resolution: int) -> float:
         """Of an image at one resolution of the growth beside one at another."""
         if self.schedule.first_resolution == self.resolution:
             return 1.0
-        return networks.relative_cost(resolution, self.generator['fmap_base'], self.generator['fmap_max'])
+        fields = self.sections['generator']
+        return relative_cost(resolution, fields['fmap_base'], fields['fmap_max'])
 
     def create_state(self, step: StepRecipe, key: PRNGKeyArray) -> GanState:
         """A fresh state for one of its steps."""
-        drawn = create_pair(step.generator, step.discriminator, step.optimizers, key)
+        networks = dict(step.networks)
+        drawn = draw_networks(networks, self.family.inputs(networks), step.optimizers, key)
         return create_state(drawn, averaged=('generator',), augmentation_probability=self.augmentation_probability)
 
     def abstract_state(self, resolution: int, image_format: ImageFormat) -> GanState:
@@ -251,8 +258,8 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
     fields, config = config.to_dict(), fill_channels(schema.check(GAN, config, left_open=True))
     fields['channels'] = config.channels
     augment, resolution = config.augment, config.resolution
-    # With and without the penalty, and steps of the discriminator alone.
-    cycle = math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps)
+    annealing, sides = _create_annealing(config.anneal, augment.probability), FAMILIES[config.architecture].sides
+    batch_size = config.schedule.batch_size.get(f'at_{resolution}', 0)  # missing: refused with the stages
     try:
         recipe = GanRecipe(
             seed=config.seed,
@@ -263,22 +270,21 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             device_memory_gib=config.data.device_memory_gib,
             conditional=config.conditional,
             architecture=config.architecture,
-            generator=_network_fields(config.generator.to_dict(), resolution),
-            discriminator=_network_fields(config.discriminator.to_dict(), resolution),
+            sections={name: _limited(config[name], resolution) for name in SECTIONS if name in config},
             dtype=compute.compute_dtype(config.compute_dtype),
             objective=Objective(**config.loss),
-            optimizers=_create_optimizers(config),
+            optimizers=create_optimizers(sides, annealing, batch_size, **config.optimizer),
             discriminator_steps=config.optimizer.discriminator_steps,
             averaging=Averaging(**config.average),
             augmentation=DiscriminatorAugmentation(tuple(augment.operations), config.mask_classes),
             augmentation_probability=augment.probability,
             adaptation=Adaptation(augment.target, augment.every, augment.images) if augment.adaptive else None,
             schedule=Schedule(final_resolution=resolution, **config.schedule.to_dict()),
-            annealing=_create_annealing(config),
+            annealing=annealing,
             start_from=StartFrom(**config.start_from),
             watch=WatchPlan(**config.watch),
             samples=SampleGrid(**config.samples),
-            periods=periods_of(config.run, cycle, config.run.sample_images),
+            periods=periods_of(config.run, _cycle_length(config), config.run.sample_images),
             checkpoints_to_keep=config.run.checkpoints_to_keep,
             fields=fields,
         )
@@ -302,50 +308,24 @@ def recreate_recipe(fields: Mapping[str, Any]) -> GanRecipe:
     return dataclasses.replace(recipe, fields=config.to_dict())
 
 
-def _network_fields(fields: dict[str, Any], resolution: int) -> dict[str, Any]:
+def _limited(section: ConfigDict, resolution: int) -> dict[str, Any]:
+    fields = section.to_dict()
     if 'attention_resolution' in fields:
         # The paper's block, or the last one where images stay smaller.
         fields['attention_resolution'] = min(fields['attention_resolution'], resolution)
     return fields
 
 
-def _create_annealing(config: ConfigDict) -> Annealing | None:
-    if not config.anneal.images:
+def _cycle_length(config: ConfigDict) -> int:
+    """Steps until all repeats: with and without the penalty, and steps of the discriminator alone."""
+    return math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps)
+
+
+def _create_annealing(anneal: ConfigDict, augmentation: float) -> Annealing | None:
+    """None where nothing changes; `augmentation` is its probability at the start."""
+    if not anneal.images:
         return None
-    fields = config.anneal.to_dict()
-    return Annealing(**fields | {'augmentation': (config.augment.probability, fields['augmentation'])})
-
-
-def _create_optimizers(config: ConfigDict) -> Optimizers:
-    """One for the generator, one for the discriminator."""
-    optimizer = config.optimizer
-    generator = _create_optimizer(config, optimizer.generator_learning_rate, every=optimizer.discriminator_steps)
-    discriminator = _create_optimizer(config, optimizer.discriminator_learning_rate, every=1)
-    if optimizer.discriminator_limit:
-        discriminator = optax.chain(discriminator, keep_weights_within(optimizer.discriminator_limit))
-    return {'generator': generator, 'discriminator': discriminator}
-
-
-def _create_optimizer(config: ConfigDict, learning_rate: float, *, every: int) -> optax.GradientTransformation:
-    """That of a network which moves in each so-manieth step; what is annealed follows the number of its moves."""
-    optimizer, annealing = config.optimizer, _create_annealing(config)
-    rate: Any = learning_rate
-    b2: Any = optimizer.b2
-    if annealing is not None:
-        images = every * config.schedule.batch_size[f'at_{config.resolution}']
-
-        def anneal(start: float, end: float, moves: Array) -> Array:
-            return annealing.between(start, end, moves * images)
-
-        rate = functools.partial(anneal, learning_rate, learning_rate * annealing.learning_rate)
-        b2 = functools.partial(anneal, annealing.b2, optimizer.b2)
-    if optimizer.name == 'rmsprop':
-        create, fields = optax.rmsprop, {'decay': b2, 'eps': optimizer.eps}
-    else:
-        create, fields = optax.adam, {'b1': optimizer.b1, 'b2': b2, 'eps': optimizer.eps}
-    if annealing is None:
-        return create(rate, **fields)
-    return optax.inject_hyperparams(create)(learning_rate=rate, **fields)
+    return Annealing(**anneal.to_dict() | {'augmentation': (augmentation, anneal.augmentation)})
 
 
 def _check_augmentation(recipe: GanRecipe) -> None:
@@ -375,11 +355,35 @@ def _check_annealing(recipe: GanRecipe) -> None:
         )
 
 
+def _check_growth(recipe: GanRecipe) -> None:
+    if not recipe.family.grows and recipe.schedule.first_resolution != recipe.resolution:
+        raise UserError(
+            f'config.schedule.initial_resolution is {recipe.schedule.initial_resolution}, but a network of '
+            f'architecture {recipe.architecture!r} does not grow; set it to 0.'
+        )
+
+
+def _check_family(recipe: GanRecipe) -> None:
+    refusal = recipe.family.refusal(
+        recipe.sections,
+        recipe.resolution,
+        conditional=recipe.conditional,
+        augmented=bool(recipe.augmentation.operations),
+        loss=recipe.objective.name,
+        penalty=recipe.objective.penalty,
+    )
+    if refusal:
+        raise UserError(f'{refusal.removesuffix(".")} (config.architecture is {recipe.architecture!r}).')
+
+
 def _check_groups(recipe: GanRecipe) -> None:
-    group, share = recipe.discriminator['stddev_group'], recipe.objective.penalty_share
+    """What discriminators that compare images of a batch ask for; others have no `stddev_group`."""
+    if 'stddev_group' not in recipe.sections['discriminator']:
+        return
+    group, share = recipe.sections['discriminator']['stddev_group'], recipe.objective.penalty_share
     for name, batch_size in recipe.schedule.batch_size.items():
         penalised = max(1, round(batch_size * share))
-        if recipe.objective.penalty != 'none' and penalised > group and penalised % group:
+        if penalised < batch_size and penalised > group and penalised % group:
             raise UserError(
                 f'config.loss.penalty_share of {share} takes {penalised} of the {batch_size} images of '
                 f'config.schedule.batch_size.{name}, which must be a multiple of '
@@ -392,19 +396,9 @@ def _check_groups(recipe: GanRecipe) -> None:
             )
 
 
-def _check_one_stage(recipe: GanRecipe) -> None:
-    if recipe.schedule.first_resolution != recipe.resolution:
-        raise UserError(
-            f'config.schedule.initial_resolution is {recipe.schedule.initial_resolution}, but a network of '
-            f'architecture {recipe.architecture!r} does not grow; set it to 0.'
-        )
-    if recipe.resolution < 8:
-        raise UserError(f'config.resolution is {recipe.resolution}; {recipe.architecture!r} needs at least 8.')
-
-
 def _check_strided(recipe: GanRecipe) -> None:
     """What discriminators of strided convolutions ask for; others have no `layers`."""
-    fields, objective = recipe.discriminator, recipe.objective
+    fields, objective = recipe.sections['discriminator'], recipe.objective
     if 'layers' not in fields:
         return
     if recipe.resolution >> fields['layers'] < 1:

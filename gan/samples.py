@@ -41,7 +41,7 @@ class TrainingSamples:
         self._classes = classes if image_format.num_classes else ()
         self._samplers = {}
         for stage in stages:
-            network, _ = recipe.networks_at(stage.resolution, image_format)
+            network = recipe.generator_at(stage.resolution, image_format)
             self._samplers[stage.name] = Sampler(network, image_format, mesh, self._grid.count)
 
     def draw(

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,6 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from foundation.training.state import NetworkState, Variables, create_network_state
 from gan import adaptation
 from gan.layers import BATCH_STATS
-from gan.networks import Discriminator, Generator
 
 Optimizers = Mapping[str, optax.GradientTransformation]  # by network
 # An int32 scalar; any leaf will do, since JAX also builds states of shapes, shardings and the like.
@@ -103,18 +103,15 @@ def _averaged_part(network: NetworkState) -> Variables:
     return {name: value for name, value in network.variables.items() if name in ('params', BATCH_STATS)}
 
 
-def create_pair(
-    generator: Generator, discriminator: Discriminator, optimizers: Optimizers, key: PRNGKeyArray
+def draw_networks(
+    networks: Mapping[str, nn.Module],
+    inputs: Mapping[str, tuple[Array, ...]],
+    optimizers: Optimizers,
+    key: PRNGKeyArray,
 ) -> dict[str, NetworkState]:
-    """A generator and a discriminator, freshly drawn at their resolution."""
-    keys = dict(zip(('generator', 'discriminator'), jax.random.split(key), strict=True))
-    labels = jnp.zeros((1,), jnp.int32)
-    latents = jnp.zeros((1, generator.latent_size))
-    images = jnp.zeros((1, discriminator.resolution, discriminator.resolution, discriminator.channels))
-    drawn = {
-        'generator': generator.init(keys['generator'], latents, labels),
-        'discriminator': discriminator.init(keys['discriminator'], images, labels),
-    }
+    """All networks, freshly drawn, each for what it is called with."""
+    keys = zip(networks.items(), jax.random.split(key, len(networks)), strict=True)
+    drawn = {name: network.init(own, *inputs[name]) for (name, network), own in keys}
     return {name: create_network_state(variables, optimizers[name]) for name, variables in drawn.items()}
 
 

@@ -1,9 +1,11 @@
 """A generator against a discriminator: the two updates of a step, plain single-device mathematics on a batch."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
@@ -49,7 +51,7 @@ class StepRecipe:
     """All that decides a step.
 
     Attributes:
-      generator, discriminator: the networks.
+      networks: by name, `generator` and `discriminator` among them.
       optimizers: of each network by name.
       objective: what they are trained for.
       averaging: the generator's running mean.
@@ -57,10 +59,11 @@ class StepRecipe:
       adaptation: how its probability follows the discriminator; None keeps it.
       discriminator_steps: updates of the discriminator for each of the generator.
       annealing: what changes while training goes on; None for nothing.
+      options: what the family alone has: the section `family` of its config.
+      create_updates: the rows of a step, from this recipe.
     """
 
-    generator: Generator
-    discriminator: Discriminator
+    networks: Mapping[str, nn.Module]
     optimizers: Optimizers
     objective: Objective
     averaging: Averaging
@@ -68,6 +71,18 @@ class StepRecipe:
     adaptation: Adaptation | None
     discriminator_steps: int
     annealing: Annealing | None
+    options: Mapping[str, Any]
+    create_updates: Callable[['StepRecipe'], tuple[Update, ...]]
+
+    @property
+    def generator(self) -> Generator:
+        """The network that draws images."""
+        return cast(Generator, self.networks['generator'])
+
+    @property
+    def discriminator(self) -> Discriminator:
+        """The network that judges them."""
+        return cast(Discriminator, self.networks['discriminator'])
 
     @property
     def critic(self) -> Discriminator:
@@ -76,7 +91,7 @@ class StepRecipe:
         return self.discriminator if exact else self.discriminator.clone(dtype=jnp.dtype(jnp.float32))
 
 
-def create_updates(recipe: StepRecipe) -> tuple[Update, ...]:
+def pair_updates(recipe: StepRecipe) -> tuple[Update, ...]:
     """The discriminator's update, then the generator's."""
     penalised = recipe.objective.penalty != 'none'
     return (
@@ -100,13 +115,13 @@ def create_updates(recipe: StepRecipe) -> tuple[Update, ...]:
 
 def create_cycle(recipe: StepRecipe) -> tuple[TrainStep, ...]:
     """The steps that training repeats; see `updates.create_cycle`."""
-    return create_cycle_of(create_updates(recipe), recipe.optimizers)
+    return create_cycle_of(recipe.create_updates(recipe), recipe.optimizers)
 
 
 def make_train_step(recipe: StepRecipe, *, with_penalty: bool, with_generator: bool) -> TrainStep:
-    """One step, with or without the penalty and the generator's update; see `updates.make_step`."""
+    """One step of a pair, with or without the penalty and the generator's update; see `updates.make_step`."""
     turns = (Turn(True, with_penalty), Turn(with_generator, False))
-    return make_step(create_updates(recipe), recipe.optimizers, turns)
+    return make_step(recipe.create_updates(recipe), recipe.optimizers, turns)
 
 
 class _Reals(NamedTuple):

@@ -164,7 +164,7 @@ def create_phase(recipe: GanRecipe, stage: Stage, images: input_pipeline.ImageDa
         end=stage.end,
         batch_size=stage.batch_size,
         enter=enter,
-        adopt=functools.partial(adopt_from, recipe.start_from),
+        adopt=functools.partial(adopt_from, recipe.start_from, recipe.family.sides),
         cycle=create_cycle(step),
         controls=functools.partial(_controls, stage),
         open_feed=functools.partial(_open_feed, recipe, stage, images, mesh),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -13,6 +14,7 @@ from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.state import NetworkState
 from gan.generator import restore_state
+from gan.optimizers import Side
 from gan.recipe import StartFrom
 from gan.state import GanState
 
@@ -32,11 +34,18 @@ def check_source(source: StartFrom, workdir: Path) -> None:
         )
 
 
-def adopt_from(start_from: StartFrom, previous: GanState | None, entered: GanState) -> GanState:
+def adopt_from(
+    start_from: StartFrom, sides: Mapping[str, Side], previous: GanState | None, entered: GanState
+) -> GanState:
     """`entered`, with the layers that are new to it taken from another run's newest checkpoint.
 
-    The generator's averaged weights are copied, the discriminator's as they are. Layers that the run had grown
-    before (`previous`) stay.
+    Networks with a running mean are copied from that, the others as they are. Layers that the run had grown before
+    (`previous`) stay.
+
+    Args:
+      start_from: the other run, and which sides of it are copied.
+      sides: of the networks, by name; see `Family`.
+      previous, entered: the states before and in this phase.
 
     Raises:
       UserError: see `generator.restore_state`.
@@ -44,33 +53,32 @@ def adopt_from(start_from: StartFrom, previous: GanState | None, entered: GanSta
     if not start_from.workdir:
         return entered
     source = restore_state(Path(start_from.workdir)).state
-    if start_from.generator:
-        known = None if previous is None else previous.networks['generator']
-        trained, averaged = source.networks['generator'], source.averaged('generator')
-        weights = dataclasses.replace(
-            trained,
-            params=averaged['params'],
-            model_state={name: averaged[name] for name in trained.model_state},
-        )
-        generator = _copy_network('generator', weights, known, entered.networks['generator'])
-        average, _ = copy_matching(
-            source.averages['generator'],
-            entered.averages['generator'],
-            {} if previous is None else previous.averages['generator'],
-        )
-        # A copy: the state is donated, and one buffer cannot be donated twice.
-        entered = dataclasses.replace(
-            entered,
-            networks={**entered.networks, 'generator': generator},
-            averages={**entered.averages, 'generator': jax.tree.map(jnp.copy, average)},
-        )
-    if start_from.discriminator:
-        known = None if previous is None else previous.networks['discriminator']
-        discriminator = _copy_network(
-            'discriminator', source.networks['discriminator'], known, entered.networks['discriminator']
-        )
-        entered = dataclasses.replace(entered, networks={**entered.networks, 'discriminator': discriminator})
+    for name, side in sides.items():
+        if not getattr(start_from, side):
+            continue
+        if name in source.networks:
+            entered = _adopt_network(name, source, previous, entered)
+        else:
+            _LOGGER.info('Transfer: the other run has no %s; it is drawn afresh.', name)
     return entered
+
+
+def _adopt_network(name: str, source: GanState, previous: GanState | None, entered: GanState) -> GanState:
+    network, averages = source.networks[name], dict(entered.averages)
+    if name in averages and name in source.averages:
+        averaged = source.averaged(name)
+        network = dataclasses.replace(
+            network,
+            params=averaged['params'],
+            model_state={collection: averaged[collection] for collection in network.model_state},
+        )
+        known = {} if previous is None else previous.averages[name]
+        average, _ = copy_matching(source.averages[name], averages[name], known)
+        # A copy: the state is donated, and one buffer cannot be donated twice.
+        averages[name] = jax.tree.map(jnp.copy, average)
+    before = None if previous is None else previous.networks[name]
+    copied = _copy_network(name, network, before, entered.networks[name])
+    return dataclasses.replace(entered, networks={**entered.networks, name: copied}, averages=averages)
 
 
 def _copy_network(

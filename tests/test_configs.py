@@ -19,9 +19,9 @@ from foundation.training import compute
 from foundation.training import workdir as workdirs
 from foundation.training.best import ON_COLLAPSE
 from foundation.training.errors import UserError
+from gan.families import FAMILIES
 from gan.latents import DISTRIBUTIONS, draw_latents
 from gan.losses import LOSSES
-from gan.networks import ARCHITECTURES
 from gan.networks.dcgan import ACTIVATIONS
 from gan.networks.heads import CONDITIONS
 from gan.objective import PENALTIES
@@ -220,7 +220,7 @@ def test_a_call_is_a_whole_number_of_cycles(monkeypatch, every, steps):
         ('wgan_gp', _ADAPTIVE, r"config\.augment\.adaptive follows the sign .* under config\.loss\.name = 'wass"),
         # Networks that do not grow.
         ('dcgan', {'schedule.initial_resolution': 4}, r"initial_resolution is 4, but .* 'dcgan' does not grow"),
-        ('sngan', {'resolution': 4}, r"config\.resolution is 4; 'residual' needs at least 8"),
+        ('sngan', {'resolution': 4}, r"config\.resolution is 4, but .* at least 8 \(.*'residual'\)"),
         ('dcgan', {'discriminator.layers': 7}, r'layers is 7, but 64 pixels cannot be halved so often'),
         ('dcgan', {'discriminator.dropout': 1.0}, r'config\.discriminator\.dropout is 1\.0'),
         ('dcgan', {'loss.penalty': 'zero_centred'}, r"config\.loss\.penalty is 'zero_centred', a slope at single"),
@@ -242,7 +242,7 @@ def test_an_unknown_variant_names_the_known(name):
 
 def test_the_schema_has_the_choices_of_the_code():
     choices = {name: set(field.choices) for name, field in schema.walk(GAN, None) if field.choices}
-    assert choices['architecture'] == set(ARCHITECTURES)
+    assert choices['architecture'] == set(FAMILIES)
     assert choices['generator.latent_distribution'] == set(DISTRIBUTIONS)
     assert choices['generator.activation'] == set(ACTIVATIONS)
     assert choices['discriminator.condition'] == set(CONDITIONS)
@@ -254,6 +254,7 @@ def test_the_schema_has_the_choices_of_the_code():
 @pytest.mark.parametrize('spec', SPECS)
 def test_what_decides_networks_data_and_the_position_in_them_is_fixed(spec):
     assert schema.fixed_fields(GAN, _load(spec)) == (
+        'anneal',
         'architecture',
         'channels',
         'conditional',
@@ -268,6 +269,8 @@ def test_what_decides_networks_data_and_the_position_in_them_is_fixed(spec):
         'discriminator',
         'generator',
         'mask_classes',
+        'optimizer.discriminator_limit',
+        'optimizer.name',
         'resolution',
         'schedule.batch_size',
         'schedule.fade_images',

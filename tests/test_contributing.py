@@ -18,8 +18,9 @@ from configs.gan.schema import DISCRIMINATORS, GAN, GENERATORS
 from detect.attacks.threat import Threat, Worst, create_box, differentiate, find_logits, keep_worst, margins_of
 from detect.evaluation.robustness import attacked_logits, measure_robustness, worst_logits
 from foundation.statistics.jackknife import POSITIVE, Estimate, create_estimate, find_faults, group_sums, leave_out
-from gan import losses, networks
+from gan import losses
 from gan.evaluation import scoring, tables
+from gan.families import FAMILIES, pair
 from gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from gan.recipe import create_recipe
 from gan.scores import patches
@@ -73,7 +74,7 @@ class ResizingGenerator(DcganGenerator):
 
 
 def test_a_network(monkeypatch):
-    monkeypatch.setitem(networks.ARCHITECTURES, 'resizing', (ResizingGenerator, DcganDiscriminator))
+    monkeypatch.setitem(FAMILIES, 'resizing', pair(ResizingGenerator, DcganDiscriminator))
     for sections in (GENERATORS, DISCRIMINATORS):
         monkeypatch.setitem(sections, 'resizing', sections['dcgan'])
     _add_choice(monkeypatch, GAN, 'architecture', 'resizing')

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from configs import tables
 from configs.gan.schema import DISCRIMINATORS, GENERATORS
+from gan.families import FAMILIES
 from gan.losses import LOSSES
-from gan.networks import ARCHITECTURES
 from gan.networks.dcgan import ACTIVATIONS
 from gan.networks.heads import CONDITIONS
 
@@ -19,7 +19,7 @@ def test_the_page_is_up_to_date():
 
 def test_choices_are_those_that_there_are():
     fields = tables.GAN.fields
-    assert set(fields['architecture'].choices) == set(ARCHITECTURES) == set(GENERATORS) == set(DISCRIMINATORS)
+    assert set(fields['architecture'].choices) == set(FAMILIES) == set(GENERATORS) == set(DISCRIMINATORS)
     assert set(fields['loss'].fields['name'].choices) == set(LOSSES)
     assert set(GENERATORS['dcgan'].fields['activation'].choices) == set(ACTIVATIONS)
     for section in DISCRIMINATORS.values():

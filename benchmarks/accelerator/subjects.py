@@ -123,7 +123,7 @@ def create_gan(
         resolution=resolution,
         channels=gan.images.preprocessing.channels,
         controls={'alpha': 1.0, 'images_seen': 10_000.0},
-        networks={'generator': recipe.generator, 'discriminator': recipe.discriminator},
+        networks=recipe.networks,
     )
 
 

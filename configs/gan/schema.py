@@ -105,6 +105,10 @@ DISCRIMINATORS = {
         fixed=True,
     ),
 }
+# What some families have beside the two.
+ENCODERS: dict[str, Section] = {}
+FAMILIES: dict[str, Section] = {}
+SECTIONS = ('generator', 'discriminator', 'encoder', 'family')  # that an architecture decides
 _DATA = Section(
     {
         'name': common.NAME,
@@ -160,14 +164,15 @@ _OPTIMIZER = Section(
 )
 _ANNEAL = Section(
     {
-        'images': added_field(0, 'after which the end is reached; 0: all stays as it is', low=0, fixed=True),
-        'learning_rate': added_field(0.25, 'share of the learning rates at the end', above=0, fixed=True),
-        'b2': added_field(0.9, 'of the optimizer, at the start', low=0, below=1, fixed=True),
-        'half_life': added_field(0.0, 'of the running mean in images, at the start', low=0, fixed=True),
-        'penalty': added_field(0.1, "share of the penalty's weight at the end", low=0, fixed=True),
-        'augmentation': added_field(0.0, 'probability of augmentations at the end', low=0, high=1, fixed=True),
+        'images': added_field(0, 'after which the end is reached; 0: all stays as it is', low=0),
+        'learning_rate': added_field(0.25, 'share of the learning rates at the end', above=0),
+        'b2': added_field(0.9, 'of the optimizer, at the start', low=0, below=1),
+        'half_life': added_field(0.0, 'of the running mean in images, at the start', low=0),
+        'penalty': added_field(0.1, "share of the penalty's weight at the end", low=0),
+        'augmentation': added_field(0.0, 'probability of augmentations at the end', low=0, high=1),
     },
     'what changes along half a cosine, for networks that do not grow',
+    fixed=True,
 )
 _AUGMENT = Section(
     {
@@ -217,7 +222,7 @@ GAN = Section(
         'seed': common.SEED,
         'architecture': Field(
             'progressive',
-            'progressive, dcgan or residual; each has networks with fields of its own',
+            'of networks; each has fields of its own',
             choices=tuple(GENERATORS),
             fixed=True,
         ),
@@ -233,6 +238,8 @@ GAN = Section(
         'data': _DATA,
         'generator': Variants('architecture', GENERATORS),
         'discriminator': Variants('architecture', DISCRIMINATORS),
+        'encoder': Variants('architecture', ENCODERS, optional=True),
+        'family': Variants('architecture', FAMILIES, optional=True),
         'loss': _LOSS,
         'optimizer': _OPTIMIZER,
         'average': Section(

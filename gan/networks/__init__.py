@@ -1,4 +1,4 @@
-"""Generators and discriminators, a pair for each architecture; all are called alike.
+"""Generators and discriminators, of which `gan.families` makes pairs; all are called alike.
 
 `generator.apply(variables, latents, labels, alpha, update_stats) -> images`, and
 `discriminator.apply(variables, images, labels, alpha, update_stats) -> Verdict`.
@@ -12,14 +12,7 @@ from gan.networks.residual import ResidualDiscriminator, ResidualGenerator
 Generator = ProgressiveGenerator | DcganGenerator | ResidualGenerator
 Discriminator = ProgressiveDiscriminator | DcganDiscriminator | ResidualDiscriminator
 
-ARCHITECTURES: dict[str, tuple[type[Generator], type[Discriminator]]] = {
-    'progressive': (ProgressiveGenerator, ProgressiveDiscriminator),
-    'dcgan': (DcganGenerator, DcganDiscriminator),
-    'residual': (ResidualGenerator, ResidualDiscriminator),
-}
-
 __all__ = [
-    'ARCHITECTURES',
     'DcganDiscriminator',
     'DcganGenerator',
     'Discriminator',

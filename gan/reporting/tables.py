@@ -6,10 +6,11 @@ from typing import Any
 
 import jax
 
+from configs.gan.schema import SECTIONS
 from gan.reporting.runs import ReportedRun
 from gan.watch import SCORE
 
-_MAIN_GROUPS = ('generator', 'discriminator', 'loss', 'optimizer', 'average', 'augment', 'schedule', 'watch')
+_MAIN_GROUPS = (*SECTIONS, 'loss', 'optimizer', 'average', 'augment', 'schedule', 'watch')
 _ABSENT = 'no such field'
 
 
@@ -51,6 +52,7 @@ def main_fields(run: ReportedRun) -> list[list[str]]:
             ', '.join(f'{name} {_text(value)}' for name, value in flatten(run.recipe.fields[group]).items()),
         ]
         for group in _MAIN_GROUPS
+        if group in run.recipe.fields
     ]
 
 
@@ -93,11 +95,11 @@ def _describe_augmentation(run: ReportedRun) -> str:
 
 def _count_parameters(run: ReportedRun) -> str:
     state = run.recipe.abstract_state(run.recipe.resolution, run.image_format)
-    counts = [
-        sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.params))
-        for network in (state.networks['generator'], state.networks['discriminator'])
-    ]
-    return f'generator {counts[0]:,}, discriminator {counts[1]:,}'
+    counts = {
+        name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.params))
+        for name, network in state.networks.items()
+    }
+    return ', '.join(f'{name} {counts[name]:,}' for name in run.recipe.family.sides)
 
 
 def _describe_progress(run: ReportedRun) -> str:

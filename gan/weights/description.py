@@ -73,7 +73,7 @@ class Description:
 
     def create_network(self) -> Generator:
         """The generator at the resolution of its stage."""
-        return self.recipe.networks_at(self.stage.resolution, self.image_format)[0]
+        return self.recipe.generator_at(self.stage.resolution, self.image_format)
 
     def write(self, folder: Path) -> None:
         """Writes it beside the weights, without the folders of this machine."""

@@ -11,10 +11,11 @@ from jaxtyping import PRNGKeyArray
 
 from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation
-from gan.networks import ARCHITECTURES, Discriminator, Generator
+from gan.families import FAMILIES
+from gan.families.family import Networks, pair_inputs
 from gan.objective import Objective
-from gan.state import GanState, create_pair, create_state
-from gan.step import Adaptation, Averaging, StepRecipe, create_cycle
+from gan.state import GanState, create_state, draw_networks
+from gan.step import Adaptation, Averaging, StepRecipe, create_cycle, pair_updates
 
 LATENTS = 8
 ADAM = (optax.adam(1e-3, 0.0, 0.99), optax.adam(1e-3, 0.0, 0.99))
@@ -43,6 +44,7 @@ _DISCRIMINATORS: dict[str, dict[str, Any]] = {
     },
     'residual': {'first_width': 8, 'max_width': 8, 'spectral_norm': False, **_NO_ATTENTION},
 }
+PAIRS = tuple(sorted(_GENERATORS))  # architectures that there are small networks of
 _OBJECTIVE: dict[str, Any] = {
     'penalty_weight': 10.0,
     'penalty_target': 1.0,
@@ -68,7 +70,7 @@ def create_networks(
     condition: str = 'projection',
     generator: Mapping[str, Any] | None = None,
     discriminator: Mapping[str, Any] | None = None,
-) -> tuple[Generator, Discriminator]:
+) -> Networks:
     """Both networks; `generator` and `discriminator` are fields that differ from the small defaults above."""
     shared = {
         'resolution': resolution,
@@ -77,13 +79,11 @@ def create_networks(
         'dtype': jnp.dtype(jnp.float32),
     }
     latents = {'latent_size': LATENTS, 'latent_distribution': 'normal'}
-    create_generator, create_discriminator = ARCHITECTURES[architecture]
-    return (
-        create_generator(**shared | latents | _GENERATORS[architecture] | dict(generator or {})),
-        create_discriminator(
-            **shared | {'condition': condition} | _DISCRIMINATORS[architecture] | dict(discriminator or {})
-        ),
-    )
+    sections = {
+        'generator': latents | _GENERATORS[architecture] | dict(generator or {}),
+        'discriminator': {'condition': condition} | _DISCRIMINATORS[architecture] | dict(discriminator or {}),
+    }
+    return FAMILIES[architecture].create(sections, shared)
 
 
 def create_objective(name: str = 'wasserstein', penalty: str = 'gradient', **changes) -> Objective:
@@ -105,10 +105,8 @@ def create_recipe(
     **networks,
 ) -> StepRecipe:
     """A recipe for small networks; `networks` are options of `create_networks`."""
-    generator, discriminator = create_networks(architecture, resolution, **networks)
     return StepRecipe(
-        generator=generator,
-        discriminator=discriminator,
+        networks=create_networks(architecture, resolution, **networks),
         optimizers=dict(zip(('generator', 'discriminator'), optimizers, strict=True)),
         objective=objective or create_objective(),
         averaging=averaging or Averaging(1000.0, 0.0),
@@ -116,6 +114,8 @@ def create_recipe(
         adaptation=adaptation,
         discriminator_steps=discriminator_steps,
         annealing=annealing,
+        options={},
+        create_updates=pair_updates,
     )
 
 
@@ -135,7 +135,8 @@ def create_start(recipe: StepRecipe, key: PRNGKeyArray, probability: float = 0.0
     """A fresh state."""
 
     def create(key: PRNGKeyArray) -> GanState:
-        networks = create_pair(recipe.generator, recipe.discriminator, recipe.optimizers, key)
+        inputs = pair_inputs(dict(recipe.networks))
+        networks = draw_networks(recipe.networks, inputs, recipe.optimizers, key)
         return create_state(networks, averaged=('generator',), augmentation_probability=probability)
 
     return jax.jit(create)(key)  # operation by operation it takes longer

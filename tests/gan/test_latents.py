@@ -17,7 +17,7 @@ from gan.sampler import check_truncation
 def _network(config, **changes):
     config.generator.update(changes)
     recipe = create_recipe(config)
-    return recipe.networks_at(recipe.resolution, recipe.image_format(0))[0]
+    return recipe.generator_at(recipe.resolution, recipe.image_format(0))
 
 
 @pytest.mark.parametrize('bound', [0.5, 1.0, 2.0])

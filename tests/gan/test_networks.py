@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gan.layers import downsample, upsample
-from gan.networks import ARCHITECTURES, ProgressiveDiscriminator, ProgressiveGenerator, fade_reals
+from gan.networks import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals
 from gan.networks.heads import CONDITIONS, Head
 from gan.networks.progressive import feature_maps, lerp
 from gan.state import GanState, graft, grow
@@ -45,8 +45,8 @@ def _with_attention(resolution, chunk=0):
 def _shapes(networks):
     """Of what both networks say of four examples."""
     latents, labels = jnp.zeros((4, nets.LATENTS)), jnp.zeros((4,), jnp.int32)
-    images = jax.eval_shape(networks[0].init_with_output, jax.random.key(0), latents, labels)[0]
-    verdict = jax.eval_shape(networks[1].init_with_output, jax.random.key(0), images, labels)[0]
+    images = jax.eval_shape(networks['generator'].init_with_output, jax.random.key(0), latents, labels)[0]
+    verdict = jax.eval_shape(networks['discriminator'].init_with_output, jax.random.key(0), images, labels)[0]
     return images.shape, verdict.logits.shape, verdict.class_logits.shape
 
 
@@ -145,9 +145,9 @@ def _init(network, *inputs):
     return {**variables, 'params': jax.tree.unflatten(tree, moved)}
 
 
-@pytest.mark.parametrize('architecture', sorted(ARCHITECTURES))
+@pytest.mark.parametrize('architecture', nets.PAIRS)
 def test_the_class_condition_reaches_both_networks(architecture):
-    generator, discriminator = nets.create_networks(architecture, num_classes=3)
+    generator, discriminator = nets.create_networks(architecture, num_classes=3).values()
     latents, images = jnp.ones((4, nets.LATENTS)), jnp.asarray(nets.create_batch(8, count=4)['image'])
     one, other = jnp.zeros((4,), jnp.int32), jnp.full((4,), 2, jnp.int32)
     variables = _init(generator, latents, one)
@@ -179,8 +179,8 @@ def test_conditions_by_hand():
 
 
 def test_dropout_differs_by_key_and_is_off_without_one():
-    _, discriminator = nets.create_networks('dcgan', discriminator={'dropout': 0.5})
-    _, without = nets.create_networks('dcgan', discriminator={'dropout': 0.0})
+    discriminator = nets.create_networks('dcgan', discriminator={'dropout': 0.5})['discriminator']
+    without = nets.create_networks('dcgan', discriminator={'dropout': 0.0})['discriminator']
     batch = nets.create_batch(8, count=4)
     variables = discriminator.init(jax.random.key(0), batch['image'], batch['label'])
 
@@ -194,10 +194,10 @@ def test_dropout_differs_by_key_and_is_off_without_one():
     assert np.abs(first - judge(discriminator)).max() > 1e-5
 
 
-@pytest.mark.parametrize('architecture', sorted(ARCHITECTURES))
+@pytest.mark.parametrize('architecture', nets.PAIRS)
 def test_bfloat16_computation_keeps_float32_parameters_images_and_logits(architecture):
     generator, discriminator = (
-        network.clone(dtype=jnp.dtype(jnp.bfloat16)) for network in nets.create_networks(architecture)
+        network.clone(dtype=jnp.dtype(jnp.bfloat16)) for network in nets.create_networks(architecture).values()
     )
     latents, labels = jnp.ones((2, nets.LATENTS)), jnp.zeros((2,), jnp.int32)
 

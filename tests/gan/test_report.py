@@ -241,7 +241,7 @@ def test_moments_are_those_of_the_longest_run(tmp_path):
 
 
 def _create_artist(num_classes: int) -> drawing.Artist:
-    generator, _ = create_networks('dcgan', num_classes=num_classes)
+    generator = create_networks('dcgan', num_classes=num_classes)['generator']
     variables = jax.jit(generator.init)(jax.random.key(1), jnp.zeros((1, 8)), jnp.zeros(1, jnp.int32))
     config = tiny.get_config()
     config.seed, config.conditional = 3, bool(num_classes)

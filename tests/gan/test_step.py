@@ -14,7 +14,6 @@ from gan import state as states
 from gan.annealing import Annealing
 from gan.layers import power_iteration
 from gan.losses import LOSSES
-from gan.networks import ARCHITECTURES
 from gan.objective import PENALTIES
 from gan.step import Averaging, create_cycle
 from tests.gan import nets
@@ -42,7 +41,7 @@ def _pairs():
 
     Losses see logits only, and penalties the critic only: there is nothing that all three decide together.
     """
-    numbered = (enumerate(sorted(names)) for names in (ARCHITECTURES, LOSSES))
+    numbered = (enumerate(sorted(names)) for names in (nets.PAIRS, LOSSES))
     for (i, architecture), (j, loss) in itertools.product(*numbered):
         yield architecture, loss, PENALTIES[(2 * i + j) % len(PENALTIES)]
 
@@ -256,7 +255,8 @@ def test_penalties_by_differences_are_computed_in_full_precision():
     for dtype in (jnp.float32, jnp.bfloat16):
         objective = nets.create_objective('hinge', 'zero_centred_fake', penalty_slope='differences')
         recipe = nets.create_recipe('residual', objective=objective)
-        recipe = dataclasses.replace(recipe, discriminator=recipe.discriminator.clone(dtype=jnp.dtype(dtype)))
+        discriminator = recipe.discriminator.clone(dtype=jnp.dtype(dtype))
+        recipe = dataclasses.replace(recipe, networks={**recipe.networks, 'discriminator': discriminator})
         penalties.append(float(_step(recipe)[2]['penalty']))
     np.testing.assert_allclose(*penalties, rtol=1e-5)
 

@@ -30,7 +30,8 @@ def _make_step(*, probability=0.0, penalty='none', **changes):
     objective = nets.create_objective('wasserstein', penalty, drift_weight=0.0)
     recipe = nets.create_recipe('dcgan', SIDE, objective=objective, **changes)
     fields = {name: getattr(recipe.discriminator, name) for name in DcganDiscriminator.__dataclass_fields__}
-    recipe = dataclasses.replace(recipe, discriminator=_MeanSquare(**fields | {'parent': None}))
+    judge = _MeanSquare(**fields | {'parent': None})
+    recipe = dataclasses.replace(recipe, networks={**recipe.networks, 'discriminator': judge})
     state, (step,) = nets.create_training(recipe, probability=probability)
     generator = state.networks['generator']
     grey = dataclasses.replace(generator, params=jax.tree.map(jnp.zeros_like, generator.params))

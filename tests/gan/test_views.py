@@ -1,5 +1,7 @@
 """What the discriminator sees: noise, dropout, and augmentation whose probability follows it."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -30,7 +32,7 @@ def _probe(dropout=0.0, **changes):
     recipe = nets.create_recipe('dcgan', objective=nets.create_objective(penalty='none', **changes))
     fields = {name: getattr(recipe.discriminator, name) for name in DcganDiscriminator.__dataclass_fields__}
     probe = _Probe(**fields | {'dropout': dropout, 'parent': None})
-    recipe = recipe.__class__(**vars(recipe) | {'discriminator': probe})
+    recipe = dataclasses.replace(recipe, networks={**recipe.networks, 'discriminator': probe})
     state, (step,) = nets.create_training(recipe)
     batch = nets.create_batch(8, count=256) | {'image': jnp.ones((256, 8, 8, 1))}
     _, metrics = step(state, batch, jax.random.key(0), nets.controls())

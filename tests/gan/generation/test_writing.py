@@ -262,7 +262,7 @@ def _find_origin(data_dir, workdir, name, fingerprint):
     run = _make_run(workdir, name=name, data_dir=str(data_dir))
     run = dataclasses.replace(run, facts=DataFacts(name, fingerprint, 10, 5, (), 'uint16', None))
     image_format = ImageFormat(channels=1, mask_classes=0, num_classes=0)
-    network = run.recipe.networks_at(8, image_format)[0]
+    network = run.recipe.generator_at(8, image_format)
     position = Position(step=10, images_seen=100, phase='8x8')
     trained = TrainedGenerator(run.recipe, run.facts, network, Weights({}, 1.0), position)
     return find_origin(trained, run, seed=3)

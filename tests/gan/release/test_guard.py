@@ -38,7 +38,7 @@ class Repeater(ProgressiveGenerator):
 
 
 def _create_repeater(config, images):
-    network = create_recipe(config).networks_at(SIZE, FORM)[0]
+    network = create_recipe(config).generator_at(SIZE, FORM)
     fields = {field.name: getattr(network, field.name) for field in dataclasses.fields(network)}
     repeater = Repeater(**{name: value for name, value in fields.items() if name not in ('parent', 'name')})
     return repeater, {'stored': {'images': jnp.asarray(images)}}
@@ -75,7 +75,7 @@ def repeater(config, training):
 
 @pytest.fixture(scope='module')
 def untrained(config, training):
-    network = create_recipe(config).networks_at(SIZE, FORM)[0]
+    network = create_recipe(config).generator_at(SIZE, FORM)
     latents, labels = jnp.zeros((1, network.latent_size)), jnp.zeros(1, jnp.int32)
     variables = jax.jit(network.init)(jax.random.key(0), latents, labels)
     return _guard(config, training, network, variables)
