@@ -1,4 +1,4 @@
-"""What a run leaves to look at: log.txt, metrics.jsonl, TensorBoard events, curves, a bar; and how metrics get there."""
+"""What a run leaves to look at: log.txt, metrics.jsonl, TensorBoard events, curves, a bar, and what goes there."""
 
 import collections
 import json

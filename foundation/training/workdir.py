@@ -49,7 +49,7 @@ def prepare_workdir(
 
     Args:
       workdir: the folder.
-      fields: the resolved config as JSON has it, see `config_to_json`.
+      fields: the resolved config as JSON has it.
       fixed: fields, dotted, that may not change once training has begun, nor any field below them.
       write: False on all processes but one.
 
@@ -87,11 +87,6 @@ def read_config(workdir: Path) -> ConfigDict:
       UserError: when there is none.
     """
     return config_from_json(read_json(workdir, CONFIG_FILE))
-
-
-def config_to_json(config: ConfigDict) -> dict[str, Any]:
-    """A config as JSON has it."""
-    return json.loads(config.to_json_best_effort())
 
 
 def config_from_json(content: Mapping[str, Any]) -> ConfigDict:
