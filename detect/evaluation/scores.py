@@ -22,10 +22,9 @@ from detect.data import binary_labels
 from detect.detector import TrainedDetector
 from detect.evaluation.outputs import SplitOutputs, logits_of_split, probabilities_of
 from detect.metrics import decisions
-from detect.metrics.cells import Cells, cells_by_fakes, cells_by_modality, score_cells
 from detect.metrics.ranking import auroc_of
 from detect.metrics.samples import Judged, Labels, weigh_once
-from detect.metrics.table import score_table
+from detect.metrics.table import Cells, cells_by_fakes, cells_by_modality, score_cells, score_table
 from detect.metrics.thresholds import fit_thresholds
 from detect.scoring import FUSED, NETWORK
 from foundation.training.errors import UserError

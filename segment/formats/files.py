@@ -21,7 +21,7 @@ from foundation.software import SOFTWARE, software_version
 from foundation.training.errors import UserError
 from input_pipeline import DataError
 from input_pipeline.errors import one_line
-from input_pipeline.inputs import DicomGrid, Kind, VolumeGrid, encode_like, read_header
+from input_pipeline.inputs import DicomGrid, Kind, VolumeGrid, read_header
 from segment.formats.overlays import draw_overlay
 from segment.formats.prediction import Prediction
 
@@ -71,7 +71,7 @@ def encode_nifti(prediction: Prediction) -> dict[str, bytes]:
 def _on_file(prediction: Prediction, grid: VolumeGrid) -> nib.Nifti1Image:
     """The shape, affines and units of the file that was segmented, to the bit where it is NIfTI."""
     if prediction.incoming.kind != 'nifti':
-        return nib.Nifti1Image.from_bytes(encode_like(grid.file, grid.restore(prediction.masks), '.nii'))
+        return nib.Nifti1Image.from_bytes(grid.encode(prediction.masks, '.nii'))
     source: Any = nib.load(grid.file)  # nibabel types it as a file of any kind
     kind = nib.Nifti2Image if isinstance(source.header, nib.Nifti2Header) else nib.Nifti1Image
     header = kind.header_class.from_header(source.header)
@@ -113,7 +113,7 @@ def encode_metaimage(prediction: Prediction) -> dict[str, bytes]:
 def _encode_like(prediction: Prediction, suffix: str) -> dict[str, bytes]:
     grid = prediction.incoming.grid
     assert isinstance(grid, VolumeGrid)  # of the kinds that `choose_format` lets have this format
-    return {suffix: encode_like(grid.file, grid.restore(prediction.masks), suffix)}
+    return {suffix: grid.encode(prediction.masks, suffix)}
 
 
 def encode_dicom_seg(prediction: Prediction) -> dict[str, bytes]:
