@@ -67,16 +67,13 @@ class DataFacts:
         return {DATA_FILE: dataclasses.asdict(self), FOLDER_FILE: {'data_dir': str(folder.absolute())}}
 
 
-def find_data(config: ConfigDict, workdir: Path) -> ConfigDict:
-    """The config, with the folder that the run in `workdir` read where the usual one does not hold its data."""
-    name, usual = config.data.name, input_pipeline.default_data_dir()
-    former = _read_folder(workdir)
-    if config.data.data_dir or former is None or dataset_folder(name, usual) or not dataset_folder(name, former):
-        return config
+def find_folder(name: str, data_dir: str, workdir: Path) -> str:
+    """`data_dir`, or the folder that the run in `workdir` read where the usual one does not hold its data set."""
+    usual, former = input_pipeline.default_data_dir(), _read_folder(workdir)
+    if data_dir or former is None or dataset_folder(name, usual) or not dataset_folder(name, former):
+        return data_dir
     _LOGGER.warning('%s has no data set %r; going on with that of %s, as before.', usual, name, former)
-    config = config.copy_and_resolve_references()
-    config.data.data_dir = str(former)
-    return config
+    return str(former)
 
 
 def settle_data(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, ConfigDict]:
@@ -85,8 +82,9 @@ def settle_data(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, ConfigDi
     Raises:
       DataError: see `fill_channels`.
     """
-    found = fill_channels(find_data(config, workdir))
-    kept = config.copy_and_resolve_references()
+    kept, found = (config.copy_and_resolve_references() for _ in range(2))
+    found.data.data_dir = find_folder(config.data.name, config.data.data_dir, workdir)
+    found = fill_channels(found)
     if 'channels' in found:
         kept.channels = found.channels
     return kept, found

@@ -5,6 +5,7 @@ A schema creates configs, checks them, explains their fields, and says which of 
 """
 
 import dataclasses
+import json
 import logging
 import math
 from collections.abc import Iterator, Mapping
@@ -217,7 +218,7 @@ def changes(schema: Section, config: ConfigDict) -> dict[str, Any]:
 def run_record(schema: Section, config: ConfigDict) -> workdirs.RunRecord:
     """What the folder and the log of a run keep of its config."""
     return workdirs.RunRecord(
-        workdirs.config_to_json(config), fixed_fields(schema, config), changes(schema, config)
+        json.loads(config.to_json_best_effort()), fixed_fields(schema, config), changes(schema, config)
     )
 
 

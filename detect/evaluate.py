@@ -24,9 +24,8 @@ from detect.evaluation.explanations import explain
 from detect.evaluation.outputs import SplitOutputs, measure, read_detector
 from detect.evaluation.report import print_report, write_report
 from detect.evaluation.robustness import attack_grid, certify_some, degradation_grid
-from detect.evaluation.scores import DetectorProtocol, score_all, score_baselines, score_parts
+from detect.evaluation.scores import DetectorProtocol, score_all, score_baselines, score_parts, transfer
 from detect.evaluation.shortcuts import draw_card
-from detect.evaluation.transfer import transfer
 from foundation.training import launch
 from foundation.training.errors import UserError
 

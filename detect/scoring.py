@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from detect.anomaly.fitted import Fitted
-from detect.anomaly.mahalanobis import Mahalanobis, fit_mahalanobis
-from detect.anomaly.padim import Padim, fit_padim
+from detect.anomaly.gaussian import Mahalanobis, Padim, fit_mahalanobis, fit_padim
 from detect.anomaly.patchcore import Patchcore, fit_patchcore
 from detect.networks import Detection
 from detect.trained_network import Images, TrainedNetwork

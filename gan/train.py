@@ -26,6 +26,7 @@ from foundation.training.errors import UserError
 from foundation.training.feed import Batches
 from foundation.training.fit import begin_run
 from foundation.training.phases import Phase
+from foundation.training.workdir import RunRecord
 from gan.recipe import GanRecipe, ImageFormat, create_recipe
 from gan.samples import TrainingSamples, draw_reals
 from gan.schedule import Stage, fade_in
@@ -47,7 +48,7 @@ _CURVES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class _Training:
+class PreparedRun:
     """A run whose workdir and data are ready.
 
     Attributes:
@@ -73,37 +74,24 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     Raises:
       UserError, DataError: for a config or data that cannot be used.
     """
-    training = _prepare(config, workdir)
-    outcome = _run(training, deadline=math.inf, stage_done=None)
+    config, found = settle_data(as_begun(GAN, config, workdir), workdir)
+    training = prepare(create_recipe(found), workdir, run_record(GAN, config))
+    outcome = train(training, deadline=math.inf, stage_done=None)
     if parallel.is_first_process():
         _say_goodbye(workdir, outcome, training.stages)
 
 
-def train(
-    config: ConfigDict,
-    workdir: Path,
-    *,
-    deadline: float,
-    stage_done: Callable[[loop.PhaseEnd], Sequence[Phase]] | None,
-) -> loop.Outcome:
-    """Trains as configured, from where `workdir` stopped, until all is done or the deadline has come.
+def prepare(recipe: GanRecipe, workdir: Path, record: RunRecord) -> PreparedRun:
+    """Opens the data, and begins the workdir or finds it as it was.
 
     Args:
-      config, workdir: of the run.
-      deadline, stage_done: see `loop.run`, whose phases are the stages.
+      recipe: of the run.
+      workdir: its folder.
+      record: of its config.
 
     Raises:
-      UserError, DataError: for a config or data that cannot be used.
+      UserError, DataError: for a workdir or data that cannot be used.
     """
-    training = _prepare(config, workdir)
-    return _run(training, deadline=deadline, stage_done=stage_done)
-
-
-def _prepare(config: ConfigDict, workdir: Path) -> _Training:
-    """Opens the data, and begins the workdir or finds it as it was."""
-    config = as_begun(GAN, config, workdir)
-    config, found = settle_data(config, workdir)
-    recipe = create_recipe(found)
     check_source(recipe.start_from, workdir)
     if is_exported(workdir):
         raise UserError(f'{workdir} is an exported generator, which cannot train on; give another --workdir.')
@@ -118,19 +106,28 @@ def _prepare(config: ConfigDict, workdir: Path) -> _Training:
     begin_run(
         workdir,
         mesh,
-        record=run_record(GAN, config),
+        record=record,
         files=facts.files(recipe.images.data_dir),
         told=[_describe_data(facts, recipe), *_describe_unused(facts, recipe)],
         details=[*_tabulate_networks(recipe, image_format)],
     )
     if not (workdir / 'real.png').exists():
         draw_reals(recipe, images, image_format, workdir / 'real.png', write=first)
-    return _Training(recipe, workdir, images, image_format, stages, mesh)
+    return PreparedRun(recipe, workdir, images, image_format, stages, mesh)
 
 
-def _run(
-    training: _Training, *, deadline: float, stage_done: Callable[[loop.PhaseEnd], Sequence[Phase]] | None
+def train(
+    training: PreparedRun, *, deadline: float, stage_done: Callable[[loop.PhaseEnd], Sequence[Phase]] | None
 ) -> loop.Outcome:
+    """Trains from where the workdir stopped, until all is done or the deadline has come.
+
+    Args:
+      training: see `prepare`.
+      deadline, stage_done: see `loop.run`, whose phases are the stages.
+
+    Raises:
+      UserError: see `loop.run`.
+    """
     recipe, workdir, stages, mesh = training.recipe, training.workdir, training.stages, training.mesh
     samples = TrainingSamples(recipe, training.image_format, training.images.classes, mesh, stages)
     phases = [create_phase(recipe, stage, training.images, mesh) for stage in stages]

@@ -22,7 +22,7 @@ from foundation.training.errors import UserError
 from input_pipeline.depth import NOTE, differs
 from segment.data import open_images, open_stored
 from segment.evaluation import SegmenterProtocol, evaluate
-from segment.metrics.policies import POLICIES
+from segment.metrics import POLICIES
 from segment.segmenter import TrainedSegmenter
 
 _DATA = flags.DEFINE_string('data', '', "Data set to measure on, by name; the run's own by default.")

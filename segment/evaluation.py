@@ -19,8 +19,7 @@ from foundation.statistics.means import Mean, bootstrap_mean
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from segment.formats.overlays import choose_slices, draw_contours
-from segment.metrics.measures import METRICS, PLAIN_METRICS, POLICY_METRICS, CaseMeasures, measure
-from segment.metrics.policies import KINDS, POLICIES
+from segment.metrics import KINDS, METRICS, PLAIN_METRICS, POLICIES, POLICY_METRICS, CaseMeasures, measure
 from segment.segmenter import TrainedSegmenter
 
 RESAMPLES = 4000

@@ -16,7 +16,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 import input_pipeline
-from configs.schema import describe, fixed_fields
+from configs.schema import describe, run_record
 from configs.segment.study_schema import STUDY
 from foundation.training import launch
 from foundation.training import workdir as workdirs
@@ -39,8 +39,8 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     design = create_design(config)
     data_dir = Path(design.data_dir).expanduser() if design.data_dir else input_pipeline.default_data_dir()
     plan = Plan(design, workdir.absolute(), data_dir.absolute())
-    fields, fixed = workdirs.config_to_json(config), fixed_fields(STUDY, config)
-    workdirs.prepare_workdir(workdir, fields, fixed=fixed, write=True)
+    record = run_record(STUDY, config)
+    workdirs.prepare_workdir(workdir, record.config, fixed=record.fixed, write=True)
     journal = Journal(workdir / 'jobs')
     _do_all(plan.real_jobs, journal)
     real_images = _count_images(plan, data_dir)

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.encoders import ENCODER_FILE, begin_with, find_begun_encoder
 from backbones.grids import draw_grid, save_picture
-from backbones.images import batch_shapes, facts_of, find_data, open_feed
+from backbones.images import batch_shapes, facts_of, find_folder, open_feed
 from configs.schema import as_begun, run_record
 from configs.segment.schema import UNET
 from foundation.training import launch, loop, parallel
@@ -89,7 +89,8 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
       UserError, DataError: for a config or data that cannot be used.
     """
     given = config.data.data_dir
-    config = find_data(as_begun(UNET, config.copy_and_resolve_references(), workdir), workdir)
+    config = as_begun(UNET, config.copy_and_resolve_references(), workdir)
+    config.data.data_dir = find_folder(config.data.name, given, workdir)
     fingerprint = resolve(config, lambda request: take_fingerprint(open_stored(request)))
     recipe = create_recipe(config)
     config.data.data_dir = given

@@ -321,7 +321,7 @@ def test_a_config_that_is_older_than_a_field_means_what_it_meant():
 def test_a_run_goes_on_without_the_fields_that_it_is_older_than(tmp_path, caplog):
     new, older = _load('tiny'), _older()
     assert schema.as_begun(GAN, new, tmp_path) is new
-    workdirs.prepare_workdir(tmp_path, workdirs.config_to_json(older), fixed=(), write=True)
+    workdirs.prepare_workdir(tmp_path, schema.run_record(GAN, older).config, fixed=(), write=True)
     with caplog.at_level('INFO'):
         begun = schema.as_begun(GAN, new, tmp_path)
     assert begun.to_dict() == older.to_dict()
@@ -330,7 +330,7 @@ def test_a_run_goes_on_without_the_fields_that_it_is_older_than(tmp_path, caplog
     record = schema.run_record(GAN, begun)
     workdirs.prepare_workdir(tmp_path, record.config, fixed=record.fixed, write=True)
     other = tmp_path / 'other'
-    workdirs.prepare_workdir(other, workdirs.config_to_json(new), fixed=(), write=True)
+    workdirs.prepare_workdir(other, schema.run_record(GAN, new).config, fixed=(), write=True)
     assert schema.as_begun(GAN, new, other).to_dict() == new.to_dict()
 
 

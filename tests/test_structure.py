@@ -142,8 +142,8 @@ def test_file_keeps_the_rules(path):
         ('gan/x.py', 'from .step import Objective', 'imports .step'),
         (
             'gan/x.py',
-            'from foundation.training.meter import Meter',
-            'imports foundation.training.meter.Meter, which is not public',
+            'from foundation.training.clock import Meter',
+            'imports foundation.training.clock.Meter, which is not public',
         ),
         (
             'segment/x.py',

@@ -8,10 +8,8 @@ from typing import Any
 
 from jax.typing import DTypeLike
 
-from backbones.networks.densenet import DenseNet
-from backbones.networks.inception import InceptionV3
+from backbones.networks.classifiers import DEPTHS, DenseNet, InceptionV3, ResNet
 from backbones.networks.layers import Features
-from backbones.networks.resnet import DEPTHS, ResNet
 
 Network = ResNet | DenseNet | InceptionV3
 ARCHITECTURES: dict[str, type[ResNet] | type[DenseNet]] = {'resnet': ResNet, 'densenet': DenseNet}

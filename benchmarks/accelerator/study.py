@@ -18,8 +18,9 @@ from benchmarks.accelerator import train
 from benchmarks.accelerator.study_workers import Workers
 from benchmarks.accelerator.tasks import Context, Row, Task
 from benchmarks.accelerator.timed_training import TimedRun, train_by_the_clock
+from configs.schema import run_record
 from configs.segment import study_brain_tumor
-from configs.segment.study_schema import COMPARISONS
+from configs.segment.study_schema import COMPARISONS, STUDY
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from segment.studies.analysis import Analysis, analyse
@@ -140,7 +141,7 @@ class _Study:
         self.context, self.workdir = context, context.scratch / 'study'
         config = _create_study(context, _find_data(context))
         if not workdirs.has_begun(self.workdir):
-            workdirs.prepare_workdir(self.workdir, workdirs.config_to_json(config), fixed=(), write=True)
+            workdirs.prepare_workdir(self.workdir, run_record(STUDY, config).config, fixed=(), write=True)
         self.design = create_design(workdirs.read_config(self.workdir))
         self.plan = Plan(self.design, self.workdir, Path(self.design.data_dir))
         self.journal = Journal(self.workdir / 'jobs')

@@ -15,17 +15,19 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from backbones.images import read_facts
+from backbones.images import read_facts, settle_data
 from benchmarks.accelerator import timetable
 from benchmarks.accelerator.first_stage import measure_first_stage
 from benchmarks.accelerator.sheet import Strip, draw_sheet
 from benchmarks.accelerator.tasks import Context, Row
+from configs.gan.schema import GAN
+from configs.schema import as_begun, run_record
 from foundation.training import logs, phases
 from foundation.training import workdir as workdirs
 from foundation.training.loop import Outcome, PhaseEnd
 from foundation.training.phases import Phase
 from gan.recipe import create_recipe
-from gan.train import replan_phase, train
+from gan.train import prepare, replan_phase, train
 from gan.weights import write_exported
 
 SHEET_FILE = 'grids.png'
@@ -75,7 +77,9 @@ def train_by_the_clock(run: TimedRun, context: Context) -> Iterator[Row]:
             tell(row)
             return schedule.replan(stage_end, row['images/s'])
 
-        return train(run.config, workdir, deadline=end, stage_done=stage_done)
+        config, found = settle_data(as_begun(GAN, run.config, workdir), workdir)
+        training = prepare(create_recipe(found), workdir, run_record(GAN, config))
+        return train(training, deadline=end, stage_done=stage_done)
 
     with _programs_told(run.name) as programs:
         outcome = yield from _in_background(work, programs, recorder.tell_progress)

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float32
 from backbones.networks import ResNet
 from benchmarks.peers.forms import Form
 from benchmarks.peers.timing import PeerRun
-from detect.anomaly.padim import Padim, fit_padim
+from detect.anomaly.gaussian import Padim, fit_padim
 from detect.anomaly.patchcore import Patchcore, fit_patchcore
 
 FITTED = 16  # images that a score is fitted on before it is timed

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Int32, Int64
 import input_pipeline
 from detect.data import binary_labels, read_batches
 from detect.detector import TrainedDetector
-from detect.networks.stack import sample_slices
+from detect.networks import sample_slices
 from detect.stacks.recipe import StackData
 from foundation.training.errors import UserError
 from input_pipeline.cases import number_volumes

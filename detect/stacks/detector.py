@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Float64
 
 from backbones.classifier import variables_checksum
 from detect.fusion import probability_of_fake
-from detect.networks.stack import sample_slices
+from detect.networks import sample_slices
 from detect.stacks.recipe import StackRecipe, create_recipe
 from detect.stacks.step import make_describe
 from foundation.training import parallel

@@ -2,7 +2,6 @@
 
 __all__ = [
     'calibration',
-    'claims',
     'conformal',
     'differences',
     'jackknife',

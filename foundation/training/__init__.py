@@ -20,5 +20,4 @@ __all__ = [
     'state',
     'supervised',
     'workdir',
-    'writer',
 ]

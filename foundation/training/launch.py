@@ -19,7 +19,7 @@ from foundation.training.interrupts import end_process, interrupt_once
 from foundation.training.logs import log_to_screen, silence
 from foundation.training.parallel import is_first_process
 from foundation.training.speed import measuring, name_command
-from foundation.training.writer import one_writer
+from foundation.training.workdir import one_writer
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', None, 'Folder for checkpoints, samples and logs; goes on where it stopped. Reports take several.'

@@ -18,7 +18,7 @@ from foundation.training.best import Best, Watch
 from foundation.training.checkpoints import Checkpoints, Position
 from foundation.training.errors import UserError
 from foundation.training.interrupts import TIME_LIMIT, StopRequest, stop_when_asked
-from foundation.training.meter import Meter, Stopwatch
+from foundation.training.logs import Meter, Stopwatch
 from foundation.training.phases import Compiler, Phase, State, abstract_states, find_phase
 from foundation.training.speed import Forecast, describe_time
 

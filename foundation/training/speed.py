@@ -28,18 +28,18 @@ _WITHOUT_EFFECT = (
 _command: contextvars.ContextVar[str] = contextvars.ContextVar('command', default='')
 
 
-def name_command(config: str, changes: Mapping[str, Any]) -> str:
+def name_command(file: str, changes: Mapping[str, Any]) -> str:
     """What speeds are kept under: a config, and those of the changed fields that steps may feel.
 
     Args:
-      config: its file, `.../configs/gan/small.py`, perhaps with a variant behind a colon.
+      file: of the config, `.../configs/gan/small.py`, perhaps with a variant behind a colon.
       changes: values by dotted names of fields.
     """
-    place = config.rfind('configs/')
+    place = file.rfind('configs/')
     felt = [
         f'{name}={value}' for name, value in sorted(changes.items()) if name.split('.')[0] not in _WITHOUT_EFFECT
     ]
-    return ' '.join([config[max(place, 0) :], *felt])
+    return ' '.join([file[max(place, 0) :], *felt])
 
 
 @contextlib.contextmanager

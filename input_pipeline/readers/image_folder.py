@@ -40,8 +40,7 @@ from input_pipeline.readers.pixels import (
     storage_dtype,
 )
 from input_pipeline.readers.raster import EXTENSIONS, read_header, read_picture
-from input_pipeline.readers.tiff import PagesError
-from input_pipeline.readers.tiff_stack import read_stack, read_stack_header
+from input_pipeline.readers.tiff import PagesError, read_stack, read_stack_header
 from input_pipeline.records import Dtype, Item, ReaderOptions, Record
 
 _MASK = re.compile(r'(.+?)[-_. ](?:mask|seg|segmentation|label|labels|gt|groundtruth|annotation)[-_. ]?\d*', re.I)

@@ -1,21 +1,40 @@
 """From a prediction to files: which format, and never half a file under its name."""
 
-from collections.abc import Callable
+import io
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import highdicom
 import nibabel as nib
 import numpy as np
+import pydicom
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from jaxtyping import UInt8
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from foundation.export import nifti, pictures
 from foundation.files import write_file
-from foundation.software import SOFTWARE
+from foundation.software import SOFTWARE, software_version
 from foundation.training.errors import UserError
 from input_pipeline import DataError
-from input_pipeline.inputs import DicomGrid, Kind, VolumeGrid, encode_like
-from segment.formats.dicom_seg import encode_dicom_seg
+from input_pipeline.errors import one_line
+from input_pipeline.inputs import DicomGrid, Kind, VolumeGrid, read_header
 from segment.formats.overlays import draw_overlay
 from segment.formats.prediction import Prediction
+
+# A data set says what its classes are called, not which terms of an ontology they are: the category is one that
+# holds for any region, and the type is a code of our own whose meaning is the name.
+_CATEGORY = Code('309825002', 'SCT', 'Spatial and Relational Concept')
+_OWN_CODES = '99ENHANCEDGAN'
+_LONGEST = 64  # characters of a label and of a code's meaning (LO)
+# What a source may lack, though its object needs it; empty where unknown (type 2).
+_TYPE_2 = (
+    'PatientID', 'PatientName', 'PatientBirthDate', 'PatientSex', 'AccessionNumber', 'StudyID', 'StudyDate',
+    'StudyTime',
+)  # fmt: skip
 
 
 def encode_png(prediction: Prediction) -> dict[str, bytes]:
@@ -52,7 +71,7 @@ def encode_nifti(prediction: Prediction) -> dict[str, bytes]:
 def _on_file(prediction: Prediction, grid: VolumeGrid) -> nib.Nifti1Image:
     """The shape, affines and units of the file that was segmented, to the bit where it is NIfTI."""
     if prediction.incoming.kind != 'nifti':
-        return nib.Nifti1Image.from_bytes(encode_like(grid.file, grid.restore(prediction.masks), '.nii'))
+        return nib.Nifti1Image.from_bytes(grid.encode(prediction.masks, '.nii'))
     source: Any = nib.load(grid.file)  # nibabel types it as a file of any kind
     kind = nib.Nifti2Image if isinstance(source.header, nib.Nifti2Header) else nib.Nifti1Image
     header = kind.header_class.from_header(source.header)
@@ -94,7 +113,93 @@ def encode_metaimage(prediction: Prediction) -> dict[str, bytes]:
 def _encode_like(prediction: Prediction, suffix: str) -> dict[str, bytes]:
     grid = prediction.incoming.grid
     assert isinstance(grid, VolumeGrid)  # of the kinds that `choose_format` lets have this format
-    return {suffix: encode_like(grid.file, grid.restore(prediction.masks), suffix)}
+    return {suffix: grid.encode(prediction.masks, suffix)}
+
+
+def encode_dicom_seg(prediction: Prediction) -> dict[str, bytes]:
+    """One object for the series; see `files.ENCODERS`.
+
+    Raises:
+      UserError: when the images lack what the object must refer to.
+    """
+    sources, masks = _sources_and_masks(prediction)
+    with warnings.catch_warnings():  # of breaches of the standard in the source that pydicom copes with
+        warnings.simplefilter('ignore', UserWarning)
+        try:
+            segmentation = _create(sources, masks, prediction)
+            file = io.BytesIO()
+            segmentation.save_as(file)
+        except Exception as error:  # highdicom and pydicom raise many kinds for what a source lacks
+            raise UserError(
+                f'DICOM SEG cannot refer to it ({one_line(error)}); use --format=nifti or png.'
+            ) from error
+    return {'.dcm': file.getvalue()}
+
+
+def _sources_and_masks(
+    prediction: Prediction,
+) -> tuple[list[pydicom.Dataset], UInt8[np.ndarray, 'frames height width']]:
+    """Headers of the files, and the masks in the order of the files and of the frames in them."""
+    grid, records = prediction.incoming.grid, prediction.case.records
+    if not isinstance(grid, DicomGrid):
+        raise UserError('DICOM SEG refers to DICOM images, and this is none; use --format=auto.')
+    places = [grid.frames[record.key] for record in records]
+    files = grid.files_of([record.key for record in records])
+    order = sorted(range(len(places)), key=lambda index: (files.index(places[index][0]), places[index][1]))
+    sources = [read_header(path) for path in files]
+    for source in sources:
+        for keyword in _TYPE_2:
+            if keyword not in source:
+                setattr(source, keyword, '')
+    return sources, prediction.masks[order]
+
+
+def _create(
+    sources: Sequence[pydicom.Dataset],
+    masks: UInt8[np.ndarray, 'frames height width'],
+    prediction: Prediction,
+) -> Segmentation:
+    return Segmentation(
+        source_images=sources,
+        pixel_array=masks,
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=_describe_segments(prediction),
+        series_instance_uid=highdicom.UID(),
+        series_number=1000 + int(sources[0].get('SeriesNumber') or 0) % 1000,  # apart from those of a scanner
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer=SOFTWARE,
+        manufacturer_model_name='segment.predict',
+        software_versions=software_version(),
+        device_serial_number=prediction.checksum,
+        content_label='SEGMENTATION',
+        # Frames without any class are left out, but an object needs one frame.
+        omit_empty_frames=bool(masks.any()),
+        content_description='Masks predicted by a neural network; not for diagnosis',
+        series_description='Predicted masks',
+        specific_character_set='ISO_IR 192',
+    )
+
+
+def _describe_segments(prediction: Prediction) -> list[SegmentDescription]:
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name=f'{SOFTWARE} U-Net',
+        family=codes.cid7162.ArtificialIntelligence,
+        version=software_version(),
+        source=SOFTWARE,
+        parameters={'weights SHA-256': prediction.checksum},
+    )
+    return [
+        SegmentDescription(
+            segment_number=number,
+            segment_label=name[:_LONGEST],
+            segmented_property_category=_CATEGORY,
+            segmented_property_type=Code(f'CLASS_{number}', _OWN_CODES, name[:_LONGEST]),
+            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        for number, name in enumerate(prediction.classes, 1)
+    ]
 
 
 # Each gives the bytes of its files, by what is appended to the name of the case.

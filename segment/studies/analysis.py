@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from foundation.statistics.claims import StudyClaim, adjust_holm, judge
-from foundation.statistics.differences import Difference, hierarchical_bootstrap
+from foundation.statistics.differences import Difference, StudyClaim, adjust_holm, hierarchical_bootstrap, judge
 from segment.studies.design import ARMS, StudyDesign
 from segment.studies.exchange_rate import Worth, worth_of_synthetic
 from segment.studies.results import Cells, Group, Results

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from backbones.images import FOLDER_FILE, DataFacts, find_data
+from backbones.images import FOLDER_FILE, DataFacts, find_folder, settle_data
 from configs.gan import tiny
 from foundation.training.errors import UserError
 from foundation.training.workdir import write_json
@@ -25,28 +25,32 @@ def begun(tmp_path, monkeypatch):
 
 
 def test_the_former_folder_is_found_and_told(begun, caplog):
-    config = tiny.get_config().lock()
-    assert find_data(config, begun / 'run').data.data_dir == str(begun / 'former')
+    assert find_folder('phantom_tiny', '', begun / 'run') == str(begun / 'former')
     assert f"{begun / 'usual'} has no data set 'phantom_tiny'; going on with that of" in caplog.text
-    assert config.data.data_dir == ''
+
+
+def test_the_config_that_a_run_keeps_names_no_former_folder(begun):
+    config = tiny.get_config()
+    config.channels = 1
+    kept, found = settle_data(config, begun / 'run')
+    assert (config.data.data_dir, kept.data.data_dir) == ('', '')
+    assert found.data.data_dir == str(begun / 'former')
 
 
 def test_a_folder_that_holds_the_data_comes_first(begun):
     (begun / 'usual' / 'phantom_tiny' / '1.0.0').mkdir(parents=True)
-    assert find_data(tiny.get_config(), begun / 'run').data.data_dir == ''
+    assert find_folder('phantom_tiny', '', begun / 'run') == ''
 
 
 def test_a_folder_that_was_asked_for_is_not_replaced(begun):
-    config = tiny.get_config()
-    config.data.data_dir = str(begun / 'asked')
-    assert find_data(config, begun / 'run') is config
+    asked = str(begun / 'asked')
+    assert find_folder('phantom_tiny', asked, begun / 'run') == asked
 
 
 def test_a_run_that_begins_or_lost_its_data_is_left_as_it_is(begun):
-    config = tiny.get_config()
-    assert find_data(config, begun / 'new') is config
+    assert find_folder('phantom_tiny', '', begun / 'new') == ''
     (begun / 'former').rename(begun / 'moved')
-    assert find_data(config, begun / 'run') is config
+    assert find_folder('phantom_tiny', '', begun / 'run') == ''
 
 
 def test_other_data_of_the_name_are_refused_with_the_folder_of_the_former(begun):

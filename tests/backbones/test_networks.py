@@ -9,7 +9,7 @@ import pytest
 from flax import traverse_util
 
 from backbones.networks import DEPTHS, DenseNet, InceptionV3, ResNet
-from backbones.networks.inception import SMALLEST
+from backbones.networks.classifiers import SMALLEST
 
 FLOAT = jnp.float32
 SMALL = DenseNet(2, (1, 1), 4, True, 3, FLOAT)

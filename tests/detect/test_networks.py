@@ -7,9 +7,7 @@ import pytest
 
 from backbones.networks import ResNet
 from configs.detect import detector
-from detect.networks import INPUTS, DetectorNetwork, StackDetector
-from detect.networks.detector import MultiHeadAttention
-from detect.networks.stack import sample_slices
+from detect.networks import INPUTS, DetectorNetwork, MultiHeadAttention, StackDetector, sample_slices
 from detect.recipe import create_recipe
 
 LEVELS = 64

@@ -1,5 +1,7 @@
 """Workdirs of other tasks are told apart from those of generators."""
 
+import json
+
 import pytest
 
 from configs.backbones import classifier
@@ -12,7 +14,7 @@ from gan.generator import read_recipe
 
 
 def _prepare(workdir, module):
-    workdirs.prepare_workdir(workdir, workdirs.config_to_json(module.get_config()), fixed=(), write=True)
+    workdirs.prepare_workdir(workdir, json.loads(module.get_config().to_json()), fixed=(), write=True)
 
 
 @pytest.mark.parametrize('module', [classifier, detector, unet], ids=lambda module: module.__name__)

@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from foundation.statistics.claims import adjust_holm, is_equivalent, judge
-from foundation.statistics.differences import Difference, hierarchical_bootstrap
+from foundation.statistics.differences import Difference, adjust_holm, hierarchical_bootstrap, is_equivalent, judge
 from foundation.statistics.resampling import Distribution
 from segment.studies.analysis import say
 from segment.studies.exchange_rate import worth_of_synthetic

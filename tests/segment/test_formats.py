@@ -14,8 +14,7 @@ from PIL import Image
 from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
-from segment.formats.dicom_seg import encode_dicom_seg
-from segment.formats.files import choose_format, encode_nifti, encode_png, write_masks
+from segment.formats.files import choose_format, encode_dicom_seg, encode_nifti, encode_png, write_masks
 from segment.formats.overlays import COLOURS, choose_slices, draw_contours, draw_overlay
 from segment.formats.prediction import Prediction
 from tests.input_pipeline.series import SPACING, TILTED, expected_place, random_values, save_frames, save_series

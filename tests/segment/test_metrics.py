@@ -10,8 +10,7 @@ import pytest
 import scipy.ndimage
 import scipy.spatial.distance
 
-from segment.metrics.measures import METRICS, CaseMeasures, measure, surface_distances
-from segment.metrics.policies import POLICIES
+from segment.metrics import METRICS, POLICIES, CaseMeasures, measure, surface_distances
 
 SPACING = (3.0, 4.0)
 DIAGONAL = math.hypot(6 * 3.0, 8 * 4.0)

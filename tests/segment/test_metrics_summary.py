@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from segment.evaluation import MeasuredCase, print_summary, summarise
-from segment.metrics.measures import CaseMeasures
-from segment.metrics.policies import POLICIES
+from segment.metrics import POLICIES, CaseMeasures
 
 
 def _measured(hits, extra, missed, unit='mm', tolerance=1.0):

@@ -10,8 +10,7 @@ from flax import traverse_util
 from scipy import ndimage
 
 from backbones.networks import DenseNet, ResNet
-from segment.networks import UNet
-from segment.networks.unet import pad_to_multiple
+from segment.networks import UNet, pad_to_multiple
 
 FIELDS = {
     'num_classes': 3,

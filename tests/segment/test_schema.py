@@ -7,8 +7,8 @@ from configs.segment import study_brain_tumor, unet
 from configs.segment.schema import UNET
 from configs.segment.study_schema import STUDY
 from foundation.training.errors import UserError
-from segment.metrics.policies import POLICIES
-from segment.networks.unet import NORMALIZATIONS
+from segment.metrics import POLICIES
+from segment.networks import NORMALIZATIONS
 
 CONFIGS = [
     *((UNET, unet.get_config(variant)) for variant in unet.VARIANTS),

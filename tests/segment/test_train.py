@@ -21,7 +21,7 @@ from foundation.training.supervised import create_state
 from input_pipeline import DataError, split_masks
 from segment.data import open_images
 from segment.evaluation import measure_cases
-from segment.metrics.measures import measure
+from segment.metrics import measure
 from segment.recipe import create_recipe
 from segment.segmenter import TrainedSegmenter
 from segment.step import make_train_step

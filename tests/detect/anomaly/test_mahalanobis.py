@@ -7,7 +7,7 @@ import pytest
 import sklearn.covariance
 import sklearn.metrics
 
-from detect.anomaly.mahalanobis import Mahalanobis, fit_mahalanobis, shrunk_covariance
+from detect.anomaly.gaussian import Mahalanobis, fit_mahalanobis, shrunk_covariance
 from foundation.training.errors import UserError
 
 

@@ -6,8 +6,8 @@ import pytest
 import scipy.spatial.distance
 import sklearn.metrics
 
+from detect.anomaly.gaussian import Padim, fit_padim
 from detect.anomaly.maps import join_stages, locate
-from detect.anomaly.padim import Padim, fit_padim
 from foundation.training.errors import UserError
 
 SIZE = 14, 18  # of images

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from detect.attacks.gradient import pgd
+from detect.attacks.evasion import pgd
 from detect.attacks.threat import Threat, eps_of_hounsfield, hounsfield_levels
 from detect.data import is_real, read_batches
 from detect.evaluation.outputs import read_detector

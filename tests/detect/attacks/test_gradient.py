@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from detect.attacks.gradient import OBJECTIVES, Point, Walk, adapt, apgd, checkpoints, pgd
+from detect.attacks.evasion import OBJECTIVES, Point, Walk, adapt, apgd, checkpoints, pgd
 from detect.attacks.threat import Threat, find_logits, margins_of
 from tests.detect.attacks.models import (
     BENT,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from detect.attacks.gradient import pgd
+from detect.attacks.evasion import pgd
 from detect.attacks.threat import Threat
 from detect.evaluation.robustness import attack_one_class, attacked_logits, measure_robustness, worst_logits
 from tests.detect.attacks import models

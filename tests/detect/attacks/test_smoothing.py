@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from detect.attacks.smoothing import Certificate, certify, lower_bound
+from detect.evaluation.robustness import Certificate, certify, lower_bound
 from tests.detect.attacks.models import BIAS, KEY, LINEAR, SHAPE, WEIGHTS
 
 SIGMA, ALPHA = 0.5, 0.001

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from detect.attacks.square import side_of_square, square
+from detect.attacks.evasion import side_of_square, square
 from detect.attacks.threat import Threat
 from tests.detect.attacks.models import (
     BENT,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from detect.evaluation import report as tables
-from detect.evaluation import shortcuts, transfer
+from detect.evaluation import scores, shortcuts
 from detect.evaluation.outputs import measure, read_detector
 from detect.evaluation.robustness import attack_grid, certify_some, degradation_grid
 from detect.train import train_and_evaluate
@@ -30,11 +30,11 @@ def test_what_is_measured_is_in_stored_order(measured):
     labels = [label != 'real' for label in measured.images.records.labels]
     np.testing.assert_array_equal(measured.labels, labels)
     assert set(measured.scored.scores) == {'network', 'mahalanobis', 'padim', 'patchcore', 'fused'}
-    assert transfer.auroc_of(measured.scored.scores['network'], measured.labels) > 0.9
+    assert scores.auroc_of(measured.scored.scores['network'], measured.labels) > 0.9
 
 
 def test_the_matrix_marks_what_a_run_has_not_seen(detector, blind, measured):
-    matrix = transfer.transfer([detector, blind], measured)
+    matrix = scores.transfer([detector, blind], measured)
     seen = {(cell['run'], cell['source']): cell['seen'] for cell in matrix['cells']}
     assert seen == {
         (str(detector.workdir), 'blocks'): True,
@@ -94,7 +94,7 @@ def test_attacks_are_no_weaker_with_larger_eps(detector, measured):
 
 def test_degradations_begin_with_the_images_as_they_are(detector, measured):
     rows = degradation_grid(detector, measured)
-    assert rows[0]['auroc'] == transfer.auroc_of(measured.scored.scores['network'], measured.labels)
+    assert rows[0]['auroc'] == scores.auroc_of(measured.scored.scores['network'], measured.labels)
     assert len(rows) == 13
 
 

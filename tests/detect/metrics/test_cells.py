@@ -6,9 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from detect.metrics.cells import cells_by_fakes, cells_by_modality, score_cells
 from detect.metrics.samples import Judged
-from detect.metrics.table import score_table
+from detect.metrics.table import cells_by_fakes, cells_by_modality, score_cells, score_table
 from detect.metrics.thresholds import DecisionThresholds
 
 THRESHOLDS = DecisionThresholds(0.5, 0.5, None, None)

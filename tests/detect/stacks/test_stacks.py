@@ -13,7 +13,7 @@ import pytest
 
 from detect import main
 from detect.judge import describe_judgement, open_judge
-from detect.networks.stack import sample_slices
+from detect.networks import sample_slices
 from detect.stacks.data import Stacks, describe_stacks, list_volumes, open_slices, read_slice_detector
 from detect.stacks.detector import TrainedStack, open_stack
 from detect.stacks.evaluation import POOLINGS, describe, measure, score_slices, score_stacks

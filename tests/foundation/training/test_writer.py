@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from foundation.training import parallel, writer
+from foundation.training import parallel, workdir
 from foundation.training.errors import UserError
-from foundation.training.writer import LOCK_FILE, one_writer
+from foundation.training.workdir import LOCK_FILE, one_writer
 
 ROOT = Path(__file__).resolve().parents[3]
 _HOLD = (
-    'import pathlib, sys, time; from foundation.training.writer import one_writer\n'
+    'import pathlib, sys, time; from foundation.training.workdir import one_writer\n'
     'with one_writer(pathlib.Path(sys.argv[1])): print(flush=True); time.sleep(60)'
 )
 
@@ -44,13 +44,13 @@ def test_a_folder_that_was_made_for_the_lock_alone_is_removed(tmp_path):
 
 def test_a_process_that_has_not_written_yet_is_told_as_another(tmp_path):
     with (tmp_path / LOCK_FILE).open('wb') as lock:
-        writer.fcntl.flock(lock, writer.fcntl.LOCK_EX)
+        workdir.fcntl.flock(lock, workdir.fcntl.LOCK_EX)
         with pytest.raises(UserError, match=r'is in use: another process, trains there'), one_writer(tmp_path):
             pass
 
 
 def test_a_lock_that_its_owner_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
-    flock, calls = writer.fcntl.flock, []
+    flock, calls = workdir.fcntl.flock, []
 
     def late(file, how):
         calls.append(how)
@@ -58,7 +58,7 @@ def test_a_lock_that_its_owner_removed_meanwhile_is_taken_anew(tmp_path, monkeyp
             (tmp_path / LOCK_FILE).unlink()
         flock(file, how)
 
-    monkeypatch.setattr(writer.fcntl, 'flock', late)
+    monkeypatch.setattr(workdir.fcntl, 'flock', late)
     with one_writer(tmp_path):
         assert (tmp_path / LOCK_FILE).exists()
     assert len(calls) == 2
@@ -68,7 +68,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog):
     def refuse(file, how):
         raise OSError(errno.ENOLCK, 'No locks available')
 
-    monkeypatch.setattr(writer.fcntl, 'flock', refuse)
+    monkeypatch.setattr(workdir.fcntl, 'flock', refuse)
     with one_writer(tmp_path):
         assert 'is on a file system without locks (No locks available)' in caplog.text
 

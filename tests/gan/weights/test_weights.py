@@ -10,12 +10,11 @@ import safetensors.numpy
 from flax import traverse_util
 
 from foundation.training.errors import UserError
+from gan import weights as exported_weights
 from gan.generator import TrainedGenerator, Weights
 from gan.recipe import create_recipe
 from gan.sampler import draw_images
-from gan.weights import read_description, read_variables, write_exported
-from gan.weights import weights as exported_weights
-from gan.weights.weights import deal
+from gan.weights import deal, read_description, read_variables, write_exported
 from tests.gan.weights.generators import FACTS, FAMILIES, create_config, draw_variables, write_generator
 from tests.gan.weights.rewriting import rewrite
 

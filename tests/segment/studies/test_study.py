@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.schema import fixed_fields
+from configs.schema import run_record
 from configs.segment import study_brain_tumor, unet
 from configs.segment.study_schema import STUDY
 from foundation.training import workdir as workdirs
@@ -130,11 +130,12 @@ def test_too_few_images_can_be_put_right_in_the_same_workdir(config, tmp_path, i
         study.run_study(config, tmp_path / 'study')
     assert {name.split('-')[0] for name in in_process} == {'data'}
     config.generators.images = 160
-    fixed = fixed_fields(STUDY, config)
-    workdirs.prepare_workdir(tmp_path / 'study', workdirs.config_to_json(config), fixed=fixed, write=False)
+    record = run_record(STUDY, config)
+    workdirs.prepare_workdir(tmp_path / 'study', record.config, fixed=record.fixed, write=False)
     config.generators.flags = ('--config.resolution=8',)
+    record = run_record(STUDY, config)
     with pytest.raises(UserError, match=r'holds a run with generators\.flags='):
-        workdirs.prepare_workdir(tmp_path / 'study', workdirs.config_to_json(config), fixed=fixed, write=False)
+        workdirs.prepare_workdir(tmp_path / 'study', record.config, fixed=record.fixed, write=False)
 
 
 @pytest.mark.slow

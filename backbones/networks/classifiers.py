@@ -1,23 +1,142 @@
-"""Inception-v3 (Szegedy et al. 2016, arXiv:1512.00567), as the network of December 2015 that FID is defined with.
+"""Classifiers of the field: residual and densely connected networks, and the Inception-v3 of FID.
 
-It differs from the later one in its pools: averages do not count the padding, and the last block takes a maximum.
-Layers bear the names that the field knows them by.
+Residual networks have 18 or 50 layers (He et al. 2016, arXiv:1512.03385, table 1); densely connected ones have
+bottlenecks and compression (Huang et al. 2017, arXiv:1608.06993). Inception-v3 (Szegedy et al. 2016,
+arXiv:1512.00567) is the network of December 2015, which differs from the later one in its pools: averages do not
+count the padding, and the last block takes a maximum. Its layers bear the names that the field knows them by.
 """
 
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from backbones.networks.layers import Features, conv, describe, norm_relu
+from backbones.networks.layers import Features, conv, describe, norm, norm_relu, stem
 from backbones.networks.pooling import max_pool
 
+_BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}  # of each stage
+_EXPANSION = 4  # of the features at the end of a block of the deeper network
+DEPTHS = tuple(_BLOCKS)
+_BOTTLENECK = 4  # features inside a layer for each one that it adds (section 3)
 SMALLEST = 75  # pixels a side, below which nothing is left to pool
 _EPSILON = 1e-3
 _WIDE, _HIGH = (1, 7), (7, 1)
 _Layer = tuple[str, int, tuple[int, int]]  # its name in the block, features, kernel
+
+
+class ResNet(nn.Module):
+    """Images to classes in up to four stages, each of twice the features and half the size of the one before.
+
+    Blocks of the network of 50 layers halve in their 3x3 convolution, not in the first one (version 1.5, as
+    torchvision).
+
+    Attributes:
+      depth: 18 or 50.
+      width: features inside the first stage's blocks; 64 is the standard.
+      small_stem: begin with a 3x3 convolution at full resolution, for images under 128 pixels, and not with a 7x7
+        one and a pool, which quarter it.
+      num_classes: logits.
+      num_stages: the first so many of the four stages, for networks that look at fine detail only.
+      dtype: type of the computation; weights, logits and pooled features are float32.
+    """
+
+    depth: int
+    width: int
+    small_stem: bool
+    num_classes: int
+    dtype: DTypeLike
+    num_stages: int = 4
+
+    @nn.compact
+    def __call__(self, images: Float[Array, 'batch height width channel'], train: bool = False) -> Features:
+        """Classifies images, in whatever range the network was trained with.
+
+        Raises:
+          ValueError: when there is no network of this depth.
+        """
+        if self.depth not in _BLOCKS:
+            raise ValueError(f'There is no residual network of {self.depth} layers; choose one of {DEPTHS}.')
+        x = norm_relu('stem_norm', stem(images, self.width, self.small_stem, self.dtype), train, self.dtype)
+        stages = [] if self.small_stem else [x]
+        x = x if self.small_stem else max_pool(x, padding=1)
+        for stage, blocks in enumerate(_BLOCKS[self.depth][: self.num_stages], start=1):
+            for block in range(blocks):
+                stride = 2 if stage > 1 and block == 0 else 1
+                x = self._block(f'stage{stage}_block{block}', x, self.width << (stage - 1), stride, train)
+            stages.append(x)
+        return describe(x, self.num_classes, stages)
+
+    def _block(self, name: str, x: Array, width: int, stride: int, train: bool) -> Array:
+        if self.depth == 18:
+            layers = [(width, (3, 3), stride), (width, (3, 3), 1)]
+        else:
+            layers = [(width, (1, 1), 1), (width, (3, 3), stride), (_EXPANSION * width, (1, 1), 1)]
+        straight, features = x, layers[-1][0]
+        for place, (size, kernel_size, step) in enumerate(layers, start=1):
+            straight = conv(f'{name}_conv{place}', straight, size, kernel_size, self.dtype, stride=step)
+            normalise = norm_relu if place < len(layers) else norm
+            straight = normalise(f'{name}_norm{place}', straight, train, self.dtype)
+        if stride > 1 or x.shape[-1] != features:
+            x = conv(f'{name}_shortcut_conv', x, features, (1, 1), self.dtype, stride=stride)
+            x = norm(f'{name}_shortcut_norm', x, train, self.dtype)
+        return jax.nn.relu(x + straight)
+
+
+class DenseNet(nn.Module):
+    """Images to classes: every layer of a block sees the maps of all layers before it, and adds a few.
+
+    DenseNet-121 has growth 32, blocks (6, 12, 24, 16) and stem_width 64. DenseNet-BC with L = 100 and k = 12, for
+    images of 32 pixels, has growth 12, blocks (16, 16, 16), stem_width 24 and the small stem; the AM Score was
+    defined with a network of that kind (Zhou et al. 2018, arXiv:1703.02000).
+
+    Attributes:
+      growth: features that a layer adds.
+      blocks: layers of each block; between two, features and resolution are halved.
+      stem_width: features of the first convolution.
+      small_stem: begin with a 3x3 convolution at full resolution, for images under 128 pixels, and not with a 7x7
+        one and a pool, which quarter it.
+      num_classes: logits.
+      dtype: type of the computation; weights, logits and pooled features are float32.
+    """
+
+    growth: int
+    blocks: tuple[int, ...]
+    stem_width: int
+    small_stem: bool
+    num_classes: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, images: Float[Array, 'batch height width channel'], train: bool = False) -> Features:
+        """Classifies images, in whatever range the network was trained with."""
+        x = stem(images, self.stem_width, self.small_stem, self.dtype)
+        stages = []
+        if not self.small_stem:
+            x = norm_relu('stem_norm', x, train, self.dtype)
+            stages.append(x)
+            x = max_pool(x, padding=1)
+        for block, layers in enumerate(self.blocks, start=1):
+            for layer in range(1, layers + 1):
+                x = jnp.concatenate([x, self._grow(f'block{block}_layer{layer}', x, train)], axis=-1)
+            if block < len(self.blocks):
+                stages.append(x)
+                x = self._halve(f'transition{block}', x, train)
+        x = norm_relu('last_norm', x, train, self.dtype)
+        return describe(x, self.num_classes, [*stages, x])
+
+    def _grow(self, name: str, x: Array, train: bool) -> Array:
+        x = norm_relu(f'{name}_norm1', x, train, self.dtype)
+        x = conv(f'{name}_conv1', x, _BOTTLENECK * self.growth, (1, 1), self.dtype)
+        x = norm_relu(f'{name}_norm2', x, train, self.dtype)
+        return conv(f'{name}_conv2', x, self.growth, (3, 3), self.dtype)
+
+    def _halve(self, name: str, x: Array, train: bool) -> Array:
+        x = norm_relu(f'{name}_norm', x, train, self.dtype)
+        x = conv(f'{name}_conv', x, x.shape[-1] // 2, (1, 1), self.dtype)
+        return nn.avg_pool(x, (2, 2), (2, 2))
 
 
 class InceptionV3(nn.Module):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from detect.baselines import fit_baselines
+from detect.evaluation.scores import fit_baselines
 from foundation.training.errors import UserError
 
 NAMES = ['support_vector_machine', 'random_forest', 'decision_tree']

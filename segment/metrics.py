@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -9,12 +10,25 @@ import scipy.ndimage
 import scipy.spatial
 from jaxtyping import Bool, Float64, UInt8
 
-from segment.metrics.policies import EMPTY_DISTANCES, OVERLAPS, Kind, find_kind
-
 Mask = Bool[np.ndarray, '*shape']
 Distances = Float64[np.ndarray, '_']  # two surfaces have sizes of their own
 _SPARSE = 20  # pixels for each one of a surface: from there on a tree of points is faster than a distance map
 _ROUNDING = 1e-9  # relative
+Kind = Literal['both', 'both empty', 'missed', 'false']  # missed: empty prediction; false: empty truth
+KINDS: tuple[Kind, ...] = ('both', 'both empty', 'missed', 'false')
+POLICIES = ('nnunet', 'monai', 'ones')
+_Table = Mapping[str, Mapping[Kind, float | None]]
+
+# Dice, IoU and NSD of a case that is not 'both'; None: the case is skipped.
+OVERLAPS: _Table = {
+    'nnunet': {'both empty': None, 'missed': 0.0, 'false': 0.0},
+    'monai': {'both empty': None, 'missed': 0.0, 'false': None},  # its default, which hides false positives
+    'ones': {'both empty': 1.0, 'missed': 0.0, 'false': 0.0},  # MONAI with ignore_empty=False
+}
+
+# HD95 where both are empty. A missed or false structure is as far off as the image allows under every policy:
+# a case that is left out there would reward the miss.
+EMPTY_DISTANCES: Mapping[str, float | None] = {'nnunet': None, 'monai': None, 'ones': 0.0}
 
 
 def surface_distances(first: Mask, second: Mask, spacing: tuple[float, ...]) -> tuple[Distances, Distances]:
@@ -231,3 +245,14 @@ def _distances(
         return math.hypot(*(step * size for step, size in zip(steps, found.shape, strict=True))), None
     distances = surface_distances(found, wanted, steps)
     return hausdorff_95(*distances), surface_dice(*distances, tolerance)
+
+
+def find_kind(*, predicted: bool, truth: bool) -> Kind:
+    """The kind of a case.
+
+    Args:
+      predicted, truth: whether the mask holds anything.
+    """
+    if predicted:
+        return 'both' if truth else 'false'
+    return 'missed' if truth else 'both empty'
