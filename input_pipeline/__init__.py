@@ -53,6 +53,7 @@ __all__ = [
     'from_unit',
     'inputs',
     'join_masks',
+    'journal',
     'open_dataset',
     'parallel',
     'placement',
