@@ -5,11 +5,6 @@ that cannot be read gets a line with the error, the others are answered, and the
 gives odds, no proof; what a file declares of itself is told apart from them.
 """
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path
