@@ -1,13 +1,14 @@
 """`enhanced-gan COMMAND [flags]`: all commands under one name, each the module that `python -m` starts, too."""
 
+from foundation import startup  # noqa: F401  (before all that takes time)
+
+# isort: split
 import difflib
 import importlib.util
 import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from foundation.training.interrupts import end_in_one_line
 
 # Word or words of a command: the module that it starts, and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -55,7 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if command not in COMMANDS:
         sys.exit(f'Error: there is no command {command!r}; {_advise(command)}')
     module, _ = COMMANDS[command]
-    end_in_one_line()
     # The first is replaced by the module's file.
     sys.argv = [f'enhanced-gan {command}', *find_configs(words[count:])]
     runpy.run_module(module, run_name='__main__', alter_sys=True)

@@ -1,10 +1,5 @@
 """`python -m backbones.main --config=configs/backbones/X.py --workdir=DIR [--config.field=value]` trains one."""
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 from backbones.train import train_and_evaluate
 from configs.backbones.schema import CLASSIFIER
 from configs.schema import describe

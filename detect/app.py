@@ -4,11 +4,6 @@ Files are dropped on it, judged one after the other, and not kept. The page asks
 other machines reach it only where --host says so. Ctrl-C stops it.
 """
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 from collections.abc import Sequence
 from types import ModuleType
 

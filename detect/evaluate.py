@@ -5,11 +5,6 @@ Scores with 95% intervals over patients, by modality, source and kind; the matri
 DIR/evaluation: report.html, report.json and pictures. Thresholds and temperatures come from validation.
 """
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,10 +1,5 @@
 """`python -m detect.main --config=configs/detect/X.py --workdir=DIR [--config.field=value]` trains a detector."""
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 from configs.detect.schema import DETECTOR, STACK
 from configs.schema import describe
 from detect.train import train_and_evaluate

@@ -5,11 +5,6 @@ that cannot be read gets a line with the error, the others are answered, and the
 gives odds, no proof; what a file declares of itself is told apart from them.
 """
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +38,8 @@ _PIXEL_LIMIT = flags.DEFINE_integer(
 )
 
 flags.adopt_module_key_flags(launch)
+# Flags that decide the answers.
+_COMMAND = (_STACK, _PREVALENCE, _ERROR_LEVEL, _AXIS, _PIXEL_LIMIT)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -54,11 +51,7 @@ def main(argv: Sequence[str]) -> None:
     launch.start_jax()
     if jax.process_count() > 1:
         raise UserError('detect.predict runs on one process; leave --distributed and --coordinator out.')
-    order = PredictionRequest(
-        out=Path(_OUT.value) if _OUT.value else None,
-        overlays=Path(_OVERLAYS.value) if _OVERLAYS.value else None,
-        audit=Path(_AUDIT.value) if _AUDIT.value else None,
-    )
+    order = _read_request()
     order.check()
     judge = open_judge(
         launch.workdir(),
@@ -82,6 +75,15 @@ def main(argv: Sequence[str]) -> None:
     print(f'{answered} of {answered + len(refusals.reasons)} answered.', file=sys.stderr)
     if refusals.reasons:
         raise UserError(f'{len(refusals.reasons)} could not be answered; their lines tell why.')
+
+
+def _read_request() -> PredictionRequest:
+    return PredictionRequest(
+        out=Path(_OUT.value) if _OUT.value else None,
+        overlays=Path(_OVERLAYS.value) if _OVERLAYS.value else None,
+        audit=Path(_AUDIT.value) if _AUDIT.value else None,
+        command={flag.name: flag.value for flag in _COMMAND} | {'workdir': str(launch.workdir())},
+    )
 
 
 if __name__ == '__main__':

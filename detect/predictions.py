@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import datetime as dt
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +16,14 @@ from backbones.grids import save_picture
 from detect.explanation import draw_heat
 from detect.judge import Judge, Judgement, describe_judgement
 from foundation.export.manifest import MANIFEST_FILE, file_checksum, read_manifest
+from foundation.software import software_version
 from foundation.training.errors import UserError
-from input_pipeline import Case, complete_folder
+from input_pipeline import Case
+from input_pipeline.atomic import resumable
 from input_pipeline.depth import NOTE
 from input_pipeline.errors import DataError, Refusals, reason_of
-from input_pipeline.inputs import Incoming, read_header
+from input_pipeline.inputs import Incoming, list_checksum, read_header
+from input_pipeline.journal import Journal
 from input_pipeline.records import ReaderOptions
 
 _FOLDERS_UP = 2  # images lie in a folder of the one that has the manifest
@@ -72,11 +74,13 @@ class PredictionRequest:
       out: file for the lines; None for the standard output.
       overlays: new folder for pictures; None without.
       audit: file that lines are added to; None without.
+      command: what else decides the answers, beside the detector, as JSON has it.
     """
 
     out: Path | None
     overlays: Path | None
     audit: Path | None
+    command: Mapping[str, Any]
 
     def check(self) -> None:
         """Raises UserError where something would be overwritten or cannot be written."""
@@ -102,6 +106,8 @@ def reader_options(axis: int, pixel_limit: int) -> ReaderOptions:
 def answer_all(found: Sequence[Incoming], judge: Judge, order: PredictionRequest, refusals: Refusals) -> int:
     """Writes a line for each; returns how many were answered. Files and folders get their names when all is done.
 
+    What a stopped call with the same arguments answered is kept, where the lines go to a file.
+
     Args:
       found: what came in.
       judge: the detector.
@@ -109,23 +115,89 @@ def answer_all(found: Sequence[Incoming], judge: Judge, order: PredictionRequest
       refusals: takes what fails, and a note on windows; what it holds already gets its lines first.
     """
     answered, told = 0, 0
-    with _open(order.out) as out, _begin_overlays(order.overlays) as folder:
+    with _begin(order, _identify(found, judge, order)) as answers:
         for incoming in tqdm.tqdm(found, unit=' cases', file=sys.stderr):
-            told = _tell(refusals, told, out)
+            told = _tell(refusals, told, answers.lines)
             try:
-                answer = answer_one(incoming, judge, folder)
+                answer = answers.find(incoming.name) or _answer(incoming, judge, order, answers, refusals)
             except (DataError, UserError) as error:
                 refusals.add(incoming.source, str(error))
                 continue
-            if order.overlays is not None and folder is not None and 'overlay' in answer:
-                answer['overlay'] = str(order.overlays / Path(answer['overlay']).relative_to(folder))
-            _write(out, answer)
-            _audit(order.audit, answer)
+            _write(answers.lines, answer)
             answered += 1
             if answer['note']:
                 refusals.note(NOTE)
-        _tell(refusals, told, out)
+        _tell(refusals, told, answers.lines)
     return answered
+
+
+def _identify(found: Sequence[Incoming], judge: Judge, order: PredictionRequest) -> dict[str, Any]:
+    """All that decides what is written."""
+    return {
+        'command': dict(order.command),
+        'overlays': str(order.overlays),
+        'judge': [judge.prevalence, judge.error_level, judge.detector.checksum],
+        'stack': None if judge.stack is None else judge.stack.trained.checksum,
+        'found': list_checksum(found),
+        'version': software_version(),
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Answers:
+    """Where answers are until all are there.
+
+    Attributes:
+      lines: they go to.
+      journal: of the lines; None for the standard output, which cannot be gone on with.
+      overlays: journal of the pictures; None without.
+    """
+
+    lines: TextIO
+    journal: Journal | None
+    overlays: Journal | None
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """What was answered before; None where that, or its picture, is not there."""
+        answer = None if self.journal is None else self.journal.find(name)
+        if answer is None or 'overlay' not in answer:
+            return answer
+        return answer if self.overlays is not None and self.overlays.find(name) is not None else None
+
+    def keep(self, name: str, answer: Mapping[str, Any], pictures: Sequence[str]) -> None:
+        """Keeps an answer for when the command is stopped; pictures are names in the folder of overlays."""
+        if self.journal is None:
+            return
+        if self.overlays is not None:
+            self.overlays.keep(name, {}, pictures)
+        self.journal.keep(name, answer, [])
+
+
+@contextlib.contextmanager
+def _begin(order: PredictionRequest, command: Mapping[str, Any]) -> Iterator[_Answers]:
+    with contextlib.ExitStack() as stack:
+        lines, journal, overlays = sys.stdout, None, None
+        if order.out is not None:
+            journal = stack.enter_context(resumable(order.out.absolute(), command, is_file=True))
+        if order.overlays is not None:
+            overlays = stack.enter_context(resumable(order.overlays.absolute(), command))
+        if order.out is not None and journal is not None:
+            lines = stack.enter_context((journal.folder / order.out.name).open('w', encoding='utf-8'))
+        yield _Answers(lines, journal, overlays)
+
+
+def _answer(
+    incoming: Incoming, judge: Judge, order: PredictionRequest, answers: _Answers, refusals: Refusals
+) -> dict[str, Any]:
+    folder, refused = None if answers.overlays is None else answers.overlays.folder, len(refusals.reasons)
+    answer, pictures = answer_one(incoming, judge, folder), []
+    if order.overlays is not None and folder is not None and 'overlay' in answer:
+        pictures.append(Path(answer['overlay']).relative_to(folder).as_posix())
+        answer['overlay'] = str(order.overlays / pictures[0])
+    _audit(order.audit, answer)
+    if len(refusals.reasons) == refused:  # a series of which files were refused is read again, to tell so again
+        answers.keep(incoming.name, answer, pictures)
+    return answer
 
 
 def answer_one(incoming: Incoming, judge: Judge, overlays: Path | None) -> dict[str, Any]:
@@ -185,31 +257,6 @@ def draw_judgement(judgement: Judgement) -> np.ndarray:
         plain = draw_heat(grey, np.zeros_like(judgement.heat[index]))
         columns.append(np.concatenate([plain, draw_heat(grey, judgement.heat[index])], axis=0))
     return np.concatenate(columns, axis=1)
-
-
-@contextlib.contextmanager
-def _open(path: Path | None) -> Iterator[TextIO]:
-    if path is None:
-        yield sys.stdout
-        return
-    temporary = path.with_name(f'.{path.name}.tmp')
-    try:
-        with temporary.open('w', encoding='utf-8') as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def _begin_overlays(folder: Path | None) -> Iterator[Path | None]:
-    """Where pictures are drawn until all are."""
-    if folder is None:
-        yield None
-        return
-    with complete_folder(folder.absolute(), overwrite=False) as partial:
-        yield partial
 
 
 def _tell(refusals: Refusals, told: int, out: TextIO) -> int:

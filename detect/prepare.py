@@ -1,10 +1,5 @@
 """Real and synthetic images as a data set for detectors: `python -m detect.prepare --help`."""
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import argparse
 import collections
 import dataclasses

@@ -1,10 +1,5 @@
 """Real volumes in which something was added or removed: `python -m detect.tamper --help`."""
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import argparse
 import dataclasses
 import functools

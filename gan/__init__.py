@@ -1,5 +1,6 @@
 """Progressive generative adversarial networks for medical images: PGGAN and Enhanced-GAN."""
 
+from foundation import startup  # noqa: F401  (before all that takes time)
 from foundation.training import native_log  # noqa: F401  (before JAX)
 
 __all__ = [

@@ -5,11 +5,6 @@ images and the extractor; a score that cannot be computed says why. `--against=D
 same real images, and the difference of the two with its interval. Writes report.json and a page with pictures.
 """
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 from collections.abc import Sequence
 from pathlib import Path
 

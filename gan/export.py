@@ -4,11 +4,6 @@
 images, optimiser, discriminator or folder of this machine.
 """
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 from collections.abc import Sequence
 from pathlib import Path
 

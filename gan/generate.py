@@ -4,11 +4,6 @@ A gate stands before the folder: images nearer to a training image than held-out
 replaced, and a membership-inference attack must not tell who was in training; otherwise nothing is written.
 """
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

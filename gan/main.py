@@ -1,10 +1,5 @@
 """`python -m gan.main --config=configs/gan/X.py --workdir=DIR [--config.field=value]` trains a GAN."""
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 from configs.gan.schema import GAN
 from configs.schema import describe
 from foundation.training import launch

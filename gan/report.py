@@ -1,10 +1,5 @@
 """`python -m gan.report --workdir=DIR [DIR2 ...]` makes a page about one run, or about several side by side."""
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,11 +4,6 @@ It finds files that were altered, are missing or were added since. It is no digi
 file and writes a new manifest to match is not found; for that, compare the manifest's checksum with the source's.
 """
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import argparse
 import signal
 import sys

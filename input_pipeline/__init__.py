@@ -3,13 +3,7 @@
 The only package that imports tensorflow_datasets and grain. Of this project it imports `foundation` alone.
 """
 
-import sys
-
-if sys.argv[0] == '-m':  # Python is about to start one of the commands here, and imports this package first
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
+from foundation import startup  # noqa: F401  (before all that takes time)
 from input_pipeline.atomic import complete_folder
 from input_pipeline.cases import Case, preprocess_case, restore_size
 from input_pipeline.dataset.builder import Target
@@ -53,6 +47,7 @@ __all__ = [
     'from_unit',
     'inputs',
     'join_masks',
+    'journal',
     'open_dataset',
     'parallel',
     'placement',

@@ -2,24 +2,28 @@
 
 It is made as `incomplete.*/new` beside its place. Its process keeps `incomplete.*/lock` locked as long as it
 lives; the system drops the lock with the process, on whatever machine or in whatever container that ran. What
-nobody keeps locked is a leftover, which the next start clears away.
+nobody keeps locked is a leftover, which the next start clears away. Only what has `incomplete.*/journal` waits
+for its own command, which goes on from it.
 """
 
 import contextlib
 import ctypes
 import errno
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from input_pipeline.errors import DataError
+from input_pipeline.journal import Journal, read_owner
 
 INCOMPLETE = 'incomplete.'  # TFDS and our readers look past folders whose names begin so
-_LOCK, _NEW, _OLD = 'lock', 'new', 'old'
+_LOCK, _NEW, _OLD, _JOURNAL = 'lock', 'new', 'old', 'journal'
+_LOGGER = logging.getLogger(__name__)
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
@@ -34,36 +38,60 @@ def complete_folder(final: Path, overwrite: bool) -> Iterator[Path]:
       DataError: when `final` holds something and `overwrite` is False, also what another process made meanwhile.
     """
     clear_leftovers(final.parent)
-    if not overwrite and final.exists() and not (final.is_dir() and not any(final.iterdir())):
+    if not overwrite and _is_taken(final):
         raise DataError(f'{final} exists already; --overwrite replaces it.')
-    made = [parent for parent in (final.parent, *final.parent.parents) if not parent.exists()]
-    final.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with _create_scratch(final.parent) as scratch:
-            partial = scratch / _NEW
+    with _parents_of(final), _create_scratch(final.parent) as (scratch, _):
+        partial = scratch / _NEW
+        try:
             partial.mkdir()
             yield partial
             _put_in_place(partial, final, overwrite)
-    except BaseException:
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
-        raise
+        finally:
+            _settle(scratch)
+
+
+@contextlib.contextmanager
+def resumable(final: Path, command: Mapping[str, Any], *, is_file: bool = False) -> Iterator[Journal]:
+    """Yields a journal whose folder becomes `final` when the block ends well; otherwise its whole parts are left.
+
+    They are handed to the next call of the same command for the same place, and to no other: one of another
+    command removes them.
+
+    Args:
+      final: new place.
+      command: all that decides the content, as JSON has it.
+      is_file: whether `final` is a file; it is made in the folder, under its name.
+
+    Raises:
+      DataError: when `final` holds something, also what another process made meanwhile.
+    """
+    if _is_taken(final):
+        raise DataError(f'{final} exists already; name a new place.')
+    owner = {'final': final.name, 'command': dict(command)}
+    with _parents_of(final), _find_scratch(final, owner) as (scratch, is_old):
+        folder, path, is_done = scratch / _NEW, scratch / _JOURNAL, False
+        try:
+            folder.mkdir(exist_ok=is_old)
+            journal = Journal(path, folder, owner)
+            if len(journal):
+                _LOGGER.info('Going on with %d answers of the same command, which was stopped.', len(journal))
+            yield journal
+            _put_in_place(folder / final.name if is_file else folder, final, overwrite=False)
+            is_done = True
+        finally:
+            if is_done or read_owner(path) is None:
+                _settle(scratch)
 
 
 def clear_leftovers(parent: Path) -> None:
-    """Removes what killed processes left in a folder, after a whole folder among it went to its empty place."""
-    for scratch in parent.glob(f'{INCOMPLETE}*'):
-        try:
-            lock = open(scratch / _LOCK, 'r+b')  # noqa: SIM115
-        except FileNotFoundError:  # killed before it had one, or an older version's
-            with contextlib.suppress(OSError):
-                scratch.rmdir()
-            continue
-        except OSError:  # of somebody else
-            continue
+    """Removes what killed processes left in a folder, after a whole folder among it went to its empty place.
+
+    What another command can go on from stays, until something is in its place.
+    """
+    for scratch, lock in _lock_leftovers(parent):
         with lock:
-            if _try_lock(lock.fileno()):
+            owner = read_owner(scratch / _JOURNAL)
+            if not isinstance(owner, dict) or _is_taken(parent / str(owner.get('final'))):
                 _settle(scratch)
 
 
@@ -83,9 +111,60 @@ def describe_outcome(folder: Path, before: int | None) -> str:
     return f'{folder} is as it was' if now == before else f'{folder} is new, and whole'
 
 
+def _is_taken(final: Path) -> bool:
+    return final.exists() and not (final.is_dir() and not any(final.iterdir()))
+
+
 @contextlib.contextmanager
-def _create_scratch(parent: Path) -> Iterator[Path]:
-    """A locked folder for what is not complete; nothing of it is left behind the block."""
+def _parents_of(final: Path) -> Iterator[None]:
+    """Makes the folders above; of these, what is empty after an error is removed."""
+    made = [parent for parent in (final.parent, *final.parent.parents) if not parent.exists()]
+    final.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def _lock_leftovers(parent: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Leftovers of this user, each with its lock, which is held until the file is closed."""
+    for scratch in sorted(parent.glob(f'{INCOMPLETE}*')):
+        try:
+            lock = open(scratch / _LOCK, 'r+b')  # noqa: SIM115
+        except FileNotFoundError:  # killed before it had one, or an older version's
+            with contextlib.suppress(OSError):
+                scratch.rmdir()
+            continue
+        except OSError:  # of somebody else
+            continue
+        if os.fstat(lock.fileno()).st_uid == os.geteuid() and _try_lock(lock.fileno()):
+            yield scratch, lock
+        else:
+            lock.close()
+
+
+@contextlib.contextmanager
+def _find_scratch(final: Path, owner: Mapping[str, Any]) -> Iterator[tuple[Path, bool]]:
+    """A leftover of this owner, and True; else a new folder, after those of others for the same place are gone."""
+    for scratch, lock in _lock_leftovers(final.parent):
+        with lock:
+            former = read_owner(scratch / _JOURNAL)
+            if former == owner:
+                yield scratch, True
+                return
+            if isinstance(former, dict) and former.get('final') == final.name:
+                _settle(scratch)
+    clear_leftovers(final.parent)
+    with _create_scratch(final.parent) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _create_scratch(parent: Path) -> Iterator[tuple[Path, bool]]:
+    """A new folder, locked within the block, and False."""
     scratch, lock = None, None
     while lock is None:  # until it is locked it looks like a leftover, and may be cleared away as one
         scratch = Path(tempfile.mkdtemp(prefix=INCOMPLETE, dir=parent))
@@ -93,10 +172,7 @@ def _create_scratch(parent: Path) -> Iterator[Path]:
             lock = _open_locked(scratch / _LOCK)
     assert scratch is not None
     with lock:
-        try:
-            yield scratch
-        finally:
-            _settle(scratch)
+        yield scratch, False
 
 
 def _open_locked(path: Path) -> BinaryIO:

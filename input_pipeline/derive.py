@@ -1,10 +1,5 @@
 """A new data set out of prepared ones, for studies: `python -m input_pipeline.derive --help`."""
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import argparse
 import dataclasses
 import functools

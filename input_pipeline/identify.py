@@ -1,10 +1,5 @@
 """Tells which kind of set pictures belong to: `python -m input_pipeline.identify --help`."""
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import argparse
 import dataclasses
 import functools

@@ -14,6 +14,7 @@ import numpy as np
 import pydicom
 from jaxtyping import Float, Shaped, UInt8
 
+from foundation.export.manifest import content_checksum
 from input_pipeline.cases import Case
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.readers import dicom, dicom_file, nifti
@@ -239,6 +240,13 @@ def find_incoming(paths: Sequence[Path], options: ReaderOptions, refusals: Refus
         _create_series(root, members, options, refusals) for members in find_volumes(root, slices, refusals)
     ]
     return _with_own_names(sorted(opened, key=lambda incoming: incoming.name))
+
+
+def list_checksum(found: Sequence[Incoming]) -> str:
+    """SHA-256 of what came in: names and files, not what is in them."""
+    return content_checksum(
+        {'found': [[one.kind, one.name, one.source, list(map(str, one.files))] for one in found]}
+    )
 
 
 def _list_files(paths: Sequence[Path], refusals: Refusals) -> tuple[Path, list[PurePosixPath], set[PurePosixPath]]:

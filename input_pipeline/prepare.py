@@ -1,10 +1,5 @@
 """Turns a folder of files into a data set: `python -m input_pipeline.prepare --help`."""
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import argparse
 import functools
 import logging

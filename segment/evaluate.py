@@ -4,11 +4,6 @@ Dice, IoU, HD95, NSD, sensitivity and false-positive volume of each class, by pa
 over patients and the policy for empty masks by name. Writes DIR/evaluation: report.json, cases.csv, worst cases.
 """
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path

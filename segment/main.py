@@ -1,10 +1,5 @@
 """`python -m segment.main --config=configs/segment/X.py --workdir=DIR [--config.field=value]` trains a U-Net."""
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 from configs.schema import describe
 from configs.segment.schema import UNET
 from foundation.training import launch

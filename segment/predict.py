@@ -5,11 +5,6 @@ to look at, DIR2/predictions.json what became of every file. A file that cannot 
 the exit code is then 1. Masks are drawn by a network: they are no diagnosis.
 """
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,11 +4,6 @@ Derives data sets, trains generators and segmenters, measures, and compares. Sto
 goes on; started several times, on one machine or on several that share the folder, the processes share the jobs.
 """
 
-if __name__ == '__main__':  # before the imports below, which take seconds
-    from foundation.training.interrupts import end_in_one_line
-
-    end_in_one_line()
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

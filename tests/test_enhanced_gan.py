@@ -19,7 +19,6 @@ def started(monkeypatch):
     """What would be started: module and arguments, in order."""
     calls: list[tuple[str, list[str]]] = []
     monkeypatch.setattr(sys, 'argv', ['enhanced-gan'])
-    monkeypatch.setattr(enhanced_gan, 'end_in_one_line', lambda: None)
     monkeypatch.setattr(runpy, 'run_module', lambda module, **_: calls.append((module, sys.argv[1:])))
     return calls
 

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,9 @@ def answer_files(files: Mapping[Path, str], judge: Judge, reading: ReaderOptions
             cases.append(_answer(incoming, judge, names))
         except (DataError, UserError) as error:
             refusals.add(incoming.source, str(error))
-        except Exception:  # the page promises a sentence for each file
-            _LOGGER.exception('A file could not be judged.')
+        except Exception as error:  # the page promises a sentence for each file; its text may quote that of a file
+            place = ''.join(traceback.format_tb(error.__traceback__))
+            _LOGGER.error('A file could not be judged (%s), at\n%s', type(error).__name__, place)
             refusals.add(incoming.source, 'cannot be judged; the terminal of detect.app tells why')
     refused = [(names.restore(source), names.restore(reason)) for source, reason in refusals.reasons.items()]
     return PageResults(tuple(cases), tuple(refused))

@@ -17,8 +17,18 @@ from foundation.training.errors import UserError
 
 Picture = UInt[np.ndarray, 'height width *channels']
 MASK_COLOURS = np.asarray(
-    [[230, 60, 50], [60, 160, 230], [80, 200, 90], [240, 180, 40], [170, 90, 210]], np.uint8
-)  # of the classes 1, 2, ..., in turn
+    [
+        (230, 60, 50),
+        (60, 160, 230),
+        (80, 200, 90),
+        (240, 180, 40),
+        (170, 90, 210),
+        (60, 210, 200),
+        (240, 120, 180),
+        (160, 120, 70),
+    ],
+    np.uint8,
+)  # fmt: skip  (of the classes 1, 2, ..., in turn)
 _HEADER_END = 8 + 25  # the signature, and the chunk IHDR (PNG specification, 5.2 and 11.2.2)
 
 

@@ -13,30 +13,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from foundation.startup import end_in_one_line, ending_signals, tell
+
 TIME_LIMIT = 'time limit'
-
-
-def end_in_one_line() -> None:
-    """From now on a signal ends the process with one line. Call it before imports that take seconds."""
-    for number in _ending():
-        signal.signal(number, _end)
-
-
-def _end(number: int, _frame: object) -> NoReturn:
-    """Signal handler."""
-    end_process('Interrupted.', 128 + number)
 
 
 def end_process(text: str, code: int) -> NoReturn:
     """Ends the process as it is, with a last line on standard error and an exit code."""
-    _tell(f'{text}\n')
+    tell(f'{text}\n')
     os._exit(code)
-
-
-def _tell(text: str) -> None:
-    # Not through sys.stderr: the signal may have come while it was being written to, which it does not bear.
-    with contextlib.suppress(OSError):
-        os.write(2, text.encode())
 
 
 @contextlib.contextmanager
@@ -72,7 +57,7 @@ class StopRequest:
         if self.signal_name:
             end_process('Stopped at once; the same command goes on from the last checkpoint.', 128 + number)
         self.signal_name = signal.Signals(number).name
-        _tell(f'\n{self.signal_name}: saving, then stopping. A second signal stops at once.\n')
+        tell(f'\n{self.signal_name}: saving, then stopping. A second signal stops at once.\n')
 
 
 @contextlib.contextmanager
@@ -83,17 +68,11 @@ def stop_when_asked(deadline: float) -> Iterator[StopRequest]:
         yield request
 
 
-def _ending() -> list[int]:
-    """Signals that ask a process to end; not that of the terminal after `nohup`."""
-    hang_up = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else []
-    return [signal.SIGINT, signal.SIGTERM, *hang_up]
-
-
 @contextlib.contextmanager
 def _handling(handler: Callable[[int, object], None]) -> Iterator[None]:
     """Within the block, and in the main thread alone, as Python has it."""
     main = threading.current_thread() is threading.main_thread()
-    previous = {number: signal.signal(number, handler) for number in _ending() if main}
+    previous = {number: signal.signal(number, handler) for number in ending_signals() if main}
     try:
         yield
     finally:

@@ -40,12 +40,12 @@ _TYPE_2 = (
 def encode_png(prediction: Prediction) -> dict[str, bytes]:
     """A file for a picture or a single slice; for volumes a folder with a file for each slice, from 0000.
 
-    See `files.ENCODERS`.
+    Pixels are class ids, which viewers show in the colours of the overlays; see `files.ENCODERS`.
     """
-    masks = prediction.masks
-    if len(masks) == 1:
-        return {'.png': pictures.encode_png(masks[0])}
-    return {f'/{number:04d}.png': pictures.encode_png(mask) for number, mask in enumerate(masks)}
+    contents = [pictures.encode_mask(mask[..., None]) for mask in prediction.masks]
+    if len(contents) == 1:
+        return {'.png': contents[0]}
+    return {f'/{number:04d}.png': content for number, content in enumerate(contents)}
 
 
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
@@ -235,8 +235,8 @@ def choose_format(kind: Kind, wanted: str) -> str:
     return allowed[0] if wanted == 'auto' else wanted
 
 
-def write_masks(prediction: Prediction, format_name: str, out: Path) -> str:
-    """Writes masks/NAME and what the format appends; returns the file, or the folder of slices, relative to `out`.
+def write_masks(prediction: Prediction, format_name: str, out: Path) -> list[str]:
+    """Writes masks/NAME and what the format appends; returns the names of the files, relative to `out`.
 
     Raises:
       UserError: when the format cannot hold them, or a file of this name was written.
@@ -248,7 +248,7 @@ def write_masks(prediction: Prediction, format_name: str, out: Path) -> str:
             raise UserError(f'{name}{ending} holds the mask of another file already; segment this one by itself.')
     for ending, content in contents.items():
         write_file(out / f'{name}{ending}', content)
-    return name if len(contents) > 1 else name + next(iter(contents))
+    return [f'{name}{ending}' for ending in contents]
 
 
 def write_overlay(prediction: Prediction, out: Path) -> str:

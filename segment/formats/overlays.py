@@ -9,14 +9,11 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from foundation.export.pictures import MASK_COLOURS
 from input_pipeline import Record
 from input_pipeline.preprocessing import apply_window
 from segment.formats.prediction import Prediction
 
-COLOURS = (
-    (230, 60, 50), (60, 160, 230), (80, 200, 90), (240, 180, 40), (170, 90, 210), (60, 210, 200), (240, 120, 180),
-    (160, 120, 70),
-)  # fmt: skip
 _MOST_SLICES = 12
 _COLUMNS = 4
 _SIDE, _LONE_SIDE = 256, 512  # pixels of the longer side of a slice among others, and of a picture alone
@@ -115,7 +112,8 @@ def _arrange_legend(prediction: Prediction, width: int) -> list[tuple[int, int, 
 
 
 def _colour(class_id: int) -> tuple[int, int, int]:
-    return COLOURS[(class_id - 1) % len(COLOURS)]
+    red, green, blue = MASK_COLOURS[(class_id - 1) % len(MASK_COLOURS)].tolist()
+    return red, green, blue
 
 
 @functools.cache

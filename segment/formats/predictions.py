@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,14 @@ from jaxtyping import UInt8
 
 from foundation.export.manifest import file_checksum
 from foundation.files import write_file
+from foundation.software import software_version
 from foundation.training.errors import UserError
-from input_pipeline import Case, DataError, complete_folder
+from input_pipeline import Case, DataError
+from input_pipeline.atomic import resumable
 from input_pipeline.depth import NOTE
 from input_pipeline.errors import Refusals, reason_of
-from input_pipeline.inputs import Incoming
+from input_pipeline.inputs import Incoming, list_checksum
+from input_pipeline.journal import Journal
 from segment.formats.files import choose_format, write_masks, write_overlay
 from segment.formats.prediction import Prediction
 
@@ -60,7 +63,8 @@ def answer_all(
 ) -> list[dict[str, Any]]:
     """Segments and writes one after the other; a file that fails is refused, and the others are answered.
 
-    All is written beside its place first, so that a folder that exists is whole.
+    All is written beside its place first, so that a folder that exists is whole. What a stopped call with the
+    same arguments answered is kept.
 
     Args:
       found: what came in.
@@ -73,15 +77,22 @@ def answer_all(
     """
     check_out(order.out)
     rows: list[dict[str, Any]] = []
-    with complete_folder(order.out.absolute(), overwrite=False) as folder:
-        order = dataclasses.replace(order, out=folder)
+    with resumable(order.out.absolute(), _identify(found, order)) as journal:
+        order = dataclasses.replace(order, out=journal.folder)
         for incoming in tqdm.tqdm(found, unit=' cases'):
             with _refusing(incoming.source, refusals):
-                rows.append(_answer(incoming, segment, order))
+                rows.append(journal.find(incoming.name) or _answer(incoming, segment, order, journal, refusals))
                 if rows[-1]['note']:
                     refusals.note(NOTE)
         _write_table(rows, order, refusals, total=len(found))
     return rows
+
+
+def _identify(found: Sequence[Incoming], order: SegmentationRequest) -> dict[str, Any]:
+    """All that decides what is written."""
+    order_fields = {field.name: getattr(order, field.name) for field in dataclasses.fields(order)}
+    own = {name: order_fields[name] for name in ('mask_format', 'overlays', 'checksum', 'command')}
+    return own | {'classes': list(order.classes), 'found': list_checksum(found), 'version': software_version()}
 
 
 @contextlib.contextmanager
@@ -92,22 +103,29 @@ def _refusing(source: str, refusals: Refusals) -> Iterator[None]:
         refusals.add(source, str(error))
 
 
-def _answer(incoming: Incoming, segment: Segment, order: SegmentationRequest) -> dict[str, Any]:
-    mask_format = choose_format(incoming.kind, order.mask_format)
+def _answer(
+    incoming: Incoming, segment: Segment, order: SegmentationRequest, journal: Journal, refusals: Refusals
+) -> dict[str, Any]:
+    mask_format, refused = choose_format(incoming.kind, order.mask_format), len(refusals.reasons)
     with _reading():
         case = incoming.load()
         files = [{'path': str(file), 'sha256': _checksum(file)} for file in incoming.files_of(case)]
     prediction = Prediction(incoming, case, segment(case), order.classes, order.checksum)
-    return {
+    masks = write_masks(prediction, mask_format, order.out)
+    overlay = write_overlay(prediction, order.out) if order.overlays else None
+    row = {
         'name': incoming.name,
         'kind': incoming.kind,
         'files': files,
         'slices': len(case.records),
-        'mask': write_masks(prediction, mask_format, order.out),
-        'overlay': write_overlay(prediction, order.out) if order.overlays else None,
+        'mask': masks[0] if len(masks) == 1 else str(PurePosixPath(masks[0]).parent),
+        'overlay': overlay,
         'classes': prediction.measure(),
         'note': order.note_on(case),
     }
+    if len(refusals.reasons) == refused:  # a series of which files were refused is read again, to tell so again
+        journal.keep(incoming.name, row, masks if overlay is None else [*masks, overlay])
+    return row
 
 
 @contextlib.contextmanager

@@ -90,7 +90,7 @@ def answer(judge, tmp_path):
 
     def run(*paths, audit=None, overlays=None, axis=2):
         out = tmp_path / f'lines{len(list(tmp_path.glob("lines*")))}.jsonl'
-        order = PredictionRequest(out, overlays, audit)
+        order = PredictionRequest(out, overlays, audit, {})
         order.check()
         refusals = Refusals(skip=True)
         found = find_incoming(paths, reader_options(axis, 2**20), refusals)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.detect import drawn
-from tests.gan.command import Commands
+from tests.gan.command import Commands, read_files
 from tests.input_pipeline.series import random_values, save_frames, save_series
 from tests.input_pipeline.test_inputs import NO_IMAGES
 
@@ -198,6 +198,26 @@ def test_the_command(detector_workdir, bad_files, tmp_path):
     assert done.returncode == 0, done.stdout
     line = json.loads(out.read_text())
     assert line['probability_at_prevalence'] < line['probability']
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_with_the_same_bytes_in_the_end(detector_workdir, tmp_path, pictures):
+    commands, out = Commands(tmp_path / 'shared'), tmp_path / 'out.jsonl'
+    for number in range(4):
+        drawn.save_picture(tmp_path / 'in' / f'{number}.png', pictures[0][number])
+    flags = (f'--workdir={detector_workdir}', '--error_level=0.1', f'--overlays={tmp_path}/o', f'--out={out}')
+    done = commands.run('tests.detect.predict_until_killed', *flags, str(tmp_path / 'in'))
+    assert done.returncode == -9, done.stdout
+    written = []
+    for told in (True, False):
+        done = commands.run('detect.predict', *flags, str(tmp_path / 'in'))
+        assert ('Going on with 2 answers' in done.stdout) == told
+        assert '4 of 4 answered' in done.stdout
+        assert not list(tmp_path.glob('incomplete.*'))
+        written.append((out.read_bytes(), read_files(tmp_path / 'o')))
+        out.unlink()
+        shutil.rmtree(tmp_path / 'o')
+    assert written[0] == written[1]
 
 
 @pytest.mark.slow

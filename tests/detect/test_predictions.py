@@ -1,7 +1,9 @@
 """Where answers go: lines, the audit log, overlays; and what is not overwritten."""
 
+import dataclasses
 import json
 import os
+import shutil
 
 import cv2
 import nibabel as nib
@@ -61,29 +63,72 @@ def test_names_that_are_no_text(answer, tmp_path, pictures):
     assert os.fsencode(line['name']) == b'caf\xe9'
 
 
-def test_when_interrupted_nothing_is_left_and_the_same_call_does_all(judge, tmp_path, pictures, monkeypatch):
-    for name in 'ab':
-        drawn.save_picture(tmp_path / 'in' / f'{name}.png', pictures[0][0])
-    order = PredictionRequest(tmp_path / 'out.jsonl', tmp_path / 'overlays', None)
-    refusals = Refusals(skip=True)
-    found = find_incoming([tmp_path / 'in'], reader_options(2, 2**20), refusals)
-    answered = []
+@pytest.fixture
+def stopped(judge, tmp_path, pictures, monkeypatch):
+    """A request whose first call was stopped at the fourth of four files; `again` makes another call."""
+    for number, name in enumerate('abc'):
+        drawn.save_picture(tmp_path / 'in' / f'{name}.png', pictures[0][number])
+    (tmp_path / 'in' / 'aa.png').write_bytes(b'')
+    order = PredictionRequest(tmp_path / 'out.jsonl', tmp_path / 'overlays', tmp_path / 'audit', {'axis': 2})
+    calls = []
 
-    def interrupted(*arguments):
-        if answered:
+    def counted(incoming, *arguments):
+        calls.append(incoming.name)
+        if len(calls) == 4:
             raise KeyboardInterrupt
-        answered.append(answer_one(*arguments))
-        return answered[0]
+        return answer_one(incoming, *arguments)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(predictions, 'answer_one', interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            answer_all(found, judge, order, refusals)
-    assert (len(answered), [path.name for path in tmp_path.iterdir()]) == (1, ['in'])
-    assert answer_all(found, judge, order, refusals) == 2
+    def run(order=order):
+        refusals = Refusals(skip=True)
+        return answer_all(
+            find_incoming([tmp_path / 'in'], reader_options(2, 2**20), refusals), judge, order, refusals
+        )
+
+    def again(order=order):
+        calls[:] = 4 * ['']
+        return run(order), calls[4:]
+
+    monkeypatch.setattr(predictions, 'answer_one', counted)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    return order, again
+
+
+def _written(order):
+    pictures = {path.name: path.read_bytes() for path in sorted(order.overlays.iterdir())}
+    return order.out.read_bytes(), pictures
+
+
+def test_what_was_answered_before_a_stop_is_kept(stopped, tmp_path):
+    order, again = stopped
+    assert not order.out.exists()
+    assert not order.overlays.exists()
+    assert again() == (3, ['aa', 'c'])  # what was refused is read again
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['audit', 'in', 'out.jsonl', 'overlays']
+    in_two, audited = _written(order), len(order.audit.read_text().splitlines())
+    order.out.unlink()
+    shutil.rmtree(order.overlays)
+    assert again() == (3, ['a', 'aa', 'b', 'c'])
+    assert (_written(order), audited) == (in_two, 3)
     lines = [json.loads(line) for line in order.out.read_text().splitlines()]
-    assert [line['overlay'] for line in lines] == [str(tmp_path / 'overlays' / f'{name}.png') for name in 'ab']
-    assert all(os.path.isfile(line['overlay']) for line in lines)
+    assert [line['name'] for line in lines] == ['a', 'aa.png', 'b', 'c']
+    assert [line['overlay'] for line in lines if 'overlay' in line] == [
+        str(tmp_path / f'overlays/{name}.png') for name in 'abc'
+    ]
+
+
+def test_what_another_command_answered_is_not_taken(stopped):
+    order, again = stopped
+    assert again(dataclasses.replace(order, command={'axis': 1})) == (3, ['a', 'aa', 'b', 'c'])
+
+
+def test_a_picture_of_another_folder_or_content_is_answered_anew(stopped, tmp_path, pictures):
+    _, again = stopped
+    drawn.save_picture(tmp_path / 'in' / 'b.png', pictures[1][1])
+    (picture,) = tmp_path.glob('incomplete.*/new/a.png')
+    picture.write_bytes(picture.read_bytes()[:-1])
+    assert again() == (3, ['a', 'aa', 'b', 'c'])
+    assert not list(tmp_path.glob('incomplete.*'))
 
 
 def test_what_is_there_is_not_overwritten(tmp_path):
@@ -99,5 +144,5 @@ def test_what_is_there_is_not_overwritten(tmp_path):
         ({'audit': tmp_path / 'no' / 'file'}, 'there is no folder'),
     ):
         with pytest.raises(UserError, match=expected):
-            PredictionRequest(**{'out': None, 'overlays': None, 'audit': None} | fields).check()
-    PredictionRequest(None, tmp_path / 'new', there / 'file').check()
+            PredictionRequest(**{'out': None, 'overlays': None, 'audit': None, 'command': {}} | fields).check()
+    PredictionRequest(None, tmp_path / 'new', there / 'file', {}).check()

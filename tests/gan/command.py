@@ -72,6 +72,11 @@ def finish(process: subprocess.Popen) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(process.args, process.returncode, output)
 
 
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files in a folder, by their names."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
 def free_port() -> int:
     """A port of this machine that nobody uses."""
     with socket.socket() as listener:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.gan.command import SMALL
+from tests.gan.command import SMALL, read_files
 
 pytestmark = pytest.mark.slow
 CLASSES = ('MR_healthy', 'MR_lesion')
@@ -44,16 +44,12 @@ def _generate(commands, workdir: Path, out: Path, *flags: str) -> list[dict[str,
         return list(csv.DictReader(file))
 
 
-def _tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
-
-
 def test_the_same_seed_gives_the_same_files_and_another_does_not(commands, trained, tmp_path):
     flags = ('--num=6', '--batch_size=4')
     _generate(commands, trained, tmp_path / 'a', *flags, '--seed=5')
     _generate(commands, trained, tmp_path / 'b', *flags, '--seed=5')
     _generate(commands, trained, tmp_path / 'c', *flags, '--seed=6')
-    one, same, other = (_tree(tmp_path / name) for name in 'abc')
+    one, same, other = (read_files(tmp_path / name) for name in 'abc')
     assert one == same
     assert len(one) == 6 + 6 + len(('index.csv', 'manifest.json', 'MODEL_CARD.md'))
     assert not any(one[name] == other[name] for name in one if name.startswith('images/'))
@@ -72,7 +68,7 @@ def test_images_masks_and_index_agree(commands, trained, tmp_path):
         # Each volume of MR has its own window, so that no physical values belong to generated grey levels.
         assert (row['intensity_low'], row['intensity_high']) == ('', '')
     listed = {row[name] for row in rows for name in ('image', 'mask')}
-    assert listed | {'index.csv', 'manifest.json', 'MODEL_CARD.md'} == set(_tree(tmp_path / 'out'))
+    assert listed | {'index.csv', 'manifest.json', 'MODEL_CARD.md'} == set(read_files(tmp_path / 'out'))
 
 
 def test_the_manifest_tells_where_the_images_come_from(commands, trained, tmp_path):

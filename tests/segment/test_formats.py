@@ -3,7 +3,6 @@
 import gzip
 import io
 
-import cv2
 import highdicom
 import nibabel as nib
 import numpy as np
@@ -11,11 +10,13 @@ import pydicom
 import pytest
 from PIL import Image
 
+from foundation.export.pictures import MASK_COLOURS
 from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
+from input_pipeline.readers.raster import read_indices
 from segment.formats.files import choose_format, encode_dicom_seg, encode_nifti, encode_png, write_masks
-from segment.formats.overlays import COLOURS, choose_slices, draw_contours, draw_overlay
+from segment.formats.overlays import choose_slices, draw_contours, draw_overlay
 from segment.formats.prediction import Prediction
 from tests.input_pipeline.series import SPACING, TILTED, expected_place, random_values, save_frames, save_series
 from tests.segment.sources import OPTIONS, predict, save_nifti, save_picture
@@ -112,7 +113,7 @@ def test_a_mask_of_nrrd_and_metaimage_lies_on_the_voxels_of_its_volume(tmp_path,
     (tmp_path / 'in').mkdir()
     source, values = _save_itk(tmp_path / 'in' / name, itk, (5, 6, 7), 'Mueller Jane')
     prediction = predict(tmp_path / 'in', axis=axis)
-    written = write_masks(prediction, choose_format(prediction.incoming.kind, wanted), tmp_path / 'out')
+    (written,) = write_masks(prediction, choose_format(prediction.incoming.kind, wanted), tmp_path / 'out')
     assert written == f'masks/{name[0]}{ending}'
     mask = itk.ReadImage(str(tmp_path / 'out' / written))
     np.testing.assert_array_equal(itk.GetArrayFromImage(mask).T, _expected_ids(values))
@@ -128,7 +129,7 @@ def test_a_mask_of_nrrd_and_metaimage_lies_on_the_voxels_of_its_volume(tmp_path,
 def test_a_mask_of_nrrd_and_metaimage_has_the_axes_of_its_file(tmp_path, shape, ending):
     itk = pytest.importorskip('SimpleITK')
     source, values = _save_itk(tmp_path / f'a{ending}', itk, shape)
-    name = write_masks(predict(tmp_path / f'a{ending}'), {'.mha': 'metaimage'}.get(ending, 'nrrd'), tmp_path)
+    (name,) = write_masks(predict(tmp_path / f'a{ending}'), {'.mha': 'metaimage'}.get(ending, 'nrrd'), tmp_path)
     mask = itk.ReadImage(str(tmp_path / name))
     np.testing.assert_array_equal(itk.GetArrayFromImage(mask).T, _expected_ids(values))
     assert (mask.GetSize(), mask.GetOrigin()) == (source.GetSize(), source.GetOrigin())
@@ -256,18 +257,22 @@ def test_png_masks_hold_class_ids(tmp_path):
     values = save_picture(tmp_path / 'a.png')
     contents = encode_png(predict(tmp_path))
     assert list(contents) == ['.png']
-    mask = np.asarray(Image.open(io.BytesIO(contents['.png'])))
-    assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask, _expected_ids(values))
+    picture = Image.open(io.BytesIO(contents['.png']))
+    ids = _expected_ids(values)
+    assert np.unique(ids).tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(np.asarray(picture), ids)
+    colours = np.asarray([(0, 0, 0), *MASK_COLOURS[:2]], np.uint8)
+    np.testing.assert_array_equal(np.asarray(picture.convert('RGB')), colours[ids])
+    (tmp_path / 'mask.png').write_bytes(contents['.png'])
+    np.testing.assert_array_equal(read_indices(tmp_path / 'mask.png', 2**20)[..., 0], ids)
 
 
 def test_png_masks_of_a_volume_are_a_folder_of_slices(series, tmp_path):
     folder, ids = series
     prediction = predict(folder)
-    name = write_masks(prediction, 'png', tmp_path / 'out')
-    slices = sorted((tmp_path / 'out' / name).iterdir())
-    assert [path.name for path in slices] == ['0000.png', '0001.png', '0002.png', '0003.png']
-    shown = np.stack([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in slices])
+    names = write_masks(prediction, 'png', tmp_path / 'out')
+    assert [name.rpartition('/')[2] for name in names] == ['0000.png', '0001.png', '0002.png', '0003.png']
+    shown = np.stack([Image.open(tmp_path / 'out' / name) for name in names])
     np.testing.assert_array_equal(shown, ids[np.argsort(PLACES)])
 
 
@@ -313,12 +318,12 @@ def test_contours_lie_around_regions_in_the_aspect_of_the_spacing(tmp_path):
     mask[4:8, 8:12] = 2
     picture = draw_contours(record, mask, side=192)
     assert picture.shape == (128, 192, 3)
-    drawn = (picture == COLOURS[1]).all(axis=-1)
+    drawn = (picture == MASK_COLOURS[1]).all(axis=-1)
     rows, columns = np.nonzero(drawn)
     assert (rows.min(), rows.max()) == (4 * 8, 8 * 8 - 1)
     assert (columns.min(), columns.max()) == (8 * 12, 12 * 12 - 1)
     assert not drawn[40:56, 104:136].any()
-    assert not (draw_contours(record, np.zeros_like(mask), side=192) == COLOURS[1]).all(axis=-1).any()
+    assert not (draw_contours(record, np.zeros_like(mask), side=192) == MASK_COLOURS[1]).all(axis=-1).any()
 
 
 @pytest.mark.parametrize(
@@ -328,11 +333,11 @@ def test_sheets_are_drawn_with_any_names(series, classes):
     prediction = predict(series[0], classes=classes)
     prediction.masks.flat[:40] = np.arange(40) % len(classes) + 1
     sheet = np.asarray(Image.open(io.BytesIO(draw_overlay(prediction))))
-    for colour in COLOURS[: len(classes)]:
+    for colour in MASK_COLOURS[: len(classes)]:
         assert (sheet == colour).all(axis=-1).any()
     prediction.masks[:] = 0
     sheet = np.asarray(Image.open(io.BytesIO(draw_overlay(prediction))))
-    assert not any((sheet == colour).all(axis=-1).any() for colour in COLOURS)
+    assert not any((sheet == colour).all(axis=-1).any() for colour in MASK_COLOURS)
 
 
 def test_volumes_of_classes(series):

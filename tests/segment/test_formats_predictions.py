@@ -1,8 +1,10 @@
 """Answers to all that is found: masks, overlays and a table, whatever cannot be read."""
 
+import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from input_pipeline import DataError
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
 from segment.formats.predictions import TABLE_FILE, SegmentationRequest, answer_all
+from tests.gan.command import read_files
 from tests.input_pipeline.series import random_values, save_series
 from tests.segment.sources import OPTIONS, save_nifti, save_picture
 from tests.segment.thresholds import CHECKSUM, CLASSES, segment
@@ -74,21 +77,90 @@ def test_a_format_that_does_not_fit_costs_only_its_own_files(mixed, tmp_path):
     assert 'cannot be written as nifti' in refusals.reasons['p/a.png']
 
 
-def test_when_interrupted_nothing_is_left_and_the_same_call_does_all(mixed, tmp_path):
-    refusals, out = Refusals(skip=True), tmp_path / 'out'
-    found = find_incoming([mixed], OPTIONS, refusals)
+def _without_dicom(files):
+    """Every DICOM object has UIDs and a time of its own."""
+    return {name: content for name, content in files.items() if not name.endswith('.dcm')}
 
-    def interrupted(case):
-        if case.records[0].modality != 'CT':
+
+@pytest.fixture
+def stopped(mixed, tmp_path):
+    """`call(segment, **changes)`, after a first call was stopped that answered the series and the picture."""
+
+    def call(segment, **changes):
+        refusals = Refusals(skip=True)
+        found = find_incoming([mixed], OPTIONS, refusals)
+        answer_all(found, segment, dataclasses.replace(_order(tmp_path / 'out'), **changes), refusals)
+        return _without_dicom(read_files(tmp_path / 'out'))
+
+    def stop_at_volume(case):
+        if len(case.records) > 2:
             raise KeyboardInterrupt
         return segment(case)
 
     with pytest.raises(KeyboardInterrupt):
-        answer_all(found, interrupted, _order(out), refusals)
-    assert [path for path in tmp_path.iterdir() if path not in (mixed, *mixed.parents)] == []
-    answer_all(found, segment, _order(out), refusals)
-    table = json.loads((out / TABLE_FILE).read_text())
-    assert (len(table['answered']), table['found']) == (3, 4)  # one is no whole picture
+        call(stop_at_volume)
+    assert sorted(path.name.partition('.')[0] for path in tmp_path.iterdir()) == ['in', 'incomplete']
+    return call
+
+
+def _segment_volumes(case):
+    assert len(case.records) > 2
+    return segment(case)
+
+
+def test_what_was_answered_before_a_stop_is_kept_to_the_byte(stopped, tmp_path):
+    in_two = stopped(_segment_volumes)
+    shutil.rmtree(tmp_path / 'out')
+    assert stopped(segment) == in_two
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['in', 'out']
+
+
+@pytest.mark.parametrize(
+    'changes', [{'checksum': 'cd' * 32}, {'command': {'step': 3}}, {'overlays': False}, {'mask_format': 'png'}]
+)
+def test_what_another_command_answered_is_not_taken(stopped, changes, tmp_path):
+    slices = []
+
+    def count(case):
+        slices.append(len(case.records))
+        return segment(case)
+
+    stopped(count, **changes)
+    assert len(slices) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['in', 'out']
+
+
+def test_what_was_altered_since_is_answered_anew(stopped, mixed, tmp_path):
+    save_picture(mixed / 'p' / 'a.png', seed=1)
+    with pytest.raises(AssertionError):
+        stopped(_segment_volumes)
+    in_two = stopped(segment)
+    shutil.rmtree(tmp_path / 'out')
+    assert stopped(segment) == in_two
+
+
+def test_a_series_that_was_read_in_part_is_told_again(tmp_path):
+    files = save_series(tmp_path / 'in' / 'ct', random_values(3, 6, 8), [0.0, 1.0, 2.0])
+    files[1].write_bytes(files[1].read_bytes()[:-40])
+    save_picture(tmp_path / 'in' / 'z.png')
+
+    def call(segment):
+        refusals = Refusals(skip=True)
+        found = find_incoming([tmp_path / 'in'], OPTIONS, refusals)
+        answer_all(found, segment, _order(tmp_path / 'out'), refusals)
+        return _without_dicom(read_files(tmp_path / 'out'))
+
+    def stop_at_picture(case):
+        if len(case.records) == 1:
+            raise KeyboardInterrupt
+        return segment(case)
+
+    with pytest.raises(KeyboardInterrupt):
+        call(stop_at_picture)
+    in_two = call(segment)
+    shutil.rmtree(tmp_path / 'out')
+    assert call(segment) == in_two
+    assert len(json.loads((tmp_path / 'out' / TABLE_FILE).read_text())['refused']) == 1
 
 
 def test_what_the_network_refuses_costs_only_its_own_case(mixed, tmp_path):

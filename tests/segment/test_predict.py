@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.gan.command import Commands
+from tests.gan.command import Commands, read_files
 from tests.input_pipeline.series import random_values, save_series
 
 COMMAND = 'tests.segment.predict_by_threshold'
@@ -63,3 +63,17 @@ def test_without_bad_files_the_exit_code_is_0_and_the_next_step_is_told(commands
     assert done.returncode == 0, done.stdout
     assert f'Next: look at {out / "overlays"}' in done.stdout
     assert {path.suffix for path in (out / 'masks').rglob('*') if path.is_file()} == {'.png'}
+
+
+def test_a_killed_command_goes_on_with_the_same_bytes_in_the_end(commands, images, tmp_path):
+    flags = (f'--workdir={tmp_path}/run', '--format=png', str(images))
+    done = commands.run('tests.segment.predict_until_killed', f'--out={tmp_path}/out', *flags)
+    assert done.returncode == -9, done.stdout
+    assert not (tmp_path / 'out').exists()
+    done = commands.run(COMMAND, f'--out={tmp_path}/out', *flags)
+    assert 'Going on with 2 answers' in done.stdout
+    assert '3 of 3 cases segmented' in done.stdout
+    done = commands.run(COMMAND, f'--out={tmp_path}/whole', *flags)
+    assert 'Going on' not in done.stdout
+    assert read_files(tmp_path / 'out') == read_files(tmp_path / 'whole')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['out', 'whole']

@@ -13,6 +13,7 @@ import enhanced_gan
 from foundation.training import interrupts
 
 ROOT = Path(__file__).resolve().parents[3]
+PACKAGES = {module.split('.')[0] for module, _ in enhanced_gan.COMMANDS.values()}
 
 
 def _run(code: str) -> subprocess.CompletedProcess[str]:
@@ -73,25 +74,47 @@ def test_handlers_are_given_back():
     assert [signal.getsignal(number) for number in numbers] == before
 
 
-@pytest.mark.parametrize('module', sorted({module for module, _ in enhanced_gan.COMMANDS.values()}))
-def test_every_command_heeds_signals_before_it_imports(module):
-    """What comes before takes no time: that of another import of ours, or of an array library, would."""
-    path = ROOT / f'{module.replace(".", "/")}.py'
-    first = next(node for node in ast.parse(path.read_text()).body if not isinstance(node, ast.Expr))
-    assert ast.unparse(first).splitlines()[1:] == [
-        '    from foundation.training.interrupts import end_in_one_line',
-        '    end_in_one_line()',
-    ]
+@pytest.mark.parametrize(
+    'path', ['enhanced_gan.py', *(f'{name}/__init__.py' for name in sorted(PACKAGES))], ids=lambda path: path
+)
+def test_signals_are_heeded_before_anything_else_is_imported(path):
+    first = next(node for node in ast.parse((ROOT / path).read_text()).body if not isinstance(node, ast.Expr))
+    assert ast.unparse(first) == 'from foundation import startup'
+
+
+@pytest.mark.parametrize('name', sorted(PACKAGES))
+def test_a_signal_while_a_package_is_imported_ends_its_command_in_one_line(name):
+    """Another import of ours sends it; `-m` stands for the command while Python imports its package."""
+    code = f"""
+import sys
+class Sending:
+    def find_spec(self, name, path, target=None):
+        if name.split('.')[0] == 'foundation' and name not in ('foundation', 'foundation.startup'):
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Sending())
+sys.argv[0] = '-m'
+import {name}
+time.sleep(9)
+"""
+    program = f'import os, signal, time{code}'
+    done = subprocess.run([sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, 'Interrupted.\n')
 
 
 def test_packages_that_hold_commands_are_imported_in_no_time():
-    code = """
-import sys
-import foundation.training, gan, detect, segment, backbones
-sys.argv[0] = '-m'
-interrupts.end_in_one_line = lambda: sys.exit('heeded')
-import input_pipeline
-"""
-    assert _run(f'import sys{code}').stderr == 'heeded\n'
     slow = "[name for name in ('numpy', 'jax', 'absl', 'inspect', 'tensorflow_datasets') if name in sys.modules]"
     assert _run(f'import sys, gan, detect, segment, backbones; print({slow})').stdout == '[]\n'
+    alone = "print(sorted(name for name in sys.modules if name.split('.')[0] in ('foundation', 'typing')))"
+    program = [
+        sys.executable,
+        '-S',
+        '-c',
+        f'import sys, foundation.startup; {alone}',
+    ]  # -S: nothing but Python's own
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "['foundation', 'foundation.startup']\n"
+
+
+def test_who_imports_a_package_keeps_the_handlers():
+    code = 'import gan, enhanced_gan; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)'
+    assert _run(code).stdout == 'True\n'
