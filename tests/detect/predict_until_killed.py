@@ -8,7 +8,7 @@ import sys
 from detect import predictions
 
 _ANSWER = predictions.answer_one
-_answered = []
+_answered: list[tuple[object, ...]] = []
 
 
 def _answer_one(*arguments):
