@@ -6,11 +6,19 @@
 
 from gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from gan.networks.heads import DiscriminatorOutput
+from gan.networks.perceptron import PerceptronDiscriminator, PerceptronGenerator
 from gan.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals, relative_cost
+from gan.networks.r3gan import R3ganDiscriminator, R3ganGenerator
 from gan.networks.residual import ResidualDiscriminator, ResidualGenerator
 
-Generator = ProgressiveGenerator | DcganGenerator | ResidualGenerator
-Discriminator = ProgressiveDiscriminator | DcganDiscriminator | ResidualDiscriminator
+Generator = ProgressiveGenerator | DcganGenerator | ResidualGenerator | PerceptronGenerator | R3ganGenerator
+Discriminator = (
+    ProgressiveDiscriminator
+    | DcganDiscriminator
+    | ResidualDiscriminator
+    | PerceptronDiscriminator
+    | R3ganDiscriminator
+)
 
 __all__ = [
     'DcganDiscriminator',
@@ -18,8 +26,12 @@ __all__ = [
     'Discriminator',
     'DiscriminatorOutput',
     'Generator',
+    'PerceptronDiscriminator',
+    'PerceptronGenerator',
     'ProgressiveDiscriminator',
     'ProgressiveGenerator',
+    'R3ganDiscriminator',
+    'R3ganGenerator',
     'ResidualDiscriminator',
     'ResidualGenerator',
     'fade_reals',

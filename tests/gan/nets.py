@@ -31,6 +31,8 @@ _GENERATORS: dict[str, dict[str, Any]] = {
         'activation': 'relu',
     },
     'residual': {'last_width': 8, 'max_width': 8, 'spectral_norm': False, **_NO_ATTENTION},
+    'perceptron': {'layers': 1, 'width': 16},
+    'r3gan': {'class_embedding': 4, 'last_width': 8, 'max_width': 8, 'blocks': 1, 'group_size': 4},
 }
 _DISCRIMINATORS: dict[str, dict[str, Any]] = {
     'progressive': {'fmap_base': 64, 'fmap_max': 8, 'spectral_norm': True, 'stddev_group': 4, **_NO_ATTENTION},
@@ -43,6 +45,8 @@ _DISCRIMINATORS: dict[str, dict[str, Any]] = {
         'dropout': 0.3,
     },
     'residual': {'first_width': 8, 'max_width': 8, 'spectral_norm': False, **_NO_ATTENTION},
+    'perceptron': {'layers': 1, 'width': 8, 'pieces': 2, 'dropout': 0.3},
+    'r3gan': {'first_width': 8, 'max_width': 8, 'blocks': 1, 'group_size': 4},
 }
 PAIRS = tuple(sorted(_GENERATORS))  # architectures that there are small networks of
 _OBJECTIVE: dict[str, Any] = {
