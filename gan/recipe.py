@@ -150,8 +150,6 @@ class GanRecipe:
 
     def __post_init__(self) -> None:
         _check_augmentation(self)
-        _check_growth(self)
-        _check_family(self)
         _check_groups(self)
         _check_strided(self)
 
@@ -234,8 +232,7 @@ class GanRecipe:
 
     def create_state(self, step: StepRecipe, key: PRNGKeyArray) -> GanState:
         """A fresh state for one of its steps."""
-        networks = dict(step.networks)
-        drawn = draw_networks(networks, self.family.inputs(networks), step.optimizers, key)
+        drawn = draw_networks(step.networks, self.family.inputs(step.networks), step.optimizers, key)
         return create_state(drawn, averaged=('generator',), augmentation_probability=self.augmentation_probability)
 
     def abstract_state(self, resolution: int, image_format: ImageFormat) -> GanState:
@@ -252,7 +249,9 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
     """
     fields, config = config.to_dict(), fill_channels(schema.check(GAN, config, left_open=True))
     fields['channels'] = config.channels
-    augment, resolution = config.augment, config.resolution
+    augment, resolution, family = config.augment, config.resolution, FAMILIES[config.architecture]
+    if refusal := family.refusal(config.to_dict()):
+        raise UserError(refusal)
     # With and without the penalty, and steps of the discriminator alone.
     cycle = math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps)
     try:
@@ -270,7 +269,7 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             },
             dtype=compute.compute_dtype(config.compute_dtype),
             objective=Objective(**config.loss),
-            optimizers=_create_optimizers(config.optimizer, FAMILIES[config.architecture]),
+            optimizers=_create_optimizers(config.optimizer, family),
             discriminator_steps=config.optimizer.discriminator_steps,
             averaging=Averaging(**config.average),
             augmentation=DiscriminatorAugmentation(tuple(augment.operations), config.mask_classes),
@@ -326,27 +325,6 @@ def _check_augmentation(recipe: GanRecipe) -> None:
         )
     if (adaptive or recipe.augmentation_probability) and not recipe.augmentation.operations:
         raise UserError('config.augment.operations is empty: name some, or set adaptive and probability to 0.')
-
-
-def _check_growth(recipe: GanRecipe) -> None:
-    if not recipe.family.grows and recipe.schedule.first_resolution != recipe.resolution:
-        raise UserError(
-            f'config.schedule.initial_resolution is {recipe.schedule.initial_resolution}, but a network of '
-            f'architecture {recipe.architecture!r} does not grow; set it to 0.'
-        )
-
-
-def _check_family(recipe: GanRecipe) -> None:
-    refusal = recipe.family.refusal(
-        recipe.sections,
-        recipe.resolution,
-        conditional=recipe.conditional,
-        augmented=bool(recipe.augmentation.operations),
-        loss=recipe.objective.name,
-        penalty=recipe.objective.penalty,
-    )
-    if refusal:
-        raise UserError(f'{refusal.removesuffix(".")} (config.architecture is {recipe.architecture!r}).')
 
 
 def _check_groups(recipe: GanRecipe) -> None:
