@@ -139,7 +139,7 @@ def create_start(recipe: StepRecipe, key: PRNGKeyArray, probability: float = 0.0
     """A fresh state."""
 
     def create(key: PRNGKeyArray) -> GanState:
-        inputs = pair_inputs(dict(recipe.networks))
+        inputs = pair_inputs(recipe.networks)
         networks = draw_networks(recipe.networks, inputs, recipe.optimizers, key)
         return create_state(networks, averaged=('generator',), augmentation_probability=probability)
 
