@@ -179,12 +179,7 @@ def _add_form(parser: Parser) -> None:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog='detect.prepare',
-        description=_DESCRIPTION,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = Parser('detect.prepare', _DESCRIPTION)
     add = parser.add_argument
     add('--name', required=True, help='name of the new data set')
     add('--real', required=True, nargs='+', help='names of prepared data sets')
@@ -211,8 +206,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--licence', default='', help='of the new data set; those of the real ones where it is not given')
     add('--data_dir', type=Path, help='folder of all data sets; $TFDS_DATA_DIR or ~/tensorflow_datasets')
     add('--overwrite', action='store_true', help='replace a data set of this name')
-    options, unknown = parser.parse_known_args(arguments)
-    parser.refuse_unknown(unknown)
+    options = parser.read(arguments)
     if set(options.divide) - set(SPLITS):
         parser.error(f'--divide={",".join(options.divide)} must name some of {", ".join(SPLITS)}')
     return options

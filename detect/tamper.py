@@ -178,12 +178,7 @@ _share.__name__ = 'share above 0, up to 1'  # argparse puts it into its message
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog='detect.tamper',
-        description=_DESCRIPTION,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = Parser('detect.tamper', _DESCRIPTION)
     add = parser.add_argument
     add('--data', required=True, help='name of the prepared data set of real volumes or images')
     add('--out', type=Path, required=True, help='new folder')
@@ -199,8 +194,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--seed', type=int, default=0, help='of every choice by chance')
     add('--data_dir', type=Path, help='folder of all data sets; $TFDS_DATA_DIR or ~/tensorflow_datasets')
     add('--overwrite', action='store_true', help='replace the folder')
-    options, unknown = parser.parse_known_args(arguments)
-    parser.refuse_unknown(unknown)
+    options = parser.read(arguments)
     if not options.splits or set(options.splits) - set(SPLITS):
         parser.error(f'--splits={",".join(options.splits)} must name some of {", ".join(SPLITS)}')
     return options

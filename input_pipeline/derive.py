@@ -229,11 +229,9 @@ def _derive(options: argparse.Namespace) -> None:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
-        prog='derive',
-        description='A data set with fewer training patients, smaller images, or images of another set added. '
+        'derive',
+        'A data set with fewer training patients, smaller images, or images of another set added. '
         'Validation and test patients stay those of the source.',
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add('--source', required=True, help='name of the prepared data set')
@@ -250,9 +248,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--added_only', action='store_true', help='train on the added images alone')
     add('--shuffle_masks', action='store_true', help="give the added images each other's masks (a control)")
     add('--licence', default='', help='of the new set; that of the source where it is not given')
-    options, unknown = parser.parse_known_args(arguments)
-    parser.refuse_unknown(unknown)
-    return options
+    return parser.read(arguments)
 
 
 if __name__ == '__main__':

@@ -80,12 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog='identify',
-        description=_DESCRIPTION,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser('identify', _DESCRIPTION, argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add('paths', nargs='*', type=Path, metavar='PATH', help='picture, DICOM, NIfTI or array file, or folder')
     add('--exemplars', type=Path, metavar='FILE', help='exemplars made with --build; phantoms where not given')
@@ -101,8 +96,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--kind', type=_kind, action='append', default=[], dest='kinds', metavar='NAME=FOLDER', help='to build')
     add('--exemplars_per_kind', type=count, default=24, help='to build (default 24)')
     add('--seed', type=int, default=0, help='of the choice of exemplars (default 0)')
-    options, unknown = parser.parse_known_args(arguments)
-    parser.refuse_unknown(unknown)
+    options = parser.read(arguments)
     _check(parser, options)
     return options
 
