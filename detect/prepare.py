@@ -19,7 +19,7 @@ from foundation.training.errors import UserError
 from input_pipeline import command
 from input_pipeline.advice import advise_detector
 from input_pipeline.dataset.builder import Target
-from input_pipeline.dataset.catalogue import default_data_dir, place_of
+from input_pipeline.dataset.catalogue import find_data_dir, place_of
 from input_pipeline.dataset.items import open_splits
 from input_pipeline.dataset.mixture import REAL, Mixture, MixtureForm, write_mixture
 from input_pipeline.dataset.pseudonyms import CLEAR, Pseudonyms
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    target = Target(options.name, options.data_dir or default_data_dir(), options.overwrite)
+    target = Target(options.name, find_data_dir(options.data_dir), options.overwrite)
     target.check_free()
     refusals = Refusals(skip=options.on_error == 'skip')
     real = {name: open_splits(name, target.data_dir) for name in options.real}

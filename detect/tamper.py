@@ -27,7 +27,7 @@ from foundation.training.canary import check_arithmetic
 from foundation.training.errors import UserError
 from foundation.training.logs import log_to_screen
 from input_pipeline import command, complete_folder
-from input_pipeline.dataset.catalogue import default_data_dir
+from input_pipeline.dataset.catalogue import find_data_dir
 from input_pipeline.dataset.items import open_splits
 from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.decode import Split
@@ -78,7 +78,7 @@ def _create_region(options: argparse.Namespace) -> Region:
 
 
 def _open(options: argparse.Namespace) -> dict[str, Split]:
-    splits = open_splits(options.data, options.data_dir or default_data_dir())
+    splits = open_splits(options.data, find_data_dir(options.data_dir))
     chosen = {name: split for name, split in splits.items() if name in options.splits}
     if not chosen:
         raise UserError(f'{options.data} has the splits {", ".join(splits)}, and none of --splits.')

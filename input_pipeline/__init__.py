@@ -13,7 +13,7 @@ if sys.argv[0] == '-m':  # Python is about to start one of the commands here, an
 from input_pipeline.atomic import complete_folder
 from input_pipeline.cases import Case, preprocess_case, restore_size
 from input_pipeline.dataset.builder import Target
-from input_pipeline.dataset.catalogue import count_images, default_data_dir, ensure_prepared
+from input_pipeline.dataset.catalogue import count_images, ensure_prepared, find_data_dir
 from input_pipeline.dataset.content import find_content
 from input_pipeline.dataset.generated import Generated, write_generated
 from input_pipeline.dataset.provenance import Provenance, find_provenance
@@ -43,11 +43,11 @@ __all__ = [
     'count_images',
     'dataset',
     'decode',
-    'default_data_dir',
     'depth',
     'ensure_prepared',
     'errors',
     'find_content',
+    'find_data_dir',
     'find_provenance',
     'flags',
     'from_unit',

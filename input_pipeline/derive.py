@@ -20,7 +20,7 @@ import numpy as np
 
 from input_pipeline import command
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
-from input_pipeline.dataset.catalogue import default_data_dir, place_of
+from input_pipeline.dataset.catalogue import find_data_dir, place_of
 from input_pipeline.dataset.items import Change, open_splits, rename_item, stored_items
 from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.decode import Split
@@ -222,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _derive(options: argparse.Namespace) -> None:
     fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(Derivation)}
-    data_dir = options.data_dir or default_data_dir()
+    data_dir = find_data_dir(options.data_dir)
     target = Target(options.name, data_dir, options.overwrite)
     print(describe(derive_dataset(Derivation(**fields), data_dir, target), target.folder))
 

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from input_pipeline import command
-from input_pipeline.dataset.catalogue import default_data_dir
+from input_pipeline.dataset.catalogue import find_data_dir
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.flags import Parser, count, names
 from input_pipeline.identification.exemplars import Exemplars, load_exemplars, save_exemplars
@@ -164,7 +164,7 @@ def _require(path: Path, found: bool, refusals: Refusals) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     """Prints how often measures are right on a split whose classes are known."""
     exemplars = _exemplars(options)
-    data_dir, split = options.data_dir or default_data_dir(), options.split or 'test'
+    data_dir, split = find_data_dir(options.data_dir), options.split or 'test'
     pictures = list(read_prepared(options.name, data_dir, split, options.classes, options.limit))
     labels, rows = [picture.label or '' for picture in pictures], []
     for measure in _measures(options):
@@ -182,7 +182,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _build(options: argparse.Namespace) -> None:
     """Writes exemplars of a prepared set's classes, or of folders."""
     if options.name:
-        data_dir, split = options.data_dir or default_data_dir(), options.split or 'train'
+        data_dir, split = find_data_dir(options.data_dir), options.split or 'train'
         found = read_prepared(options.name, data_dir, split, options.classes, options.limit)
         by_class = sorted(found, key=lambda picture: picture.label or options.name)
         grouped = itertools.groupby(by_class, key=lambda picture: picture.label or options.name)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int32, Int64
 
 from input_pipeline.cases import find_neighbours, number_volumes
-from input_pipeline.dataset.catalogue import default_data_dir, nearest, require_dataset
+from input_pipeline.dataset.catalogue import find_data_dir, nearest, require_dataset
 from input_pipeline.dataset.summary import RecordTable, read_records
 from input_pipeline.decode import Decoder, Split, damaged, open_split, reading
 from input_pipeline.errors import DataError
@@ -149,6 +149,15 @@ def _renumber(old: Sequence[str], kept: Sequence[str]) -> dict[int, int]:
     return {old.index(label): new for new, label in enumerate(kept)} | {-1: -1 if kept else 0}
 
 
+def _list_neighbours(
+    records: int, chosen: Int64[np.ndarray, ' examples'], volumes: Int64[np.ndarray, ' examples'], context: int
+) -> Int64[np.ndarray, 'records neighbours']:
+    """The slices around each chosen record, itself among them, as places among all records."""
+    neighbours = np.zeros((records, 2 * context + 1), np.int64)
+    neighbours[chosen] = chosen[find_neighbours(volumes, context)]
+    return neighbours
+
+
 def open_dataset(
     name: str,
     data_dir: Path | str | None,
@@ -181,15 +190,13 @@ def open_dataset(
     Raises:
       DataError: when the set is missing or damaged, or is not what the arguments expect.
     """
-    folder = require_dataset(name, Path(data_dir).expanduser() if data_dir else default_data_dir())
-    opened = open_split(folder, split)
+    opened = open_split(require_dataset(name, find_data_dir(data_dir)), split)
     preprocessing = _settle_window(opened, preprocessing)
     _check_known('class', classes, opened.classes, name)
     indices, records = _filter(opened, split, modalities, classes)
     kept = tuple(classes or opened.classes)
     numbers, volumes = _renumber(opened.classes, kept), number_volumes(records.keys, records.patients)
-    neighbours = np.zeros((len(opened.records), 2 * preprocessing.context + 1), np.int64)
-    neighbours[indices] = indices[find_neighbours(volumes, preprocessing.context)]
+    neighbours = _list_neighbours(len(opened.records), indices, volumes, preprocessing.context)
     labels = _label_classes(records.labels, kept) if opened.summary or classes else None
     if target == 'modality':
         labels, kept = _label_modalities(opened, records.modalities, modalities)
