@@ -13,7 +13,6 @@ if __name__ == '__main__':  # before the imports below, which take seconds
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 from absl import flags
 
 import input_pipeline
@@ -46,9 +45,7 @@ def main(argv: Sequence[str]) -> None:
     """Measures one run, or two side by side."""
     launch.reject_arguments(argv)
     workdir = launch.workdir()
-    launch.start_jax()
-    if jax.process_count() > 1:
-        raise UserError('gan.evaluate runs on one process; leave --distributed and --coordinator out.')
+    launch.start_jax_alone('gan.evaluate')
     if _BEST.value and _STEP.value is not None:
         raise UserError('--best and --step name two checkpoints; leave one of them out.')
     if not _EXTRACTOR.value:
