@@ -63,13 +63,13 @@ class DataFacts:
         Args:
           data_dir: of all data sets, as the config has it.
         """
-        folder = Path(data_dir).expanduser() if data_dir else input_pipeline.default_data_dir()
+        folder = input_pipeline.find_data_dir(data_dir)
         return {DATA_FILE: dataclasses.asdict(self), FOLDER_FILE: {'data_dir': str(folder.absolute())}}
 
 
 def find_folder(name: str, data_dir: str, workdir: Path) -> str:
     """`data_dir`, or the folder that the run in `workdir` read where the usual one does not hold its data set."""
-    usual, former = input_pipeline.default_data_dir(), _read_folder(workdir)
+    usual, former = input_pipeline.find_data_dir(None), _read_folder(workdir)
     if data_dir or former is None or dataset_folder(name, usual) or not dataset_folder(name, former):
         return data_dir
     _LOGGER.warning('%s has no data set %r; going on with that of %s, as before.', usual, name, former)

@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 from absl import flags
 
 import input_pipeline
@@ -38,9 +37,7 @@ def main(argv: Sequence[str]) -> None:
     """Restores the network, measures, and tells."""
     launch.reject_arguments(argv)
     workdir = launch.workdir()
-    launch.start_jax()
-    if jax.process_count() > 1:
-        raise UserError('segment.evaluate runs on one process; leave --distributed and --coordinator out.')
+    launch.start_jax_alone('segment.evaluate')
     segmenter = TrainedSegmenter.load(
         workdir, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
     )
