@@ -1,6 +1,7 @@
 """The images of a run: opened as its config says, fed to the devices, and what must be known of them later."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,14 +70,25 @@ class DataFacts:
 
 def find_data(config: ConfigDict, workdir: Path) -> ConfigDict:
     """The config, with the folder that the run in `workdir` read where the usual one does not hold its data."""
-    name, usual = config.data.name, input_pipeline.default_data_dir()
-    former = _read_folder(workdir)
-    if config.data.data_dir or former is None or dataset_folder(name, usual) or not dataset_folder(name, former):
+    folder = _find_folder(config.data.name, config.data.data_dir, workdir)
+    if folder == config.data.data_dir:
         return config
-    _LOGGER.warning('%s has no data set %r; going on with that of %s, as before.', usual, name, former)
     config = config.copy_and_resolve_references()
-    config.data.data_dir = str(former)
+    config.data.data_dir = folder
     return config
+
+
+def _find_folder(name: str, data_dir: str, workdir: Path) -> str:
+    usual, former = input_pipeline.default_data_dir(), _read_folder(workdir)
+    if data_dir or former is None or dataset_folder(name, usual) or not dataset_folder(name, former):
+        return data_dir
+    _tell_folder(usual, name, former)
+    return str(former)
+
+
+@functools.cache  # a command asks more than once
+def _tell_folder(usual: Path, name: str, former: Path) -> None:
+    _LOGGER.warning('%s has no data set %r; that of %s is used, as in training.', usual, name, former)
 
 
 def settle_data(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, ConfigDict]:
@@ -182,6 +194,10 @@ class ImageRequest:
     target: Literal['class', 'modality']
     foreground_share: float
     phantom: input_pipeline.PhantomOptions | None
+
+    def find(self, workdir: Path) -> 'ImageRequest':
+        """The same of the folder that the run in `workdir` read, where the usual one does not hold the data."""
+        return dataclasses.replace(self, data_dir=_find_folder(self.name, self.data_dir, workdir))
 
     def open(self, split: str, *, flip: bool, in_memory: bool) -> input_pipeline.ImageData:
         """Opens a split; draws missing phantoms first.
