@@ -22,4 +22,4 @@ FAMILIES: dict[str, Family] = {
     'r3gan': pair(R3ganGenerator, R3ganDiscriminator),
 }
 
-__all__ = ['FAMILIES', 'Family', 'pair']
+__all__ = ['FAMILIES', 'Family', 'family', 'methods', 'pair']
