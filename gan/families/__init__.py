@@ -1,19 +1,36 @@
 """Every architecture that a config can name, in one table."""
 
+from gan.families import biggan
 from gan.families.family import Family, pair
+from gan.families.stylegan2 import style_updates
 from gan.networks import (
+    BigGanDiscriminator,
+    BigGanGenerator,
     DcganDiscriminator,
     DcganGenerator,
+    GranGenerator,
     ProgressiveDiscriminator,
     ProgressiveGenerator,
     ResidualDiscriminator,
     ResidualGenerator,
+    StyleGan2Discriminator,
+    StyleGan2Generator,
+    StyleGanGenerator,
 )
 
 FAMILIES: dict[str, Family] = {
     'progressive': pair(ProgressiveGenerator, ProgressiveDiscriminator, grows=True, smallest=4),
     'dcgan': pair(DcganGenerator, DcganDiscriminator),
     'residual': pair(ResidualGenerator, ResidualDiscriminator),
+    'biggan': pair(BigGanGenerator, BigGanDiscriminator, fits=biggan.fits),
+    'stylegan': pair(StyleGanGenerator, ProgressiveDiscriminator, grows=True),
+    'stylegan2': pair(
+        StyleGan2Generator,
+        StyleGan2Discriminator,
+        updates=style_updates,
+        repeats=lambda family: family['path_every'],
+    ),
+    'gran': pair(GranGenerator, DcganDiscriminator),
 }
 
 __all__ = ['FAMILIES', 'Family', 'pair']

@@ -43,6 +43,11 @@ def _fits(sections: Sections, resolution: int) -> str:
     return ''
 
 
+def _always(section: Fields) -> int:
+    del section
+    return 1
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
     """What an architecture is; the network that draws images is always its `generator`.
@@ -58,6 +63,8 @@ class Family:
       unconditional: why it takes no classes; '' where it does.
       augments: whether all images that the discriminator sees can be augmented.
       losses, penalties: of `loss.name` and `loss.penalty`: those that it can be trained for; () all.
+      repeats: `repeats(section)`: updates of the generator after which all updates repeat, from the section
+        `family` of a config, which may be empty.
       fits: `fits(sections, resolution)`: how fields do not fit each other, as a sentence; '' where they do.
     """
 
@@ -71,6 +78,7 @@ class Family:
     augments: bool = True
     losses: tuple[str, ...] = ()
     penalties: tuple[str, ...] = ()
+    repeats: Callable[[Fields], int] = _always
     fits: Callable[[Sections, int], str] = _fits
 
     def refusal(
