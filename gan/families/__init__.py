@@ -39,4 +39,4 @@ FAMILIES: dict[str, Family] = {
     'gran': pair(GranGenerator, DcganDiscriminator),
 }
 
-__all__ = ['FAMILIES', 'Family', 'pair']
+__all__ = ['FAMILIES', 'Family', 'family', 'methods', 'pair']
