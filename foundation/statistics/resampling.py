@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import scipy.stats
+import scipy.special
 from jaxtyping import Float, Float64, Int64
 
 _CELLS = 2**21  # drawn at a time, so that memory is bounded
@@ -73,7 +73,7 @@ def calibrate(
     if spread == 0 or standard_error == 0:
         return Distribution(np.full(len(ordered), estimate))
     shares = (np.arange(len(ordered)) + 0.5) / len(ordered)
-    normal, student = scipy.stats.norm.ppf(shares), scipy.stats.t.ppf(shares, freedom)
+    normal, student = scipy.special.ndtri(shares), scipy.special.stdtrit(freedom, shares)
     stretch = np.divide(student, normal, out=np.ones(len(ordered)), where=normal != 0)
     return Distribution(np.sort(estimate + (ordered - estimate) * stretch * (standard_error / spread)))
 
