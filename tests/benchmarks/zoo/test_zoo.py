@@ -9,7 +9,7 @@ import pytest
 from tests.gan.command import Commands, finish
 
 pytestmark = pytest.mark.slow
-_MINUTES = '--minutes=0.5'
+_MINUTES = '--minutes=0.4'
 
 
 def _flags(out, only):
@@ -51,6 +51,9 @@ def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     again = commands.run(*_flags(out, 'dcgan,lsgan'))
     assert again.returncode == 0, again.stdout
     assert (out / 'rows.jsonl').read_bytes() == began
+    unknown = commands.run(*_flags(out, 'dcgan,biggun'))
+    assert unknown.returncode != 0
+    assert '--only=biggun is no member' in unknown.stdout
     other = commands.run(*_flags(out, 'dcgan')[:-2], '--minutes=0.1')
     assert other.returncode != 0
-    assert 'was begun with seconds = 30.0' in other.stdout
+    assert 'was begun with seconds = 24.0' in other.stdout
