@@ -13,16 +13,16 @@ Steps are kept for the estimates of training with the same config on this machin
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 import input_pipeline
 from benchmarks import machine
+from benchmarks.calls import time_calls
 from foundation.training import parallel
 from foundation.training.phases import Compiler, Phase, abstract_states
 from foundation.training.speed import name_command, name_step, write_speeds
@@ -101,7 +101,7 @@ def _time_stage(
     compiler.call(0, size, 0)
     compile_seconds = time.perf_counter() - start
     calls = -(-_STEPS.value // size)
-    seconds, waiting = _time_calls(phase, compiler, size, calls)
+    seconds, waiting = time_calls(phase, compiler, size, calls)
     step_seconds = seconds / (calls * size)
     flops = _flops_of_a_step(phase, compiler, mesh.size) / step_seconds
     compiler.close(wait=True)
@@ -117,31 +117,6 @@ def _time_stage(
         f'{machine.peak_bytes() / 2**20:.0f}',
     ]
     return f'| {" | ".join(map(str, cells))} |', step_seconds
-
-
-def _time_calls(phase: Phase, compiler: Compiler, size: int, calls: int) -> tuple[float, float]:
-    """Seconds of all calls but a first one, and of them those spent waiting for batches."""
-    feed: Any = phase.open_feed(phase.start, iter([size] * (calls + 1)))
-    state, seed, waiting, start = compiler.enter(0)(None, np.uint32(0)), np.uint32(0), 0.0, 0.0
-    for number, controls in enumerate(_controls(phase, size, calls + 1)):
-        asked = time.perf_counter()
-        batches = next(feed)
-        waiting += time.perf_counter() - asked
-        numbers = np.arange(number * size, (number + 1) * size, dtype=np.int32)
-        state, _ = compiler.call(0, size, 0)(state, batches, seed, controls, numbers)
-        if number == 0:
-            jax.block_until_ready(state)
-            waiting, start = 0.0, time.perf_counter()
-    jax.block_until_ready(state)
-    feed.close()
-    return time.perf_counter() - start, waiting
-
-
-def _controls(phase: Phase, size: int, calls: int) -> Iterator[dict[str, np.ndarray]]:
-    for call in range(calls):
-        seen = [phase.start + (call * size + step) * phase.batch_size for step in range(size)]
-        rows = [phase.controls(images) for images in seen]
-        yield {name: np.asarray([row[name] for row in rows], np.float32) for name in rows[0]}
 
 
 def _flops_of_a_step(phase: Phase, compiler: Compiler, devices: int) -> float:

@@ -13,7 +13,8 @@ from backbones.networks.normalization import normalize
 
 SPECTRAL = 'spectral'  # the variable collection that holds the power-iteration vectors
 HE_GAIN = math.sqrt(2)
-Scaling = Literal['equalized', 'spectral', 'plain']
+Scaling = Literal['equalized', 'spectral', 'orthogonal', 'plain']
+BOUNDED: tuple[Scaling, ...] = ('spectral', 'orthogonal')  # those that bound a layer's slope
 BATCH_STATS = 'batch_stats'  # that of running means and variances
 _INITIAL_POWER_ITERATIONS = 16
 _MOMENTUM = 0.95
@@ -78,13 +79,14 @@ def _product(matrix: Float[Array, 'n m'], vector: Float[Array, 'm']) -> Float[Ar
     return jnp.matmul(matrix, vector, precision=jax.lax.Precision.HIGHEST)
 
 
-class _ScaledLayer(nn.Module):
-    """Weights under one of three scalings.
+class ScaledLayer(nn.Module):
+    """Weights under one of four scalings.
 
     - `equalized`: drawn from N(0, 1) and multiplied by gain / sqrt(fan_in) at run time (section 4.1).
     - `spectral`: divided by their largest singular value (Miyato et al. 2018, arXiv:1802.05957). A constant at run
       time would be irrelevant beside it (cW / sigma(cW) = W / sigma(W)). They are drawn from N(0, 1 / fan_in), so
       that the learning rates of its literature apply.
+    - `orthogonal`: the same, drawn with orthogonal columns or rows (Brock et al. 2019, arXiv:1809.11096).
     - `plain`: drawn from N(0, gain^2 / fan_in) (He et al. 2015, arXiv:1502.01852) and used as they are.
 
     Attributes:
@@ -103,9 +105,14 @@ class _ScaledLayer(nn.Module):
 
     def _kernel(self, shape: tuple[int, ...], update_stats: bool) -> Array:
         fan_in = math.prod(shape[:-1])
-        deviation = {'equalized': 1.0, 'spectral': fan_in**-0.5, 'plain': self.gain * fan_in**-0.5}[self.scaling]
-        kernel = self.param('kernel', nn.initializers.normal(deviation), shape, jnp.float32)
-        if self.scaling == 'spectral':
+        draw = {
+            'equalized': nn.initializers.normal(1.0),
+            'spectral': nn.initializers.normal(fan_in**-0.5),
+            'orthogonal': nn.initializers.orthogonal(),
+            'plain': nn.initializers.normal(self.gain * fan_in**-0.5),
+        }[self.scaling]
+        kernel = self.param('kernel', draw, shape, jnp.float32)
+        if self.scaling in BOUNDED:
             kernel = kernel / self._spectral_norm(kernel, update_stats)
         if self.scaling == 'equalized':
             kernel = kernel * (self.gain / math.sqrt(fan_in))
@@ -135,7 +142,7 @@ class _ScaledLayer(nn.Module):
         return (x.astype(jnp.float32) + bias).astype(self.dtype)
 
 
-class Conv(_ScaledLayer):
+class Conv(ScaledLayer):
     """2-D convolution with stride 1 and zero padding."""
 
     kernel_size: int = 3
@@ -150,7 +157,7 @@ class Conv(_ScaledLayer):
         return self._add_bias(x)
 
 
-class Dense(_ScaledLayer):
+class Dense(ScaledLayer):
     """Fully connected layer."""
 
     @nn.compact
@@ -158,35 +165,24 @@ class Dense(_ScaledLayer):
         return self._add_bias(x.astype(self.dtype) @ self._kernel((x.shape[-1], self.features), update_stats))
 
 
-class ConditionalBatchNorm(nn.Module):
-    """Batch normalization in float32 (Ioffe and Szegedy 2015), with a gain and bias for each class.
-
-    Without classes it has one of each. With them it is the conditional normalization of Dumoulin et al.
-    2017, arXiv:1610.07629.
+class BatchNorm(nn.Module):
+    """Batch normalization in float32 (Ioffe and Szegedy 2015), whose gains and biases its kinds decide.
 
     Attributes:
-      num_classes: 0 without condition.
       tracked: keep running statistics, which normalise whenever `update_stats` is off. A discriminator needs none:
         it always judges whole batches.
       dtype: type of the result.
     """
 
-    num_classes: int = 0
     tracked: bool = True
     dtype: DTypeLike = jnp.float32
 
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, 'batch height width channel'], labels: Int[Array, 'batch'], update_stats: bool
-    ) -> Float[Array, 'batch height width channel']:
-        wide, channel = x.astype(jnp.float32), x.shape[-1]
+    def _normalize(self, x: Array, scale: Array, bias: Array, update_stats: bool) -> Array:
+        """With a gain and a bias for each channel, the same for all images or one for each."""
+        wide = x.astype(jnp.float32)
         mean, variance = wide.mean(axis=(0, 1, 2)), wide.var(axis=(0, 1, 2))
         if self.tracked:
             mean, variance = self._track(mean, variance, update_stats)
-        shape = (max(self.num_classes, 1), channel)
-        scale = self.param('scale', nn.initializers.ones, shape, jnp.float32)
-        bias = self.param('bias', nn.initializers.zeros, shape, jnp.float32)
-        scale, bias = (p[labels] if self.num_classes else p for p in (scale, bias))
         return normalize(wide, mean, variance, scale, bias, epsilon=1e-5).astype(self.dtype)
 
     def _track(self, mean: Array, variance: Array, update_stats: bool) -> tuple[Array, Array]:
@@ -200,3 +196,24 @@ class ConditionalBatchNorm(nn.Module):
         for old, new in zip(running, (mean, variance), strict=True):
             old.value = _MOMENTUM * old.value + (1 - _MOMENTUM) * new
         return mean, variance
+
+
+class ConditionalBatchNorm(BatchNorm):
+    """With a gain and bias for each class (Dumoulin et al. 2017, arXiv:1610.07629); one of each without classes.
+
+    Attributes:
+      num_classes: 0 without condition.
+      (others as in BatchNorm.)
+    """
+
+    num_classes: int = 0
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, 'batch height width channel'], labels: Int[Array, 'batch'], update_stats: bool
+    ) -> Float[Array, 'batch height width channel']:
+        shape = (max(self.num_classes, 1), x.shape[-1])
+        scale = self.param('scale', nn.initializers.ones, shape, jnp.float32)
+        bias = self.param('bias', nn.initializers.zeros, shape, jnp.float32)
+        scale, bias = (p[labels] if self.num_classes else p for p in (scale, bias))
+        return self._normalize(x, scale, bias, update_stats)

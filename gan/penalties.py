@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
+from flax import traverse_util
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from gan.losses import Logits, Scalar
@@ -59,11 +60,12 @@ def zero_centred_penalty(slopes: SquaredSlopes, critic: Critic, images: Images, 
 def orthogonal_penalty(params: PyTree) -> Scalar:
     """Sum over all kernels of |W^T W without its diagonal|^2 (Brock et al. 2019, arXiv:1809.11096, equation 3).
 
-    Each column of W is one output's weights: outputs shall differ in direction, whatever their lengths.
+    Each column of W is one output's weights: outputs shall differ in direction, whatever their lengths. Classes'
+    embeddings, gains and biases are no kernels.
     """
     total = jnp.zeros(())
-    for kernel in jax.tree.leaves(params):
-        if kernel.ndim >= 2:
+    for path, kernel in traverse_util.flatten_dict(params).items():
+        if path[-1] == 'kernel':
             columns = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.float32)
             products = columns.T @ columns
             total += jnp.square(products - jnp.diag(jnp.diag(products))).sum()

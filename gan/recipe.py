@@ -316,8 +316,9 @@ def _limited(section: ConfigDict, resolution: int) -> dict[str, Any]:
 
 
 def _cycle_length(config: ConfigDict) -> int:
-    """Steps until all repeats: with and without the penalty, and steps of the discriminator alone."""
-    return math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps)
+    """Steps until all repeats: with and without the penalty, and those with fewer networks."""
+    repeats = FAMILIES[config.architecture].repeats(config.family if 'family' in config else {})
+    return math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps * repeats)
 
 
 def _create_annealing(anneal: ConfigDict, augmentation: float) -> Annealing | None:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from backbones.images import batch_shapes
 from configs import schema
 from configs.gan import comparison, dcgan_cifar_dog, dcgan_medical
-from configs.gan.schema import GAN
+from configs.gan.schema import GAN, SECTIONS
 from foundation.training import compute
 from foundation.training import workdir as workdirs
 from foundation.training.best import ON_COLLAPSE
@@ -39,12 +39,10 @@ VARIANTS = {
 # As after the `=` of --config, without the folder.
 SPECS = [f'{name}:{variant}'.rstrip(':') for name in NAMES for variant in VARIANTS.get(name, ('',))]
 # Configs of one architecture have the networks' fields in common with these.
-ORIGINALS = {
+ORIGINALS = dict(zip(FAMILIES, FAMILIES, strict=True)) | {
     'progressive': 'pggan',
-    'dcgan': 'dcgan',
     'residual': 'wgan_gp',
     'perceptron': 'vanilla',
-    'r3gan': 'r3gan',
 }
 NETWORKS = ('generator', 'discriminator')
 _KEY = jax.eval_shape(lambda: jax.random.key(0))
@@ -77,7 +75,7 @@ def _types(config: ConfigDict, prefix: str = '') -> dict[str, type]:
 
 def _first_and_last_stages() -> Iterator[tuple[str, int]]:
     for spec in SPECS:
-        grows = _load(spec).architecture == 'progressive'
+        grows = FAMILIES[_load(spec).architecture].grows
         yield from ((spec, number) for number in ((0, -1) if grows else (0,)))
 
 
@@ -91,7 +89,7 @@ def test_config_has_the_fields_of_all_with_their_types(spec):
     assert config.is_locked
     types = _types(config)
     assert types == _types(_load(ORIGINALS[config.architecture]))
-    assert _without(types, NETWORKS) == _without(_types(_load('pggan')), NETWORKS)
+    assert _without(types, SECTIONS) == _without(_types(_load('pggan')), SECTIONS)
     assert {type(value) for value in config[BY_RESOLUTION].values()} == {int}
     create_recipe(config)
 
@@ -201,7 +199,7 @@ def test_a_call_is_a_whole_number_of_cycles(monkeypatch, every, steps):
         ('dcgan', {'optimizer.discriminator_steps': 0}, r'config\.optimizer\.discriminator_steps is 0'),
         ('dcgan', {'schedule.final_epochs': -1}, r'config\.schedule\.final_epochs is -1'),
         # Choices.
-        ('pggan', {'architecture': 'stylegan'}, r"config\.architecture is 'stylegan'; choose one of \['dcgan', "),
+        ('pggan', {'architecture': 'unet'}, r"config\.architecture is 'unet'; choose one of \['biggan', "),
         ('pggan', {'generator.latent_distribution': 'beta'}, r"latent_distribution is 'beta'; choose one of"),
         ('dcgan', {'generator.activation': 'elu'}, r"config\.generator\.activation is 'elu'; choose one of"),
         ('sngan', {'discriminator.condition': 'concat'}, r"condition is 'concat'; choose one of \['auxiliary', "),
@@ -225,6 +223,7 @@ def test_a_call_is_a_whole_number_of_cycles(monkeypatch, every, steps):
         ('dcgan', _ADAPTIVE | {'augment.images': -1}, r'augment\.images is -1, but must be above 0'),
         ('wgan_gp', _ADAPTIVE, r"config\.augment\.adaptive follows the sign .* under config\.loss\.name = 'wass"),
         # Networks that do not grow.
+        ('biggan', {'generator.latent_size': 4}, r'latent_size is 4, but is cut into 5 chunks, .*5 or more'),
         ('dcgan', {'schedule.initial_resolution': 4}, r"initial_resolution is 4, but .* 'dcgan' does not grow"),
         ('sngan', {'resolution': 4}, r"config\.resolution is 4; 'residual' needs at least 8"),
         ('dcgan', {'discriminator.layers': 7}, r'layers is 7, but 64 pixels cannot be halved so often'),

@@ -30,6 +30,7 @@ _CONDITION = Field(
 )
 _EMBEDDING = Field(32, 'numbers that a class adds to the latent', low=1)
 _SPECTRAL_NORM = Field(False, 'spectral normalization of all layers')
+_SPECTRAL_NORM_ON = Field(True, 'spectral normalization of all layers, drawn orthogonal')
 _PROGRESSIVE_WIDTHS = {
     'fmap_base': Field(8192, 'features of a block times its resolution', low=1),
     'fmap_max': Field(512, 'features of a block, at most', low=1),
@@ -42,6 +43,16 @@ _BLOCKS = {
     'blocks': Field(2, 'residual blocks at each size', low=1),
     'group_size': Field(16, 'channels of a group of the 3x3 convolutions', low=1),
 }
+_CLASS_EMBEDDING_SHARED = Field(128, 'numbers of the class that all blocks share', low=1)
+_STYLES = Section(
+    {
+        **_latents(512, 'normal'),
+        **_PROGRESSIVE_WIDTHS,
+        'style_size': Field(512, 'numbers in a style', low=1),
+        'mixing': Field(0.9, 'share of images in training that are drawn from two styles', low=0, high=1),
+    },
+    fixed=True,
+)
 GENERATORS = {
     'progressive': Section(
         {
@@ -89,6 +100,31 @@ GENERATORS = {
             'last_width': _LAST_WIDTH,
             'max_width': _MAX_WIDTH,
             **_BLOCKS,
+        },
+        fixed=True,
+    ),
+    'biggan': Section(
+        {
+            **_latents(128, 'normal'),
+            'class_embedding': _CLASS_EMBEDDING_SHARED,
+            'last_width': _LAST_WIDTH,
+            'max_width': _MAX_WIDTH,
+            'spectral_norm': _SPECTRAL_NORM_ON,
+            **_attention(),
+        },
+        fixed=True,
+    ),
+    'stylegan': _STYLES,
+    'stylegan2': _STYLES,
+    'gran': Section(
+        {
+            **_latents(100, 'uniform'),
+            'class_embedding': _EMBEDDING,
+            'steps': Field(3, 'strokes that are summed to an image', low=1, high=8),
+            'hidden_size': Field(256, 'numbers that the latent, and what was drawn, become', low=1),
+            'last_width': _LAST_WIDTH,
+            'max_width': _MAX_WIDTH,
+            'kernel_size': _KERNEL_SIZE,
         },
         fixed=True,
     ),
@@ -144,9 +180,24 @@ DISCRIMINATORS = {
         {'condition': _CONDITION, 'first_width': _FIRST_WIDTH, 'max_width': _MAX_WIDTH, **_BLOCKS}, fixed=True
     ),
 }
+DISCRIMINATORS |= {
+    'biggan': Section({**DISCRIMINATORS['residual'].fields, 'spectral_norm': _SPECTRAL_NORM_ON}, fixed=True),
+    'stylegan': DISCRIMINATORS['progressive'],
+    'stylegan2': DISCRIMINATORS['progressive'],
+    'gran': DISCRIMINATORS['dcgan'],
+}
 # What some families have beside the two.
 ENCODERS: dict[str, Section] = {}
-FAMILIES: dict[str, Section] = {}
+FAMILIES: dict[str, Section] = {
+    'stylegan2': Section(
+        {
+            'path_weight': Field(2.0, 'of the penalty on path lengths; 0 without', low=0),
+            'path_decay': Field(0.01, 'share of a batch in the running mean of path lengths', above=0, high=1),
+            'path_every': Field(4, 'updates of the generator; the penalty is as many times stronger', low=1),
+            'path_share': Field(0.5, 'of the images of a batch whose path length is taken', above=0, high=1),
+        }
+    ),
+}
 SECTIONS = ('generator', 'discriminator', 'encoder', 'family')  # that an architecture decides
 _DATA = Section(
     {

@@ -1,9 +1,14 @@
 """Every architecture that a config can name, in one table."""
 
+from gan.families import biggan
 from gan.families.family import Family, pair
+from gan.families.stylegan2 import style_updates
 from gan.networks import (
+    BigGanDiscriminator,
+    BigGanGenerator,
     DcganDiscriminator,
     DcganGenerator,
+    GranGenerator,
     PerceptronDiscriminator,
     PerceptronGenerator,
     ProgressiveDiscriminator,
@@ -12,6 +17,9 @@ from gan.networks import (
     R3ganGenerator,
     ResidualDiscriminator,
     ResidualGenerator,
+    StyleGan2Discriminator,
+    StyleGan2Generator,
+    StyleGanGenerator,
 )
 
 FAMILIES: dict[str, Family] = {
@@ -20,6 +28,15 @@ FAMILIES: dict[str, Family] = {
     'residual': pair(ResidualGenerator, ResidualDiscriminator),
     'perceptron': pair(PerceptronGenerator, PerceptronDiscriminator, smallest=4),
     'r3gan': pair(R3ganGenerator, R3ganDiscriminator),
+    'biggan': pair(BigGanGenerator, BigGanDiscriminator, fits=biggan.fits),
+    'stylegan': pair(StyleGanGenerator, ProgressiveDiscriminator, grows=True),
+    'stylegan2': pair(
+        StyleGan2Generator,
+        StyleGan2Discriminator,
+        updates=style_updates,
+        repeats=lambda family: family['path_every'],
+    ),
+    'gran': pair(GranGenerator, DcganDiscriminator),
 }
 
-__all__ = ['FAMILIES', 'Family', 'pair']
+__all__ = ['FAMILIES', 'Family', 'family', 'methods', 'pair']

@@ -44,6 +44,11 @@ def _fits(fields: Fields) -> str:
     return ''
 
 
+def _always(section: Fields) -> int:
+    del section
+    return 1
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
     """What an architecture is; the network that draws images is always its `generator`.
@@ -56,6 +61,8 @@ class Family:
       sides: of each network: whose optimiser it has, and with whom it is copied from another run.
       grows: from a smaller resolution to the final one.
       smallest: resolution that it can draw.
+      repeats: `repeats(section)`: updates of the generator after which all updates repeat, from the section
+        `family` of a config, which may be empty.
       allows: fields of the config, by dotted name, that cannot have all their values: those that they can have.
       fits: `fits(fields)`: how fields of the config do not fit each other, as a sentence; '' where they do.
       curves: title to the names of metrics that this family alone logs.
@@ -67,6 +74,7 @@ class Family:
     sides: Mapping[str, Side] = dataclasses.field(default_factory=lambda: PAIR)
     grows: bool = False
     smallest: int = 8
+    repeats: Callable[[Fields], int] = _always
     allows: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     fits: Callable[[Fields], str] = _fits
     curves: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)

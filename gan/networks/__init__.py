@@ -4,14 +4,27 @@
 `discriminator.apply(variables, images, labels, alpha, update_stats) -> Verdict`.
 """
 
+from gan.networks.biggan import BigGanDiscriminator, BigGanGenerator
 from gan.networks.dcgan import DcganDiscriminator, DcganGenerator
+from gan.networks.gran import GranGenerator
 from gan.networks.heads import DiscriminatorOutput
 from gan.networks.perceptron import PerceptronDiscriminator, PerceptronGenerator
 from gan.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals, relative_cost
 from gan.networks.r3gan import R3ganDiscriminator, R3ganGenerator
 from gan.networks.residual import ResidualDiscriminator, ResidualGenerator
+from gan.networks.stylegan import StyleGanGenerator
+from gan.networks.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
+from gan.networks.styles import StyleGenerator
 
-Generator = ProgressiveGenerator | DcganGenerator | ResidualGenerator | PerceptronGenerator | R3ganGenerator
+Generator = (
+    ProgressiveGenerator
+    | DcganGenerator
+    | ResidualGenerator
+    | PerceptronGenerator
+    | R3ganGenerator
+    | StyleGenerator
+    | GranGenerator
+)
 Discriminator = (
     ProgressiveDiscriminator
     | DcganDiscriminator
@@ -21,11 +34,14 @@ Discriminator = (
 )
 
 __all__ = [
+    'BigGanDiscriminator',
+    'BigGanGenerator',
     'DcganDiscriminator',
     'DcganGenerator',
     'Discriminator',
     'DiscriminatorOutput',
     'Generator',
+    'GranGenerator',
     'PerceptronDiscriminator',
     'PerceptronGenerator',
     'ProgressiveDiscriminator',
@@ -34,6 +50,10 @@ __all__ = [
     'R3ganGenerator',
     'ResidualDiscriminator',
     'ResidualGenerator',
+    'StyleGan2Discriminator',
+    'StyleGan2Generator',
+    'StyleGanGenerator',
+    'StyleGenerator',
     'fade_reals',
     'relative_cost',
 ]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from gan.layers import Dense, Scaling
+from gan.layers import BOUNDED, Dense, Scaling
 
 CONDITIONS = ('projection', 'auxiliary')
 
@@ -55,7 +55,7 @@ class Head(nn.Module):
 
     def _project(self, features: Array, labels: Array, update_stats: bool) -> Float[Array, 'batch']:
         """<embedding of the class, features>, as strong as the logits without condition."""
-        width, spectral = features.shape[-1], self.scaling == 'spectral'
+        width, bounded = features.shape[-1], self.scaling in BOUNDED
         embed = Dense(
             width,
             gain=self.num_classes**0.5,
@@ -64,8 +64,8 @@ class Head(nn.Module):
             name='class_embedding',
         )
         embedding = embed(jax.nn.one_hot(labels, self.num_classes), update_stats)
-        return (1.0 if spectral else width**-0.5) * jnp.sum(embedding * features, axis=-1)
+        return (1.0 if bounded else width**-0.5) * jnp.sum(embedding * features, axis=-1)
 
     def _classifier_scaling(self) -> Scaling:
         """A classifier needs no bound on its slope, and under one it cannot be sure of a class."""
-        return 'plain' if self.scaling == 'spectral' else self.scaling
+        return 'plain' if self.scaling in BOUNDED else self.scaling

@@ -95,7 +95,7 @@ class ProgressiveGenerator(nn.Module):
         if self.resolution == 4:
             return self._to_image(4, x)
         lower = x
-        for resolution in _doublings(8, self.resolution):
+        for resolution in doublings(8, self.resolution):
             lower = x
             x = self._block(resolution, x, update_stats)
         return lerp(
@@ -172,7 +172,7 @@ class ProgressiveDiscriminator(nn.Module):
         x = self._block(self.resolution, self._from_image(self.resolution, images, update_stats), update_stats)
         lower = self._from_image(self.resolution // 2, downsample(images), update_stats)
         x = lerp(lower, x, alpha)
-        for resolution in reversed(_doublings(8, self.resolution // 2)):
+        for resolution in reversed(doublings(8, self.resolution // 2)):
             x = self._block(resolution, x, update_stats)
         return self._last_block(x, labels, update_stats)
 
@@ -182,12 +182,15 @@ class ProgressiveDiscriminator(nn.Module):
 
     def _block(self, resolution: int, x: Array, update_stats: bool) -> Array:
         name = f'{resolution}x{resolution}'
-        x = self._conv(f'{name}_conv0', x, self._features(resolution), update_stats)
-        x = downsample(self._conv(f'{name}_conv1', x, self._features(resolution // 2), update_stats))
+        x = self._halve(name, x, self._features(resolution), self._features(resolution // 2), update_stats)
         if resolution == self.attention_resolution:
             attention = SelfAttention(self.attention_chunk, self.dtype, name=f'{name}_attention')
             x = attention(x, update_stats)
         return x
+
+    def _halve(self, name: str, x: Array, width: int, next_width: int, update_stats: bool) -> Array:
+        x = self._conv(f'{name}_conv0', x, width, update_stats)
+        return downsample(self._conv(f'{name}_conv1', x, next_width, update_stats))
 
     def _last_block(self, x: Array, labels: Array, update_stats: bool) -> DiscriminatorOutput:
         x = self._conv('4x4_conv', minibatch_stddev(x, self.stddev_group), self._features(4), update_stats)
@@ -210,6 +213,6 @@ class ProgressiveDiscriminator(nn.Module):
         return feature_maps(resolution, self.fmap_base, self.fmap_max)
 
 
-def _doublings(first: int, last: int) -> list[int]:
+def doublings(first: int, last: int) -> list[int]:
     """first, 2 first, 4 first, ... up to and with `last`."""
     return [first << power for power in range((last // first).bit_length())] if last >= first else []

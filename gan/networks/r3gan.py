@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from gan.filters import smooth_downsample, smooth_upsample
 from gan.grouped import GroupedConv
 from gan.layers import Conv, Dense, leaky_relu
 from gan.networks.heads import DiscriminatorOutput, Head
-from gan.resampling import downsample_smooth, upsample_smooth
 
 Maps = Float[Array, 'batch height width channel']
 _EXPANSION = 2
@@ -94,7 +94,7 @@ class R3ganGenerator(nn.Module):
         for size in sizes:
             if size > 4:
                 x = _widen(f'{size}x{size}_width', x, self._width(size), self.dtype)
-                x = upsample_smooth(x)
+                x = smooth_upsample(x)
             x = _blocks(f'{size}x{size}', x, self.blocks, len(sizes), self.group_size, self.dtype)
         options = {'kernel_size': 1, 'gain': 1.0, 'scaling': 'plain', 'use_bias': False, 'dtype': self.dtype}
         return Conv(self.channels, name='to_image', **options)(x).astype(jnp.float32)
@@ -137,7 +137,7 @@ class R3ganDiscriminator(nn.Module):
         for size in sizes:
             x = _blocks(f'{size}x{size}', x, self.blocks, len(sizes), self.group_size, self.dtype)
             if size > 4:
-                x = downsample_smooth(x)
+                x = smooth_downsample(x)
                 x = _widen(f'{size}x{size}_width', x, self._width(size // 2), self.dtype)
         kernel = self.param('last', nn.initializers.normal(0.25), (4, 4, x.shape[-1]), jnp.float32)
         features = jnp.sum(x.astype(jnp.float32) * kernel, axis=(1, 2))

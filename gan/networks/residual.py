@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from gan.attention import SelfAttention
 from gan.layers import ConditionalBatchNorm, Conv, Dense, Scaling, downsample, upsample
 from gan.networks.heads import DiscriminatorOutput, Head
+from gan.networks.progressive import doublings
 
 
 class ResidualGenerator(nn.Module):
@@ -61,23 +62,30 @@ class ResidualGenerator(nn.Module):
         """
         width = self._width(4)
         dense = Dense(16 * width, gain=1.0, scaling=self._scaling, dtype=self.dtype, name='4x4_dense')
+        latents, conditions = self._conditions(latents, labels, update_stats)
         x = dense(latents, update_stats).reshape(-1, 4, 4, width)
-        resolution = 8
-        while resolution <= self.resolution:
+        for resolution, condition in conditions.items():
             if resolution == self.attention_resolution:
                 x = self._attend(f'{resolution}x{resolution}_attention', x, update_stats)
-            x = self._block(resolution, x, labels, update_stats)
-            resolution *= 2
+            x = self._block(resolution, x, condition, update_stats)
         x = jax.nn.relu(ConditionalBatchNorm(dtype=self.dtype, name='last_norm')(x, labels, update_stats))
         image = self._conv('to_image', x, self.channels, update_stats, gain=1.0)
         return jnp.tanh(image.astype(jnp.float32))
 
-    def _block(self, resolution: int, x: Array, labels: Array, update_stats: bool) -> Array:
+    def _conditions(self, latents: Array, labels: Array, update_stats: bool) -> tuple[Array, dict[int, Array]]:
+        """What the dense layer draws from, and by resolution what the normalization of each block depends on."""
+        del update_stats
+        return latents, dict.fromkeys(doublings(8, self.resolution), labels)
+
+    def _normalize(self, name: str, x: Array, condition: Array, update_stats: bool) -> Array:
+        norm = ConditionalBatchNorm(num_classes=self.num_classes, dtype=self.dtype, name=name)
+        return norm(x, condition, update_stats)
+
+    def _block(self, resolution: int, x: Array, condition: Array, update_stats: bool) -> Array:
         name, width = f'{resolution}x{resolution}', self._width(resolution)
 
         def activate(suffix: str, x: Array) -> Array:
-            norm = ConditionalBatchNorm(self.num_classes, dtype=self.dtype, name=f'{name}_norm{suffix}')
-            return jax.nn.relu(norm(x, labels, update_stats))
+            return jax.nn.relu(self._normalize(f'{name}_norm{suffix}', x, condition, update_stats))
 
         straight = self._conv(f'{name}_conv0', upsample(activate('0', x)), width, update_stats)
         straight = self._conv(f'{name}_conv1', activate('1', straight), width, update_stats)

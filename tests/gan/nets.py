@@ -15,7 +15,7 @@ from gan.families import FAMILIES
 from gan.families.family import Networks, pair_inputs
 from gan.objective import Objective
 from gan.state import GanState, create_state, draw_networks
-from gan.step import Adaptation, Averaging, StepRecipe, create_cycle, pair_updates
+from gan.step import Adaptation, Averaging, StepRecipe, create_cycle
 
 LATENTS = 8
 ADAM = (optax.adam(1e-3, 0.0, 0.99), optax.adam(1e-3, 0.0, 0.99))
@@ -33,6 +33,17 @@ _GENERATORS: dict[str, dict[str, Any]] = {
     'residual': {'last_width': 8, 'max_width': 8, 'spectral_norm': False, **_NO_ATTENTION},
     'perceptron': {'layers': 1, 'width': 16},
     'r3gan': {'class_embedding': 4, 'last_width': 8, 'max_width': 8, 'blocks': 1, 'group_size': 4},
+    'biggan': {'class_embedding': 4, 'last_width': 8, 'max_width': 8, 'spectral_norm': True, **_NO_ATTENTION},
+    'stylegan': {'style_size': 8, 'mixing': 0.9, 'fmap_base': 64, 'fmap_max': 8},
+    'stylegan2': {'style_size': 8, 'mixing': 0.9, 'fmap_base': 64, 'fmap_max': 8},
+    'gran': {
+        'class_embedding': 4,
+        'steps': 2,
+        'hidden_size': 8,
+        'last_width': 8,
+        'max_width': 8,
+        'kernel_size': 4,
+    },
 }
 _DISCRIMINATORS: dict[str, dict[str, Any]] = {
     'progressive': {'fmap_base': 64, 'fmap_max': 8, 'spectral_norm': True, 'stddev_group': 4, **_NO_ATTENTION},
@@ -48,6 +59,13 @@ _DISCRIMINATORS: dict[str, dict[str, Any]] = {
     'perceptron': {'layers': 1, 'width': 8, 'pieces': 2, 'dropout': 0.3},
     'r3gan': {'first_width': 8, 'max_width': 8, 'blocks': 1, 'group_size': 4},
 }
+_DISCRIMINATORS |= {
+    'biggan': _DISCRIMINATORS['residual'] | {'spectral_norm': True},
+    'stylegan': _DISCRIMINATORS['progressive'] | {'spectral_norm': False},
+    'stylegan2': _DISCRIMINATORS['progressive'] | {'spectral_norm': False},
+    'gran': _DISCRIMINATORS['dcgan'],
+}
+_OPTIONS = {'stylegan2': {'path_weight': 0.0, 'path_decay': 0.01, 'path_every': 1, 'path_share': 0.5}}
 PAIRS = tuple(sorted(_GENERATORS))  # architectures that there are small networks of
 _OBJECTIVE: dict[str, Any] = {
     'penalty_weight': 10.0,
@@ -106,9 +124,10 @@ def create_recipe(
     adaptation: Adaptation | None = None,
     discriminator_steps: int = 1,
     annealing: Annealing | None = None,
+    options: Mapping[str, Any] | None = None,
     **networks,
 ) -> StepRecipe:
-    """A recipe for small networks; `networks` are options of `create_networks`."""
+    """A recipe for small networks; `options` are fields of `family`, `networks` those of `create_networks`."""
     return StepRecipe(
         networks=create_networks(architecture, resolution, **networks),
         optimizers=dict(zip(('generator', 'discriminator'), optimizers, strict=True)),
@@ -118,8 +137,8 @@ def create_recipe(
         adaptation=adaptation,
         discriminator_steps=discriminator_steps,
         annealing=annealing,
-        options={},
-        create_updates=pair_updates,
+        options=_OPTIONS.get(architecture, {}) | dict(options or {}),
+        create_updates=FAMILIES[architecture].updates,
     )
 
 

@@ -133,7 +133,7 @@ def test_weights_that_are_not_scaled_at_run_time_are_drawn_small(scaling, expect
 @pytest.mark.parametrize('num_classes', [0, 3])
 def test_batch_norm_by_hand(num_classes):
     """In training by the batch's own statistics, which enter the running ones; later by those."""
-    norm, x = layers.ConditionalBatchNorm(num_classes), 3 + 2 * _draw(6, 4, 4, 5)
+    norm, x = layers.ConditionalBatchNorm(num_classes=num_classes), 3 + 2 * _draw(6, 4, 4, 5)
     labels = jnp.asarray([0, 1, 2, 2, 1, 0], jnp.int32)
     variables = dict(norm.init(jax.random.key(0), x, labels, False))
     scale, bias = _draw(max(num_classes, 1), 5, seed=1), _draw(max(num_classes, 1), 5, seed=2)

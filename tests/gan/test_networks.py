@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gan.filters import smooth_upsample
 from gan.layers import downsample, upsample
 from gan.networks import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals
 from gan.networks.heads import CONDITIONS, Head
 from gan.networks.progressive import feature_maps, lerp
-from gan.resampling import upsample_smooth
 from gan.state import GanState, graft, grow
 from tests.gan import nets
 
@@ -223,7 +223,7 @@ def test_blocks_of_r3gan_begin_as_identities():
     np.testing.assert_allclose(generator.apply({'params': params}, latents, labels), expected, atol=1e-6)
     basis, kernel = params['basis'], params['latent']['kernel']
     small = basis * (latents @ kernel)[:, None, None]
-    np.testing.assert_allclose(expected, upsample_smooth(small @ params['to_image']['kernel'][0, 0]), atol=1e-5)
+    np.testing.assert_allclose(expected, smooth_upsample(small @ params['to_image']['kernel'][0, 0]), atol=1e-5)
 
 
 def test_maxout_takes_the_largest_of_its_pieces():

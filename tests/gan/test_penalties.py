@@ -79,9 +79,10 @@ def test_slopes_are_of_single_images(slopes):
 
 
 def test_orthogonal_penalty_by_hand():
-    """Columns (1, 0), (1, 1) and (0, 2): products 1, 0 and 2 off the diagonal, each twice; no vectors."""
+    """Columns (1, 0), (1, 1) and (0, 2): products 1, 0 and 2 off the diagonal, each twice; only kernels count."""
     kernel = jnp.asarray([[1.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
     tree = {'dense': {'kernel': kernel, 'bias': jnp.ones(3)}, 'conv': {'kernel': kernel.reshape(1, 2, 1, 3)}}
+    tree['class_embedding'] = {'embedding': jnp.ones((3, 3))}
     np.testing.assert_allclose(orthogonal_penalty(tree), 2 * 2 * (1 + 0 + 4), rtol=1e-6)
     np.testing.assert_allclose(orthogonal_penalty({'kernel': 5 * jnp.eye(3)}), 0, atol=1e-6)
 

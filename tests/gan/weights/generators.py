@@ -8,26 +8,37 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from backbones.images import DataFacts
-from configs.gan import dcgan, sngan, tiny
+from configs.gan import biggan, dcgan, gran, sngan, stylegan, stylegan2, tiny
 from foundation.training.checkpoints import Position
 from foundation.training.state import Variables
 from gan.recipe import GanRecipe, create_recipe
 from gan.weights import Description, write_exported
 
 FACTS = DataFacts('phantom_exported', 'f' * 64, 40, 20, ('healthy', 'lesion'), 'uint8', (-1000.0, 1000.0))
-FAMILIES = ('progressive', 'dcgan', 'residual')
+_CONFIGS = {
+    'progressive': tiny,
+    'dcgan': dcgan,
+    'residual': sngan,
+    'biggan': biggan,
+    'gran': gran,
+    'stylegan': stylegan,
+    'stylegan2': stylegan2,
+}
+FAMILIES = tuple(_CONFIGS)
+# Widths that are small in all families; each has some of them.
+_SMALL = {'latent_size': 8, 'last_width': 4, 'first_width': 4, 'max_width': 8, 'fmap_base': 64, 'fmap_max': 8}
 
 
 def create_config(family: str) -> ConfigDict:
     """A small config of the family; the progressive one with classes and masks."""
-    config = {'progressive': tiny, 'dcgan': dcgan, 'residual': sngan}[family].get_config()
+    config = _CONFIGS[family].get_config()
     config.data.data_dir = '/a/folder/of/this/machine'
     if family == 'progressive':
         config.conditional, config.mask_classes = True, 1
         return config
     config.resolution = 32
-    config.generator.update({'latent_size': 8, 'last_width': 4, 'max_width': 8})
-    config.discriminator.update({'first_width': 4, 'max_width': 8})
+    for section in (config.generator, config.discriminator):
+        section.update({name: width for name, width in _SMALL.items() if name in section})
     if family == 'dcgan':
         config.schedule.batch_size = {'at_32': 8}
     return config
