@@ -1,5 +1,6 @@
 """Training by the clock that goes on after a kill: a plan is made once, from steps that were timed."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -16,6 +17,7 @@ from configs.gan.schema import GAN
 from configs.schema import as_begun, run_record
 from foundation.training import parallel
 from foundation.training import workdir as workdirs
+from foundation.training.checkpoints import Checkpoints
 from foundation.training.errors import UserError
 from foundation.training.interrupts import TIME_LIMIT
 from foundation.training.phases import Compiler, abstract_states
@@ -26,8 +28,9 @@ from gan.train import create_phase, prepare, train
 
 _PLAN = 'plan.json'
 _DONE = 'trained.json'
-_LOOKS = 12  # of the watch in all
-_LINES = 100  # of the log, after which a kill loses no time
+_LOOKS = 12  # of the watch in the last stage, or twice as many in all
+_SAVES = 10  # checkpoints, which take time
+_LINES = 50  # of the log
 _ANNEALED = 0.85  # of the images that are expected: what anneals is then at its end
 _OPEN_END = 2**25  # images: time ends training before
 _TIMED_STEPS = 12
@@ -48,13 +51,25 @@ def train_by_the_clock(config: ConfigDict, workdir: Path, seconds: float) -> Non
         workdirs.write_json(plan, {'images/s': speeds, 'seconds': seconds})
     known = workdirs.read_json(workdir, _PLAN)
     apply_plan(config, {int(size): speed for size, speed in known['images/s'].items()}, known['seconds'])
-    spent = read_runs([workdir])[0].seconds() if workdirs.has_begun(workdir) else 0.0
+    spent = _seconds_kept(workdir)
     config, found = settle_data(as_begun(GAN, config, workdir), workdir)
     training = prepare(create_recipe(found), workdir, run_record(GAN, config))
     outcome = train(training, deadline=time.monotonic() + max(seconds - spent, 0), stage_done=None)
     if outcome.stopped_by not in ('', TIME_LIMIT):
         raise UserError(f'{workdir} was stopped by {outcome.stopped_by}; the same command goes on from there.')
     workdirs.write_json(workdir / _DONE, {'images': outcome.position.images_seen, 'seconds': seconds})
+
+
+def _seconds_kept(workdir: Path) -> float:
+    """Of training up to the newest checkpoint; what a kill lost is trained again."""
+    if not workdirs.has_begun(workdir):
+        return 0.0
+    with contextlib.closing(Checkpoints(workdir / 'checkpoints', keep=1)) as checkpoints:
+        newest = checkpoints.newest()
+    seen = 0 if newest is None else newest.images_seen
+    (run,) = read_runs([workdir])
+    kept = tuple(line for line in run.lines if line['images_seen'] <= seen)
+    return dataclasses.replace(run, lines=kept).seconds()
 
 
 def images_trained(workdir: Path) -> int:
@@ -95,9 +110,11 @@ def apply_plan(config: ConfigDict, speeds: Mapping[int, float], seconds: float) 
     else:
         config.schedule.initial_resolution, config.schedule.fade_images = 0, 0
         config.schedule.stable_images = _OPEN_END
-    expected = max(int(speeds[config.resolution] * stages[-1].seconds), _LOOKS * BATCH_SIZE)
+    by_stage = [max(int(speeds[stage.resolution] * stage.seconds), BATCH_SIZE) for stage in stages]
+    expected, total = by_stage[-1], sum(by_stage)
     if config.anneal.images:
         config.anneal.images = max(int(_ANNEALED * expected), BATCH_SIZE)
-    config.watch.images, config.watch.samples = expected // _LOOKS, 500
-    config.run.sample_images = max(expected // 3, 1)
-    config.run.log_images = config.run.checkpoint_images = max(expected // _LINES, BATCH_SIZE)
+    # Early stages of growth see many images in little time: all periods are in images, and must not fill it.
+    config.watch.images, config.watch.samples = max(expected // _LOOKS, total // (2 * _LOOKS), 1), 500
+    config.run.sample_images = max(total // 3, 1)
+    config.run.checkpoint_images, config.run.log_images = max(total // _SAVES, 1), max(total // _LINES, 1)

@@ -49,6 +49,10 @@ def test_a_growing_member_shares_its_time_and_ends_open():
     assert sum(seconds) == pytest.approx(85 * sum(weights[:3]) / sum(weights), rel=0.05)
     assert seconds == sorted(seconds)
     assert last.resolution == 32
+    # Looks and checkpoints do not fill the early stages, which see most of the images.
+    expected = sum((*(stage.end - stage.start for stage in early), 300 * 85 * weights[3] / sum(weights)))
+    assert expected / config.watch.images <= 25
+    assert expected / config.run.checkpoint_images <= 11
     assert last.stable_images > 1e7
 
 
