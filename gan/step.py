@@ -90,6 +90,11 @@ class StepRecipe:
         exact = self.objective.penalty_slope == 'exact'
         return self.discriminator if exact else self.discriminator.clone(dtype=jnp.dtype(jnp.float32))
 
+    @property
+    def shares_logits(self) -> bool:
+        """Whether the loss's logits are those that the penalty would find: the same precision, and no dropout."""
+        return self.discriminator.dtype == jnp.float32 and not getattr(self.discriminator, 'dropout', 0.0)
+
 
 def pair_updates(recipe: StepRecipe) -> tuple[Update, ...]:
     """The discriminator's update, then the generator's."""
@@ -186,7 +191,8 @@ def _discriminator_loss(
         fake_verdict = judge(model_state, dropout_keys[1], fake, labels)
     total, metrics = objective.discriminator_loss(real_verdict, fake_verdict, labels, loss_key)
     if penalised:
-        penalty, more = objective.penalise(critic, real, fake, labels, penalty_key)
+        logits = (real_verdict.logits, fake_verdict.logits) if recipe.shares_logits else None
+        penalty, more = objective.penalise(critic, real, fake, labels, penalty_key, logits)
         if recipe.annealing is not None:
             penalty *= recipe.annealing.between(1.0, recipe.annealing.penalty, given.controls['images_seen'])
         total, metrics = total + penalty, metrics | more
