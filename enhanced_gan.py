@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'identify': ('input_pipeline.identify', 'which kind of pictures these are'),
     'train': ('gan.main', 'train a generator'),
     'report': ('gan.report', 'a page about a run, or several side by side, also while they train'),
+    'cite': ('gan.cite', 'BibTeX of the papers that runs used'),
     'classify': ('backbones.main', "train a classifier of a data set's own classes, for scores"),
     'evaluate': ('gan.evaluate', 'score a generator, with intervals'),
     'generate': ('gan.generate', 'draw images; nothing is written unless the release gate passes'),

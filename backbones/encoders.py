@@ -97,11 +97,6 @@ def _describe(network: Network, source: str, channels: int, mean: Any, std: Any)
     return Encoder(architecture, fields, channels, mean, std, stages + (-1 if network.small_stem else 1))
 
 
-def write_encoder(workdir: Path, encoder: Encoder) -> None:
-    """Keeps its architecture, so that the run can be restored without its source."""
-    workdirs.write_json(workdir / ENCODER_FILE, dataclasses.asdict(encoder))
-
-
 def read_encoder(workdir: Path) -> Encoder | None:
     """The encoder of a run; None where it has its own.
 

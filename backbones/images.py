@@ -1,6 +1,7 @@
 """The images of a run: opened as its config says, fed to the devices, and what must be known of them later."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,17 +64,22 @@ class DataFacts:
         Args:
           data_dir: of all data sets, as the config has it.
         """
-        folder = Path(data_dir).expanduser() if data_dir else input_pipeline.default_data_dir()
+        folder = input_pipeline.find_data_dir(data_dir)
         return {DATA_FILE: dataclasses.asdict(self), FOLDER_FILE: {'data_dir': str(folder.absolute())}}
 
 
 def find_folder(name: str, data_dir: str, workdir: Path) -> str:
     """`data_dir`, or the folder that the run in `workdir` read where the usual one does not hold its data set."""
-    usual, former = input_pipeline.default_data_dir(), _read_folder(workdir)
+    usual, former = input_pipeline.find_data_dir(None), _read_folder(workdir)
     if data_dir or former is None or dataset_folder(name, usual) or not dataset_folder(name, former):
         return data_dir
-    _LOGGER.warning('%s has no data set %r; going on with that of %s, as before.', usual, name, former)
+    _tell_folder(usual, name, former)
     return str(former)
+
+
+@functools.cache  # a command asks more than once
+def _tell_folder(usual: Path, name: str, former: Path) -> None:
+    _LOGGER.warning('%s has no data set %r; that of %s is used, as in training.', usual, name, former)
 
 
 def settle_data(config: ConfigDict, workdir: Path) -> tuple[ConfigDict, ConfigDict]:
@@ -180,6 +186,10 @@ class ImageRequest:
     target: Literal['class', 'modality']
     foreground_share: float
     phantom: input_pipeline.PhantomOptions | None
+
+    def find(self, workdir: Path) -> 'ImageRequest':
+        """The same of the folder that the run in `workdir` read, where the usual one does not hold the data."""
+        return dataclasses.replace(self, data_dir=find_folder(self.name, self.data_dir, workdir))
 
     def open(self, split: str, *, flip: bool, in_memory: bool) -> input_pipeline.ImageData:
         """Opens a split; draws missing phantoms first.

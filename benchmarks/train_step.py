@@ -7,22 +7,25 @@ included; input, the share of that time spent waiting for batches; model FLOP/s,
 the optimised program of one step (`cost_analysis`; it counts the body of a loop once, so a program of one step is
 counted, and a chunked attention is undercounted) over the time of a step; share, of what one large matrix product
 reaches in this run in the same type; memory, the device's peak where it tells, else the process's.
+
+Steps are kept for the estimates of training with the same config on this machine (`foundation.training.speed`).
 """
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 import input_pipeline
 from benchmarks import machine
+from benchmarks.calls import time_calls
 from foundation.training import parallel
 from foundation.training.phases import Compiler, Phase, abstract_states
+from foundation.training.speed import name_command, name_step, write_speeds
 from gan.recipe import GanRecipe, create_recipe
 from gan.schedule import Stage
 from gan.train import create_phase
@@ -40,6 +43,7 @@ def main(_: Sequence[str]) -> None:
     """Times the chosen stages on phantoms drawn for it."""
     logging.set_verbosity(logging.WARNING)
     with tempfile.TemporaryDirectory() as data_dir:
+        command = _name_command()
         recipe = create_recipe(_configure(_CONFIG.value, data_dir))
         mesh = parallel.create_mesh()
         images = recipe.open_training()
@@ -47,7 +51,18 @@ def main(_: Sequence[str]) -> None:
         best = machine.matrix_product_flops(recipe.dtype) * mesh.size
         _print_heading(recipe, best)
         for stage in stages:
-            print(_time_stage(recipe, stage, images, mesh, best), flush=True)
+            line, seconds = _time_stage(recipe, stage, images, mesh, best)
+            print(line, flush=True)
+            write_speeds(command, {name_step(stage.batch_size, stage.resolution): seconds})
+
+
+def _name_command() -> str:
+    """As training with this config finds its speeds."""
+    config = flags.FLAGS[_CONFIG.name]
+    changes = config_flags.get_override_values(config)
+    if _DTYPE.value != 'auto':
+        changes = changes | {'compute_dtype': _DTYPE.value}
+    return name_command(config_flags.get_config_filename(config), changes)
 
 
 def _configure(config: ConfigDict, data_dir: str) -> ConfigDict:
@@ -76,8 +91,8 @@ def _print_heading(recipe: GanRecipe, best: float) -> None:
 
 def _time_stage(
     recipe: GanRecipe, stage: Stage, images: input_pipeline.ImageData, mesh: jax.sharding.Mesh, best: float
-) -> str:
-    """One line of the table."""
+) -> tuple[str, float]:
+    """One line of the table, and the seconds of a step."""
     size = recipe.periods.steps_per_call
     phase = create_phase(recipe, stage, images, mesh)
     # Alone, so that nothing is copied from the stage before.
@@ -86,7 +101,7 @@ def _time_stage(
     compiler.call(0, size, 0)
     compile_seconds = time.perf_counter() - start
     calls = -(-_STEPS.value // size)
-    seconds, waiting = _time_calls(phase, compiler, size, calls)
+    seconds, waiting = time_calls(phase, compiler, size, calls)
     step_seconds = seconds / (calls * size)
     flops = _flops_of_a_step(phase, compiler, mesh.size) / step_seconds
     compiler.close(wait=True)
@@ -101,32 +116,7 @@ def _time_stage(
         f'{flops / best:.1%}',
         f'{machine.peak_bytes() / 2**20:.0f}',
     ]
-    return f'| {" | ".join(map(str, cells))} |'
-
-
-def _time_calls(phase: Phase, compiler: Compiler, size: int, calls: int) -> tuple[float, float]:
-    """Seconds of all calls but a first one, and of them those spent waiting for batches."""
-    feed: Any = phase.open_feed(phase.start, iter([size] * (calls + 1)))
-    state, seed, waiting, start = compiler.enter(0)(None, np.uint32(0)), np.uint32(0), 0.0, 0.0
-    for number, controls in enumerate(_controls(phase, size, calls + 1)):
-        asked = time.perf_counter()
-        batches = next(feed)
-        waiting += time.perf_counter() - asked
-        numbers = np.arange(number * size, (number + 1) * size, dtype=np.int32)
-        state, _ = compiler.call(0, size, 0)(state, batches, seed, controls, numbers)
-        if number == 0:
-            jax.block_until_ready(state)
-            waiting, start = 0.0, time.perf_counter()
-    jax.block_until_ready(state)
-    feed.close()
-    return time.perf_counter() - start, waiting
-
-
-def _controls(phase: Phase, size: int, calls: int) -> Iterator[dict[str, np.ndarray]]:
-    for call in range(calls):
-        seen = [phase.start + (call * size + step) * phase.batch_size for step in range(size)]
-        rows = [phase.controls(images) for images in seen]
-        yield {name: np.asarray([row[name] for row in rows], np.float32) for name in rows[0]}
+    return f'| {" | ".join(map(str, cells))} |', step_seconds
 
 
 def _flops_of_a_step(phase: Phase, compiler: Compiler, devices: int) -> float:

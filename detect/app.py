@@ -7,7 +7,6 @@ other machines reach it only where --host says so. Ctrl-C stops it.
 from collections.abc import Sequence
 from types import ModuleType
 
-import jax
 from absl import flags
 
 import input_pipeline
@@ -37,9 +36,7 @@ flags.adopt_module_key_flags(launch)
 def main(argv: Sequence[str]) -> None:
     """Restores the detector, and serves the page until it is stopped."""
     launch.reject_arguments(argv)
-    launch.start_jax()
-    if jax.process_count() > 1:
-        raise UserError('detect.app runs on one process; leave --distributed and --coordinator out.')
+    launch.start_jax_alone('detect.app')
     server = _import_server()
     judge = open_judge(
         launch.workdir(),

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import flags
 
 import input_pipeline
@@ -44,9 +43,7 @@ def main(argv: Sequence[str]) -> None:
     """Restores the detector, measures, and tells."""
     launch.reject_arguments(argv)
     workdir = launch.workdir()
-    launch.start_jax()
-    if jax.process_count() > 1:
-        raise UserError('detect.evaluate runs on one process; leave --distributed and --coordinator out.')
+    launch.start_jax_alone('detect.evaluate')
     if not 0 < _PREVALENCE.value < 1:
         raise UserError(f'--prevalence={_PREVALENCE.value} must lie between 0 and 1.')
     detector = read_detector(workdir, _DATA.value)

@@ -14,7 +14,7 @@ from foundation.training.errors import UserError
 from input_pipeline import command
 from input_pipeline.advice import advise_detector
 from input_pipeline.dataset.builder import Target
-from input_pipeline.dataset.catalogue import default_data_dir, place_of
+from input_pipeline.dataset.catalogue import find_data_dir, place_of
 from input_pipeline.dataset.items import open_splits
 from input_pipeline.dataset.mixture import REAL, Mixture, MixtureForm, write_mixture
 from input_pipeline.dataset.pseudonyms import CLEAR, Pseudonyms
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    target = Target(options.name, options.data_dir or default_data_dir(), options.overwrite)
+    target = Target(options.name, find_data_dir(options.data_dir), options.overwrite)
     target.check_free()
     refusals = Refusals(skip=options.on_error == 'skip')
     real = {name: open_splits(name, target.data_dir) for name in options.real}
@@ -174,12 +174,7 @@ def _add_form(parser: Parser) -> None:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog='detect.prepare',
-        description=_DESCRIPTION,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = Parser('detect.prepare', _DESCRIPTION)
     add = parser.add_argument
     add('--name', required=True, help='name of the new data set')
     add('--real', required=True, nargs='+', help='names of prepared data sets')
@@ -206,8 +201,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--licence', default='', help='of the new data set; those of the real ones where it is not given')
     add('--data_dir', type=Path, help='folder of all data sets; $TFDS_DATA_DIR or ~/tensorflow_datasets')
     add('--overwrite', action='store_true', help='replace a data set of this name')
-    options, unknown = parser.parse_known_args(arguments)
-    parser.refuse_unknown(unknown)
+    options = parser.read(arguments)
     if set(options.divide) - set(SPLITS):
         parser.error(f'--divide={",".join(options.divide)} must name some of {", ".join(SPLITS)}')
     return options

@@ -22,7 +22,7 @@ from foundation.training.canary import check_arithmetic
 from foundation.training.errors import UserError
 from foundation.training.logs import log_to_screen
 from input_pipeline import command, complete_folder
-from input_pipeline.dataset.catalogue import default_data_dir
+from input_pipeline.dataset.catalogue import find_data_dir
 from input_pipeline.dataset.items import open_splits
 from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.decode import Split
@@ -73,7 +73,7 @@ def _create_region(options: argparse.Namespace) -> Region:
 
 
 def _open(options: argparse.Namespace) -> dict[str, Split]:
-    splits = open_splits(options.data, options.data_dir or default_data_dir())
+    splits = open_splits(options.data, find_data_dir(options.data_dir))
     chosen = {name: split for name, split in splits.items() if name in options.splits}
     if not chosen:
         raise UserError(f'{options.data} has the splits {", ".join(splits)}, and none of --splits.')
@@ -173,12 +173,7 @@ _share.__name__ = 'share above 0, up to 1'  # argparse puts it into its message
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog='detect.tamper',
-        description=_DESCRIPTION,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = Parser('detect.tamper', _DESCRIPTION)
     add = parser.add_argument
     add('--data', required=True, help='name of the prepared data set of real volumes or images')
     add('--out', type=Path, required=True, help='new folder')
@@ -194,8 +189,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--seed', type=int, default=0, help='of every choice by chance')
     add('--data_dir', type=Path, help='folder of all data sets; $TFDS_DATA_DIR or ~/tensorflow_datasets')
     add('--overwrite', action='store_true', help='replace the folder')
-    options, unknown = parser.parse_known_args(arguments)
-    parser.refuse_unknown(unknown)
+    options = parser.read(arguments)
     if not options.splits or set(options.splits) - set(SPLITS):
         parser.error(f'--splits={",".join(options.splits)} must name some of {", ".join(SPLITS)}')
     return options

@@ -13,6 +13,7 @@ __all__ = [
     'networks',
     'recipe',
     'release',
+    'reporting',
     'sampler',
     'samples',
     'schedule',

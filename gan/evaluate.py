@@ -8,7 +8,6 @@ same real images, and the difference of the two with its interval. Writes report
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 from absl import flags
 
 import input_pipeline
@@ -41,9 +40,7 @@ def main(argv: Sequence[str]) -> None:
     """Measures one run, or two side by side."""
     launch.reject_arguments(argv)
     workdir = launch.workdir()
-    launch.start_jax()
-    if jax.process_count() > 1:
-        raise UserError('gan.evaluate runs on one process; leave --distributed and --coordinator out.')
+    launch.start_jax_alone('gan.evaluate')
     if _BEST.value and _STEP.value is not None:
         raise UserError('--best and --step name two checkpoints; leave one of them out.')
     if not _EXTRACTOR.value:

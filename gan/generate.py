@@ -18,6 +18,7 @@ from foundation.training import launch
 from foundation.training.errors import UserError
 from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.generation.folder import GenerationRequest, check_out, write_images
+from gan.generation.likeness import Likeness
 from gan.generation.origin import find_origin
 from gan.generation.writers import FORMATS
 from gan.generator import TrainedGenerator
@@ -111,10 +112,10 @@ def _write(
     """Through the gate, or around it."""
     batch_size = _BATCH.value
     truncation = math.inf if _TRUNCATION.value is None else _TRUNCATION.value
-    origin = find_origin(trained, run, seed)
+    origin, likeness = find_origin(trained, run, seed), Likeness(trained, run)
     if not _GATE.value:
         drawn = draw_images(trained, labels, seed=seed, batch_size=batch_size, truncation=truncation)
-        return write_images(drawn, order, run, origin, judge=lambda: NOT_CHECKED)
+        return write_images(likeness.look(drawn), order, run, origin, lambda: likeness.remark(NOT_CHECKED))
     policy = Policy(_QUANTILE.value, _LARGEST_WITHHELD.value, _LARGEST_AREA.value)
     extractor = create_extractor(_EXTRACTOR.value)
     try:
@@ -125,8 +126,8 @@ def _write(
             'were, or write the images unchecked with --nogate --release_anyway.'
         ) from error
     guard.judge(anyway=_ANYWAY.value)  # what fails whatever is drawn fails before that takes its time
-    drawn = guard.draw(labels)
-    return write_images(drawn, order, run, origin, judge=lambda: guard.judge(anyway=_ANYWAY.value))
+    drawn = likeness.look(guard.draw(labels))
+    return write_images(drawn, order, run, origin, lambda: likeness.remark(guard.judge(anyway=_ANYWAY.value)))
 
 
 def _print_verdict(release: Release, out: Path) -> None:
@@ -143,6 +144,8 @@ def _print_verdict(release: Release, out: Path) -> None:
         for reason in figures['reasons']:
             print(f'  {reason}')
         print('The gate is a screen, not a proof; look before you share.')
+    if release.note:
+        print(f'Note: {release.note}')
     print(f'Next: {launch.python()} -m gan.verify {out}   and read {out / "MODEL_CARD.md"}')
 
 

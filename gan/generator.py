@@ -106,7 +106,7 @@ class RestoredRun:
 
 
 def read_recipe(workdir: Path) -> GanRecipe:
-    """The recipe of a run of gan.main, or of the one that an exported generator comes from.
+    """The recipe of a run of gan.main, with its data where they are, or of that of an exported generator.
 
     Raises:
       UserError: when there is none, or it is of another task or of an earlier version.
@@ -120,13 +120,14 @@ def read_recipe(workdir: Path) -> GanRecipe:
             'give the --workdir of a run of gan.main.'
         )
     try:
-        return recreate_recipe(fields)
+        recipe = recreate_recipe(fields)
     except (AttributeError, KeyError, TypeError) as error:
         reason = ' '.join(str(error).split())
         raise UserError(
             f'{workdir / workdirs.CONFIG_FILE} does not fit this version ({reason}); '
             'use the version that trained the run.'
         ) from error
+    return dataclasses.replace(recipe, images=recipe.images.find(workdir))
 
 
 def restore_state(workdir: Path, step: int | None = None, *, best: bool = False) -> RestoredRun:

@@ -154,8 +154,6 @@ class GanRecipe:
     def __post_init__(self) -> None:
         _check_augmentation(self)
         _check_annealing(self)
-        _check_growth(self)
-        _check_family(self)
         _check_groups(self)
         _check_strided(self)
 
@@ -201,7 +199,7 @@ class GanRecipe:
         except ValueError as error:
             raise UserError(f'config: {error}') from error
 
-    def networks_at(self, resolution: int, image_format: ImageFormat) -> dict[str, nn.Module]:
+    def networks_at(self, resolution: int, image_format: ImageFormat) -> Mapping[str, nn.Module]:
         """All networks by name, at one resolution of their growth."""
         shared = {
             'resolution': resolution,
@@ -239,8 +237,7 @@ class GanRecipe:
 
     def create_state(self, step: StepRecipe, key: PRNGKeyArray) -> GanState:
         """A fresh state for one of its steps."""
-        networks = dict(step.networks)
-        drawn = draw_networks(networks, self.family.inputs(networks), step.optimizers, key)
+        drawn = draw_networks(step.networks, self.family.inputs(step.networks), step.optimizers, key)
         return create_state(drawn, averaged=('generator',), augmentation_probability=self.augmentation_probability)
 
     def abstract_state(self, resolution: int, image_format: ImageFormat) -> GanState:
@@ -257,8 +254,10 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
     """
     fields, config = config.to_dict(), fill_channels(schema.check(GAN, config, left_open=True))
     fields['channels'] = config.channels
-    augment, resolution = config.augment, config.resolution
-    annealing, sides = _create_annealing(config.anneal, augment.probability), FAMILIES[config.architecture].sides
+    augment, resolution, family = config.augment, config.resolution, FAMILIES[config.architecture]
+    if refusal := family.refusal(config.to_dict()):
+        raise UserError(refusal)
+    annealing = _create_annealing(config.anneal, augment.probability)
     batch_size = config.schedule.batch_size.get(f'at_{resolution}', 0)  # missing: refused with the stages
     try:
         recipe = GanRecipe(
@@ -273,7 +272,7 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             sections={name: _limited(config[name], resolution) for name in SECTIONS if name in config},
             dtype=compute.compute_dtype(config.compute_dtype),
             objective=Objective(**config.loss),
-            optimizers=create_optimizers(sides, annealing, batch_size, **config.optimizer),
+            optimizers=create_optimizers(family.sides, annealing, batch_size, **config.optimizer),
             discriminator_steps=config.optimizer.discriminator_steps,
             averaging=Averaging(**config.average),
             augmentation=DiscriminatorAugmentation(tuple(augment.operations), config.mask_classes),
@@ -356,27 +355,6 @@ def _check_annealing(recipe: GanRecipe) -> None:
         )
 
 
-def _check_growth(recipe: GanRecipe) -> None:
-    if not recipe.family.grows and recipe.schedule.first_resolution != recipe.resolution:
-        raise UserError(
-            f'config.schedule.initial_resolution is {recipe.schedule.initial_resolution}, but a network of '
-            f'architecture {recipe.architecture!r} does not grow; set it to 0.'
-        )
-
-
-def _check_family(recipe: GanRecipe) -> None:
-    refusal = recipe.family.refusal(
-        recipe.sections,
-        recipe.resolution,
-        conditional=recipe.conditional,
-        augmented=bool(recipe.augmentation.operations),
-        loss=recipe.objective.name,
-        penalty=recipe.objective.penalty,
-    )
-    if refusal:
-        raise UserError(f'{refusal.removesuffix(".")} (config.architecture is {recipe.architecture!r}).')
-
-
 def _check_groups(recipe: GanRecipe) -> None:
     """What discriminators that compare images of a batch ask for; others have no `stddev_group`."""
     if 'stddev_group' not in recipe.sections['discriminator']:
@@ -398,9 +376,9 @@ def _check_groups(recipe: GanRecipe) -> None:
 
 
 def _check_strided(recipe: GanRecipe) -> None:
-    """What discriminators of strided convolutions ask for; others have no `layers`."""
+    """What discriminators of strided convolutions ask for; others have no kernels."""
     fields, objective = recipe.sections['discriminator'], recipe.objective
-    if 'layers' not in fields:
+    if not {'layers', 'kernel_size'} <= fields.keys():
         return
     if recipe.resolution >> fields['layers'] < 1:
         raise UserError(

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 from absl import flags
 
 from foundation.training import launch
-from foundation.training.errors import UserError
 from gan.reporting.runs import read_runs
 from gan.reporting.sections import write_report
 from gan.weights import check_apart
@@ -22,9 +20,7 @@ _OUT = flags.DEFINE_string(
 def main(argv: Sequence[str]) -> None:
     """Reads the runs, also while they train, and writes the page; further workdirs may follow the flags."""
     workdirs = [*launch.workdirs(), *map(Path, argv[1:])]
-    launch.start_jax()
-    if jax.process_count() > 1:
-        raise UserError('gan.report runs on one process; leave --distributed and --coordinator out.')
+    launch.start_jax_alone('gan.report')
     runs = read_runs(workdirs)
     default = workdirs[0] / ('report' if len(runs) == 1 else 'comparison')
     out = Path(_OUT.value) if _OUT.value else default

@@ -16,7 +16,7 @@ from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation, augment
 from gan.latents import draw_latents
 from gan.layers import BATCH_STATS
-from gan.networks import Discriminator, DiscriminatorOutput, Generator, fade_reals
+from gan.networks import Discriminator, Generator, fade_reals
 from gan.objective import Objective
 from gan.penalties import orthogonal_penalty
 from gan.state import GanState, Optimizers, ema_decay, update_ema
@@ -101,14 +101,14 @@ def pair_updates(recipe: StepRecipe) -> tuple[Update, ...]:
             every=1,
             penalty_every=recipe.objective.penalty_every if penalised else 0,
             show=partial(_show_pair, recipe),
-            then=partial(_adapt, recipe),
+            then=partial(adapt_probability, recipe),
         ),
         Update(
             trains=('generator',),
             loss=partial(_generator_loss, recipe),
             every=recipe.discriminator_steps,
             penalty_every=0,
-            then=partial(_average, recipe),
+            then=partial(average_generator, recipe),
         ),
     )
 
@@ -124,45 +124,47 @@ def make_train_step(recipe: StepRecipe, *, with_penalty: bool, with_generator: b
     return make_step(recipe.create_updates(recipe), recipe.optimizers, turns)
 
 
-class _Reals(NamedTuple):
+class Reals(NamedTuple):
     """Real images of a step, as they are, and their labels."""
 
     images: Array
     labels: Array
 
 
-def _reals(recipe: StepRecipe, given: Given, part: int) -> _Reals:
+def reals_of(recipe: StepRecipe, given: Given, part: int) -> Reals:
     """Those of the discriminator (part 0) or of the generator: other ones where its loss looks at real images."""
     parts = recipe.objective.reals_per_image
     images, labels = (given.batch[name][part % parts :: parts] for name in ('image', 'label'))
-    return _Reals(images, labels)
+    return Reals(images, labels)
 
 
-class _Pair(NamedTuple):
-    """Real and generated images as the discriminator sees them, their labels, and the key of its loss."""
+class Pair(NamedTuple):
+    """Real and generated images as the discriminator sees them, their latents, and the key of its loss."""
 
     real: Array
     fake: Array
-    labels: Array
+    latents: Array
     key: PRNGKeyArray
 
 
-def _show_pair(recipe: StepRecipe, given: Given) -> _Pair:
-    state, alpha, (images, labels) = given.state, given.controls['alpha'], _reals(recipe, given, 0)
+def _show_pair(recipe: StepRecipe, given: Given) -> Pair:
+    state, alpha, (images, labels) = given.state, given.controls['alpha'], reals_of(recipe, given, 0)
     real = fade_reals(images, alpha)
     latent_key, *view_keys, loss_key = jax.random.split(given.key, 4)
     # Statistics that move in this pass are dropped: the generator is not what is trained.
     artist, probability = state.networks['generator'], state.augmentation.probability
-    fake, _ = _draw(recipe, artist.params, artist.model_state, latent_key, labels, alpha)
-    views = [_view(recipe, x, key, probability) for x, key in zip((real, fake), view_keys, strict=True)]
-    return _Pair(views[0], views[1], labels, loss_key)
+    latents = draw_latents_of(recipe, latent_key, len(labels))
+    fake, _ = draw(recipe, artist.params, artist.model_state, latents, labels, alpha)
+    views = [view(recipe, x, key, probability) for x, key in zip((real, fake), view_keys, strict=True)]
+    return Pair(views[0], views[1], latents, loss_key)
 
 
 def _discriminator_loss(
-    recipe: StepRecipe, params: dict[str, Params], given: Given, shown: _Pair, *, penalised: bool
+    recipe: StepRecipe, params: dict[str, Params], given: Given, shown: Pair, *, penalised: bool
 ) -> tuple[Array, Found]:
     """The loss, and the power-iteration vectors after their one step; signals are the logits of real images."""
-    alpha, (real, fake, labels, key) = given.controls['alpha'], shown
+    alpha, labels = given.controls['alpha'], reals_of(recipe, given, 0).labels
+    real, fake, _, key = shown
     model_state = given.state.networks['discriminator'].model_state
     objective, (loss_key, penalty_key, *dropout_keys) = recipe.objective, jax.random.split(key, 5)
 
@@ -178,9 +180,7 @@ def _discriminator_loss(
     if objective.joint_batches:
         images, both_labels = jnp.concatenate([real, fake]), jnp.concatenate([labels, labels])
         verdict, model_state = judge(model_state, dropout_keys[0], images, both_labels, **moving)
-        real_verdict, fake_verdict = (
-            DiscriminatorOutput(*parts) for parts in zip(*map(_halve, verdict), strict=True)
-        )
+        real_verdict, fake_verdict = (type(verdict)(*parts) for parts in zip(*map(_halve, verdict), strict=True))
     else:
         real_verdict, model_state = judge(model_state, dropout_keys[0], real, labels, **moving)
         fake_verdict = judge(model_state, dropout_keys[1], fake, labels)
@@ -199,7 +199,7 @@ def _halve(array: Array) -> tuple[Array, Array]:
     return array[:count], array[count:]
 
 
-def _adapt(recipe: StepRecipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
+def adapt_probability(recipe: StepRecipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
     """The probability of augmentation after the discriminator's update."""
     state, annealing = given.state, recipe.annealing
     if annealing is not None:
@@ -213,10 +213,10 @@ def _adapt(recipe: StepRecipe, given: Given, found: Found) -> tuple[GanState, Me
     return state, told
 
 
-def _average(recipe: StepRecipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
+def average_generator(recipe: StepRecipe, given: Given, found: Found) -> tuple[GanState, Metrics]:
     """The generator's running mean after its update."""
     del found
-    state, alpha, (_, labels) = given.state, given.controls['alpha'], _reals(recipe, given, 0)
+    state, alpha, (_, labels) = given.state, given.controls['alpha'], reals_of(recipe, given, 0)
     network, averaging = state.networks['generator'], recipe.averaging
     images = len(labels) * recipe.discriminator_steps
     seen = given.controls['images_seen'] + len(labels)
@@ -229,7 +229,8 @@ def _average(recipe: StepRecipe, given: Given, found: Found) -> tuple[GanState, 
     if BATCH_STATS in average:
         # Averaged weights have statistics of their own; an average of the trained ones' takes the contrast away.
         kept = {**network.model_state, BATCH_STATS: average[BATCH_STATS]}
-        average[BATCH_STATS] = _draw(recipe, average['params'], kept, given.key, labels, alpha)[1][BATCH_STATS]
+        latents = draw_latents_of(recipe, given.key, len(labels))
+        average[BATCH_STATS] = draw(recipe, average['params'], kept, latents, labels, alpha)[1][BATCH_STATS]
     return dataclasses.replace(state, averages={**state.averages, 'generator': average}), {}
 
 
@@ -238,39 +239,51 @@ def _generator_loss(
 ) -> tuple[Array, Found]:
     """The loss, and the generator's statistics; the discriminator's stay as they are."""
     del shown, penalised
-    state, alpha, (images, labels) = given.state, given.controls['alpha'], _reals(recipe, given, 1)
-    latent_key, view_key, dropout_key = jax.random.split(given.key, 3)
-    model_state = state.networks['generator'].model_state
-    fake, model_state = _draw(recipe, params['generator'], model_state, latent_key, labels, alpha)
-    view = _view(recipe, fake, view_key, state.augmentation.probability)
-    variables = state.networks['discriminator'].variables
-
-    def judge(images: Array, key: PRNGKeyArray) -> DiscriminatorOutput:
-        return recipe.discriminator.apply(variables, images, labels, alpha, rngs={'dropout': key})
-
-    real = None
-    if recipe.objective.loss.pairs:
-        real_view_key, real_dropout_key = jax.random.split(jax.random.fold_in(given.key, 0))
-        probability = state.augmentation.probability
-        real = judge(_view(recipe, fade_reals(images, alpha), real_view_key, probability), real_dropout_key)
-    total, metrics = recipe.objective.generator_loss(judge(view, dropout_key), labels, real)
+    labels = reals_of(recipe, given, 1).labels
+    verdict, _, model_state = judge_drawn(recipe, params['generator'], given)
+    real = judge_real(recipe, given) if recipe.objective.loss.pairs else None
+    total, metrics = recipe.objective.generator_loss(verdict, labels, real)
     if recipe.objective.orthogonal_weight:
         metrics['orthogonal_penalty'] = orthogonal_penalty(params['generator'])
         total += recipe.objective.orthogonal_weight * metrics['orthogonal_penalty']
     return total, Found({'generator': model_state}, metrics)
 
 
-def _draw(
-    recipe: StepRecipe, params: Any, model_state: Variables, key: PRNGKeyArray, labels: Array, alpha: Array
+def judge_drawn(recipe: StepRecipe, params: Params, given: Given) -> tuple[Any, Array, Variables]:
+    """What the discriminator says of images from a generator of these parameters; latents and statistics."""
+    state, labels, alpha = given.state, reals_of(recipe, given, 1).labels, given.controls['alpha']
+    latent_key, view_key, dropout_key = jax.random.split(given.key, 3)
+    model_state = state.networks['generator'].model_state
+    latents = draw_latents_of(recipe, latent_key, len(labels))
+    fake, model_state = draw(recipe, params, model_state, latents, labels, alpha)
+    seen = view(recipe, fake, view_key, state.augmentation.probability)
+    variables, rngs = state.networks['discriminator'].variables, {'dropout': dropout_key}
+    return recipe.discriminator.apply(variables, seen, labels, alpha, rngs=rngs), latents, model_state
+
+
+def judge_real(recipe: StepRecipe, given: Given) -> Any:
+    """What the discriminator says of the generator's own real images, beside which it judges drawn ones."""
+    state, alpha, (images, labels) = given.state, given.controls['alpha'], reals_of(recipe, given, 1)
+    view_key, dropout_key = jax.random.split(jax.random.fold_in(given.key, 0))
+    seen = view(recipe, fade_reals(images, alpha), view_key, state.augmentation.probability)
+    variables, rngs = state.networks['discriminator'].variables, {'dropout': dropout_key}
+    return recipe.discriminator.apply(variables, seen, labels, alpha, rngs=rngs)
+
+
+def draw_latents_of(recipe: StepRecipe, key: PRNGKeyArray, count: int) -> Array:
+    """Latents as the generator takes them."""
+    return draw_latents(key, count, recipe.generator.latent_size, recipe.generator.latent_distribution)
+
+
+def draw(
+    recipe: StepRecipe, params: Any, model_state: Variables, latents: Array, labels: Array, alpha: Array
 ) -> tuple[Array, Variables]:
-    """One image a label, and the generator's statistics after this batch."""
-    generator = recipe.generator
-    latents = draw_latents(key, len(labels), generator.latent_size, generator.latent_distribution)
+    """One image of each latent vector and label, and the generator's statistics after this batch."""
     variables, names = {'params': params, **model_state}, list(model_state)
-    return generator.apply(variables, latents, labels, alpha, update_stats=True, mutable=names)
+    return recipe.generator.apply(variables, latents, labels, alpha, update_stats=True, mutable=names)
 
 
-def _view(recipe: StepRecipe, images: Array, key: PRNGKeyArray, probability: Array) -> Array:
+def view(recipe: StepRecipe, images: Array, key: PRNGKeyArray, probability: Array) -> Array:
     """Images as the discriminator sees them."""
     augment_key, noise_key = jax.random.split(key)
     images = augment(recipe.augmentation, images, augment_key, probability)

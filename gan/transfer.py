@@ -53,8 +53,8 @@ def adopt_from(
     if not start_from.workdir:
         return entered
     source = restore_state(Path(start_from.workdir)).state
-    for name, side in sides.items():
-        if not getattr(start_from, side):
+    for name in entered.networks:
+        if not getattr(start_from, sides[name]):
             continue
         if name in source.networks:
             entered = _adopt_network(name, source, previous, entered)

@@ -7,7 +7,7 @@ from foundation import startup  # noqa: F401  (before all that takes time)
 from input_pipeline.atomic import complete_folder
 from input_pipeline.cases import Case, preprocess_case, restore_size
 from input_pipeline.dataset.builder import Target
-from input_pipeline.dataset.catalogue import count_images, default_data_dir, ensure_prepared
+from input_pipeline.dataset.catalogue import count_images, ensure_prepared, find_data_dir
 from input_pipeline.dataset.content import find_content
 from input_pipeline.dataset.generated import Generated, write_generated
 from input_pipeline.dataset.provenance import Provenance, find_provenance
@@ -37,11 +37,11 @@ __all__ = [
     'count_images',
     'dataset',
     'decode',
-    'default_data_dir',
     'depth',
     'ensure_prepared',
     'errors',
     'find_content',
+    'find_data_dir',
     'find_provenance',
     'flags',
     'from_unit',

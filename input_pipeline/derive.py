@@ -15,7 +15,7 @@ import numpy as np
 
 from input_pipeline import command
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
-from input_pipeline.dataset.catalogue import default_data_dir, place_of
+from input_pipeline.dataset.catalogue import find_data_dir, place_of
 from input_pipeline.dataset.items import Change, open_splits, rename_item, stored_items
 from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.decode import Split
@@ -217,18 +217,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _derive(options: argparse.Namespace) -> None:
     fields = {field.name: getattr(options, field.name) for field in dataclasses.fields(Derivation)}
-    data_dir = options.data_dir or default_data_dir()
+    data_dir = find_data_dir(options.data_dir)
     target = Target(options.name, data_dir, options.overwrite)
     print(describe(derive_dataset(Derivation(**fields), data_dir, target), target.folder))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
-        prog='derive',
-        description='A data set with fewer training patients, smaller images, or images of another set added. '
+        'derive',
+        'A data set with fewer training patients, smaller images, or images of another set added. '
         'Validation and test patients stay those of the source.',
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add('--source', required=True, help='name of the prepared data set')
@@ -245,9 +243,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--added_only', action='store_true', help='train on the added images alone')
     add('--shuffle_masks', action='store_true', help="give the added images each other's masks (a control)")
     add('--licence', default='', help='of the new set; that of the source where it is not given')
-    options, unknown = parser.parse_known_args(arguments)
-    parser.refuse_unknown(unknown)
-    return options
+    return parser.read(arguments)
 
 
 if __name__ == '__main__':

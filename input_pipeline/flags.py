@@ -20,15 +20,25 @@ The data set is split into train, validation and test by patient; folders or an 
 class Parser(argparse.ArgumentParser):
     """Exits with 1 and one sentence, and knows what a mistyped flag was meant to be."""
 
+    def __init__(
+        self,
+        prog: str,
+        description: str,
+        form: type[argparse.HelpFormatter] = argparse.ArgumentDefaultsHelpFormatter,
+    ) -> None:
+        super().__init__(prog, description=description, allow_abbrev=False, formatter_class=form)
+
     def error(self, message: str) -> NoReturn:
         sys.exit(f'{self.prog}: {message}; --help explains the flags.')
 
-    def refuse_unknown(self, unknown: Sequence[str]) -> None:
-        """Names the nearest flag; argparse itself only repeats the mistyped one."""
-        if unknown:
+    def read(self, arguments: Sequence[str] | None) -> argparse.Namespace:
+        """Reads the flags, None for those of the process; names the nearest to one that is not known."""
+        options, unknown = self.parse_known_args(arguments)
+        if unknown:  # argparse itself only repeats it
             flag = unknown[0].split('=')[0]
             close = difflib.get_close_matches(flag, self._option_string_actions, n=1, cutoff=0.5)
             self.error(f'unknown argument {flag}' + (f', did you mean {close[0]}?' if close else ''))
+        return options
 
 
 def _pair(text: str) -> tuple[float, float]:
@@ -60,17 +70,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     Args:
       arguments: without the program's name; None for those of the process.
     """
-    parser = Parser(
-        prog='prepare',
-        description=_DESCRIPTION,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = Parser('prepare', _DESCRIPTION)
     _add_general(parser)
     _add_reading(parser.add_argument_group('reading files'))
     _add_phantom(parser.add_argument_group('phantom: drawn images, no files needed'))
-    options, unknown = parser.parse_known_args(arguments)
-    parser.refuse_unknown(unknown)
+    options = parser.read(arguments)
     if options.source in ('phantom', 'catalogue'):
         if options.path is not None:
             parser.error(f'--source={options.source} takes no --path')

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from input_pipeline import command
-from input_pipeline.dataset.catalogue import default_data_dir
+from input_pipeline.dataset.catalogue import find_data_dir
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.flags import Parser, count, names
 from input_pipeline.identification.exemplars import Exemplars, load_exemplars, save_exemplars
@@ -75,12 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog='identify',
-        description=_DESCRIPTION,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser('identify', _DESCRIPTION, argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add('paths', nargs='*', type=Path, metavar='PATH', help='picture, DICOM, NIfTI or array file, or folder')
     add('--exemplars', type=Path, metavar='FILE', help='exemplars made with --build; phantoms where not given')
@@ -96,8 +91,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--kind', type=_kind, action='append', default=[], dest='kinds', metavar='NAME=FOLDER', help='to build')
     add('--exemplars_per_kind', type=count, default=24, help='to build (default 24)')
     add('--seed', type=int, default=0, help='of the choice of exemplars (default 0)')
-    options, unknown = parser.parse_known_args(arguments)
-    parser.refuse_unknown(unknown)
+    options = parser.read(arguments)
     _check(parser, options)
     return options
 
@@ -165,7 +159,7 @@ def _require(path: Path, found: bool, refusals: Refusals) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     """Prints how often measures are right on a split whose classes are known."""
     exemplars = _exemplars(options)
-    data_dir, split = options.data_dir or default_data_dir(), options.split or 'test'
+    data_dir, split = find_data_dir(options.data_dir), options.split or 'test'
     pictures = list(read_prepared(options.name, data_dir, split, options.classes, options.limit))
     labels, rows = [picture.label or '' for picture in pictures], []
     for measure in _measures(options):
@@ -183,7 +177,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _build(options: argparse.Namespace) -> None:
     """Writes exemplars of a prepared set's classes, or of folders."""
     if options.name:
-        data_dir, split = options.data_dir or default_data_dir(), options.split or 'train'
+        data_dir, split = find_data_dir(options.data_dir), options.split or 'train'
         found = read_prepared(options.name, data_dir, split, options.classes, options.limit)
         by_class = sorted(found, key=lambda picture: picture.label or options.name)
         grouped = itertools.groupby(by_class, key=lambda picture: picture.label or options.name)

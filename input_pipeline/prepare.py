@@ -14,7 +14,7 @@ from foundation.training.errors import UserError
 from input_pipeline import command, flags
 from input_pipeline.advice import advise
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
-from input_pipeline.dataset.catalogue import default_data_dir, place_of, prepare_catalogue, prepare_phantom
+from input_pipeline.dataset.catalogue import find_data_dir, place_of, prepare_catalogue, prepare_phantom
 from input_pipeline.dataset.content import find_content
 from input_pipeline.dataset.pseudonyms import CLEAR, PRIVATE_FILE, Pseudonyms
 from input_pipeline.dataset.splits import SplitFractions
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _prepare(options: argparse.Namespace) -> None:
     """Dispatches on the source and prints the closing summary."""
-    target = Target(options.name, options.data_dir or default_data_dir(), options.overwrite)
+    target = Target(options.name, find_data_dir(options.data_dir), options.overwrite)
     if options.source == 'catalogue':
         for split, count in prepare_catalogue(target).items():
             print(f'{split:<12}{count:>10} images')

@@ -8,10 +8,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 from absl import flags
 
 import input_pipeline
+from backbones.images import ImageRequest
 from foundation.training import launch
 from foundation.training.errors import UserError
 from input_pipeline.depth import NOTE, differs
@@ -38,9 +38,7 @@ def main(argv: Sequence[str]) -> None:
     """Restores the network, measures, and tells."""
     launch.reject_arguments(argv)
     workdir = launch.workdir()
-    launch.start_jax()
-    if jax.process_count() > 1:
-        raise UserError('segment.evaluate runs on one process; leave --distributed and --coordinator out.')
+    launch.start_jax_alone('segment.evaluate')
     segmenter = TrainedSegmenter.load(
         workdir, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
     )
@@ -48,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
         _SPLIT.value, _POLICY.value, _TOLERANCE.value, _MIRROR.value, _LEVEL.value, _SEED.value
     )
     out = Path(_OUT.value) if _OUT.value else workdir / _folder_name()
-    evaluate(segmenter, _open_images(segmenter), protocol, out, draw=_DRAW.value)
+    evaluate(segmenter, _open_images(segmenter, workdir), protocol, out, draw=_DRAW.value)
 
 
 def _folder_name() -> str:
@@ -57,17 +55,16 @@ def _folder_name() -> str:
     return '_'.join(filter(None, parts))
 
 
-def _open_images(segmenter: TrainedSegmenter) -> input_pipeline.ImageData:
-    recipe = segmenter.recipe
+def _open_images(segmenter: TrainedSegmenter, workdir: Path) -> input_pipeline.ImageData:
+    request = segmenter.recipe.images
     if _DATA.value:
         # Cases are read as they are stored; the segmenter chooses the window of each.
-        plain = dataclasses.replace(recipe.images.preprocessing, window='volume')
-        recipe = dataclasses.replace(
-            recipe, images=dataclasses.replace(recipe.images, name=_DATA.value, preprocessing=plain)
-        )
+        plain = dataclasses.replace(request.preprocessing, window='volume')
+        request = dataclasses.replace(request, name=_DATA.value, preprocessing=plain)
+    recipe = dataclasses.replace(segmenter.recipe, images=request.find(workdir))
     images = open_images(recipe, _SPLIT.value, train=False)
     if _DATA.value:
-        _warn_of_known(segmenter, images)
+        _warn_of_known(segmenter.recipe.images.find(workdir), images)
     if not _DATA.value and images.fingerprint != segmenter.facts.fingerprint:
         raise UserError(
             f'{images.name} holds other images, or other splits, than when the run was trained on it, so that its '
@@ -78,10 +75,10 @@ def _open_images(segmenter: TrainedSegmenter) -> input_pipeline.ImageData:
     return images
 
 
-def _warn_of_known(segmenter: TrainedSegmenter, images: input_pipeline.ImageData) -> None:
+def _warn_of_known(training: ImageRequest, images: input_pipeline.ImageData) -> None:
     """Tells of patients of another data set whom the network may have been trained on."""
     try:
-        trained = open_stored(segmenter.recipe.images)
+        trained = open_stored(training)
     except input_pipeline.DataError:  # not on this machine
         return
     if trained.patients_known and images.patients_known:

@@ -15,7 +15,7 @@ from jaxtyping import Float64, UInt8
 import input_pipeline
 from backbones.grids import save_picture
 from foundation.files import write_file
-from foundation.statistics.means import Mean, bootstrap_mean
+from foundation.statistics.resampling import Mean, bootstrap_mean
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from segment.formats.overlays import choose_slices, draw_contours

@@ -32,7 +32,7 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
       UserError: when the config cannot be used, or a job failed.
     """
     design = create_design(config)
-    data_dir = Path(design.data_dir).expanduser() if design.data_dir else input_pipeline.default_data_dir()
+    data_dir = input_pipeline.find_data_dir(design.data_dir)
     plan = Plan(design, workdir.absolute(), data_dir.absolute())
     record = run_record(STUDY, config)
     workdirs.prepare_workdir(workdir, record.config, fixed=record.fixed, write=True)

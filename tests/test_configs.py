@@ -39,7 +39,12 @@ VARIANTS = {
 # As after the `=` of --config, without the folder.
 SPECS = [f'{name}:{variant}'.rstrip(':') for name in NAMES for variant in VARIANTS.get(name, ('',))]
 # Configs of one architecture have the networks' fields in common with these.
-ORIGINALS = dict(zip(FAMILIES, FAMILIES, strict=True)) | {'progressive': 'pggan', 'residual': 'wgan_gp'}
+ORIGINALS = dict(zip(FAMILIES, FAMILIES, strict=True)) | {
+    'progressive': 'pggan',
+    'residual': 'wgan_gp',
+    'perceptron': 'vanilla',
+}
+NETWORKS = ('generator', 'discriminator')
 _KEY = jax.eval_shape(lambda: jax.random.key(0))
 _SCALAR = jax.ShapeDtypeStruct((), jnp.float32)
 BY_RESOLUTION = 'schedule.batch_size'  # the one field with a part for each stage
@@ -220,7 +225,7 @@ def test_a_call_is_a_whole_number_of_cycles(monkeypatch, every, steps):
         # Networks that do not grow.
         ('biggan', {'generator.latent_size': 4}, r'latent_size is 4, but is cut into 5 chunks, .*5 or more'),
         ('dcgan', {'schedule.initial_resolution': 4}, r"initial_resolution is 4, but .* 'dcgan' does not grow"),
-        ('sngan', {'resolution': 4}, r"config\.resolution is 4, but .* at least 8 \(.*'residual'\)"),
+        ('sngan', {'resolution': 4}, r"config\.resolution is 4; 'residual' needs at least 8"),
         ('dcgan', {'discriminator.layers': 7}, r'layers is 7, but 64 pixels cannot be halved so often'),
         ('dcgan', {'discriminator.dropout': 1.0}, r'config\.discriminator\.dropout is 1\.0'),
         ('dcgan', {'loss.penalty': 'zero_centred'}, r"config\.loss\.penalty is 'zero_centred', a slope at single"),

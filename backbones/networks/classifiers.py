@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from backbones.networks.layers import Features, conv, describe, norm, norm_relu, stem
-from backbones.networks.pooling import max_pool
+from backbones.networks.layers import Features, conv, describe, max_pool, norm, norm_relu, stem
 
 _BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}  # of each stage
 _EXPANSION = 4  # of the features at the end of a block of the deeper network

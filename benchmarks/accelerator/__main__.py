@@ -68,7 +68,7 @@ def _check_data() -> None:
         return
     import input_pipeline
 
-    folder = Path(_DATA_DIR.value) if _DATA_DIR.value else input_pipeline.default_data_dir()
+    folder = input_pipeline.find_data_dir(_DATA_DIR.value)
     try:
         input_pipeline.count_images(_DATA.value, folder, 'train')
     except input_pipeline.DataError as error:

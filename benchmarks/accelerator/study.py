@@ -184,7 +184,7 @@ def _find_data(context: Context) -> tuple[str, Path]:
         )
         input_pipeline.ensure_prepared('phantom_study', folder, options)
         return 'phantom_study', folder
-    source = Path(context.data_dir) if context.data_dir else input_pipeline.default_data_dir()
+    source = input_pipeline.find_data_dir(context.data_dir)
     if not (folder / context.data).exists():
         (folder / context.data).symlink_to(source.expanduser().absolute() / context.data, target_is_directory=True)
     return context.data, folder

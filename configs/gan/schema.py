@@ -39,6 +39,10 @@ _LAST_WIDTH = Field(64, 'features at the final resolution; twice as many at each
 _FIRST_WIDTH = Field(64, 'features of the first convolution; twice as many of each next one', low=1)
 _MAX_WIDTH = Field(512, 'features of a layer, at most', low=1)
 _KERNEL_SIZE = Field(5, 'height and width of the convolutions', low=1)
+_BLOCKS = {
+    'blocks': Field(2, 'residual blocks at each size', low=1),
+    'group_size': Field(16, 'channels of a group of the 3x3 convolutions', low=1),
+}
 _CLASS_EMBEDDING_SHARED = Field(128, 'numbers of the class that all blocks share', low=1)
 _STYLES = Section(
     {
@@ -78,6 +82,24 @@ GENERATORS = {
             'max_width': _MAX_WIDTH,
             'spectral_norm': _SPECTRAL_NORM,
             **_attention(),
+        },
+        fixed=True,
+    ),
+    'perceptron': Section(
+        {
+            **_latents(100, 'uniform'),
+            'layers': Field(2, 'hidden layers', low=1),
+            'width': Field(1200, 'features of a hidden layer', low=1),
+        },
+        fixed=True,
+    ),
+    'r3gan': Section(
+        {
+            **_latents(64, 'normal'),
+            'class_embedding': _EMBEDDING,
+            'last_width': _LAST_WIDTH,
+            'max_width': _MAX_WIDTH,
+            **_BLOCKS,
         },
         fixed=True,
     ),
@@ -139,6 +161,23 @@ DISCRIMINATORS = {
             **_attention(),
         },
         fixed=True,
+    ),
+    'perceptron': Section(
+        {
+            'condition': Field(
+                'concatenation',
+                'how classes enter: beside the pixels, by projection, or by an auxiliary classifier',
+                choices=('concatenation', *_CONDITIONS),
+            ),
+            'layers': Field(2, 'hidden layers', low=1),
+            'width': Field(240, 'features of a hidden layer', low=1),
+            'pieces': Field(5, 'linear maps whose largest is a feature', low=1),
+            'dropout': Field(0.5, 'share of features dropped after each hidden layer', low=0, below=1),
+        },
+        fixed=True,
+    ),
+    'r3gan': Section(
+        {'condition': _CONDITION, 'first_width': _FIRST_WIDTH, 'max_width': _MAX_WIDTH, **_BLOCKS}, fixed=True
     ),
 }
 DISCRIMINATORS |= {

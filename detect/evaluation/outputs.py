@@ -42,7 +42,7 @@ class SplitOutputs:
 
 
 def read_detector(workdir: Path, data: str) -> TrainedDetector:
-    """The finished detector of a workdir.
+    """The finished detector of a workdir, with its data where they are.
 
     Args:
       workdir: of its run.
@@ -52,9 +52,9 @@ def read_detector(workdir: Path, data: str) -> TrainedDetector:
       UserError: when it is not finished, or was trained on since.
     """
     detector = TrainedDetector.load(workdir, batch_size=_BATCH_SIZE)
-    if not data:
-        return detector
-    recipe = dataclasses.replace(detector.recipe, data=detector.recipe.data.of(data))
+    wanted = detector.recipe.data.of(data) if data else detector.recipe.data
+    wanted = dataclasses.replace(wanted, request=wanted.request.find(workdir))
+    recipe = dataclasses.replace(detector.recipe, data=wanted)
     return dataclasses.replace(detector, recipe=recipe)
 
 

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
-import scipy.stats
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Float32, Int, Int32, PRNGKeyArray
 
@@ -315,7 +314,7 @@ def certify(
 
 def lower_bound(successes: int, draws: int, alpha: float) -> float:
     """Clopper and Pearson's one-sided lower bound of a probability, with confidence 1 - alpha."""
-    return float(scipy.stats.beta.ppf(alpha, successes, draws - successes + 1)) if successes else 0.0
+    return float(scipy.special.betaincinv(successes, draws - successes + 1, alpha)) if successes else 0.0
 
 
 def _count_fakes(

@@ -53,10 +53,12 @@ class Release:
     Attributes:
       verdict: 'not checked' where no gate stood between drawing and writing.
       figures: what it measured and with which extractor, as JSON has it; null where there is no number.
+      note: a sentence on the images that the gate does not ask about; '' for none.
     """
 
     verdict: Verdict
     figures: Mapping[str, Any]
+    note: str = ''
 
 
 NOT_CHECKED = Release('not checked', {})

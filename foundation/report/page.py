@@ -59,6 +59,10 @@ class Page:
         """Adds running text."""
         self._add(f'<p>{escape(text)}</p>')
 
+    def preformatted(self, text: str) -> None:
+        """Adds text whose lines stay as they are."""
+        self._add(f'<pre class="scroll">{escape(text)}</pre>')
+
     def note(self, text: str) -> None:
         """Adds text that stands out, such as what is missing or must not be overlooked."""
         self._add(f'<p class="note">{escape(text)}</p>')

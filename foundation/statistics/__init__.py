@@ -5,7 +5,6 @@ __all__ = [
     'conformal',
     'differences',
     'jackknife',
-    'means',
     'percentiles',
     'resampling',
 ]

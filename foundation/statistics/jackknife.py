@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy.special
 from jaxtyping import Bool, Float64, Int, Shaped
 
 LARGEST_GROUP_COUNT = 20
@@ -62,7 +62,7 @@ class Estimate:
         Args:
           level: its coverage, between 0 and 1.
         """
-        reach = scipy.stats.t.ppf((1 + level) / 2, len(self.replicates) - 1) * self.standard_error
+        reach = scipy.special.stdtrit(len(self.replicates) - 1, (1 + level) / 2) * self.standard_error
         lowest, highest = self.bounds
         return max(self.value - float(reach), lowest), min(self.value + float(reach), highest)
 

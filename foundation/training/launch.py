@@ -198,6 +198,17 @@ def _one_line(text: str) -> str:
     return ' '.join(text.split())
 
 
+def start_jax_alone(command: str) -> None:
+    """`start_jax`, for a command that several processes cannot share.
+
+    Raises:
+      UserError: see `start_jax`; and where there are several.
+    """
+    start_jax()
+    if jax.process_count() > 1:
+        raise UserError(f'{command} runs on one process; leave --distributed and --coordinator out.')
+
+
 def start_jax() -> None:
     """Joins the other processes, where there are any, keeps compiled programs, and checks that JAX computes.
 

@@ -9,8 +9,12 @@ from gan.networks import (
     DcganDiscriminator,
     DcganGenerator,
     GranGenerator,
+    PerceptronDiscriminator,
+    PerceptronGenerator,
     ProgressiveDiscriminator,
     ProgressiveGenerator,
+    R3ganDiscriminator,
+    R3ganGenerator,
     ResidualDiscriminator,
     ResidualGenerator,
     StyleGan2Discriminator,
@@ -22,6 +26,8 @@ FAMILIES: dict[str, Family] = {
     'progressive': pair(ProgressiveGenerator, ProgressiveDiscriminator, grows=True, smallest=4),
     'dcgan': pair(DcganGenerator, DcganDiscriminator),
     'residual': pair(ResidualGenerator, ResidualDiscriminator),
+    'perceptron': pair(PerceptronGenerator, PerceptronDiscriminator, smallest=4),
+    'r3gan': pair(R3ganGenerator, R3ganDiscriminator),
     'biggan': pair(BigGanGenerator, BigGanDiscriminator, fits=biggan.fits),
     'stylegan': pair(StyleGanGenerator, ProgressiveDiscriminator, grows=True),
     'stylegan2': pair(
@@ -33,4 +39,4 @@ FAMILIES: dict[str, Family] = {
     'gran': pair(GranGenerator, DcganDiscriminator),
 }
 
-__all__ = ['FAMILIES', 'Family', 'pair']
+__all__ = ['FAMILIES', 'Family', 'family', 'methods', 'pair']

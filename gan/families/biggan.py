@@ -1,12 +1,12 @@
 """What BigGAN's fields ask of each other."""
 
-from gan.families.family import Sections
+from gan.families.family import Fields
 from gan.networks.progressive import doublings
 
 
-def fits(sections: Sections, resolution: int) -> str:
+def fits(fields: Fields) -> str:
     """Why the latent cannot be cut into chunks; '' where it can."""
-    size, chunks = sections['generator']['latent_size'], 1 + len(doublings(8, resolution))
+    size, chunks = fields['generator']['latent_size'], 1 + len(doublings(8, fields['resolution']))
     if size >= chunks:
         return ''
     return (

@@ -1,6 +1,7 @@
 """A family of GANs: its networks, how they are trained, and what it cannot do."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from gan.optimizers import Side
 from gan.step import StepRecipe, pair_updates
 from gan.updates import Update
 
-Networks = dict[str, nn.Module]
+Networks = Mapping[str, nn.Module]
 Fields = Mapping[str, Any]
 Sections = Mapping[str, Fields]  # of a config, by name
 PAIR: Mapping[str, Side] = {'generator': 'generator', 'discriminator': 'discriminator'}
@@ -38,8 +39,8 @@ def pair_inputs(networks: Networks) -> dict[str, tuple[Array, ...]]:
     }
 
 
-def _fits(sections: Sections, resolution: int) -> str:
-    del sections, resolution
+def _fits(fields: Fields) -> str:
+    del fields
     return ''
 
 
@@ -60,12 +61,11 @@ class Family:
       sides: of each network: whose optimiser it has, and with whom it is copied from another run.
       grows: from a smaller resolution to the final one.
       smallest: resolution that it can draw.
-      unconditional: why it takes no classes; '' where it does.
-      augments: whether all images that the discriminator sees can be augmented.
-      losses, penalties: of `loss.name` and `loss.penalty`: those that it can be trained for; () all.
       repeats: `repeats(section)`: updates of the generator after which all updates repeat, from the section
         `family` of a config, which may be empty.
-      fits: `fits(sections, resolution)`: how fields do not fit each other, as a sentence; '' where they do.
+      allows: fields of the config, by dotted name, that cannot have all their values: those that they can have.
+      fits: `fits(fields)`: how fields of the config do not fit each other, as a sentence; '' where they do.
+      curves: title to the names of metrics that this family alone logs.
     """
 
     create: Callable[[Sections, Fields], Networks]
@@ -74,41 +74,27 @@ class Family:
     sides: Mapping[str, Side] = dataclasses.field(default_factory=lambda: PAIR)
     grows: bool = False
     smallest: int = 8
-    unconditional: str = ''
-    augments: bool = True
-    losses: tuple[str, ...] = ()
-    penalties: tuple[str, ...] = ()
     repeats: Callable[[Fields], int] = _always
-    fits: Callable[[Sections, int], str] = _fits
+    allows: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    fits: Callable[[Fields], str] = _fits
+    curves: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
-    def refusal(
-        self,
-        sections: Sections,
-        resolution: int,
-        *,
-        conditional: bool,
-        augmented: bool,
-        loss: str,
-        penalty: str,
-    ) -> str:
-        """Why a config cannot be, as a sentence; '' where it can.
-
-        Args:
-          sections, resolution, conditional: of the config.
-          augmented: whether it names operations of augmentation.
-          loss, penalty: their names.
-        """
+    def refusal(self, fields: Fields) -> str:
+        """Why a config with these fields cannot be, as a sentence; '' where it can."""
+        name, resolution, schedule = fields['architecture'], fields['resolution'], fields['schedule']
+        if not self.grows and schedule['initial_resolution'] not in (0, resolution):
+            return (
+                f'config.schedule.initial_resolution is {schedule["initial_resolution"]}, but a network of '
+                f'architecture {name!r} does not grow; set it to 0.'
+            )
         if resolution < self.smallest:
-            return f'config.resolution is {resolution}, but these networks need at least {self.smallest}.'
-        if conditional and self.unconditional:
-            return f'config.conditional is set, but {self.unconditional}; set it to False.'
-        if augmented and not self.augments:
-            return 'config.augment.operations: this family cannot augment what it judges; leave it empty.'
-        for field, value, known in (('name', loss, self.losses), ('penalty', penalty, self.penalties)):
-            if known and value not in known:
-                names = ' or '.join(map(repr, known))
-                return f'config.loss.{field} is {value!r}, but this family is trained with {names}.'
-        return self.fits(sections, resolution)
+            return f'config.resolution is {resolution}; {name!r} needs at least {self.smallest}.'
+        for place, values in self.allows.items():
+            value = functools.reduce(lambda section, part: section[part], place.split('.'), fields)
+            if value not in values:
+                allowed = ' or '.join(map(repr, values))
+                return f'config.{place} is {value!r}, but architecture {name!r} works only with {allowed}.'
+        return self.fits(fields)
 
 
 def pair(

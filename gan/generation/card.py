@@ -68,7 +68,7 @@ def write_card(path: Path, run: ReportedRun, origin: Origin, edition: Edition, r
       release: what the gate found.
     """
     sections = {
-        'Images': _describe_images(origin, edition),
+        'Images': _describe_images(origin, edition, release.note),
         'Training data': _describe_data(run, origin),
         'Training': _describe_training(run, origin),
         'Scores': _describe_scores(run.workdir, origin.model.weights_sha256),
@@ -89,7 +89,7 @@ def escape(text: Any) -> str:
     return _ACTIVE.sub(r'\\\1', ' '.join(printable.split()))
 
 
-def _describe_images(origin: Origin, edition: Edition) -> str:
+def _describe_images(origin: Origin, edition: Edition, note: str) -> str:
     form, facts = origin.form, {'Count': f'{edition.count:,}', 'Format': edition.format}
     facts['Seed'] = str(origin.seed)
     facts['Licence'] = edition.licence or _NOT_STATED
@@ -104,6 +104,7 @@ def _describe_images(origin: Origin, edition: Edition) -> str:
     return (
         f'Drawn by a generative model with {SOFTWARE} {escape(origin.version)}. **Every image is synthetic.** '
         f'`python -m gan.verify` checks the files against manifest.json.\n\n{_facts(facts)}'
+        + (f'\n\n**Note:** {escape(note)}' if note else '')
     )
 
 

@@ -8,14 +8,30 @@ from gan.networks.biggan import BigGanDiscriminator, BigGanGenerator
 from gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from gan.networks.gran import GranGenerator
 from gan.networks.heads import DiscriminatorOutput
+from gan.networks.perceptron import PerceptronDiscriminator, PerceptronGenerator
 from gan.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals, relative_cost
+from gan.networks.r3gan import R3ganDiscriminator, R3ganGenerator
 from gan.networks.residual import ResidualDiscriminator, ResidualGenerator
 from gan.networks.stylegan import StyleGanGenerator
 from gan.networks.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan.networks.styles import StyleGenerator
 
-Generator = ProgressiveGenerator | DcganGenerator | ResidualGenerator | StyleGenerator | GranGenerator
-Discriminator = ProgressiveDiscriminator | DcganDiscriminator | ResidualDiscriminator
+Generator = (
+    ProgressiveGenerator
+    | DcganGenerator
+    | ResidualGenerator
+    | PerceptronGenerator
+    | R3ganGenerator
+    | StyleGenerator
+    | GranGenerator
+)
+Discriminator = (
+    ProgressiveDiscriminator
+    | DcganDiscriminator
+    | ResidualDiscriminator
+    | PerceptronDiscriminator
+    | R3ganDiscriminator
+)
 
 __all__ = [
     'BigGanDiscriminator',
@@ -26,8 +42,12 @@ __all__ = [
     'DiscriminatorOutput',
     'Generator',
     'GranGenerator',
+    'PerceptronDiscriminator',
+    'PerceptronGenerator',
     'ProgressiveDiscriminator',
     'ProgressiveGenerator',
+    'R3ganDiscriminator',
+    'R3ganGenerator',
     'ResidualDiscriminator',
     'ResidualGenerator',
     'StyleGan2Discriminator',

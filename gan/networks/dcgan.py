@@ -117,6 +117,10 @@ class DcganDiscriminator(nn.Module):
         update_stats: bool = False,
     ) -> DiscriminatorOutput:
         """Judges images. `alpha` means nothing here, and there are no statistics to update."""
+        return self._judge(self._describe(images, labels, update_stats), labels)
+
+    def _describe(self, images: Array, labels: Array, update_stats: bool) -> Float[Array, 'batch feature']:
+        """The features that the verdict is made of."""
         x = images
         for layer in range(self.layers):
             width = min(self.first_width << layer, self.max_width)
@@ -126,4 +130,7 @@ class DcganDiscriminator(nn.Module):
                 x = norm(x, labels, update_stats)
             x = leaky_relu(x)
             x = nn.Dropout(self.dropout, deterministic=not self.has_rng('dropout'))(x)
-        return Head(self.num_classes, self.condition, 'plain', name='head')(x.reshape(x.shape[0], -1), labels)
+        return x.reshape(x.shape[0], -1)
+
+    def _judge(self, features: Array, labels: Array) -> DiscriminatorOutput:
+        return Head(self.num_classes, self.condition, 'plain', name='head')(features, labels)

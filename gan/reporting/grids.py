@@ -24,7 +24,7 @@ from gan.sampler import Sampler, labels_in_turn
 SHOWN = 4  # rows and columns of a grid
 _MOMENTS = 5
 _IMAGE = 64  # pixels a side
-_LEFT, _RIGHT = 130, 420  # pixels for names and for losses
+_NAMES, _LOSSES = 130, 420  # pixels for names and for losses
 
 
 def choose_moments(runs: Sequence[ReportedRun]) -> list[int]:
@@ -55,7 +55,7 @@ def draw_comparison(runs: Sequence[ReportedRun]) -> Figure | None:
     ]
     drawn = [cell for row in cells for cell in row if cell is not None]
     tile = max(len(cell) for cell in drawn), max(cell.shape[1] for cell in drawn)
-    sheet = Sheet(len(runs), len(moments), tile, left=_LEFT, right=_RIGHT)
+    sheet = Sheet(len(runs), len(moments), tile, left=_NAMES, right=_LOSSES)
     axes = None
     for row, run in enumerate(runs):
         sheet.title_row(row, run.name)

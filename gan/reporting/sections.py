@@ -11,6 +11,7 @@ import input_pipeline
 from foundation.report.figures import write_figure
 from foundation.report.page import Page
 from foundation.training.errors import UserError
+from gan.citations import find_papers, write_bibtex
 from gan.reporting import neighbours, tables
 from gan.reporting.curves import draw_curves
 from gan.reporting.figures import LARGEST, Sheet, read_grid
@@ -48,6 +49,7 @@ def write_report(runs: Sequence[ReportedRun], out: Path) -> Path:
     _each(report, 'Best and last', runs, artists, _show_best_and_last)
     _each(report, 'Between latents', runs, artists, _show_interpolation)
     _each(report, 'Nearest training images', runs, artists, _show_neighbours)
+    _cite(report, runs)
     report.page.write(out / PAGE)
     return out / PAGE
 
@@ -95,6 +97,18 @@ def _summarize(report: _Report, runs: Sequence[ReportedRun]) -> None:
         page.table(['field', *names], rows, 'Fields of the configs that differ.')
     else:
         page.note('All fields of the configs are the same.')
+
+
+def _cite(report: _Report, runs: Sequence[ReportedRun]) -> None:
+    report.page.section('Papers')
+    papers: dict[str, None] = {}
+    for run in runs:
+        try:
+            papers |= dict.fromkeys(find_papers(run.workdir))
+        except UserError as error:  # a damaged evaluation
+            report.page.note(str(error))
+    report.page.paragraph('What these networks, their training and their scores come from.')
+    report.page.preformatted(write_bibtex(list(papers)))
 
 
 def _compare(report: _Report, runs: Sequence[ReportedRun]) -> None:

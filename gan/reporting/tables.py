@@ -99,7 +99,7 @@ def _count_parameters(run: ReportedRun) -> str:
         name: sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(network.params))
         for name, network in state.networks.items()
     }
-    return ', '.join(f'{name} {counts[name]:,}' for name in run.recipe.family.sides)
+    return ', '.join(f'{name} {counts[name]:,}' for name in run.recipe.family.sides if name in counts)
 
 
 def _describe_progress(run: ReportedRun) -> str:

@@ -25,14 +25,14 @@ DEFAULT_FRACTIONS = SplitFractions(validation=0.1, test=0.1)
 DEFAULT_PERCENTILES = (0.5, 99.5)
 
 
-def default_data_dir() -> Path:
-    """`$TFDS_DATA_DIR`, or `~/tensorflow_datasets`."""
-    return Path(os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
+def find_data_dir(data_dir: Path | str | None) -> Path:
+    """The folder of all data sets: the one that is named, or `$TFDS_DATA_DIR`, or `~/tensorflow_datasets`."""
+    return Path(data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser()
 
 
 def place_of(name: str, data_dir: Path | None) -> Path:
     """Where `prepare` puts a data set of this name; without `data_dir` among all others."""
-    return (data_dir or default_data_dir()) / name / VERSION
+    return find_data_dir(data_dir) / name / VERSION
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -124,7 +124,7 @@ def ensure_prepared(name: str, data_dir: Path | str | None, phantom: PhantomOpti
     Raises:
       DataError: when another set is missing, or the phantoms there were drawn with other options.
     """
-    root = Path(data_dir).expanduser() if data_dir else default_data_dir()
+    root = find_data_dir(data_dir)
     if not name.startswith('phantom'):
         require_dataset(name, root)
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from input_pipeline.dataset.catalogue import dataset_folder, default_data_dir
+from input_pipeline.dataset.catalogue import dataset_folder, find_data_dir
 from input_pipeline.dataset.summary import SUMMARY_FILE, UNLABELLED
 from input_pipeline.decode import reading
 
@@ -50,7 +50,7 @@ def find_content(name: str, data_dir: Path | str | None) -> Content | None:
     Raises:
       DataError: when it is damaged.
     """
-    folder = dataset_folder(name, Path(data_dir).expanduser() if data_dir else default_data_dir())
+    folder = dataset_folder(name, find_data_dir(data_dir))
     if folder is None:
         return None
     with reading(folder):

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float64
 
-from input_pipeline.dataset.catalogue import default_data_dir, require_dataset
+from input_pipeline.dataset.catalogue import find_data_dir, require_dataset
 from input_pipeline.dataset.summary import RECORDS_FILE
 from input_pipeline.decode import Split, open_split, reading
 from input_pipeline.preprocessing import Preprocessing
@@ -72,7 +72,7 @@ def find_provenance(
     Raises:
       DataError: when the set or the split is missing or damaged.
     """
-    folder = require_dataset(name, Path(data_dir).expanduser() if data_dir else default_data_dir())
+    folder = require_dataset(name, find_data_dir(data_dir))
     opened = open_split(folder, split)
     with reading(folder):
         counts = collections.Counter(record.modality for record in _list(opened, split, modalities, classes))

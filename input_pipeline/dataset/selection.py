@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int32, Int64
 
 from input_pipeline.cases import find_neighbours, number_volumes
-from input_pipeline.dataset.catalogue import default_data_dir, nearest, require_dataset
+from input_pipeline.dataset.catalogue import find_data_dir, nearest, require_dataset
 from input_pipeline.dataset.summary import RecordTable, read_records
 from input_pipeline.decode import Decoder, Split, damaged, open_split, reading
 from input_pipeline.errors import DataError
@@ -135,6 +135,29 @@ def _find_foreground(records: RecordTable, name: str) -> Int64[np.ndarray, ' som
     return found
 
 
+def _settle_window(split: Split, preprocessing: Preprocessing) -> Preprocessing:
+    """Checked, with a window for 'auto': images of 8 bits stay as they are, others are windowed by volume."""
+    if preprocessing.window == 'auto':
+        window = 'stored' if split.stored_dtype == np.uint8 else 'volume'
+        preprocessing = dataclasses.replace(preprocessing, window=window)
+    _check_fits(split, preprocessing)
+    return preprocessing
+
+
+def _renumber(old: Sequence[str], kept: Sequence[str]) -> dict[int, int]:
+    """New labels by old ones. Unlabelled records keep -1; without any classes all are of class 0."""
+    return {old.index(label): new for new, label in enumerate(kept)} | {-1: -1 if kept else 0}
+
+
+def _list_neighbours(
+    records: int, chosen: Int64[np.ndarray, ' examples'], volumes: Int64[np.ndarray, ' examples'], context: int
+) -> Int64[np.ndarray, 'records neighbours']:
+    """The slices around each chosen record, itself among them, as places among all records."""
+    neighbours = np.zeros((records, 2 * context + 1), np.int64)
+    neighbours[chosen] = chosen[find_neighbours(volumes, context)]
+    return neighbours
+
+
 def open_dataset(
     name: str,
     data_dir: Path | str | None,
@@ -157,39 +180,29 @@ def open_dataset(
       data_dir: folder of all data sets; None or '' for the default (`$TFDS_DATA_DIR`).
       split: 'train', 'validation' or 'test'.
       preprocessing: how images are made alike.
-      flip_horizontal: mirror left and right at random (anatomy is not symmetric).
-      flip_vertical: mirror up and down at random.
+      flip_horizontal, flip_vertical: mirror at random (anatomy is not symmetric).
       seed: of the order and the flips.
       memory_budget_bytes: what decoded images may take; 0 always streams from disk.
-      modalities: those to keep, empty for all.
-      classes: those to keep, in the order of their labels; empty for all.
+      modalities, classes: those to keep, classes in the order of their labels; empty for all.
       foreground_share: of the shuffled sequence, at least, that shows images with foreground; 0 to 1.
       target: what the labels tell: the class, or the number of the modality among all in alphabetical order.
 
     Raises:
       DataError: when the set is missing or damaged, or is not what the arguments expect.
     """
-    folder = require_dataset(name, Path(data_dir).expanduser() if data_dir else default_data_dir())
-    opened = open_split(folder, split)
-    if preprocessing.window == 'auto':
-        window = 'stored' if opened.stored_dtype == np.uint8 else 'volume'
-        preprocessing = dataclasses.replace(preprocessing, window=window)
-    _check_fits(opened, preprocessing)
+    opened = open_split(require_dataset(name, find_data_dir(data_dir)), split)
+    preprocessing = _settle_window(opened, preprocessing)
     _check_known('class', classes, opened.classes, name)
     indices, records = _filter(opened, split, modalities, classes)
     kept = tuple(classes or opened.classes)
-    new_labels = {opened.classes.index(label): new for new, label in enumerate(kept)}
-    # Unlabelled records keep -1; without any classes all are of class 0.
-    volumes = number_volumes(records.keys, records.patients)
-    neighbours = np.zeros((len(opened.records), 2 * preprocessing.context + 1), np.int64)
-    neighbours[indices] = indices[find_neighbours(volumes, preprocessing.context)]
-    decoder = Decoder(opened, preprocessing, new_labels | {-1: -1 if kept else 0}, neighbours)
+    numbers, volumes = _renumber(opened.classes, kept), number_volumes(records.keys, records.patients)
+    neighbours = _list_neighbours(len(opened.records), indices, volumes, preprocessing.context)
     labels = _label_classes(records.labels, kept) if opened.summary or classes else None
     if target == 'modality':
         labels, kept = _label_modalities(opened, records.modalities, modalities)
     return ImageData(
         name,
-        decoder,
+        Decoder(opened, preprocessing, numbers, neighbours),
         indices,
         np.unique(records.patients, return_inverse=True)[1].astype(np.int64),
         kept,

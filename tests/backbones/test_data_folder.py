@@ -7,7 +7,8 @@ import pytest
 from backbones.images import FOLDER_FILE, DataFacts, find_folder, settle_data
 from configs.gan import tiny
 from foundation.training.errors import UserError
-from foundation.training.workdir import write_json
+from foundation.training.workdir import CONFIG_FILE, write_json
+from gan.generator import read_recipe
 
 FACTS = DataFacts('phantom_tiny', 'ab' * 32, 4, 2, (), 'uint8', None)
 
@@ -26,7 +27,7 @@ def begun(tmp_path, monkeypatch):
 
 def test_the_former_folder_is_found_and_told(begun, caplog):
     assert find_folder('phantom_tiny', '', begun / 'run') == str(begun / 'former')
-    assert f"{begun / 'usual'} has no data set 'phantom_tiny'; going on with that of" in caplog.text
+    assert f"{begun / 'usual'} has no data set 'phantom_tiny'; that of {begun / 'former'} is used" in caplog.text
 
 
 def test_the_config_that_a_run_keeps_names_no_former_folder(begun):
@@ -35,6 +36,14 @@ def test_the_config_that_a_run_keeps_names_no_former_folder(begun):
     kept, found = settle_data(config, begun / 'run')
     assert (config.data.data_dir, kept.data.data_dir) == ('', '')
     assert found.data.data_dir == str(begun / 'former')
+
+
+def test_the_commands_after_training_find_it_too_and_tell_it_once(begun, caplog):
+    write_json(begun / 'run' / CONFIG_FILE, tiny.get_config().to_dict())
+    assert read_recipe(begun / 'run').images.data_dir == str(begun / 'former')
+    assert read_recipe(begun / 'run').images.find(begun / 'run').data_dir == str(begun / 'former')
+    assert read_recipe(begun / 'run').fields['data']['data_dir'] == ''
+    assert caplog.text.count('is used, as in training') == 1
 
 
 def test_a_folder_that_holds_the_data_comes_first(begun):

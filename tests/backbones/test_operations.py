@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from backbones.networks.layers import PointwiseConv
+from backbones.networks.layers import PointwiseConv, max_pool
 from backbones.networks.normalization import BATCH_STATS, BatchNorm, GroupNorm
-from backbones.networks.pooling import max_pool
 
 
 def _draw(*shape, seed=0):

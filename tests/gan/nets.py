@@ -31,6 +31,8 @@ _GENERATORS: dict[str, dict[str, Any]] = {
         'activation': 'relu',
     },
     'residual': {'last_width': 8, 'max_width': 8, 'spectral_norm': False, **_NO_ATTENTION},
+    'perceptron': {'layers': 1, 'width': 16},
+    'r3gan': {'class_embedding': 4, 'last_width': 8, 'max_width': 8, 'blocks': 1, 'group_size': 4},
     'biggan': {'class_embedding': 4, 'last_width': 8, 'max_width': 8, 'spectral_norm': True, **_NO_ATTENTION},
     'stylegan': {'style_size': 8, 'mixing': 0.9, 'fmap_base': 64, 'fmap_max': 8},
     'stylegan2': {'style_size': 8, 'mixing': 0.9, 'fmap_base': 64, 'fmap_max': 8},
@@ -54,6 +56,8 @@ _DISCRIMINATORS: dict[str, dict[str, Any]] = {
         'dropout': 0.3,
     },
     'residual': {'first_width': 8, 'max_width': 8, 'spectral_norm': False, **_NO_ATTENTION},
+    'perceptron': {'layers': 1, 'width': 8, 'pieces': 2, 'dropout': 0.3},
+    'r3gan': {'first_width': 8, 'max_width': 8, 'blocks': 1, 'group_size': 4},
 }
 _DISCRIMINATORS |= {
     'biggan': _DISCRIMINATORS['residual'] | {'spectral_norm': True},
@@ -154,7 +158,7 @@ def create_start(recipe: StepRecipe, key: PRNGKeyArray, probability: float = 0.0
     """A fresh state."""
 
     def create(key: PRNGKeyArray) -> GanState:
-        inputs = pair_inputs(dict(recipe.networks))
+        inputs = pair_inputs(recipe.networks)
         networks = draw_networks(recipe.networks, inputs, recipe.optimizers, key)
         return create_state(networks, averaged=('generator',), augmentation_probability=probability)
 

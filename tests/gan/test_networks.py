@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gan.filters import smooth_upsample
 from gan.layers import downsample, upsample
 from gan.networks import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals
 from gan.networks.heads import CONDITIONS, Head
@@ -63,7 +64,7 @@ def test_every_size_has_the_right_shapes(resolution, attention):
 
 
 @pytest.mark.parametrize('resolution', [8, 32, 256])
-@pytest.mark.parametrize('architecture', ['dcgan', 'residual'])
+@pytest.mark.parametrize('architecture', ['dcgan', 'residual', 'perceptron', 'r3gan'])
 def test_networks_that_do_not_grow_have_the_right_shapes(architecture, resolution):
     options = _with_attention(resolution) if architecture == 'residual' else {}
     networks = nets.create_networks(
@@ -208,3 +209,31 @@ def test_bfloat16_computation_keeps_float32_parameters_images_and_logits(archite
 
     leaves = jax.tree.leaves(jax.eval_shape(draw_and_judge, jax.random.key(0)))
     assert {leaf.dtype for leaf in leaves} == {jnp.dtype('float32')}
+
+
+def test_blocks_of_r3gan_begin_as_identities():
+    """So at the start its image is the basis, scaled and widened, whatever its blocks hold."""
+    generator = nets.create_networks('r3gan', generator={'blocks': 2})['generator']
+    latents, labels = jax.random.normal(jax.random.key(0), (3, nets.LATENTS)), jnp.zeros((3,), jnp.int32)
+    variables = generator.init(jax.random.key(1), latents, labels)
+    other = generator.init(jax.random.key(2), latents, labels)['params']
+    params = {name: other[name] if 'block' in name else layer for name, layer in variables['params'].items()}
+    assert sum('block' in name for name in params) == 4
+    expected = generator.apply(variables, latents, labels)
+    np.testing.assert_allclose(generator.apply({'params': params}, latents, labels), expected, atol=1e-6)
+    basis, kernel = params['basis'], params['latent']['kernel']
+    small = basis * (latents @ kernel)[:, None, None]
+    np.testing.assert_allclose(expected, smooth_upsample(small @ params['to_image']['kernel'][0, 0]), atol=1e-5)
+
+
+def test_maxout_takes_the_largest_of_its_pieces():
+    """One layer of two pieces: max(x w0 + b0, x w1 + b1), then a logit."""
+    discriminator = nets.create_networks('perceptron', channels=1)['discriminator']
+    images, labels = nets.create_batch(8, count=4)['image'], jnp.zeros((4,), jnp.int32)
+    variables = _init(discriminator, images, labels)
+    layer, head = variables['params']['hidden0'], variables['params']['head']['logits']
+    pieces = images.reshape(4, -1) @ layer['kernel'] + layer['bias']
+    expected = np.maximum(pieces[:, :8], pieces[:, 8:]) @ head['kernel'][:, 0] + head['bias']
+    np.testing.assert_allclose(
+        discriminator.apply(variables, images, labels).logits, expected, rtol=1e-4, atol=1e-5
+    )

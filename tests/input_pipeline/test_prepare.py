@@ -178,9 +178,9 @@ def test_catalogue_without_tensorflow_says_what_to_install(tmp_path, capsys, mon
 
 def test_default_folder_is_that_of_tfds(monkeypatch, tmp_path):
     monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
-    assert catalogue.default_data_dir() == tmp_path
+    assert catalogue.find_data_dir(None) == tmp_path
     monkeypatch.delenv('TFDS_DATA_DIR')
-    assert str(catalogue.default_data_dir()).endswith('/tensorflow_datasets')
+    assert str(catalogue.find_data_dir(None)).endswith('/tensorflow_datasets')
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])

@@ -1,6 +1,7 @@
 """Encoders from an in-domain classifier: the same weights, trained on, and kept with the run."""
 
 import contextlib
+import dataclasses
 import shutil
 
 import jax
@@ -11,7 +12,7 @@ import pytest
 from flax import traverse_util
 
 from backbones.classifier import ClassifierFacts
-from backbones.encoders import Encoder, find_encoder, read_encoder, write_encoder
+from backbones.encoders import ENCODER_FILE, Encoder, find_encoder, read_encoder
 from backbones.recipe import create_recipe
 from configs.backbones import classifier
 from foundation.training.best import FOLDER as BEST
@@ -126,7 +127,7 @@ def test_what_is_kept_of_an_encoder_comes_back(tmp_path, architecture, small_ste
     encoder = Encoder(
         architecture, own[architecture] | {'small_stem': small_stem}, 3, (0.1, 0.2, 0.3), None, halvings
     )
-    write_encoder(tmp_path, encoder)
+    write_json(tmp_path / ENCODER_FILE, dataclasses.asdict(encoder))
     restored = read_encoder(tmp_path)
     assert restored.create(jnp.float32) == encoder.create(jnp.float32)
     assert (restored.mean, restored.std, restored.channels) == ((0.1, 0.2, 0.3), None, 3)

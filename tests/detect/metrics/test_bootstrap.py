@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from detect.metrics.bootstrap import can_resample, count_pairs, draw_weights
 from detect.metrics.ranking import auroc, trace_roc
+from detect.metrics.table import can_resample, count_pairs, draw_weights
 from foundation.statistics.percentiles import Score, percentile_interval
 
 PATIENTS = np.array([7, 7, 3, 9, 9, 9, 4, 4, 5])
@@ -30,7 +30,7 @@ def test_blocks_follow_the_seed(monkeypatch):
     whole = _draw(PATIENTS, FAKE, 10)
     assert (whole == _draw(PATIENTS, FAKE, 10)).all()
     assert (whole != _draw(PATIENTS, FAKE, 10, seed=1)).any()
-    monkeypatch.setattr('detect.metrics.bootstrap._CELLS', 4 * len(PATIENTS))
+    monkeypatch.setattr('detect.metrics.table._CELLS', 4 * len(PATIENTS))
     blocks = list(draw_weights(PATIENTS, FAKE, resamples=10, seed=0))
     assert [len(block) for block in blocks] == [4, 4, 2]
 

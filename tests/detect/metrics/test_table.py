@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from detect.metrics.bootstrap import draw_weights
 from detect.metrics.samples import Judged
-from detect.metrics.table import LOWER_IS_BETTER, score_table
+from detect.metrics.table import LOWER_IS_BETTER, draw_weights, score_table
 from detect.metrics.thresholds import DecisionThresholds
 from foundation.statistics.percentiles import Score
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from foundation.statistics import means
+from foundation.statistics import resampling
 from foundation.statistics.differences import fill_cells, hierarchical_bootstrap
-from foundation.statistics.means import bootstrap_mean
-from foundation.statistics.resampling import Distribution, calibrate, draw_counts
+from foundation.statistics.resampling import Distribution, bootstrap_mean, calibrate, draw_counts
 
 RESAMPLES = 2000
 REPEATS = 300
@@ -277,6 +276,6 @@ def test_infinite_values_are_refused(compute):
 
 def test_the_standard_error_of_one_class_is_that_of_a_mean():
     values = np.array([[0.1], [0.7], [0.4], [0.9]])
-    error, freedom = means._standard_error(values - values.mean(), np.array([4]))
+    error, freedom = resampling._standard_error(values - values.mean(), np.array([4]))
     assert error == pytest.approx(scipy.stats.sem(values[:, 0]), rel=1e-12)
     assert freedom == pytest.approx(3)

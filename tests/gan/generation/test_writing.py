@@ -103,6 +103,13 @@ def test_numbers_may_skip_and_the_gate_is_recorded(tmp_path, run):
     assert check_folder(out, shown=5).is_whole
 
 
+def test_a_note_on_the_images_is_in_the_card(tmp_path, run):
+    release = dataclasses.replace(NOT_CHECKED, note='What is drawn is *far*.')
+    card = (_write(tmp_path / 'out', run, make_origin(), release) / 'MODEL_CARD.md').read_text()
+    assert '\n\n**Note:** What is drawn is \\*far\\*.\n\n## Training data' in card
+    assert 'Note' not in (_write(tmp_path / 'plain', run, make_origin()) / 'MODEL_CARD.md').read_text()
+
+
 def test_what_the_gate_raises_leaves_nothing(tmp_path, run):
     def fail():
         raise UserError('the gate says no')
