@@ -25,6 +25,10 @@ ARCHITECTURES: dict[str, Papers] = {
     'residual': ('gulrajani2017',),
     'perceptron': ('goodfellow2014', 'goodfellow2013'),
     'r3gan': ('huang2024',),
+    'biggan': ('brock2019',),
+    'stylegan': ('karras2019',),
+    'stylegan2': ('karras2020',),
+    'gran': ('im2016',),
 }
 # Of fields of a GAN's config: values that have papers.
 FIELDS: dict[str, dict[Any, Papers]] = {
