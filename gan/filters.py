@@ -1,7 +1,7 @@
 """Smoothing and resampling of feature maps by small filters of rows and columns.
 
-Written as products with matrices: on CPUs the gradient of a convolution of each channel by itself is far slower, and
-sums of shifted maps take long to compile.
+Written as products with matrices: on CPUs the gradient of a convolution of each channel by itself is far slower,
+and sums of shifted maps take long to compile.
 """
 
 from collections.abc import Sequence
