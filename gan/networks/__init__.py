@@ -14,7 +14,7 @@ from gan.networks.r3gan import R3ganDiscriminator, R3ganGenerator
 from gan.networks.residual import ResidualDiscriminator, ResidualGenerator
 from gan.networks.stylegan import StyleGanGenerator
 from gan.networks.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
-from gan.networks.styles import StyleGenerator
+from gan.networks.styles import StyleGenerator, mix
 
 Generator = (
     ProgressiveGenerator
@@ -55,5 +55,6 @@ __all__ = [
     'StyleGanGenerator',
     'StyleGenerator',
     'fade_reals',
+    'mix',
     'relative_cost',
 ]

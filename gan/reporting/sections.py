@@ -26,6 +26,7 @@ from gan.reporting.grids import (
     restore_artists,
 )
 from gan.reporting.runs import ReportedRun
+from gan.reporting.sheets import draw_own
 from gan.watch import SCORE
 
 PAGE = 'index.html'
@@ -183,6 +184,8 @@ def _show_interpolation(report: _Report, run: ReportedRun, artists: Artists, suf
         f'{STEPS} steps along {way} between two {distribution} latents in each row, {_which(artists)}. '
         'A smooth way without jumps speaks against memorised images; it proves nothing.',
     )
+    for name, figure, caption in draw_own(artist):
+        report.figure(figure, f'{name}{suffix}', f'{caption} {_which(artists).capitalize()}.')
 
 
 def _which(artists: Artists) -> str:
