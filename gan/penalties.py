@@ -12,7 +12,7 @@ from gan.losses import Logits, Scalar
 
 Images = Float[Array, 'batch height width channel']
 Critic = Callable[[Images], Logits]
-# Of a critic, images, a key, and the critic's logits of the images where they are known: squared slopes at the images.
+# Of a critic, images, a key, and the logits of the images where they are known: the squared slope at each image.
 SquaredSlopes = Callable[[Critic, Images, PRNGKeyArray, Logits | None], Logits]
 DIFFERENCE = 0.01  # length of a step in each pixel, of images in [-1, 1]
 
