@@ -16,6 +16,7 @@ __all__ = [
     'schedule',
     'splits',
     'step',
+    'train',
     'warping',
     'weights',
 ]

@@ -9,6 +9,7 @@ __all__ = [
     'families',
     'features',
     'generator',
+    'latents',
     'layers',
     'networks',
     'recipe',

@@ -61,10 +61,9 @@ class Terms:
 def main(argv: Sequence[str]) -> None:
     """Trains and measures what is missing, then writes the page anew."""
     launch.reject_arguments(argv)
-    terms, names = _read_terms(), _read_names()
-    launch.start_jax_alone('benchmarks.zoo')
-    out = Path(_OUT.value)
+    terms, names, out = _read_terms(), _read_names(), Path(_OUT.value)
     _keep_terms(out, terms)
+    launch.start_jax_alone('benchmarks.zoo')
     extractor = _train_extractor(terms, out / 'classifier')
     for name in names:
         if name not in _read_rows(out):

@@ -10,6 +10,14 @@ from ml_collections import ConfigDict
 from gan.families.methods import METHODS, Method
 
 BATCH_SIZE = 32
+_STYLES: Mapping[str, Any] = {
+    'generator.latent_size': 64,
+    'generator.style_size': 64,
+    'generator.fmap_base': 1024,
+    'generator.fmap_max': 64,
+    'discriminator.fmap_base': 1024,
+    'discriminator.fmap_max': 64,
+}
 # By architecture: fields of the config that differ.
 WIDTHS: Mapping[str, Mapping[str, Any]] = {
     'perceptron': {'generator.width': 256, 'discriminator.width': 64},
@@ -34,6 +42,24 @@ WIDTHS: Mapping[str, Mapping[str, Any]] = {
         'discriminator.fmap_base': 1024,
         'discriminator.fmap_max': 64,
     },
+    'gran': {
+        'generator.last_width': 16,
+        'generator.max_width': 64,
+        'generator.kernel_size': 4,
+        'generator.hidden_size': 64,
+        'discriminator.layers': 3,
+        'discriminator.first_width': 32,
+        'discriminator.kernel_size': 4,
+    },
+    'biggan': {
+        'generator.latent_size': 80,
+        'generator.last_width': 16,
+        'generator.max_width': 96,
+        'discriminator.first_width': 24,
+        'discriminator.max_width': 96,
+    },
+    'stylegan': _STYLES,
+    'stylegan2': _STYLES,
     'r3gan': {
         'generator.last_width': 16,
         'generator.max_width': 128,

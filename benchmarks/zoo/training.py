@@ -63,8 +63,10 @@ def images_trained(workdir: Path) -> int:
 
 
 def _resolutions(config: ConfigDict) -> list[int]:
-    grows = FAMILIES[config.architecture].grows
-    return [size for size in (4, 8, 16, 32) if size == config.resolution or (grows and size < config.resolution)]
+    family = FAMILIES[config.architecture]
+    if not family.grows:
+        return [config.resolution]
+    return [size for size in (4, 8, 16, 32) if family.smallest <= size <= config.resolution]
 
 
 def measure_speed(config: ConfigDict, resolution: int) -> float:

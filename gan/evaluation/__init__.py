@@ -1,3 +1,3 @@
 """Measuring a trained generator: extractors, streams of images, all scores, and what people see of them."""
 
-__all__ = ['extractors', 'scoring', 'sets', 'statistics']
+__all__ = ['evaluation', 'extractors', 'report', 'scoring', 'sets', 'statistics', 'tables']

@@ -129,6 +129,15 @@ def test_a_run_that_has_just_begun_is_reported(tmp_path):
     assert [path.name for path in page.parent.iterdir()] == ['index.html']
 
 
+def test_a_report_ends_with_the_papers_of_its_runs(tmp_path):
+    run = _write_run(tmp_path / 'run')
+    text = write_report(_read(run), tmp_path / 'report').read_text()
+    papers = text.rpartition('<h2')[2]
+    assert 'Papers</h2>' in papers
+    assert '@article{waqas2022,' in papers
+    assert papers.count('@inproceedings{karras2018,') == 1
+
+
 def test_only_fields_that_differ_are_listed(tmp_path):
     runs = _read(
         _write_run(tmp_path / 'a'),
