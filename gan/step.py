@@ -16,7 +16,7 @@ from gan.augmentation import DiscriminatorAugmentation, augment
 from gan.latents import draw_latents
 from gan.layers import BATCH_STATS
 from gan.losses import Objective
-from gan.networks import Discriminator, Generator, fade_reals
+from gan.networks import Discriminator, DiscriminatorOutput, Generator, fade_reals
 from gan.state import GanState, Optimizers, ema_decay, update_ema
 from gan.updates import Found, Given, Metrics, TrainStep, Turn, Update, make_step
 from gan.updates import create_cycle as create_cycle_of
@@ -152,7 +152,9 @@ def _discriminator_loss(
     if objective.joint_batches:
         images, both_labels = jnp.concatenate([real, fake]), jnp.concatenate([labels, labels])
         verdict, model_state = judge(model_state, dropout_keys[0], images, both_labels, **moving)
-        real_verdict, fake_verdict = (type(verdict)(*parts) for parts in zip(*map(_halve, verdict), strict=True))
+        real_verdict, fake_verdict = (
+            DiscriminatorOutput(*parts) for parts in zip(*map(_halve, verdict), strict=True)
+        )
     else:
         real_verdict, model_state = judge(model_state, dropout_keys[0], real, labels, **moving)
         fake_verdict = judge(model_state, dropout_keys[1], fake, labels)
@@ -206,21 +208,21 @@ def _generator_loss(
     """The loss, and the generator's statistics; the discriminator's stay as they are."""
     del shown, penalised
     labels = given.batch['label']
-    verdict, _, model_state = judge_drawn(recipe, params['generator'], given)
+    seen, _, dropout_key, model_state = show_drawn(recipe, params['generator'], given)
+    variables, rngs = given.state.networks['discriminator'].variables, {'dropout': dropout_key}
+    verdict = recipe.discriminator.apply(variables, seen, labels, given.controls['alpha'], rngs=rngs)
     total, metrics = recipe.objective.generator_loss(verdict, labels)
     return total, Found({'generator': model_state}, metrics)
 
 
-def judge_drawn(recipe: StepRecipe, params: Params, given: Given) -> tuple[Any, Array, Variables]:
-    """What the discriminator says of images from a generator of these parameters, their latents, its statistics."""
+def show_drawn(recipe: StepRecipe, params: Params, given: Given) -> tuple[Array, Array, PRNGKeyArray, Variables]:
+    """Images that these parameters draw, as they are judged; their latents, the key of that, new statistics."""
     state, labels, alpha = given.state, given.batch['label'], given.controls['alpha']
     latent_key, view_key, dropout_key = jax.random.split(given.key, 3)
     model_state = state.networks['generator'].model_state
     latents = draw_latents_of(recipe, latent_key, len(labels))
     fake, model_state = draw(recipe, params, model_state, latents, labels, alpha)
-    seen = view(recipe, fake, view_key, state.augmentation.probability)
-    variables, rngs = state.networks['discriminator'].variables, {'dropout': dropout_key}
-    return recipe.discriminator.apply(variables, seen, labels, alpha, rngs=rngs), latents, model_state
+    return view(recipe, fake, view_key, state.augmentation.probability), latents, dropout_key, model_state
 
 
 def draw_latents_of(recipe: StepRecipe, key: PRNGKeyArray, count: int) -> Array:
