@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from gan.losses import WITHOUT_PAIRS
 from gan.networks import Discriminator, Generator
 from gan.optimizers import Side
 from gan.step import StepRecipe, pair_updates
@@ -37,6 +38,17 @@ def pair_inputs(networks: Networks) -> dict[str, tuple[Array, ...]]:
         'generator': (latents_of(networks['generator']), labels),
         'discriminator': (image_of(networks['discriminator']), labels),
     }
+
+
+# What steps of a family's own do not have: losses of pairs, and what belongs to the pair's step alone.
+OWN_STEP: Mapping[str, tuple[Any, ...]] = {
+    'loss.name': WITHOUT_PAIRS,
+    'loss.penalty_slope': ('exact',),
+    'loss.penalty_share': (1.0,),
+    'loss.orthogonal_weight': (0.0,),
+    'loss.joint_batches': (False,),
+    'anneal.images': (0,),
+}
 
 
 def _fits(fields: Fields) -> str:
