@@ -2,7 +2,7 @@
 
 from gan.families.aae import AAE, choose_labelled
 from gan.families.bigan import BIGAN
-from gan.families.family import Family, Side, pair
+from gan.families.family import Coded, Family, Side, pair
 from gan.families.infogan import INFOGAN
 from gan.families.lapgan import LAPGAN
 from gan.networks import (
@@ -24,4 +24,4 @@ FAMILIES: dict[str, Family] = {
     'lapgan': LAPGAN,
 }
 
-__all__ = ['FAMILIES', 'Family', 'Side', 'choose_labelled', 'pair']
+__all__ = ['FAMILIES', 'Coded', 'Family', 'Side', 'choose_labelled', 'pair']

@@ -3,12 +3,13 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
+from foundation.training.state import Variables
 from gan.networks import Discriminator, Generator
 from gan.step import StepRecipe, pair_updates
 from gan.updates import Update
@@ -18,6 +19,32 @@ Fields = Mapping[str, Any]
 Sections = Mapping[str, Fields]  # of a config, by name
 Side = Literal['generator', 'discriminator']
 PAIR: Mapping[str, Side] = {'generator': 'generator', 'discriminator': 'discriminator'}
+
+
+class Coded(NamedTuple):
+    """What a family finds in real images; None where it does not.
+
+    Attributes:
+      codes: of each image.
+      class_probabilities: of the categories or classes that are part of a code.
+      reconstructions: images drawn from the codes.
+      pixel_distances: L1 distances of images to these.
+      feature_distances: the same in the features of the discriminator.
+    """
+
+    codes: Float[Array, 'batch code']
+    class_probabilities: Float[Array, 'batch category'] | None = None
+    reconstructions: Float[Array, 'batch height width channel'] | None = None
+    pixel_distances: Float[Array, 'batch'] | None = None
+    feature_distances: Float[Array, 'batch'] | None = None
+
+
+Encode = Callable[[Networks, Mapping[str, Variables], Array], Coded]
+
+
+def distances_of(one: Array, other: Array) -> Float[Array, 'batch']:
+    """L1 distances of rows."""
+    return jnp.abs(one - other).reshape(one.shape[0], -1).sum(axis=1)
 
 
 def latents_of(generator: Generator) -> Array:
@@ -58,6 +85,7 @@ class Family:
       smallest: resolution that it can draw.
       allows: fields of the config, by dotted name, that cannot have all their values: those that they can have.
       fits: `fits(fields)`: how fields of the config do not fit each other, as a sentence; '' where they do.
+      encode: `encode(networks, variables, images)`: what it finds in real images; None where nothing.
       curves: title to the names of metrics that this family alone logs.
     """
 
@@ -69,6 +97,7 @@ class Family:
     smallest: int = 8
     allows: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     fits: Callable[[Fields], str] = _fits
+    encode: Encode | None = None
     curves: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def refusal(self, fields: Fields) -> str:

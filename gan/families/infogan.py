@@ -6,6 +6,7 @@ discriminator, whose features then serve it, and with the generator, which learn
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from foundation.training.state import Params, Variables
-from gan.families.family import Family, Fields, Networks, Sections, Side, pair_inputs
+from gan.families.family import Coded, Family, Fields, Networks, Sections, Side, pair_inputs
 from gan.networks.codes import CodeHead, Codes, FoundCodes, InfoGenerator, split_codes
 from gan.networks.dcgan import DcganDiscriminator
 from gan.networks.heads import judge
@@ -103,6 +104,14 @@ def _inform(
     )
 
 
+def _encode(networks: Networks, variables: Mapping[str, Variables], images: Array) -> Coded:
+    """The means of the continuous codes, and the probabilities of the categories."""
+    labels = jnp.zeros((images.shape[0],), jnp.int32)
+    _, features = judge(networks['discriminator'], variables['discriminator'], images, labels)
+    found = networks['codes'].apply(variables['codes'], features)
+    return Coded(found.means, class_probabilities=jax.nn.softmax(found.category_logits))
+
+
 def _create(sections: Sections, shared: Fields) -> Networks:
     own, drawing = sections['family'], dict(sections['generator'])
     codes = {'categories': own['categories'], 'continuous': own['continuous']}
@@ -130,6 +139,7 @@ INFOGAN = Family(
     updates=create_updates,
     inputs=_inputs,
     sides=_SIDES,
+    encode=_encode,
     allows={'conditional': (False,), 'generator.latent_distribution': ('uniform',)},
     curves={'information of the codes (nats)': ('category_information', 'continuous_information')},
 )
