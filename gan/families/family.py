@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from foundation.training.state import Variables
@@ -40,6 +41,8 @@ class Coded(NamedTuple):
 
 
 Encode = Callable[[Networks, Mapping[str, Variables], Array], Coded]
+
+Traverse = Callable[[Generator, Float[np.ndarray, 'count latent']], dict[str, Float[np.ndarray, 'step latent']]]
 
 
 def distances_of(one: Array, other: Array) -> Float[Array, 'batch']:
@@ -86,6 +89,8 @@ class Family:
       allows: fields of the config, by dotted name, that cannot have all their values: those that they can have.
       fits: `fits(fields)`: how fields of the config do not fit each other, as a sentence; '' where they do.
       encode: `encode(networks, variables, images)`: what it finds in real images; None where nothing.
+      traverse: `traverse(generator, latents)`: title to rows of latents in which one code alone changes; None
+        where latents have no parts.
       curves: title to the names of metrics that this family alone logs.
     """
 
@@ -98,6 +103,7 @@ class Family:
     allows: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     fits: Callable[[Fields], str] = _fits
     encode: Encode | None = None
+    traverse: Traverse | None = None
     curves: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def refusal(self, fields: Fields) -> str:

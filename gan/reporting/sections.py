@@ -22,6 +22,7 @@ from gan.reporting.grids import (
     draw_comparison,
     draw_interpolation,
     draw_side_by_side,
+    draw_traversals,
     restore_artists,
 )
 from gan.reporting.runs import ReportedRun
@@ -169,6 +170,12 @@ def _show_interpolation(report: _Report, run: ReportedRun, artists: Artists, suf
         f'{STEPS} steps along {way} between two {distribution} latents in each row, {_which(artists)}. '
         'A smooth way without jumps speaks against memorised images; it proves nothing.',
     )
+    traversals = draw_traversals(artist)
+    if traversals is not None:
+        caption = (
+            f'In each row one code alone changes, {_which(artists)}; gan.encode finds the codes of real images.'
+        )
+        report.figure(traversals, f'codes{suffix}', caption)
 
 
 def _which(artists: Artists) -> str:
