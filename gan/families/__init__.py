@@ -3,7 +3,7 @@
 from gan.families import biggan
 from gan.families.aae import AAE, choose_labelled
 from gan.families.bigan import BIGAN
-from gan.families.family import Family, pair
+from gan.families.family import Coded, Family, pair
 from gan.families.infogan import INFOGAN
 from gan.families.lapgan import LAPGAN
 from gan.families.stylegan2 import style_updates
@@ -47,4 +47,4 @@ FAMILIES: dict[str, Family] = {
     'lapgan': LAPGAN,
 }
 
-__all__ = ['FAMILIES', 'Family', 'choose_labelled', 'family', 'methods', 'pair']
+__all__ = ['FAMILIES', 'Coded', 'Family', 'choose_labelled', 'family', 'methods', 'pair']

@@ -5,6 +5,7 @@ classes the code has a class beside it, with a discriminator of its own, and ima
 (section 5). An unknown label is -1.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -14,8 +15,19 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Int32, PRNGKeyArray
 
-from foundation.training.state import Params
-from gan.families.family import OWN_STEP, Family, Fields, Networks, Sections, Side, image_of, latents_of
+from foundation.training.state import Params, Variables
+from gan.families.family import (
+    OWN_STEP,
+    Coded,
+    Family,
+    Fields,
+    Networks,
+    Sections,
+    Side,
+    distances_of,
+    image_of,
+    latents_of,
+)
 from gan.networks.autoencoder import CodeDiscriminator, DenseDecoder, DenseEncoder, Encoded
 from gan.step import StepRecipe, average_generator, draw_latents_of
 from gan.updates import Found, Given, Metrics, Update
@@ -165,6 +177,19 @@ def _prefix(judge: str) -> str:
     return 'class_' if judge == 'class_discriminator' else ''
 
 
+def _find(networks: Networks, variables: Mapping[str, Variables], images: Array) -> Coded:
+    """Codes, the probabilities of classes, and reconstructions."""
+    encoded = networks['encoder'].apply(variables['encoder'], images)
+    parts = _parts(encoded)
+    drawn = networks['generator'].apply(variables['generator'], *parts, method='decode')
+    return Coded(
+        encoded.codes,
+        class_probabilities=parts.class_discriminator if encoded.class_logits.shape[1] else None,
+        reconstructions=drawn,
+        pixel_distances=distances_of(images, drawn),
+    )
+
+
 def _create(sections: Sections, shared: Fields) -> Networks:
     drawing, width, dtype = sections['generator'], sections['discriminator']['width'], shared['dtype']
     networks = {
@@ -205,6 +230,7 @@ AAE = Family(
         'optimizer.discriminator_steps': (1,),
     },
     fits=_fits,
+    encode=_find,
     curves={
         'error of the reconstruction (mean square)': ('reconstruction',),
         'class of labelled images: share of wrong answers': ('class_error',),

@@ -3,6 +3,7 @@
 Donahue et al. 2017, arXiv:1605.09782; Dumoulin et al. 2017, arXiv:1606.00704.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,10 +12,22 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from foundation.training.state import NetworkState, Params, Variables
-from gan.families.family import OWN_STEP, Family, Fields, Networks, Sections, Side, image_of, pair_inputs
+from gan.families.family import (
+    OWN_STEP,
+    Coded,
+    Family,
+    Fields,
+    Networks,
+    Sections,
+    Side,
+    distances_of,
+    image_of,
+    pair_inputs,
+)
 from gan.losses import LOSSES
 from gan.networks.codes import JointDiscriminator, StridedEncoder
 from gan.networks.dcgan import DcganGenerator
+from gan.networks.heads import judge
 from gan.step import StepRecipe, adapt_probability, average_generator, draw, draw_latents_of, view
 from gan.updates import Found, Given, Update
 
@@ -98,15 +111,15 @@ def _discriminator_loss(
     pairs, key = shown
     loss_key, penalty_key, *dropout_keys = jax.random.split(key, 5)
     network = given.state.networks['discriminator']
-    judge = partial(_judge, recipe, params['discriminator'], network, given=given)
-    real = judge(pairs.real, pairs.codes, key=dropout_keys[0])
-    fake = judge(pairs.fake, pairs.latents, key=dropout_keys[1])
+    judge_pair = partial(_judge, recipe, params['discriminator'], network, given=given)
+    real = judge_pair(pairs.real, pairs.codes, key=dropout_keys[0])
+    fake = judge_pair(pairs.fake, pairs.latents, key=dropout_keys[1])
     total, metrics = recipe.objective.discriminator_loss(real, fake, given.batch['label'], loss_key)
     if penalised:
 
         def critic(images: Array, labels: Array) -> Array:
             del labels  # there are no classes
-            return judge(images, pairs.codes, key=dropout_keys[2]).logits
+            return judge_pair(images, pairs.codes, key=dropout_keys[2]).logits
 
         penalty, more = recipe.objective.penalise(
             critic, pairs.real, pairs.fake, given.batch['label'], penalty_key
@@ -123,14 +136,31 @@ def _pair_loss(
     key, *dropout_keys = jax.random.split(given.key, 3)
     pairs = _pairs(recipe, params, given, key)
     network = given.state.networks['discriminator']
-    judge = partial(_judge, recipe, network.params, network, given=given)
-    fake = judge(pairs.fake, pairs.latents, key=dropout_keys[0])
-    real = judge(pairs.real, pairs.codes, key=dropout_keys[1])
+    judge_pair = partial(_judge, recipe, network.params, network, given=given)
+    fake = judge_pair(pairs.fake, pairs.latents, key=dropout_keys[0])
+    real = judge_pair(pairs.real, pairs.codes, key=dropout_keys[1])
     total, metrics = recipe.objective.generator_loss(fake, given.batch['label'])
     loss = LOSSES[recipe.objective.name]
     mirrored = loss.exchange(real.logits, jnp.ones_like(real.logits, bool))
     encoder_loss = loss.generator(fake.logits, mirrored)
     return total + encoder_loss, Found(pairs.statistics, metrics | {'encoder_loss': encoder_loss})
+
+
+def _encode(networks: Networks, variables: Mapping[str, Variables], images: Array) -> Coded:
+    """Codes, reconstructions G(E(x)), and the distances of the anomaly score (Zenati et al. 2018)."""
+    labels = jnp.zeros((images.shape[0],), jnp.int32)
+    codes = networks['encoder'].apply(variables['encoder'], images)
+    drawn = networks['generator'].apply(variables['generator'], codes, labels)
+    features = [
+        judge(networks['discriminator'], variables['discriminator'], seen, codes, labels)[1]
+        for seen in (images, drawn)
+    ]
+    return Coded(
+        codes,
+        reconstructions=drawn,
+        pixel_distances=distances_of(images, drawn),
+        feature_distances=distances_of(*features),
+    )
 
 
 def _create(sections: Sections, shared: Fields) -> Networks:
@@ -165,5 +195,6 @@ BIGAN = Family(
     sides=_SIDES,
     allows={**OWN_STEP, 'conditional': (False,), 'loss.penalty': ('none', 'zero_centred')},
     fits=_fits,
+    encode=_encode,
     curves={'loss of the encoder': ('encoder_loss',)},
 )

@@ -3,12 +3,14 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+from jaxtyping import Array, Float
 
+from foundation.training.state import Variables
 from gan.losses import WITHOUT_PAIRS
 from gan.networks import Discriminator, Generator
 from gan.optimizers import Side
@@ -19,6 +21,34 @@ Networks = Mapping[str, nn.Module]
 Fields = Mapping[str, Any]
 Sections = Mapping[str, Fields]  # of a config, by name
 PAIR: Mapping[str, Side] = {'generator': 'generator', 'discriminator': 'discriminator'}
+
+
+class Coded(NamedTuple):
+    """What a family finds in real images; None where it does not.
+
+    Attributes:
+      codes: of each image.
+      class_probabilities: of the categories or classes that are part of a code.
+      reconstructions: images drawn from the codes.
+      pixel_distances: L1 distances of images to these.
+      feature_distances: the same in the features of the discriminator.
+    """
+
+    codes: Float[Array, 'batch code']
+    class_probabilities: Float[Array, 'batch category'] | None = None
+    reconstructions: Float[Array, 'batch height width channel'] | None = None
+    pixel_distances: Float[Array, 'batch'] | None = None
+    feature_distances: Float[Array, 'batch'] | None = None
+
+
+Encode = Callable[[Networks, Mapping[str, Variables], Array], Coded]
+
+Traverse = Callable[[Generator, Float[np.ndarray, 'count latent']], dict[str, Float[np.ndarray, 'step latent']]]
+
+
+def distances_of(one: Array, other: Array) -> Float[Array, 'batch']:
+    """L1 distances of rows."""
+    return jnp.abs(one - other).reshape(one.shape[0], -1).sum(axis=1)
 
 
 def latents_of(generator: Generator) -> Array:
@@ -77,6 +107,9 @@ class Family:
         `family` of a config, which may be empty.
       allows: fields of the config, by dotted name, that cannot have all their values: those that they can have.
       fits: `fits(fields)`: how fields of the config do not fit each other, as a sentence; '' where they do.
+      encode: `encode(networks, variables, images)`: what it finds in real images; None where nothing.
+      traverse: `traverse(generator, latents)`: title to rows of latents in which one code alone changes; None
+        where latents have no parts.
       curves: title to the names of metrics that this family alone logs.
     """
 
@@ -89,6 +122,8 @@ class Family:
     repeats: Callable[[Fields], int] = _always
     allows: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     fits: Callable[[Fields], str] = _fits
+    encode: Encode | None = None
+    traverse: Traverse | None = None
     curves: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def refusal(self, fields: Fields) -> str:

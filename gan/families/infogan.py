@@ -6,22 +6,25 @@ discriminator, whose features then serve it, and with the generator, which learn
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
 from foundation.training.state import Params, Variables
-from gan.families.family import Family, Fields, Networks, Sections, Side, pair_inputs
+from gan.families.family import Coded, Family, Fields, Networks, Sections, Side, pair_inputs
 from gan.networks.codes import CodeHead, Codes, FoundCodes, InfoGenerator, split_codes
 from gan.networks.dcgan import DcganDiscriminator
 from gan.networks.heads import judge
 from gan.step import Pair, StepRecipe, pair_updates, show_drawn
 from gan.updates import Found, Given, Loss, Metrics, Update
 
+_STEPS = 9  # of a continuous code
 _SIDES: dict[str, Side] = {
     'generator': 'generator',
     'discriminator': 'discriminator',
@@ -104,6 +107,35 @@ def _inform(
     )
 
 
+def traverse(
+    generator: InfoGenerator, latents: Float[np.ndarray, 'count latent']
+) -> dict[str, Float[np.ndarray, 'step latent']]:
+    """For each latent vector all categories in turn; then, of the first, each continuous code from end to end."""
+    categories, count = generator.categories, generator.continuous
+    place = latents.shape[1] - count - 1
+    rows = {}
+    middles = (2 * np.arange(categories) + 1) / categories - 1  # of the numbers that mean each category
+    for number, row in enumerate(latents, start=1):
+        rows[f'categories, noise {number}'] = _vary(row, place, middles)
+    for code in range(count):
+        rows[f'code {code + 1} from -1 to 1'] = _vary(latents[0], place + 1 + code, np.linspace(-1, 1, _STEPS))
+    return rows
+
+
+def _vary(row: np.ndarray, place: int, values: np.ndarray) -> np.ndarray:
+    varied = np.tile(row, (len(values), 1))
+    varied[:, place] = values
+    return varied
+
+
+def _encode(networks: Networks, variables: Mapping[str, Variables], images: Array) -> Coded:
+    """The means of the continuous codes, and the probabilities of the categories."""
+    labels = jnp.zeros((images.shape[0],), jnp.int32)
+    _, features = judge(networks['discriminator'], variables['discriminator'], images, labels)
+    found = networks['codes'].apply(variables['codes'], features)
+    return Coded(found.means, class_probabilities=jax.nn.softmax(found.category_logits))
+
+
 def _create(sections: Sections, shared: Fields) -> Networks:
     own, drawing = sections['family'], dict(sections['generator'])
     codes = {'categories': own['categories'], 'continuous': own['continuous']}
@@ -131,6 +163,8 @@ INFOGAN = Family(
     updates=create_updates,
     inputs=_inputs,
     sides=_SIDES,
+    encode=_encode,
+    traverse=traverse,
     allows={'conditional': (False,), 'generator.latent_distribution': ('uniform',)},
     curves={'information of the codes (nats)': ('category_information', 'continuous_information')},
 )

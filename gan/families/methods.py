@@ -106,7 +106,9 @@ METHODS = (
         'finds classes that nobody named',
         'information of at least 0.9 ln 6 about six classes without labels',
     ),
-    Method('bigan', 'BiGAN', 'donahue2017', 'an encoder beside the generator', 'anomalies stand out by their codes'),
+    Method(
+        'bigan', 'BiGAN', 'donahue2017', 'an encoder beside the generator', 'anomalies stand out by their codes'
+    ),
     Method(
         'aae',
         'adversarial autoencoder',

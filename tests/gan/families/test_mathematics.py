@@ -11,10 +11,11 @@ from sklearn.metrics import mutual_info_score
 
 from gan.families import choose_labelled
 from gan.families.aae import known_class_loss
-from gan.families.infogan import category_information, continuous_information
+from gan.families.infogan import category_information, continuous_information, traverse
 from gan.layers import upsample
 from gan.networks.codes import split_codes
 from gan.networks.laplacian import build_pyramid, low_passes, rebuild, sides_of
+from gan.recipe import create_recipe
 from gan.updates import Given
 from tests.gan.families import small
 
@@ -165,3 +166,19 @@ def test_the_phases_of_an_autoencoder_do_what_they_are_for():
     _, told = repeat(deceive, judged, 60)
     assert told[-1]['generator_loss'] < told[0]['generator_loss']
     assert told[-1]['class_generator_loss'] < told[0]['class_generator_loss']
+
+
+def test_a_traversal_changes_one_code_alone():
+    config = small.small_config('infogan', family__categories=4, family__continuous=2)
+    gan = create_recipe(config)
+    generator = gan.generator_at(gan.resolution, gan.image_format(0))
+    latents = np.random.default_rng(0).uniform(-1, 1, (2, generator.latent_size)).astype(np.float32)
+    rows = traverse(generator, latents)
+    assert len(rows) == 2 + 2
+    for number in (1, 2):
+        codes = split_codes(jnp.asarray(rows[f'categories, noise {number}']), 4, 2)
+        assert codes.categories.tolist() == [0, 1, 2, 3]
+        np.testing.assert_array_equal(codes.noise, np.tile(latents[number - 1, :8], (4, 1)))
+    codes = split_codes(jnp.asarray(rows['code 2 from -1 to 1']), 4, 2)
+    np.testing.assert_allclose(codes.continuous[:, 1], np.linspace(-1, 1, 9), atol=1e-6)
+    assert len(set(codes.categories.tolist())) == len(set(codes.continuous[:, 0].tolist())) == 1

@@ -5,6 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
+from foundation.training.errors import UserError
+from gan.codes import encode_images
 from gan.generator import TrainedGenerator, restore_state
 from gan.recipe import create_recipe
 from gan.sampler import draw_images, labels_in_turn
@@ -66,6 +68,15 @@ def test_a_family_trains_watches_and_draws(architecture, data_dir, tmp_path):
     (drawn,) = draw_images(trained, labels, seed=1, batch_size=4)
     assert drawn.images.shape == (3, SIDE, SIDE, 1)
     assert np.isfinite(drawn.images).all()
+    run, opened = restore_state(tmp_path), trained.recipe.open_split('train')
+    if architecture == 'lapgan':
+        with pytest.raises(UserError, match="'lapgan' has no encoder; train one of bigan, aae or infogan"):
+            encode_images(run, opened, batch_size=5)
+        return
+    coded = encode_images(run, opened, batch_size=5)
+    assert len(coded.keys) == len(coded.labels) == len(coded.coded['codes']) == opened.num_examples
+    assert (coded.reconstructions is None) == (architecture == 'infogan')
+    assert all(np.isfinite(values).all() for values in coded.coded.values())
 
 
 def test_a_run_of_three_phases_goes_on_bit_for_bit(data_dir, tmp_path):
