@@ -25,7 +25,6 @@ from sklearn.svm import SVC
 
 from benchmarks.machine import describe
 from configs.gan import vanilla
-from gan.latents import draw_latents
 from gan.recipe import GanRecipe, ImageFormat, create_recipe
 from gan.state import GanState
 from gan.step import StepRecipe, create_cycle
@@ -192,7 +191,7 @@ def sample(ground: Ground, recipe: GanRecipe, state: GanState) -> Points:
     """Images of the averaged generator."""
     step_recipe: StepRecipe = recipe.step_at(ground.resolution, _format(ground))
     generator = step_recipe.generator
-    latents = draw_latents(jax.random.key(7), ground.samples, generator.latent_size, generator.latent_distribution)
+    latents = jax.random.normal(jax.random.key(7), (ground.samples, generator.latent_size))
     labels = jnp.zeros((ground.samples,), jnp.int32)
     return np.asarray(jax.jit(generator.apply)(state.averaged('generator'), latents, labels))
 

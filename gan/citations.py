@@ -29,6 +29,10 @@ ARCHITECTURES: dict[str, Papers] = {
     'stylegan': ('karras2019',),
     'stylegan2': ('karras2020',),
     'gran': ('im2016',),
+    'infogan': ('chen2016',),
+    'bigan': ('donahue2017', 'dumoulin2017'),
+    'aae': ('makhzani2015',),
+    'lapgan': ('denton2015',),
 }
 # Of fields of a GAN's config: values that have papers.
 FIELDS: dict[str, dict[Any, Papers]] = {

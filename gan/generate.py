@@ -39,7 +39,8 @@ _TRUNCATION = flags.DEFINE_float(
     'truncation',
     None,
     'Draw numbers of the latents again that are further from 0: less variety, fewer odd images. Networks whose '
-    'latents are normal and keep their length (dcgan_medical, sngan, sagan, wgan_gp).',
+    'latents are normal and keep their length (dcgan_medical, sngan, sagan, biggan, wgan_gp). Of stylegan and '
+    'stylegan2, the share of the way from the mean style of a class to that of an image.',
     1e-3,
 )
 _BATCH = flags.DEFINE_integer('batch_size', 64, 'Images drawn at once; rounding may depend on it.', 1, 65_536)
@@ -89,7 +90,7 @@ def main(argv: Sequence[str]) -> None:
     trained = TrainedGenerator.load(workdir, _STEP.value, best=_BEST.value)
     labels = _find_labels(trained)
     if _TRUNCATION.value is not None:
-        check_truncation(trained.network)
+        check_truncation(trained.network, _TRUNCATION.value)
     run = read_runs([workdir])[0]
     for seed, folder in folders.items():
         order = GenerationRequest(

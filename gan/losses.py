@@ -103,6 +103,8 @@ LOSSES = {
     ),
 }
 
+WITHOUT_PAIRS = tuple(name for name, loss in LOSSES.items() if not loss.pairs)
+
 
 def drift(real_logits: Logits) -> Scalar:
     """E[D(real)^2], which keeps a Wasserstein critic from drifting off (PGGAN, appendix A.1)."""

@@ -1,7 +1,7 @@
 """What a generator and a discriminator are trained for: a loss and a penalty with their weights."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -138,9 +138,21 @@ class Objective:
         fake: Images,
         labels: Labels,
         key: PRNGKeyArray,
+        logits: tuple[Logits, Logits] | None = None,
     ) -> tuple[Scalar, dict[str, Scalar]]:
-        """The weighted penalty of a step that has one, and what to log."""
+        """The weighted penalty of a step that has one, and what to log.
+
+        Args:
+          critic: `critic(images, labels)`.
+          real, fake, labels: of the batch.
+          key: of the penalty's randomness.
+          logits: the critic's of real and of fake images, where they are known.
+        """
         real, fake, labels = (_take_share(array, self.penalty_share) for array in (real, fake, labels))
+        known = logits or (None, None)
+        real_logits, fake_logits = (
+            each if each is None else _take_share(each, self.penalty_share) for each in known
+        )
         factor = self.penalty_weight * self.penalty_every
 
         def critic_of_share(images: Images) -> Logits:
@@ -149,17 +161,11 @@ class Objective:
         if self.penalty == 'gradient':
             penalty = gradient_penalty(critic_of_share, real, fake, key, self.penalty_target)
             return factor * penalty, {'penalty': penalty}
-        places: Mapping[str, tuple[Images, ...]] = {
-            'zero_centred': (real,),
-            'zero_centred_fake': (fake,),
-            'zero_centred_both': (real, fake),
-        }
-        slopes, images = SLOPES[self.penalty_slope], places[self.penalty]
-        keys = jax.random.split(key, len(images))
-        penalty = sum(
-            (zero_centred_penalty(slopes, critic_of_share, *place) for place in zip(images, keys, strict=True)),
-            start=jnp.zeros(()),
-        )
+        both = {'zero_centred': (real, real_logits), 'zero_centred_fake': (fake, fake_logits)}
+        places = list(both.values()) if self.penalty == 'zero_centred_both' else [both[self.penalty]]
+        slopes, penalty = SLOPES[self.penalty_slope], jnp.zeros(())
+        for own_key, (images, own_logits) in zip(jax.random.split(key, len(places)), places, strict=True):
+            penalty += zero_centred_penalty(slopes, critic_of_share, images, own_key, own_logits)
         return factor * penalty, {'penalty': penalty}
 
     def _confuse(self, logits: Float[Array, 'batch'], key: PRNGKeyArray) -> Float[Array, 'batch']:

@@ -12,8 +12,8 @@ from gan.losses import Logits, Scalar
 
 Images = Float[Array, 'batch height width channel']
 Critic = Callable[[Images], Logits]
-# Takes a critic, images, and a key; returns the squared slope at each image.
-SquaredSlopes = Callable[[Critic, Images, PRNGKeyArray], Logits]
+# Of a critic, images, a key, and the logits of the images where they are known: the squared slope at each image.
+SquaredSlopes = Callable[[Critic, Images, PRNGKeyArray, Logits | None], Logits]
 DIFFERENCE = 0.01  # length of a step in each pixel, of images in [-1, 1]
 
 
@@ -23,19 +23,20 @@ def squared_gradient_norms(critic: Critic, images: Images) -> Logits:
     return jnp.sum(jnp.square(gradients.astype(jnp.float32)), axis=(1, 2, 3))
 
 
-def exact_slopes(critic: Critic, images: Images, key: PRNGKeyArray) -> Logits:
+def exact_slopes(critic: Critic, images: Images, key: PRNGKeyArray, logits: Logits | None) -> Logits:
     """`squared_gradient_norms`; no randomness."""
-    del key
+    del key, logits
     return squared_gradient_norms(critic, images)
 
 
-def difference_slopes(critic: Critic, images: Images, key: PRNGKeyArray) -> Logits:
+def difference_slopes(critic: Critic, images: Images, key: PRNGKeyArray, logits: Logits | None) -> Logits:
     """[(D(x + e n) - D(x)) / e]^2 at each image, for one n ~ N(0, I): its mean over n estimates |grad D(x)|^2.
 
     No gradient of a gradient is formed. The critic must compute in float32: the two logits differ little.
     """
     directions = jax.random.normal(key, images.shape, jnp.float32)
-    return jnp.square((critic(images + DIFFERENCE * directions) - critic(images)) / DIFFERENCE)
+    here = critic(images) if logits is None else logits
+    return jnp.square((critic(images + DIFFERENCE * directions) - here) / DIFFERENCE)
 
 
 SLOPES: dict[str, SquaredSlopes] = {'exact': exact_slopes, 'differences': difference_slopes}
@@ -52,9 +53,11 @@ def gradient_penalty(critic: Critic, real: Images, fake: Images, key: PRNGKeyArr
     return jnp.square(jnp.sqrt(squared + 1e-12) - target).mean() / target**2
 
 
-def zero_centred_penalty(slopes: SquaredSlopes, critic: Critic, images: Images, key: PRNGKeyArray) -> Scalar:
+def zero_centred_penalty(
+    slopes: SquaredSlopes, critic: Critic, images: Images, key: PRNGKeyArray, logits: Logits | None = None
+) -> Scalar:
     """E[|grad D(x)|^2] / 2: R1 at real images, R2 at fakes (Mescheder et al. 2018, arXiv:1801.04406, eq. 9)."""
-    return slopes(critic, images, key).mean() / 2
+    return slopes(critic, images, key, logits).mean() / 2
 
 
 def orthogonal_penalty(params: PyTree) -> Scalar:

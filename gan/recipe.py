@@ -9,6 +9,7 @@ from typing import Any, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
@@ -22,7 +23,7 @@ from foundation.training.errors import UserError
 from foundation.training.loop import Periods, periods_of
 from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation
-from gan.families import FAMILIES, Family
+from gan.families import FAMILIES, Family, choose_labelled
 from gan.networks import Generator, relative_cost
 from gan.objective import Objective
 from gan.optimizers import create_optimizers
@@ -178,6 +179,18 @@ class GanRecipe:
         if self.conditional and not images.classes:
             raise UserError(f'config.conditional is set, but the data set {images.name!r} has no classes.')
         return images
+
+    def hide_labels(self, images: input_pipeline.ImageData) -> input_pipeline.ImageData:
+        """Training images as a family learns from them that is told few labels: others are -1.
+
+        Those that are known get their share of each batch.
+        """
+        own = self.sections.get('family', {})
+        if not own.get('labelled', 0) or images.labels is None:
+            return images
+        labels = choose_labelled(images.labels, own['labelled'], self.seed)
+        known = np.flatnonzero(labels >= 0)
+        return images.relabelled(labels, images.classes).favouring(known, own['labelled_share'])
 
     def open_split(self, split: str) -> input_pipeline.ImageData:
         """Opens any split as the networks see it, unflipped, to be read from disk; see `ImageRequest.open`."""

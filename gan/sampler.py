@@ -16,7 +16,7 @@ from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
 from gan.generator import TrainedGenerator, Weights
 from gan.latents import draw_latents, draw_numbered
-from gan.networks import Generator, ProgressiveGenerator
+from gan.networks import Generator, ProgressiveGenerator, StyleGenerator
 from gan.recipe import ImageFormat
 
 Latents = Float[np.ndarray, 'count latent']
@@ -53,7 +53,7 @@ class Sampler:
       image_format: the channels and classes that it draws.
       mesh: the devices.
       batch_size: images at a time, rounded up to what the devices can share.
-      truncation: of latents by number, see `draw_latents` and `check_truncation`.
+      truncation: of images by number, see `check_truncation`; infinite for none.
     """
 
     def __init__(
@@ -65,6 +65,8 @@ class Sampler:
         truncation: float = math.inf,
     ) -> None:
         self._network, self._image_format = network, image_format
+        styled = isinstance(network, StyleGenerator) and truncation < math.inf
+        limit, options = (math.inf, {'truncation': truncation}) if styled else (truncation, {})
 
         def draw(weights: Weights, latents: Array, labels: Array) -> Array:
             return network.apply(weights.variables, latents, labels, weights.alpha)
@@ -72,9 +74,9 @@ class Sampler:
         def draw_by_number(given: tuple[Weights, Array], numbers: Array, labels: Array) -> Array:
             weights, seed = given
             latents = draw_numbered(
-                jax.random.key(seed), numbers, network.latent_size, network.latent_distribution, truncation
+                jax.random.key(seed), numbers, network.latent_size, network.latent_distribution, limit
             )
-            images = draw(weights, latents, labels)
+            images = network.apply(weights.variables, latents, labels, weights.alpha, **options)
             # What is infinite must not pass as white or black.
             return jnp.where(jnp.isfinite(images), jnp.clip(images, -1, 1), jnp.nan)
 
@@ -112,8 +114,19 @@ def labels_in_turn(count: int, num_classes: int, label: int | None) -> Labels:
     return np.arange(count, dtype=np.int32) % max(num_classes, 1)
 
 
-def check_truncation(network: Generator) -> None:
-    """Raises UserError where latents that are cut off would not be nearer to what was often seen in training."""
+def check_truncation(network: Generator, truncation: float) -> None:
+    """Raises UserError where truncated images would not be nearer to what was often seen in training.
+
+    Generators with styles go this share of the way from the mean style to an image's own; others draw numbers of
+    the latents again that are further from 0.
+    """
+    if isinstance(network, StyleGenerator):
+        if truncation > 1:
+            raise UserError(
+                f'--truncation is {truncation}, but of this generator it is the share of the way from the mean '
+                "style to an image's own; give it a share below 1."
+            )
+        return
     if isinstance(network, ProgressiveGenerator):
         raise UserError(
             '--truncation: this generator scales every latent vector to one length, so cutting its numbers off '

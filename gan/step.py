@@ -16,7 +16,7 @@ from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation, augment
 from gan.latents import draw_latents
 from gan.layers import BATCH_STATS
-from gan.networks import Discriminator, Generator, fade_reals
+from gan.networks import Discriminator, DiscriminatorOutput, Generator, fade_reals
 from gan.objective import Objective
 from gan.penalties import orthogonal_penalty
 from gan.state import GanState, Optimizers, ema_decay, update_ema
@@ -89,6 +89,11 @@ class StepRecipe:
         """The discriminator whose slope is penalised: differences of logits ask for float32."""
         exact = self.objective.penalty_slope == 'exact'
         return self.discriminator if exact else self.discriminator.clone(dtype=jnp.dtype(jnp.float32))
+
+    @property
+    def shares_logits(self) -> bool:
+        """Whether the loss's logits are those that the penalty would find: the same precision, and no dropout."""
+        return self.discriminator.dtype == jnp.float32 and not getattr(self.discriminator, 'dropout', 0.0)
 
 
 def pair_updates(recipe: StepRecipe) -> tuple[Update, ...]:
@@ -180,13 +185,16 @@ def _discriminator_loss(
     if objective.joint_batches:
         images, both_labels = jnp.concatenate([real, fake]), jnp.concatenate([labels, labels])
         verdict, model_state = judge(model_state, dropout_keys[0], images, both_labels, **moving)
-        real_verdict, fake_verdict = (type(verdict)(*parts) for parts in zip(*map(_halve, verdict), strict=True))
+        real_verdict, fake_verdict = (
+            DiscriminatorOutput(*parts) for parts in zip(*map(_halve, verdict), strict=True)
+        )
     else:
         real_verdict, model_state = judge(model_state, dropout_keys[0], real, labels, **moving)
         fake_verdict = judge(model_state, dropout_keys[1], fake, labels)
     total, metrics = objective.discriminator_loss(real_verdict, fake_verdict, labels, loss_key)
     if penalised:
-        penalty, more = objective.penalise(critic, real, fake, labels, penalty_key)
+        logits = (real_verdict.logits, fake_verdict.logits) if recipe.shares_logits else None
+        penalty, more = objective.penalise(critic, real, fake, labels, penalty_key, logits)
         if recipe.annealing is not None:
             penalty *= recipe.annealing.between(1.0, recipe.annealing.penalty, given.controls['images_seen'])
         total, metrics = total + penalty, metrics | more
@@ -240,7 +248,9 @@ def _generator_loss(
     """The loss, and the generator's statistics; the discriminator's stay as they are."""
     del shown, penalised
     labels = reals_of(recipe, given, 1).labels
-    verdict, _, model_state = judge_drawn(recipe, params['generator'], given)
+    seen, _, dropout_key, model_state = show_drawn(recipe, params['generator'], given)
+    variables, rngs = given.state.networks['discriminator'].variables, {'dropout': dropout_key}
+    verdict = recipe.discriminator.apply(variables, seen, labels, given.controls['alpha'], rngs=rngs)
     real = judge_real(recipe, given) if recipe.objective.loss.pairs else None
     total, metrics = recipe.objective.generator_loss(verdict, labels, real)
     if recipe.objective.orthogonal_weight:
@@ -249,16 +259,14 @@ def _generator_loss(
     return total, Found({'generator': model_state}, metrics)
 
 
-def judge_drawn(recipe: StepRecipe, params: Params, given: Given) -> tuple[Any, Array, Variables]:
-    """What the discriminator says of images from a generator of these parameters; latents and statistics."""
+def show_drawn(recipe: StepRecipe, params: Params, given: Given) -> tuple[Array, Array, PRNGKeyArray, Variables]:
+    """Images that these parameters draw, as they are judged; their latents, the key of that, new statistics."""
     state, labels, alpha = given.state, reals_of(recipe, given, 1).labels, given.controls['alpha']
     latent_key, view_key, dropout_key = jax.random.split(given.key, 3)
     model_state = state.networks['generator'].model_state
     latents = draw_latents_of(recipe, latent_key, len(labels))
     fake, model_state = draw(recipe, params, model_state, latents, labels, alpha)
-    seen = view(recipe, fake, view_key, state.augmentation.probability)
-    variables, rngs = state.networks['discriminator'].variables, {'dropout': dropout_key}
-    return recipe.discriminator.apply(variables, seen, labels, alpha, rngs=rngs), latents, model_state
+    return view(recipe, fake, view_key, state.augmentation.probability), latents, dropout_key, model_state
 
 
 def judge_real(recipe: StepRecipe, given: Given) -> Any:

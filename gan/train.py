@@ -139,7 +139,7 @@ def train(
             mesh,
             recipe.periods,
             seed=recipe.seed,
-            sample=_make_sample(workdir, samples, stages),
+            sample=_make_sample(recipe, workdir, samples, stages),
             watch=create_watch(recipe, training.images, training.image_format, samples),
             deadline=deadline,
             phase_done=stage_done,
@@ -180,7 +180,8 @@ def _open_feed(
 ) -> Iterator[Batches]:
     reals = recipe.objective.reals_per_image
     position, batch_size = reals * images_seen, reals * stage.batch_size
-    return open_feed(images, stage.resolution, batch_size, mesh, recipe.device_memory_gib, position, sizes)
+    shown = recipe.hide_labels(images)
+    return open_feed(shown, stage.resolution, batch_size, mesh, recipe.device_memory_gib, position, sizes)
 
 
 def replan_phase(phase: Phase, stage: Stage) -> Phase:
@@ -193,15 +194,18 @@ def _controls(stage: Stage, images_seen: int) -> dict[str, float]:
     return {'alpha': fade_in(stage, images_seen), 'images_seen': images_seen}
 
 
-def _make_sample(workdir: Path, samples: TrainingSamples, stages: tuple[Stage, ...]) -> Callable[..., np.ndarray]:
+def _make_sample(
+    recipe: GanRecipe, workdir: Path, samples: TrainingSamples, stages: tuple[Stage, ...]
+) -> Callable[..., np.ndarray]:
     """Returns the function that draws a grid into samples/*.png, and the curves."""
     marks = {stage.name: stage.start for stage in stages}
+    family_curves = dict(recipe.family.curves)
 
     def sample(state: GanState, phase: Phase, images_seen: int) -> np.ndarray:
         grid = samples.draw_picture(state, phase, images_seen)
         if parallel.is_first_process():
             save_picture(grid, workdir / 'samples' / f'{images_seen:09d}_{phase.name}.png')
-            logs.draw_curves(workdir, _CURVES, marks)
+            logs.draw_curves(workdir, _CURVES | family_curves, marks)
         return grid
 
     return sample

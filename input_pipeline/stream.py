@@ -188,6 +188,12 @@ class ImageData:
         other._levels, other._lock = {}, threading.Lock()
         return other
 
+    def favouring(self, examples: Int64[np.ndarray, ' some'], share: float) -> 'ImageData':
+        """The same images, of which some, numbered in stored order, get a share of the places; see `favour`."""
+        other = copy.copy(self)
+        other._foreground, other._foreground_share = examples, share
+        return other
+
     def selection(self, position: int, count: int) -> dict[str, np.ndarray]:
         """Which examples come at `position` to `position + count - 1` of the endless shuffled sequence.
 

@@ -13,7 +13,11 @@ from configs.schema import create
 
 def get_config() -> ConfigDict:
     """The paper's networks and optimiser; every field of DCGAN's networks."""
-    config = create(GAN, architecture='dcgan')
+    return train_like_dcgan(create(GAN, architecture='dcgan'))
+
+
+def train_like_dcgan(config: ConfigDict) -> ConfigDict:
+    """A config of networks that do not grow, with the loss, the optimiser and the schedule of DCGAN."""
     config.resolution = 64
     config.loss.name = 'non_saturating'
     config.loss.penalty = 'none'

@@ -53,7 +53,15 @@ _STYLES = Section(
     },
     fixed=True,
 )
-GENERATORS = {
+_STRIDED = {
+    'layers': Field(3, 'convolutions with stride 2', low=1),
+    'first_width': _FIRST_WIDTH,
+    'max_width': _MAX_WIDTH,
+    'kernel_size': _KERNEL_SIZE,
+    'batch_norm': Field(True, 'batch normalization after each convolution but the first'),
+}
+_DENSE_WIDTH = Field(1000, 'features of the hidden dense layers', low=1)
+GENERATORS: dict[str, Section] = {
     'progressive': Section(
         {
             **_latents(512, 'normal'),
@@ -129,7 +137,23 @@ GENERATORS = {
         fixed=True,
     ),
 }
-DISCRIMINATORS = {
+# Without the fields that are for classes.
+_DCGAN = {name: node for name, node in GENERATORS['dcgan'].fields.items() if name != 'class_embedding'}
+GENERATORS |= {
+    'infogan': Section({**_DCGAN, **_latents(62, 'uniform')}, fixed=True),
+    'bigan': Section({**_DCGAN, **_latents(50, 'uniform')}, fixed=True),
+    'aae': Section({**_latents(8, 'normal'), 'width': _DENSE_WIDTH}, fixed=True),
+    'lapgan': Section(
+        {
+            **_latents(100, 'uniform'),
+            'coarsest': Field(8, 'height of the coarsest level', choices=(4, 8, 16, 32)),
+            'dense_width': Field(1200, 'features of its hidden layers', low=1),
+            'width': Field(64, 'features of the convolutions of all finer levels', low=1),
+        },
+        fixed=True,
+    ),
+}
+DISCRIMINATORS: dict[str, Section] = {
     'progressive': Section(
         {
             **_PROGRESSIVE_WIDTHS,
@@ -186,8 +210,26 @@ DISCRIMINATORS |= {
     'stylegan2': DISCRIMINATORS['progressive'],
     'gran': DISCRIMINATORS['dcgan'],
 }
+_JUDGED = {name: node for name, node in DISCRIMINATORS['dcgan'].fields.items() if name != 'condition'}
+DISCRIMINATORS |= {
+    'infogan': Section(_JUDGED, fixed=True),
+    'bigan': Section(
+        {**_JUDGED, 'joint_width': Field(512, 'features of the layers on codes, and on both', low=1)}, fixed=True
+    ),
+    'aae': Section({'width': _DENSE_WIDTH}, fixed=True),
+    'lapgan': Section(
+        {
+            'width': Field(64, 'features of the convolutions', low=1),
+            'dropout': Field(0.0, 'share of features dropped after each convolution', low=0, below=1),
+        },
+        fixed=True,
+    ),
+}
 # What some families have beside the two.
-ENCODERS: dict[str, Section] = {}
+ENCODERS: dict[str, Section] = {
+    'bigan': Section(_STRIDED, fixed=True),
+    'aae': Section({'width': _DENSE_WIDTH}, fixed=True),
+}
 FAMILIES: dict[str, Section] = {
     'stylegan2': Section(
         {
@@ -195,6 +237,24 @@ FAMILIES: dict[str, Section] = {
             'path_decay': Field(0.01, 'share of a batch in the running mean of path lengths', above=0, high=1),
             'path_every': Field(4, 'updates of the generator; the penalty is as many times stronger', low=1),
             'path_share': Field(0.5, 'of the images of a batch whose path length is taken', above=0, high=1),
+        }
+    ),
+    'infogan': Section(
+        {
+            'categories': Field(10, 'of the categorical code', low=2, fixed=True),
+            'continuous': Field(2, 'codes that are uniform in [-1, 1)', low=0, fixed=True),
+            'width': Field(128, 'features of the layer that finds them', low=1, fixed=True),
+            'category_weight': Field(1.0, 'of the information about the category', low=0),
+            'continuous_weight': Field(0.1, 'of that about the other codes', low=0),
+        }
+    ),
+    'aae': Section(
+        {
+            'labelled': Field(0, 'images whose class is told, evenly by class; 0: all', low=0, fixed=True),
+            'labelled_share': Field(
+                0.25, 'of each batch, for them, where not all are told', above=0, high=1, fixed=True
+            ),
+            'reconstruction_weight': Field(10.0, 'of the mean square error of a pixel', low=0),
         }
     ),
 }

@@ -1,7 +1,11 @@
 """Every architecture that a config can name, in one table."""
 
 from gan.families import biggan
-from gan.families.family import Family, pair
+from gan.families.aae import AAE, choose_labelled
+from gan.families.bigan import BIGAN
+from gan.families.family import Coded, Family, pair
+from gan.families.infogan import INFOGAN
+from gan.families.lapgan import LAPGAN
 from gan.families.stylegan2 import style_updates
 from gan.networks import (
     BigGanDiscriminator,
@@ -37,6 +41,10 @@ FAMILIES: dict[str, Family] = {
         repeats=lambda family: family['path_every'],
     ),
     'gran': pair(GranGenerator, DcganDiscriminator),
+    'infogan': INFOGAN,
+    'bigan': BIGAN,
+    'aae': AAE,
+    'lapgan': LAPGAN,
 }
 
-__all__ = ['FAMILIES', 'Family', 'family', 'methods', 'pair']
+__all__ = ['FAMILIES', 'Coded', 'Family', 'choose_labelled', 'family', 'methods', 'pair']

@@ -3,12 +3,15 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+from jaxtyping import Array, Float
 
+from foundation.training.state import Variables
+from gan.losses import WITHOUT_PAIRS
 from gan.networks import Discriminator, Generator
 from gan.optimizers import Side
 from gan.step import StepRecipe, pair_updates
@@ -18,6 +21,34 @@ Networks = Mapping[str, nn.Module]
 Fields = Mapping[str, Any]
 Sections = Mapping[str, Fields]  # of a config, by name
 PAIR: Mapping[str, Side] = {'generator': 'generator', 'discriminator': 'discriminator'}
+
+
+class Coded(NamedTuple):
+    """What a family finds in real images; None where it does not.
+
+    Attributes:
+      codes: of each image.
+      class_probabilities: of the categories or classes that are part of a code.
+      reconstructions: images drawn from the codes.
+      pixel_distances: L1 distances of images to these.
+      feature_distances: the same in the features of the discriminator.
+    """
+
+    codes: Float[Array, 'batch code']
+    class_probabilities: Float[Array, 'batch category'] | None = None
+    reconstructions: Float[Array, 'batch height width channel'] | None = None
+    pixel_distances: Float[Array, 'batch'] | None = None
+    feature_distances: Float[Array, 'batch'] | None = None
+
+
+Encode = Callable[[Networks, Mapping[str, Variables], Array], Coded]
+
+Traverse = Callable[[Generator, Float[np.ndarray, 'count latent']], dict[str, Float[np.ndarray, 'step latent']]]
+
+
+def distances_of(one: Array, other: Array) -> Float[Array, 'batch']:
+    """L1 distances of rows."""
+    return jnp.abs(one - other).reshape(one.shape[0], -1).sum(axis=1)
 
 
 def latents_of(generator: Generator) -> Array:
@@ -37,6 +68,17 @@ def pair_inputs(networks: Networks) -> dict[str, tuple[Array, ...]]:
         'generator': (latents_of(networks['generator']), labels),
         'discriminator': (image_of(networks['discriminator']), labels),
     }
+
+
+# What steps of a family's own do not have: losses of pairs, and what belongs to the pair's step alone.
+OWN_STEP: Mapping[str, tuple[Any, ...]] = {
+    'loss.name': WITHOUT_PAIRS,
+    'loss.penalty_slope': ('exact',),
+    'loss.penalty_share': (1.0,),
+    'loss.orthogonal_weight': (0.0,),
+    'loss.joint_batches': (False,),
+    'anneal.images': (0,),
+}
 
 
 def _fits(fields: Fields) -> str:
@@ -65,6 +107,9 @@ class Family:
         `family` of a config, which may be empty.
       allows: fields of the config, by dotted name, that cannot have all their values: those that they can have.
       fits: `fits(fields)`: how fields of the config do not fit each other, as a sentence; '' where they do.
+      encode: `encode(networks, variables, images)`: what it finds in real images; None where nothing.
+      traverse: `traverse(generator, latents)`: title to rows of latents in which one code alone changes; None
+        where latents have no parts.
       curves: title to the names of metrics that this family alone logs.
     """
 
@@ -77,6 +122,8 @@ class Family:
     repeats: Callable[[Fields], int] = _always
     allows: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     fits: Callable[[Fields], str] = _fits
+    encode: Encode | None = None
+    traverse: Traverse | None = None
     curves: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def refusal(self, fields: Fields) -> str:

@@ -100,6 +100,30 @@ METHODS = (
         'a lower distance than PGGAN',
     ),
     Method(
+        'infogan',
+        'InfoGAN',
+        'chen2016',
+        'finds classes that nobody named',
+        'information of at least 0.9 ln 6 about six classes without labels',
+    ),
+    Method(
+        'bigan', 'BiGAN', 'donahue2017', 'an encoder beside the generator', 'anomalies stand out by their codes'
+    ),
+    Method(
+        'aae',
+        'adversarial autoencoder',
+        'makhzani2015',
+        'codes that follow a prior, and classes from few labels',
+        'an error of at most 5% with 100 labels',
+    ),
+    Method(
+        'lapgan',
+        'LAPGAN',
+        'denton2015',
+        'a generator for each level of a pyramid',
+        "a real image's pyramid rebuilds it exactly",
+    ),
+    Method(
         'gran',
         'GRAN',
         'im2016',

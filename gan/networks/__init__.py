@@ -4,17 +4,19 @@
 `discriminator.apply(variables, images, labels, alpha, update_stats) -> Verdict`.
 """
 
+from gan.networks.autoencoder import CodeDiscriminator, DenseDecoder
 from gan.networks.biggan import BigGanDiscriminator, BigGanGenerator
 from gan.networks.dcgan import DcganDiscriminator, DcganGenerator
 from gan.networks.gran import GranGenerator
 from gan.networks.heads import DiscriminatorOutput
+from gan.networks.laplacian import LaplacianDiscriminator, LaplacianGenerator
 from gan.networks.perceptron import PerceptronDiscriminator, PerceptronGenerator
 from gan.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator, fade_reals, relative_cost
 from gan.networks.r3gan import R3ganDiscriminator, R3ganGenerator
 from gan.networks.residual import ResidualDiscriminator, ResidualGenerator
 from gan.networks.stylegan import StyleGanGenerator
 from gan.networks.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
-from gan.networks.styles import StyleGenerator
+from gan.networks.styles import StyleGenerator, mix
 
 Generator = (
     ProgressiveGenerator
@@ -24,6 +26,8 @@ Generator = (
     | R3ganGenerator
     | StyleGenerator
     | GranGenerator
+    | DenseDecoder
+    | LaplacianGenerator
 )
 Discriminator = (
     ProgressiveDiscriminator
@@ -31,6 +35,8 @@ Discriminator = (
     | ResidualDiscriminator
     | PerceptronDiscriminator
     | R3ganDiscriminator
+    | CodeDiscriminator
+    | LaplacianDiscriminator
 )
 
 __all__ = [
@@ -55,5 +61,6 @@ __all__ = [
     'StyleGanGenerator',
     'StyleGenerator',
     'fade_reals',
+    'mix',
     'relative_cost',
 ]

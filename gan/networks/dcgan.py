@@ -133,4 +133,6 @@ class DcganDiscriminator(nn.Module):
         return x.reshape(x.shape[0], -1)
 
     def _judge(self, features: Array, labels: Array) -> DiscriminatorOutput:
+        """The verdict of the last features, which `heads.judge` can ask for."""
+        self.sow('intermediates', 'features', features)
         return Head(self.num_classes, self.condition, 'plain', name='head')(features, labels)

@@ -1,12 +1,13 @@
 """The discriminators' last layer: a logit for real, and what is said about the class."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from foundation.training.state import Variables
 from gan.layers import BOUNDED, Dense, Scaling
 
 CONDITIONS = ('projection', 'auxiliary')
@@ -22,6 +23,14 @@ class DiscriminatorOutput(NamedTuple):
 
     logits: Float[Array, 'batch']
     class_logits: Float[Array, 'batch classes']
+
+
+def judge(
+    discriminator: nn.Module, variables: Variables, *inputs: Array, **options: Any
+) -> tuple[DiscriminatorOutput, Float[Array, 'batch feature']]:
+    """What a discriminator that keeps its last features says, and these features."""
+    verdict, kept = discriminator.apply(variables, *inputs, mutable=['intermediates'], **options)
+    return verdict, kept['intermediates']['features'][0]
 
 
 class Head(nn.Module):

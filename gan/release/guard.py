@@ -59,7 +59,7 @@ class ReleaseGuard:
       policy: of the release.
       seed: of the images that are released.
       batch_size: images at a time.
-      truncation: of the latents, see `draw_latents`.
+      truncation: see `sampler.check_truncation`.
 
     Raises:
       DataError: when the data set or its test split is missing.

@@ -77,6 +77,7 @@ def _read_cell(run: ReportedRun, images: int) -> UInt8[np.ndarray, 'height width
 
 
 ROWS, STEPS = 5, 9  # of an interpolation
+TRAVERSED = 4  # latents whose codes are changed
 _BATCH_SIZE = 16
 _LEFT, _TITLE_WIDTH = 110, 330  # pixels for titles of rows and of columns
 
@@ -191,6 +192,23 @@ def draw_interpolation(artist: Artist) -> Figure:
     sheet = Sheet(ROWS, 1, strips[0].shape[:2], left=_LEFT, right=0)
     for row, strip in enumerate(strips):
         sheet.title_row(row, artist.class_name(int(labels[row])) or f'pair {row + 1}')
+        sheet.place(row, 0, strip, '')
+    return sheet.figure
+
+
+def draw_traversals(artist: Artist) -> Figure | None:
+    """Rows of images in which one code alone changes; None where the latents of its family have no parts."""
+    traverse = artist.trained.recipe.family.traverse
+    if traverse is None:
+        return None
+    rows = traverse(artist.trained.network, artist.latents(TRAVERSED))
+    strips = {
+        title: artist.picture(artist.draw(row, artist.labels(len(row))), len(row)) for title, row in rows.items()
+    }
+    tile = max(len(strip) for strip in strips.values()), max(strip.shape[1] for strip in strips.values())
+    sheet = Sheet(len(strips), 1, tile, left=_LEFT, right=0)
+    for row, (title, strip) in enumerate(strips.items()):
+        sheet.title_row(row, title)
         sheet.place(row, 0, strip, '')
     return sheet.figure
 

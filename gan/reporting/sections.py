@@ -23,9 +23,11 @@ from gan.reporting.grids import (
     draw_comparison,
     draw_interpolation,
     draw_side_by_side,
+    draw_traversals,
     restore_artists,
 )
 from gan.reporting.runs import ReportedRun
+from gan.reporting.sheets import draw_own
 from gan.watch import SCORE
 
 PAGE = 'index.html'
@@ -183,6 +185,14 @@ def _show_interpolation(report: _Report, run: ReportedRun, artists: Artists, suf
         f'{STEPS} steps along {way} between two {distribution} latents in each row, {_which(artists)}. '
         'A smooth way without jumps speaks against memorised images; it proves nothing.',
     )
+    for name, figure, caption in draw_own(artist):
+        report.figure(figure, f'{name}{suffix}', f'{caption} {_which(artists).capitalize()}.')
+    traversals = draw_traversals(artist)
+    if traversals is not None:
+        caption = (
+            f'In each row one code alone changes, {_which(artists)}; gan.encode finds the codes of real images.'
+        )
+        report.figure(traversals, f'codes{suffix}', caption)
 
 
 def _which(artists: Artists) -> str:

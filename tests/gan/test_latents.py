@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs.gan import sngan, tiny
+from configs.gan import biggan, sngan, stylegan2, tiny
 from foundation.training.errors import UserError
 from gan.generate import read_counts, read_seeds
 from gan.latents import draw_latents, draw_numbered
@@ -40,12 +40,20 @@ def test_truncated_latents_depend_on_their_number_alone():
     np.testing.assert_array_equal(few, many[:3])
 
 
+def test_truncation_of_styles_is_a_share():
+    network = _network(stylegan2.get_config(), latent_distribution='uniform')
+    check_truncation(network, 1.0)
+    with pytest.raises(UserError, match=r'--truncation is 1.1, .* a share below 1'):
+        check_truncation(network, 1.1)
+
+
 def test_truncation_is_refused_where_it_means_nothing():
-    check_truncation(_network(sngan.get_config()))
+    for config in (sngan, biggan):
+        check_truncation(_network(config.get_config()), 1.5)
     with pytest.raises(UserError, match='scales every latent vector to one length'):
-        check_truncation(_network(tiny.get_config()))
+        check_truncation(_network(tiny.get_config()), 0.5)
     with pytest.raises(UserError, match='uniform latents'):
-        check_truncation(_network(sngan.get_config(), latent_distribution='uniform'))
+        check_truncation(_network(sngan.get_config(), latent_distribution='uniform'), 0.5)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,22 @@ def test_penalties_are_of_their_share_of_their_images(penalty, share, expected):
     np.testing.assert_allclose(total, 6 * expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize('share', [1.0, 0.5])
+def test_penalties_by_differences_are_the_same_with_logits_that_are_known(share):
+    objective = nets.create_objective(
+        'hinge', 'zero_centred_both', penalty_slope='differences', penalty_share=share
+    )
+    real, fake = (jax.random.normal(jax.random.key(k), (4, 4, 4, 1)) for k in (1, 2))
+    labels = jnp.arange(1, 5)
+
+    def critic(images, labels):
+        return labels * jnp.square(images).sum(axis=(1, 2, 3)) / 2
+
+    logits = critic(real, labels), critic(fake, labels)
+    known, found = (objective.penalise(critic, real, fake, labels, KEY, each)[0] for each in (logits, None))
+    np.testing.assert_allclose(known, found, rtol=1e-4)
+
+
 def test_drift_is_weighted():
     objective = nets.create_objective('wasserstein', 'none', drift_weight=0.5)
     np.testing.assert_allclose(_loss(objective), -0.8667 + 0.5 * (4 + 1 + 0.09) / 3, atol=1e-4)

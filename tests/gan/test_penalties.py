@@ -57,7 +57,7 @@ def test_zero_centred_penalty_by_hand():
 
 def test_differences_estimate_the_squared_gradient():
     """Of a linear critic, (slope <1, n>)^2 over normal n has the mean slope^2 times the pixels, here 9 x 16."""
-    squared = difference_slopes(_linear(3.0), jnp.zeros((40_000, 4, 4, 1)), jax.random.key(0))
+    squared = difference_slopes(_linear(3.0), jnp.zeros((40_000, 4, 4, 1)), jax.random.key(0), None)
     np.testing.assert_allclose(squared.mean(), 9 * 16, rtol=0.02)
     np.testing.assert_allclose(squared.var(), 2 * (9 * 16) ** 2, rtol=0.06)  # chi squared of one degree
 
@@ -65,7 +65,7 @@ def test_differences_estimate_the_squared_gradient():
 def test_differences_of_a_curved_critic_are_near_its_gradient():
     """D(x) = |x|^2 / 2: the mean over n of <x, n>^2 is |x|^2; the curvature's part is below a thousandth."""
     images = jnp.broadcast_to(jnp.linspace(0.5, 1.5, 16).reshape(1, 4, 4, 1), (40_000, 4, 4, 1))
-    squared = difference_slopes(lambda x: jnp.square(x).sum(axis=(1, 2, 3)) / 2, images, jax.random.key(1))
+    squared = difference_slopes(lambda x: jnp.square(x).sum(axis=(1, 2, 3)) / 2, images, jax.random.key(1), None)
     np.testing.assert_allclose(squared.mean(), jnp.square(images[0]).sum(), rtol=0.02)
 
 
@@ -73,7 +73,7 @@ def test_differences_of_a_curved_critic_are_near_its_gradient():
 def test_slopes_are_of_single_images(slopes):
     """A critic that is steep at the second image alone."""
     images, factors = jnp.ones((3, 4, 4, 1)), jnp.asarray([0.0, 2.0, 0.0])
-    squared = slopes(lambda x: factors * x.sum(axis=(1, 2, 3)), images, jax.random.key(0))
+    squared = slopes(lambda x: factors * x.sum(axis=(1, 2, 3)), images, jax.random.key(0), None)
     assert squared[1] > 0
     np.testing.assert_array_equal(squared[::2], 0)
 
@@ -108,3 +108,17 @@ def test_clipped_weights_stay_within_their_limit():
     moved = optax.apply_updates(params, steps)
     np.testing.assert_allclose(moved['a'], [0.5, -0.5, -0.5], rtol=1e-6)
     np.testing.assert_allclose(moved['b'], [0.0])
+
+
+def test_known_logits_are_not_computed_again():
+    calls = []
+
+    def critic(images):
+        calls.append(len(images))
+        return jnp.square(images).sum(axis=(1, 2, 3))
+
+    images, key = jax.random.normal(jax.random.key(0), (5, 4, 4, 1)), jax.random.key(1)
+    known = difference_slopes(critic, images, key, jnp.square(images).sum(axis=(1, 2, 3)))
+    assert len(calls) == 1
+    np.testing.assert_allclose(known, difference_slopes(critic, images, key, None), rtol=1e-5)
+    assert len(calls) == 3

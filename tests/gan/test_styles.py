@@ -7,10 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from foundation.training import parallel
 from gan import filters
+from gan.generator import Weights
+from gan.latents import draw_numbered
 from gan.networks.stylegan import AdaptiveNorm
 from gan.networks.stylegan2 import ModulatedConv
 from gan.networks.styles import STYLES, draw_crossings, image_keys, mix
+from gan.recipe import ImageFormat
+from gan.sampler import Sampler
 from gan.updates import Turn, make_step
 from tests.gan import nets
 
@@ -205,3 +210,15 @@ def test_paths_are_penalised_by_their_distance_from_the_running_mean():
     # E[(l - a)^2] is at least (E[l] - a)^2.
     assert float(metrics['path_penalty']) >= float((0.75 * metrics['path_length']) ** 2) > 0
     assert int(after.skipped) == 0
+
+
+def test_images_by_number_are_truncated_by_their_styles():
+    """The latents stay whole; the same numbers give the same images, whatever is drawn with them."""
+    network, variables = _drawn('stylegan2')
+    weights, labels = Weights(variables, 1.0), np.asarray([0, 1, 1], np.int32)
+    mesh, form = parallel.create_mesh(), ImageFormat(1, 0, 2)
+    drawn = Sampler(network, form, mesh, 4, truncation=0.25).draw_numbered(weights, 7, np.arange(3), labels)
+    latents = draw_numbered(jax.random.key(7), jnp.arange(3), nets.LATENTS, 'normal')
+    expected = network.apply(variables, latents, jnp.asarray(labels), truncation=0.25)
+    np.testing.assert_allclose(drawn.images, np.clip(expected, -1, 1), atol=1e-5)
+    assert np.abs(drawn.images).min() < 1

@@ -1,0 +1,183 @@
+"""Codes of real images, from the networks of a run whose family finds them: what `gan.encode` writes."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+import input_pipeline
+from backbones.grids import draw_grid, save_picture
+from foundation.files import write_file
+from foundation.training import parallel
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+from foundation.training.mapping import create_mapper
+from foundation.training.state import Variables
+from gan.generator import RestoredRun
+from gan.recipe import ImageFormat
+
+SHOWN, COLUMNS = 32, 8  # images of a grid; under each its reconstruction
+
+
+@dataclasses.dataclass(frozen=True)
+class CodedImages:
+    """Codes of a split, in stored order.
+
+    Attributes:
+      keys: of the images.
+      labels: -1 without one.
+      classes: names of the labels.
+      coded: see `Coded`, without reconstructions; of those, and their images, the first SHOWN.
+      images, reconstructions: see above; no reconstructions where the family has none.
+      image_format: of both.
+    """
+
+    keys: tuple[str, ...]
+    labels: Int[np.ndarray, ' image']
+    classes: tuple[str, ...]
+    coded: Mapping[str, np.ndarray]
+    images: Float[np.ndarray, 'shown height width channel']
+    reconstructions: Float[np.ndarray, 'shown height width channel'] | None
+    image_format: ImageFormat
+
+
+def encode_images(run: RestoredRun, images: input_pipeline.ImageData, batch_size: int) -> CodedImages:
+    """Codes of all images of a split.
+
+    Raises:
+      UserError: when the run's family finds no codes.
+      DataError: when an image is damaged.
+    """
+    recipe = run.recipe
+    encode = recipe.family.encode
+    if encode is None:
+        raise UserError(
+            f'A run of architecture {recipe.architecture!r} has no encoder; train one of bigan, aae or infogan.'
+        )
+    networks = recipe.networks_at(run.stage.resolution, run.image_format)
+
+    def encode_batch(variables: dict[str, Variables], batch: Array) -> dict[str, Array]:
+        return {
+            name: value
+            for name, value in encode(networks, variables, batch)._asdict().items()
+            if value is not None
+        }
+
+    mapped = create_mapper(encode_batch, parallel.create_mesh(), batch_size)
+    variables = {name: network.variables for name, network in run.state.networks.items()}
+    parts: list[dict[str, np.ndarray]] = []
+    labels: list[np.ndarray] = []
+    shown: list[tuple[np.ndarray, np.ndarray | None]] = []
+    with contextlib.closing(images.in_order(run.stage.resolution, batch_size)) as batches:
+        for batch in batches:
+            part = mapped(variables, batch['image'])
+            drawn = part.pop('reconstructions', None)
+            if sum(len(own) for own, _ in shown) < SHOWN:
+                shown.append((batch['image'], drawn))
+            parts.append(part)
+            labels.append(batch['label'])
+    drawn_rows = [own for _, own in shown if own is not None]
+    return CodedImages(
+        keys=images.records.keys,
+        labels=np.concatenate(labels),
+        classes=tuple(images.classes),
+        coded={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        images=np.concatenate([own for own, _ in shown])[:SHOWN],
+        reconstructions=np.concatenate(drawn_rows)[:SHOWN] if drawn_rows else None,
+        image_format=run.image_format,
+    )
+
+
+def anomaly_scores(coded: Mapping[str, np.ndarray], pixel_share: float) -> Float[np.ndarray, ' image']:
+    """a |x - G(E(x))|_1 + (1 - a) |f(x, E(x)) - f(G(E(x)), E(x))|_1 (Zenati et al. 2018, arXiv:1802.06222).
+
+    Args:
+      coded: see `Coded`; with both distances.
+      pixel_share: a, from 0 to 1; the paper: 0.9.
+    """
+    return pixel_share * coded['pixel_distances'] + (1 - pixel_share) * coded['feature_distances']
+
+
+def purity(found: Int[np.ndarray, ' image'], labels: Int[np.ndarray, ' image']) -> float:
+    """Share of images whose label is the most frequent one of what was found of them; NaN without labels."""
+    known = labels >= 0
+    if not known.any():
+        return float('nan')
+    counts = count_pairs(found[known], labels[known])
+    return float(counts.max(axis=1).sum() / known.sum())
+
+
+def count_pairs(
+    found: Int[np.ndarray, ' image'], labels: Int[np.ndarray, ' image']
+) -> Int[np.ndarray, 'found label']:
+    """Images of each category that was found, and each label."""
+    counts = np.zeros((found.max() + 1, labels.max() + 1), np.int64)
+    np.add.at(counts, (found, labels), 1)
+    return counts
+
+
+def summarize(images: CodedImages, known_classes: tuple[str, ...]) -> dict[str, float]:
+    """What can be said of all images together.
+
+    Args:
+      images: with their codes.
+      known_classes: names of the classes that were found, in their order; () where they have none.
+    """
+    summary: dict[str, float] = {'images': float(len(images.labels))}
+    if 'pixel_distances' in images.coded:
+        summary['mean absolute error'] = float(images.coded['pixel_distances'].mean() / images.images[0].size)
+    if 'class_probabilities' in images.coded:
+        found, known = images.coded['class_probabilities'].argmax(axis=1), images.labels >= 0
+        if known_classes and known_classes == images.classes and known.any():
+            summary['class error'] = float((found != images.labels)[known].mean())
+        elif not known_classes and known.any():
+            summary['purity'] = purity(found, images.labels)
+    return summary
+
+
+def write_codes(out: Path, images: CodedImages, scores: np.ndarray | None, summary: Mapping[str, float]) -> None:
+    """Writes codes.npz, codes.csv, summary.json and, where there are reconstructions, reconstructions.png.
+
+    The folder is complete or absent whatever happens meanwhile.
+    """
+    names = {'keys': np.asarray(images.keys), 'classes': np.asarray(images.classes, str), 'labels': images.labels}
+    arrays = {**images.coded, **names} | ({} if scores is None else {'anomaly_scores': scores})
+    with input_pipeline.complete_folder(out.absolute(), overwrite=out.exists()) as folder:
+        np.savez(folder / 'codes.npz', allow_pickle=False, **arrays)
+        table = io.StringIO()
+        csv.writer(table, lineterminator='\n').writerows(_rows(images, scores))
+        write_file(folder / 'codes.csv', table.getvalue().encode())
+        workdirs.write_json(folder / 'summary.json', dict(summary))
+        if images.reconstructions is not None:
+            save_picture(_draw_pairs(images, images.reconstructions), folder / 'reconstructions.png')
+
+
+def _rows(images: CodedImages, scores: np.ndarray | None) -> Iterator[list[str]]:
+    """A line of names, then one for each image."""
+    columns: dict[str, np.ndarray] = {}
+    for name, values in images.coded.items():
+        singular = {'codes': 'code', 'class_probabilities': 'class_probability'}.get(name, name.removesuffix('s'))
+        if values.ndim == 1:
+            columns[singular] = values
+        else:
+            columns |= {f'{singular}_{number}': values[:, number] for number in range(values.shape[1])}
+    if scores is not None:
+        columns['anomaly_score'] = scores
+    yield ['key', 'label', *columns]
+    for row, (key, label) in enumerate(zip(images.keys, images.labels, strict=True)):
+        name = images.classes[label] if 0 <= label < len(images.classes) else ''
+        yield [key, name, *(f'{values[row]:.7g}' for values in columns.values())]
+
+
+def _draw_pairs(images: CodedImages, reconstructions: np.ndarray) -> np.ndarray:
+    """Rows of images, each above a row of their reconstructions."""
+    count, form = len(images.images) // COLUMNS * COLUMNS or len(images.images), images.image_format
+    columns = min(COLUMNS, count)
+    pairs = np.stack([images.images[:count], reconstructions[:count]])
+    rows = pairs.reshape(2, count // columns, columns, *pairs.shape[2:]).swapaxes(0, 1)
+    return draw_grid(rows.reshape(-1, *pairs.shape[2:]), columns, form.channels, form.mask_classes)

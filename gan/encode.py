@@ -1,0 +1,68 @@
+"""`python -m gan.encode --workdir=DIR --out=DIR2` writes codes of real images, from a run that finds them.
+
+Of BiGAN: codes, reconstructions and an anomaly score. Of an adversarial autoencoder: codes, reconstructions and
+classes. Of InfoGAN: the categories and codes that it believes an image was drawn from. codes.csv and codes.npz
+have a row for each image of the split, in stored order.
+"""
+
+if __name__ == '__main__':  # before the imports below, which take seconds
+    from foundation.training.interrupts import end_in_one_line
+
+    end_in_one_line()
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from absl import flags
+
+import input_pipeline
+from foundation.training import launch
+from foundation.training.errors import UserError
+from gan.codes import anomaly_scores, encode_images, summarize, write_codes
+from gan.generation.folder import check_out
+from gan.generator import restore_state
+
+_OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
+_DATA = flags.DEFINE_string('data', None, "Prepared data set; by default the run's own.")
+_SPLIT = flags.DEFINE_string('split', 'test', 'Of the data set: train, validation or test.')
+_PIXEL_SHARE = flags.DEFINE_float(
+    'pixel_share', 0.9, 'Share of the pixels in the anomaly score; the rest is of features.', 0.0, 1.0
+)
+_BATCH = flags.DEFINE_integer('batch_size', 128, 'Images at a time.', 1, 65_536)
+_STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
+_BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest distance to real images.')
+flags.adopt_module_key_flags(launch)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Restores the networks, encodes a split and writes what was found."""
+    launch.reject_arguments(argv)
+    workdir, out = launch.workdir(), Path(_OUT.value)
+    launch.start_jax()
+    if jax.process_count() > 1:
+        raise UserError('gan.encode runs on one process; leave --distributed and --coordinator out.')
+    if _BEST.value and _STEP.value is not None:
+        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    check_out(out)
+    run = restore_state(workdir, _STEP.value, best=_BEST.value)
+    request = run.recipe.images
+    if _DATA.value is not None:
+        request = dataclasses.replace(request, name=_DATA.value)
+    opened = request.open(_SPLIT.value, flip=False, in_memory=False)
+    images = encode_images(run, opened, _BATCH.value)
+    scores = anomaly_scores(images.coded, _PIXEL_SHARE.value) if 'feature_distances' in images.coded else None
+    classes = run.facts.classes if run.image_format.num_classes else ()
+    summary = summarize(images, classes)
+    write_codes(out, images, scores, summary)
+    told = ', '.join(f'{name} {value:.4g}' for name, value in summary.items())
+    print(f'{opened.name} ({_SPLIT.value}): {told}.')
+    print(f'Codes: {out / "codes.csv"}, {out / "codes.npz"}')
+    print('They tell of real images: treat them as you treat these.')
+
+
+if __name__ == '__main__':
+    launch.run_command(
+        main, packages=('gan', 'backbones', 'input_pipeline'), user_errors=(input_pipeline.DataError,)
+    )
