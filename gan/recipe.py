@@ -330,7 +330,7 @@ def _limited(section: ConfigDict, resolution: int) -> dict[str, Any]:
 
 def _cycle_length(config: ConfigDict) -> int:
     """Steps until all repeats: with and without the penalty, and those with fewer networks."""
-    repeats = FAMILIES[config.architecture].repeats(config.family if 'family' in config else {})
+    repeats = FAMILIES[config.architecture].repeats(config.family.to_dict() if 'family' in config else {})
     return math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps * repeats)
 
 

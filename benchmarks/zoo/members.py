@@ -10,46 +10,52 @@ from ml_collections import ConfigDict
 from gan.families.methods import METHODS, Method
 
 BATCH_SIZE = 32
-_STYLES: Mapping[str, Any] = {
+_STRIDED_GENERATOR: Mapping[str, Any] = {
+    'generator.last_width': 24,
+    'generator.max_width': 96,
+    'generator.kernel_size': 4,
+}
+_STRIDED_DISCRIMINATOR: Mapping[str, Any] = {
+    'discriminator.layers': 3,
+    'discriminator.first_width': 32,
+    'discriminator.kernel_size': 4,
+}
+_STRIDED: Mapping[str, Any] = {**_STRIDED_GENERATOR, **_STRIDED_DISCRIMINATOR}
+_GROWING: Mapping[str, Any] = {
     'generator.latent_size': 64,
-    'generator.style_size': 64,
     'generator.fmap_base': 1024,
     'generator.fmap_max': 64,
     'discriminator.fmap_base': 1024,
     'discriminator.fmap_max': 64,
 }
+_STYLES: Mapping[str, Any] = {**_GROWING, 'generator.style_size': 64}
 # By architecture: fields of the config that differ.
 WIDTHS: Mapping[str, Mapping[str, Any]] = {
     'perceptron': {'generator.width': 256, 'discriminator.width': 64},
-    'dcgan': {
-        'generator.last_width': 24,
-        'generator.max_width': 96,
-        'generator.kernel_size': 4,
-        'discriminator.layers': 3,
-        'discriminator.first_width': 32,
-        'discriminator.kernel_size': 4,
-    },
+    'dcgan': _STRIDED,
     'residual': {
         'generator.last_width': 16,
         'generator.max_width': 96,
         'discriminator.first_width': 24,
         'discriminator.max_width': 96,
     },
-    'progressive': {
-        'generator.latent_size': 64,
-        'generator.fmap_base': 1024,
-        'generator.fmap_max': 64,
-        'discriminator.fmap_base': 1024,
-        'discriminator.fmap_max': 64,
+    'progressive': _GROWING,
+    'infogan': _STRIDED,
+    'bigan': {
+        **_STRIDED,
+        'discriminator.joint_width': 96,
+        'encoder.layers': 3,
+        'encoder.first_width': 24,
+        'encoder.kernel_size': 4,
     },
+    'aae': {'generator.width': 256, 'discriminator.width': 256, 'encoder.width': 256},
+    'lapgan': {'generator.dense_width': 256, 'generator.width': 48, 'discriminator.width': 48},
     'gran': {
+        **_STRIDED_DISCRIMINATOR,
         'generator.last_width': 16,
         'generator.max_width': 64,
         'generator.kernel_size': 4,
         'generator.hidden_size': 64,
-        'discriminator.layers': 3,
-        'discriminator.first_width': 32,
-        'discriminator.kernel_size': 4,
     },
     'biggan': {
         'generator.latent_size': 80,
