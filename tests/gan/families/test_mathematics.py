@@ -158,7 +158,7 @@ def test_the_phases_of_an_autoencoder_do_what_they_are_for():
             told.append(metrics)
         return state, told
 
-    _, told = repeat(reconstruct, state, 60)
+    _, told = repeat(reconstruct, state, 200)
     assert told[-1]['reconstruction'] < 0.8 * told[0]['reconstruction']
     assert told[-1]['real_class_loss'] < 0.5 * told[0]['real_class_loss']
     judged, told = repeat(judge, state, 60)
