@@ -32,7 +32,7 @@ class CodedImages:
       keys: of the images.
       labels: -1 without one.
       classes: names of the labels.
-      coded: see `Coded`, without reconstructions; of those, and their images, the first SHOWN.
+      coded: see `Coded`, without reconstructions; of those, and their images, SHOWN evenly from the split.
       images, reconstructions: see above; no reconstructions where the family has none.
       image_format: of both.
     """
@@ -73,12 +73,15 @@ def encode_images(run: RestoredRun, images: input_pipeline.ImageData, batch_size
     parts: list[dict[str, np.ndarray]] = []
     labels: list[np.ndarray] = []
     shown: list[tuple[np.ndarray, np.ndarray | None]] = []
+    chosen = np.linspace(0, images.num_examples - 1, min(SHOWN, images.num_examples)).astype(int)
+    first = 0
     with contextlib.closing(images.in_order(run.stage.resolution, batch_size)) as batches:
         for batch in batches:
             part = mapped(variables, batch['image'])
             drawn = part.pop('reconstructions', None)
-            if sum(len(own) for own, _ in shown) < SHOWN:
-                shown.append((batch['image'], drawn))
+            rows = chosen[(chosen >= first) & (chosen < first + len(batch['image']))] - first
+            shown.append((batch['image'][rows], None if drawn is None else drawn[rows]))
+            first += len(batch['image'])
             parts.append(part)
             labels.append(batch['label'])
     drawn_rows = [own for _, own in shown if own is not None]
@@ -87,8 +90,8 @@ def encode_images(run: RestoredRun, images: input_pipeline.ImageData, batch_size
         labels=np.concatenate(labels),
         classes=tuple(images.classes),
         coded={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
-        images=np.concatenate([own for own, _ in shown])[:SHOWN],
-        reconstructions=np.concatenate(drawn_rows)[:SHOWN] if drawn_rows else None,
+        images=np.concatenate([own for own, _ in shown]),
+        reconstructions=np.concatenate(drawn_rows) if drawn_rows else None,
         image_format=run.image_format,
     )
 

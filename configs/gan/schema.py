@@ -254,7 +254,7 @@ FAMILIES: dict[str, Section] = {
             'labelled_share': Field(
                 0.25, 'of each batch, for them, where not all are told', above=0, high=1, fixed=True
             ),
-            'reconstruction_weight': Field(10.0, 'of the mean square error of a pixel', low=0),
+            'reconstruction_weight': Field(100.0, 'of the mean square error of a pixel', low=0),
         }
     ),
 }
