@@ -10,17 +10,17 @@ from ml_collections import ConfigDict
 from gan.families.methods import METHODS, Method
 
 BATCH_SIZE = 32
-_STRIDED_GENERATOR: Mapping[str, Any] = {
-    'generator.last_width': 24,
-    'generator.max_width': 96,
-    'generator.kernel_size': 4,
-}
 _STRIDED_DISCRIMINATOR: Mapping[str, Any] = {
     'discriminator.layers': 3,
     'discriminator.first_width': 32,
     'discriminator.kernel_size': 4,
 }
-_STRIDED: Mapping[str, Any] = {**_STRIDED_GENERATOR, **_STRIDED_DISCRIMINATOR}
+_STRIDED: Mapping[str, Any] = {
+    **_STRIDED_DISCRIMINATOR,
+    'generator.last_width': 24,
+    'generator.max_width': 96,
+    'generator.kernel_size': 4,
+}
 _GROWING: Mapping[str, Any] = {
     'generator.latent_size': 64,
     'generator.fmap_base': 1024,

@@ -51,7 +51,7 @@ def train_by_the_clock(config: ConfigDict, workdir: Path, seconds: float) -> Non
         workdirs.write_json(plan, {'images/s': speeds, 'seconds': seconds})
     known = workdirs.read_json(workdir, _PLAN)
     apply_plan(config, {int(size): speed for size, speed in known['images/s'].items()}, known['seconds'])
-    spent = _seconds_kept(workdir)
+    spent = seconds_kept(workdir)
     config, found = settle_data(as_begun(GAN, config, workdir), workdir)
     training = prepare(create_recipe(found), workdir, run_record(GAN, config))
     outcome = train(training, deadline=time.monotonic() + max(seconds - spent, 0), stage_done=None)
@@ -60,7 +60,7 @@ def train_by_the_clock(config: ConfigDict, workdir: Path, seconds: float) -> Non
     workdirs.write_json(workdir / _DONE, {'images': outcome.position.images_seen, 'seconds': seconds})
 
 
-def _seconds_kept(workdir: Path) -> float:
+def seconds_kept(workdir: Path) -> float:
     """Of training up to the newest checkpoint; what a kill lost is trained again."""
     if not workdirs.has_begun(workdir):
         return 0.0
