@@ -7,8 +7,9 @@ Source: Denton et al. 2015, arXiv:1506.05751: dense layers of 1,200 at the coars
 residual, two in a discriminator, cross-entropy, dropout.
 Deviations: levels of 8, 16, 32 ... pixels (the paper: 8, 14, 28), means of 2x2 pixels as low-pass, Adam 2e-4 with
 b1 0.5 for SGD, all levels in one step: they share nothing, so that this is the training of each alone.
-Expected: shapes are those of the coarsest level, edges sharper than its own; an hour at 32x32 on two CPU cores
-with --config.generator.width=32 --config.discriminator.width=32.
+Expected: shapes are those of the coarsest level, edges sharper than its own. Its quality here is not measured yet
+(after 24,000 images of MedNIST there are no shapes); at 32x32 with --config.generator.width=32
+--config.discriminator.width=32 a step of 64 images takes 0.6 s on two shared CPU cores.
 """
 
 from ml_collections import ConfigDict
