@@ -25,7 +25,7 @@ MASK_COLOURS = np.asarray(
         (170, 90, 210),
         (60, 210, 200),
         (240, 120, 180),
-        (160, 120, 70),
+        (210, 160, 90),
     ],
     np.uint8,
 )  # fmt: skip  (of the classes 1, 2, ..., in turn)
