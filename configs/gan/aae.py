@@ -8,8 +8,8 @@ Source: Makhzani et al. 2016, arXiv:1511.05644: two hidden layers of 1,000 units
 the classes.
 Deviations: one optimiser a network, Adam 2e-4 with b1 0.5, whose moments all phases share, in place of SGD with
 momentum for each phase; prior N(0, 1); labelled images take a quarter of every batch in all phases.
-Expected: published for MNIST: 1.90% wrong with 100 labels. Measured on MedNIST at 32x32 (batch 128, 230,000 images,
-five minutes on two shared CPU cores, one run): 2.1% of 583 test images wrong; on the same 100 labels a random
+Expected: published for MNIST: 1.90% wrong with 100 labels. Measured on MedNIST at 32x32 (batch 128, 230,000 images
+in five minutes on two shared CPU cores, one run): 2.1% of 583 test images wrong; on the same 100 labels a random
 forest of pixels has 2.1%, logistic regression 2.9%, two hidden layers of 1,000 units 7.5%.
 """
 

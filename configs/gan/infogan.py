@@ -8,7 +8,7 @@ Source: Chen et al. 2016, arXiv:1606.03657: 62 numbers of noise, weights 1 (cate
 for the discriminator and 1e-3 for the generator, b1 0.5.
 Deviations: the discriminator has no batch normalization, so that what it finds in an image does not depend on the
 others; nor has the head. The head is trained in both updates; the authors' code moves it in the discriminator's.
-Expected: category_information rises to nearly log(categories) nats long before images are good. Measured on MedNIST
+Expected: category_information rises to nearly log(categories) nats before images are good. Measured on MedNIST
 at 32x32 with --config.generator.last_width=16 --config.discriminator.first_width=16 and six categories (batch 64,
 36,000 images, five minutes on two shared CPU cores, one run): 1.77 of 1.79 nats, but a purity of 0.60 only: the
 codes are first shown as what real images are not. Train much longer before its categories are trusted.
