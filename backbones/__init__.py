@@ -7,6 +7,7 @@ __all__ = [
     'augmentation',
     'classifier',
     'encoders',
+    'evaluation',
     'extractors',
     'grids',
     'images',

@@ -23,7 +23,7 @@ from input_pipeline.atomic import resumable
 from input_pipeline.depth import NOTE
 from input_pipeline.errors import DataError, Refusals, reason_of
 from input_pipeline.inputs import Incoming, list_checksum, read_header
-from input_pipeline.journal import Journal
+from input_pipeline.journal import AnswerJournal
 from input_pipeline.records import ReaderOptions
 
 _FOLDERS_UP = 2  # images lie in a folder of the one that has the manifest
@@ -154,8 +154,8 @@ class _Answers:
     """
 
     lines: TextIO
-    journal: Journal | None
-    overlays: Journal | None
+    journal: AnswerJournal | None
+    overlays: AnswerJournal | None
 
     def find(self, name: str) -> dict[str, Any] | None:
         """What was answered before; None where that, or its picture, is not there."""

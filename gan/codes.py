@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 import input_pipeline
+from backbones.evaluation import count_confusion
 from backbones.grids import draw_grid, save_picture
 from foundation.files import write_file
 from foundation.training import parallel
@@ -111,17 +112,9 @@ def purity(found: Int[np.ndarray, ' image'], labels: Int[np.ndarray, ' image']) 
     known = labels >= 0
     if not known.any():
         return float('nan')
-    counts = count_pairs(found[known], labels[known])
+    found, labels = found[known], labels[known]
+    counts = count_confusion(found, labels, 1 + int(max(found.max(), labels.max())))
     return float(counts.max(axis=1).sum() / known.sum())
-
-
-def count_pairs(
-    found: Int[np.ndarray, ' image'], labels: Int[np.ndarray, ' image']
-) -> Int[np.ndarray, 'found label']:
-    """Images of each category that was found, and each label."""
-    counts = np.zeros((found.max() + 1, labels.max() + 1), np.int64)
-    np.add.at(counts, (found, labels), 1)
-    return counts
 
 
 def summarize(images: CodedImages, known_classes: tuple[str, ...]) -> dict[str, float]:

@@ -45,6 +45,20 @@ def downsample(x: Float[Array, 'batch height width channel']) -> Float[Array, 'b
     return x.reshape(batch, height // 2, 2, width // 2, 2, channel).mean(axis=(2, 4))
 
 
+def width_at(side: int, final: int, width: int, largest: int) -> int:
+    """Features of maps of this side: `width` at the final one, doubled at each halving, at most `largest`."""
+    return min(width * final // side, largest)
+
+
+def append_class(
+    latents: Float[Array, 'batch latent'], labels: Int[Array, 'batch'], num_classes: int, size: int
+) -> Float[Array, 'batch _']:
+    """Latents with the class's learned embedding behind, if there are classes; to be called in a module."""
+    if not num_classes:
+        return latents
+    return jnp.concatenate([latents, nn.Embed(num_classes, size, name='class_embedding')(labels)], axis=-1)
+
+
 def minibatch_stddev(
     x: Float[Array, 'batch height width channel'], group_size: int
 ) -> Float[Array, 'batch height width _']:
@@ -165,7 +179,7 @@ class Dense(ScaledLayer):
         return self._add_bias(x.astype(self.dtype) @ self._kernel((x.shape[-1], self.features), update_stats))
 
 
-class BatchNorm(nn.Module):
+class BatchNormBase(nn.Module):
     """Batch normalization in float32 (Ioffe and Szegedy 2015), whose gains and biases its kinds decide.
 
     Attributes:
@@ -198,12 +212,12 @@ class BatchNorm(nn.Module):
         return mean, variance
 
 
-class ConditionalBatchNorm(BatchNorm):
+class ConditionalBatchNorm(BatchNormBase):
     """With a gain and bias for each class (Dumoulin et al. 2017, arXiv:1610.07629); one of each without classes.
 
     Attributes:
       num_classes: 0 without condition.
-      (others as in BatchNorm.)
+      (others as in BatchNormBase.)
     """
 
     num_classes: int = 0

@@ -84,6 +84,11 @@ class Objective:
             raise ValueError(f'loss.penalty_share is {self.penalty_share}, but must be above 0 and at most 1.')
 
     @property
+    def penalty_period(self) -> int:
+        """Steps from one penalty to the next; 0 without."""
+        return self.penalty_every if self.penalty != 'none' else 0
+
+    @property
     def reals_per_image(self) -> int:
         """Real images that a step takes for each one it counts: losses of pairs have others for the generator."""
         return 2 if self.loss.pairs else 1

@@ -271,9 +271,10 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
     if refusal := family.refusal(config.to_dict()):
         raise UserError(refusal)
     annealing = _create_annealing(config.anneal, augment.probability)
-    batch_size = config.schedule.batch_size.get(f'at_{resolution}', 0)  # missing: refused with the stages
     try:
-        recipe = GanRecipe(
+        schedule = Schedule(final_resolution=resolution, **config.schedule.to_dict())
+        last = schedule.stages(num_examples=1)[-1]  # refuses what does not depend on the data
+        return GanRecipe(
             seed=config.seed,
             images=request_images(
                 config, mask_classes=config.mask_classes, context=0, target='class', foreground_share=0.0
@@ -285,13 +286,13 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             sections={name: _limited(config[name], resolution) for name in SECTIONS if name in config},
             dtype=compute.compute_dtype(config.compute_dtype),
             objective=Objective(**config.loss),
-            optimizers=create_optimizers(family.sides, annealing, batch_size, **config.optimizer),
+            optimizers=create_optimizers(family.sides, annealing, last.batch_size, **config.optimizer),
             discriminator_steps=config.optimizer.discriminator_steps,
             averaging=Averaging(**config.average),
             augmentation=DiscriminatorAugmentation(tuple(augment.operations), config.mask_classes),
             augmentation_probability=augment.probability,
             adaptation=Adaptation(augment.target, augment.every, augment.images) if augment.adaptive else None,
-            schedule=Schedule(final_resolution=resolution, **config.schedule.to_dict()),
+            schedule=schedule,
             annealing=annealing,
             start_from=StartFrom(**config.start_from),
             watch=WatchPlan(**config.watch),
@@ -302,8 +303,6 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
         )
     except ValueError as error:
         raise UserError(f'config: {error}') from error
-    recipe.stages(num_examples=1)  # refuses what does not depend on the data
-    return recipe
 
 
 def recreate_recipe(fields: Mapping[str, Any]) -> GanRecipe:

@@ -98,13 +98,12 @@ class StepRecipe:
 
 def pair_updates(recipe: StepRecipe) -> tuple[Update, ...]:
     """The discriminator's update, then the generator's."""
-    penalised = recipe.objective.penalty != 'none'
     return (
         Update(
             trains=('discriminator',),
             loss=partial(_discriminator_loss, recipe),
             every=1,
-            penalty_every=recipe.objective.penalty_every if penalised else 0,
+            penalty_every=recipe.objective.penalty_period,
             show=partial(_show_pair, recipe),
             then=partial(adapt_probability, recipe),
         ),
@@ -129,21 +128,21 @@ def make_train_step(recipe: StepRecipe, *, with_penalty: bool, with_generator: b
     return make_step(recipe.create_updates(recipe), recipe.optimizers, turns)
 
 
-class Reals(NamedTuple):
+class RealBatch(NamedTuple):
     """Real images of a step, as they are, and their labels."""
 
     images: Array
     labels: Array
 
 
-def reals_of(recipe: StepRecipe, given: Given, part: int) -> Reals:
+def reals_of(recipe: StepRecipe, given: Given, part: int) -> RealBatch:
     """Those of the discriminator (part 0) or of the generator: other ones where its loss looks at real images."""
     parts = recipe.objective.reals_per_image
     images, labels = (given.batch[name][part % parts :: parts] for name in ('image', 'label'))
-    return Reals(images, labels)
+    return RealBatch(images, labels)
 
 
-class Pair(NamedTuple):
+class ShownPair(NamedTuple):
     """Real and generated images as the discriminator sees them, their latents, and the key of its loss."""
 
     real: Array
@@ -152,7 +151,7 @@ class Pair(NamedTuple):
     key: PRNGKeyArray
 
 
-def _show_pair(recipe: StepRecipe, given: Given) -> Pair:
+def _show_pair(recipe: StepRecipe, given: Given) -> ShownPair:
     state, alpha, (images, labels) = given.state, given.controls['alpha'], reals_of(recipe, given, 0)
     real = fade_reals(images, alpha)
     latent_key, *view_keys, loss_key = jax.random.split(given.key, 4)
@@ -161,11 +160,11 @@ def _show_pair(recipe: StepRecipe, given: Given) -> Pair:
     latents = draw_latents_of(recipe, latent_key, len(labels))
     fake, _ = draw(recipe, artist.params, artist.model_state, latents, labels, alpha)
     views = [view(recipe, x, key, probability) for x, key in zip((real, fake), view_keys, strict=True)]
-    return Pair(views[0], views[1], latents, loss_key)
+    return ShownPair(views[0], views[1], latents, loss_key)
 
 
 def _discriminator_loss(
-    recipe: StepRecipe, params: dict[str, Params], given: Given, shown: Pair, *, penalised: bool
+    recipe: StepRecipe, params: dict[str, Params], given: Given, shown: ShownPair, *, penalised: bool
 ) -> tuple[Array, Found]:
     """The loss, and the power-iteration vectors after their one step; signals are the logits of real images."""
     alpha, labels = given.controls['alpha'], reals_of(recipe, given, 0).labels

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from input_pipeline.errors import DataError
-from input_pipeline.journal import Journal, read_owner
+from input_pipeline.journal import AnswerJournal, read_owner
 
 INCOMPLETE = 'incomplete.'  # TFDS and our readers look past folders whose names begin so
 _LOCK, _NEW, _OLD, _JOURNAL = 'lock', 'new', 'old', 'journal'
@@ -51,7 +51,7 @@ def complete_folder(final: Path, overwrite: bool) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def resumable(final: Path, command: Mapping[str, Any], *, is_file: bool = False) -> Iterator[Journal]:
+def resumable(final: Path, command: Mapping[str, Any], *, is_file: bool = False) -> Iterator[AnswerJournal]:
     """Yields a journal whose folder becomes `final` when the block ends well; otherwise its whole parts are left.
 
     They are handed to the next call of the same command for the same place, and to no other: one of another
@@ -72,7 +72,7 @@ def resumable(final: Path, command: Mapping[str, Any], *, is_file: bool = False)
         folder, path, is_done = scratch / _NEW, scratch / _JOURNAL, False
         try:
             folder.mkdir(exist_ok=is_old)
-            journal = Journal(path, folder, owner)
+            journal = AnswerJournal(path, folder, owner)
             if len(journal):
                 _LOGGER.info('Going on with %d answers of the same command, which was stopped.', len(journal))
             yield journal

@@ -17,7 +17,7 @@ class _Part:
     files: dict[str, str]  # SHA-256 of what was written, by its name in the folder
 
 
-class Journal:
+class AnswerJournal:
     """Keeps, line by line, what is whole; the first line tells which command works at which place.
 
     Args:

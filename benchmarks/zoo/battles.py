@@ -13,14 +13,14 @@ from gan.families.family import pair_inputs
 from gan.generator import RestoredRun, TrainedGenerator, restore_state
 from gan.sampler import draw_images, labels_in_turn
 from gan.schedule import fade_in
-from gan.scores.battles import Judged, error_shares
+from gan.scores.battles import ErrorShares, error_shares
 
 _SEED = 1
 Images = Float[np.ndarray, 'count height width channel']
 Judge = Callable[[Images], Float[np.ndarray, ' count']]
 
 
-def let_fight(folders: Mapping[str, Path], count: int) -> tuple[dict[str, Judged], dict[str, str]]:
+def let_fight(folders: Mapping[str, Path], count: int) -> tuple[dict[str, ErrorShares], dict[str, str]]:
     """Errors of all discriminators that can judge, and why others cannot.
 
     Args:

@@ -14,7 +14,7 @@ from gan.evaluation.scoring import MEANINGS
 from gan.evaluation.tables import describe_value
 from gan.reporting.figures import Sheet, read_grid
 from gan.reporting.grids import restore_artists
-from gan.scores.battles import Judged, fight
+from gan.scores.battles import ErrorShares, fight
 
 Row = Mapping[str, Any]
 Table = tuple[list[str], list[list[str]]]
@@ -29,7 +29,7 @@ _READING = (
     'to be compared with the Frechet distance of as many generated ones. The Parzen log-likelihood misleads, and '
     'ranks nothing.'
 )
-Battle = tuple[dict[str, Judged], dict[str, str]]
+Battle = tuple[dict[str, ErrorShares], dict[str, str]]
 
 
 def write_results(out: Path, rows: Sequence[Row], battle: Battle, told: str) -> None:
@@ -110,7 +110,7 @@ def _costs(row: Row) -> list[str]:
     return [f'{row["images"]:,}', f'{row["s/1000 images"]:.2f}', sizes]
 
 
-def battle_table(judged: Mapping[str, Judged]) -> Table:
+def battle_table(judged: Mapping[str, ErrorShares]) -> Table:
     """A row for each discriminator: its errors on real images, and on those of each generator."""
     names = list(judged)
     header = ['discriminator of', 'real images', *(MEMBERS[name].title for name in names)]
@@ -125,7 +125,7 @@ def battle_table(judged: Mapping[str, Judged]) -> Table:
     return header, rows
 
 
-def winner_table(judged: Mapping[str, Judged]) -> Table:
+def winner_table(judged: Mapping[str, ErrorShares]) -> Table:
     """A row for each pair."""
     names, rows = list(judged), []
     for place, first in enumerate(names):

@@ -28,7 +28,7 @@ from gan.families.family import (
     image_of,
     latents_of,
 )
-from gan.networks.autoencoder import CodeDiscriminator, DenseDecoder, DenseEncoder, Encoded
+from gan.networks.autoencoder import CodeDiscriminator, DenseDecoder, DenseEncoder, EncodedImages
 from gan.step import StepRecipe, average_generator, draw_latents_of
 from gan.updates import Found, Given, Metrics, Update
 
@@ -95,11 +95,11 @@ def create_updates(recipe: StepRecipe) -> tuple[Update, ...]:
     )
 
 
-def _encode(recipe: StepRecipe, params: Params, given: Given) -> Encoded:
+def _encode(recipe: StepRecipe, params: Params, given: Given) -> EncodedImages:
     return recipe.networks['encoder'].apply({'params': params}, given.batch['image'])
 
 
-def _parts(encoded: Encoded) -> Parts:
+def _parts(encoded: EncodedImages) -> Parts:
     return Parts(encoded.codes, jax.nn.softmax(encoded.class_logits))
 
 
@@ -144,10 +144,7 @@ def _discriminator_loss(
         judge = partial(recipe.networks[name].apply, {'params': params[name]})
         verdicts = judge(getattr(prior, name)), judge(getattr(encoded, name))
         loss, told = recipe.objective.discriminator_loss(*verdicts, given.batch['label'], own_key)
-        total, metrics = (
-            total + loss,
-            {f'{_prefix(name)}{metric}': value for metric, value in told.items()} | metrics,
-        )
+        total, metrics = total + loss, metrics | _named(name, told)
     return total, Found({name: {} for name in judges}, metrics)
 
 
@@ -166,15 +163,14 @@ def _encoder_loss(
     for name in judges:
         verdict = recipe.networks[name].apply(given.state.networks[name].variables, getattr(parts, name))
         loss, told = recipe.objective.generator_loss(verdict, given.batch['label'])
-        total, metrics = (
-            total + loss,
-            {f'{_prefix(name)}{metric}': value for metric, value in told.items()} | metrics,
-        )
+        total, metrics = total + loss, metrics | _named(name, told)
     return total, Found({'encoder': {}}, metrics)
 
 
-def _prefix(judge: str) -> str:
-    return 'class_' if judge == 'class_discriminator' else ''
+def _named(judge: str, told: Metrics) -> Metrics:
+    """Metrics of one of the discriminators; those of the class's have names of their own."""
+    prefix = 'class_' if judge == 'class_discriminator' else ''
+    return {f'{prefix}{name}': value for name, value in told.items()}
 
 
 def _find(networks: Networks, variables: Mapping[str, Variables], images: Array) -> Coded:

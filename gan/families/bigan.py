@@ -57,7 +57,7 @@ def create_updates(recipe: StepRecipe) -> tuple[Update, ...]:
             trains=('discriminator',),
             loss=partial(_discriminator_loss, recipe),
             every=1,
-            penalty_every=recipe.objective.penalty_every if recipe.objective.penalty != 'none' else 0,
+            penalty_every=recipe.objective.penalty_period,
             show=partial(_show, recipe),
             then=partial(adapt_probability, recipe),
         ),

@@ -21,7 +21,7 @@ from gan.families.family import Coded, Family, Fields, Networks, Sections, Side,
 from gan.networks.codes import CodeHead, Codes, FoundCodes, InfoGenerator, split_codes
 from gan.networks.dcgan import DcganDiscriminator
 from gan.networks.heads import judge
-from gan.step import Pair, StepRecipe, pair_updates, show_drawn
+from gan.step import ShownPair, StepRecipe, pair_updates, show_drawn
 from gan.updates import Found, Given, Loss, Metrics, Update
 
 _STEPS = 9  # of a continuous code
@@ -73,7 +73,13 @@ def create_updates(recipe: StepRecipe) -> tuple[Update, ...]:
 
 
 def _discriminator_loss(
-    recipe: StepRecipe, of_pair: Loss, params: dict[str, Params], given: Given, shown: Pair, *, penalised: bool
+    recipe: StepRecipe,
+    of_pair: Loss,
+    params: dict[str, Params],
+    given: Given,
+    shown: ShownPair,
+    *,
+    penalised: bool,
 ) -> tuple[Array, Found]:
     total, found = of_pair(params, given, shown, penalised=penalised)
     variables = {**given.state.networks['discriminator'].variables, 'params': params['discriminator']}

@@ -12,7 +12,7 @@ from gan.latents import draw_latents
 from gan.networks.stylegan2 import PATH_LENGTH
 from gan.networks.styles import STYLES
 from gan.penalties import path_lengths
-from gan.step import StepRecipe, pair_updates
+from gan.step import StepRecipe, pair_updates, reals_of
 from gan.updates import Found, Given, Update
 
 
@@ -39,7 +39,7 @@ def _path_loss(
     """
     del shown, penalised
     options, generator = recipe.options, recipe.generator
-    labels, alpha = given.batch['label'], given.controls['alpha']
+    labels, alpha = reals_of(recipe, given, 1).labels, given.controls['alpha']
     labels = labels[:: max(1, round(1 / options['path_share']))]
     latent_key, direction_key = jax.random.split(given.key)
     latents = draw_latents(latent_key, len(labels), generator.latent_size, generator.latent_distribution)

@@ -11,11 +11,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from gan.layers import Dense
 from gan.networks.heads import DiscriminatorOutput
+from gan.networks.perceptron import Perceptron
+
+_LAYERS = 2  # hidden ones of every network
 
 
-class Encoded(NamedTuple):
+class EncodedImages(NamedTuple):
     """Codes of images.
 
     Attributes:
@@ -25,26 +27,6 @@ class Encoded(NamedTuple):
 
     codes: Float[Array, 'batch code']
     class_logits: Float[Array, 'batch classes']
-
-
-class _Perceptron(nn.Module):
-    """Two hidden layers of rectified units, then a linear one, in float32.
-
-    Attributes:
-      width: of the hidden layers.
-      features: of the last one.
-      dtype: type of the hidden layers.
-    """
-
-    width: int
-    features: int
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(self, x: Float[Array, 'batch _']) -> Float[Array, 'batch features']:
-        for number in range(2):
-            x = jax.nn.relu(Dense(self.width, scaling='plain', dtype=self.dtype, name=f'hidden{number}')(x))
-        return Dense(self.features, gain=1.0, scaling='plain', name='last')(x.astype(jnp.float32))
 
 
 class DenseEncoder(nn.Module):
@@ -64,11 +46,11 @@ class DenseEncoder(nn.Module):
     dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, images: Float[Array, 'batch resolution resolution channels']) -> Encoded:
-        found = _Perceptron(self.width, self.code_size + self.num_classes, self.dtype, name='layers')(
+    def __call__(self, images: Float[Array, 'batch resolution resolution channels']) -> EncodedImages:
+        found = Perceptron(_LAYERS, self.width, self.code_size + self.num_classes, self.dtype, name='layers')(
             images.reshape(images.shape[0], -1)
         )
-        return Encoded(found[:, : self.code_size], found[:, self.code_size :])
+        return EncodedImages(found[:, : self.code_size], found[:, self.code_size :])
 
 
 class DenseDecoder(nn.Module):
@@ -103,7 +85,7 @@ class DenseDecoder(nn.Module):
     ) -> Float[Array, 'batch resolution resolution channels']:
         """Draws images of codes, and of the probability of each class."""
         shape = (-1, self.resolution, self.resolution, self.channels)
-        layers = _Perceptron(self.width, self.resolution**2 * self.channels, self.dtype, name='layers')
+        layers = Perceptron(_LAYERS, self.width, self.resolution**2 * self.channels, self.dtype, name='layers')
         return jnp.tanh(layers(jnp.concatenate([codes, classes], axis=1)).reshape(shape))
 
 
@@ -120,5 +102,5 @@ class CodeDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, codes: Float[Array, 'batch _']) -> DiscriminatorOutput:
-        logits = _Perceptron(self.width, 1, self.dtype, name='layers')(codes)[:, 0]
+        logits = Perceptron(_LAYERS, self.width, 1, self.dtype, name='layers')(codes)[:, 0]
         return DiscriminatorOutput(logits, jnp.zeros((codes.shape[0], 0)))

@@ -7,17 +7,17 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from gan.layers import BatchNorm, Dense, Scaling
+from gan.layers import BatchNormBase, Dense, Scaling
 from gan.networks.progressive import doublings
 from gan.networks.residual import ResidualDiscriminator, ResidualGenerator
 
 
-class ModulatedBatchNorm(BatchNorm):
+class ModulatedBatchNorm(BatchNormBase):
     """Batch normalization with gains and biases that are linear in a condition; both layers have no bias.
 
     Attributes:
       scaling: of their weights; see `layers`.
-      (others as in BatchNorm.)
+      (others as in BatchNormBase.)
     """
 
     scaling: Scaling = 'orthogonal'

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from gan.layers import ConditionalBatchNorm, leaky_relu
+from gan.layers import ConditionalBatchNorm, append_class, leaky_relu, width_at
 from gan.networks.heads import DiscriminatorOutput, Head
 from gan.strided import StridedConv, TransposedConv
 
@@ -54,10 +54,8 @@ class DcganGenerator(nn.Module):
         alpha: Float[Array, ''] | float = 1.0,
         update_stats: bool = False,
     ) -> Float[Array, 'batch resolution resolution channels']:
-        """Draws images in (-1, 1). `alpha` means nothing here; `update_stats` as in BatchNorm."""
-        if self.num_classes:
-            embedding = nn.Embed(self.num_classes, self.class_embedding, name='class_embedding')(labels)
-            latents = jnp.concatenate([latents, embedding], axis=-1)
+        """Draws images in (-1, 1). `alpha` means nothing here; `update_stats` as in BatchNormBase."""
+        latents = append_class(latents, labels, self.num_classes, self.class_embedding)
         width = self._width(4)
         dense = nn.Dense(16 * width, kernel_init=_DRAW, dtype=self.dtype, name='4x4_dense')
         x = self._activate('4x4', dense(latents).reshape(-1, 4, 4, width), labels, update_stats)
@@ -80,7 +78,7 @@ class DcganGenerator(nn.Module):
         return _ACTIVATIONS[self.activation](x)
 
     def _width(self, resolution: int) -> int:
-        return min(self.last_width * self.resolution // resolution, self.max_width)
+        return width_at(resolution, self.resolution, self.last_width, self.max_width)
 
 
 class DcganDiscriminator(nn.Module):

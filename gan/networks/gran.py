@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from gan.layers import ConditionalBatchNorm, leaky_relu
+from gan.layers import ConditionalBatchNorm, leaky_relu, width_at
 from gan.networks.progressive import doublings
 from gan.strided import StridedConv, TransposedConv
 
@@ -49,7 +49,7 @@ class GranGenerator(nn.Module):
 
     def setup(self) -> None:
         sides = doublings(4, self.resolution)
-        widths = [min(self.last_width * self.resolution // side, self.max_width) for side in sides]
+        widths = [width_at(side, self.resolution, self.last_width, self.max_width) for side in sides]
         if self.num_classes:
             self.embed = nn.Embed(self.num_classes, self.class_embedding)
         self.latent_layer = nn.Dense(self.hidden_size, kernel_init=_DRAW, dtype=self.dtype)
@@ -70,7 +70,7 @@ class GranGenerator(nn.Module):
         alpha: Float[Array, ''] | float = 1.0,
         update_stats: bool = False,
     ) -> Float[Array, 'batch resolution resolution channels']:
-        """Draws images in (-1, 1). `alpha` means nothing here; `update_stats` as in BatchNorm."""
+        """Draws images in (-1, 1). `alpha` means nothing here; `update_stats` as in BatchNormBase."""
         del alpha
         return jnp.tanh(self.strokes(latents, labels, update_stats).sum(axis=0))
 

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from gan.layers import Conv, Dense, downsample, leaky_relu, upsample
+from gan.layers import Conv, downsample, leaky_relu, upsample
 from gan.networks.heads import DiscriminatorOutput, Head
+from gan.networks.perceptron import PerceptronGenerator
 
 Images = Float[Array, 'batch _ _ channel']
 
@@ -46,24 +47,6 @@ def rebuild(pyramid: tuple[Images, ...]) -> Images:
     return image
 
 
-class _Coarsest(nn.Module):
-    """Latents to the coarsest images: two hidden dense layers."""
-
-    side: int
-    channels: int
-    num_classes: int
-    width: int
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(self, noise: Float[Array, 'batch latent'], labels: Int[Array, 'batch']) -> Images:
-        x = jnp.concatenate([noise, jax.nn.one_hot(labels, self.num_classes)], axis=1)
-        for number in range(2):
-            x = jax.nn.relu(Dense(self.width, scaling='plain', dtype=self.dtype, name=f'hidden{number}')(x))
-        x = Dense(self.side**2 * self.channels, gain=1.0, scaling='plain', name='to_image')(x.astype(jnp.float32))
-        return jnp.tanh(x.reshape(-1, self.side, self.side, self.channels))
-
-
 class _Residual(nn.Module):
     """A plane of noise and the enlarged level below to what that lacks: three convolutions."""
 
@@ -76,7 +59,7 @@ class _Residual(nn.Module):
     @nn.compact
     def __call__(self, noise: Float[Array, 'batch pixels'], below: Images, labels: Int[Array, 'batch']) -> Images:
         x = jnp.concatenate([below, noise.reshape(*below.shape[:3], 1)], axis=-1)
-        x = join_class(x, labels, self.num_classes, 'class_plane')
+        x = join_class_plane(x, labels, self.num_classes)
         for number, kernel in enumerate((7, 5)):
             conv = Conv(self.width, kernel_size=kernel, scaling='plain', dtype=self.dtype, name=f'conv{number}')
             x = jax.nn.relu(conv(x))
@@ -94,7 +77,7 @@ class _Judge(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images, labels: Int[Array, 'batch']) -> DiscriminatorOutput:
-        x = join_class(images, labels, self.num_classes, 'class_plane')
+        x = join_class_plane(images, labels, self.num_classes)
         for number in range(2):
             conv = Conv(self.width, kernel_size=5, scaling='plain', dtype=self.dtype, name=f'conv{number}')
             x = downsample(leaky_relu(conv(x)))
@@ -102,14 +85,14 @@ class _Judge(nn.Module):
         return Head(0, 'projection', 'plain', name='head')(x.reshape(x.shape[0], -1), labels)
 
 
-def join_class(
-    x: Float[Array, 'batch side side _'], labels: Int[Array, 'batch'], num_classes: int, name: str
+def join_class_plane(
+    x: Float[Array, 'batch side side _'], labels: Int[Array, 'batch'], num_classes: int
 ) -> Float[Array, 'batch side side _']:
     """Appends a learned plane for each class (section 3.2); to be called within a module."""
     if not num_classes:
         return x
     side = x.shape[1]
-    plane = nn.Embed(num_classes, side**2, name=name)(labels).reshape(-1, side, side, 1)
+    plane = nn.Embed(num_classes, side**2, name='class_plane')(labels).reshape(-1, side, side, 1)
     return jnp.concatenate([x, plane.astype(x.dtype)], axis=-1)
 
 
@@ -150,7 +133,16 @@ class LaplacianGenerator(nn.Module):
         """
         shared = {'channels': self.channels, 'num_classes': self.num_classes, 'dtype': self.dtype}
         noises, (first, *others) = self.noise_of(latents), self.sides
-        drawn = [_Coarsest(first, width=self.dense_width, **shared, name=_name(first))(noises[0], labels)]
+        coarsest = PerceptronGenerator(
+            resolution=first,
+            latent_size=noises[0].shape[1],
+            latent_distribution=self.latent_distribution,
+            layers=2,
+            width=self.dense_width,
+            name=_name(first),
+            **shared,
+        )
+        drawn = [coarsest(noises[0], labels)]
         for number, side in enumerate(others, start=1):
             below = upsample(real[number - 1] if real else drawn[-1])
             level = _Residual(side, width=self.width, **shared, name=_name(side))

@@ -3,6 +3,8 @@
 Goodfellow et al. 2014, arXiv:1406.2661; Mirza and Osindero 2014, arXiv:1411.1784.
 """
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,28 @@ from jaxtyping import Array, Float, Int
 
 from gan.layers import Dense
 from gan.networks.heads import DiscriminatorOutput, Head
+
+
+class Perceptron(nn.Module):
+    """Hidden layers of rectified units, then a linear one in float32.
+
+    Attributes:
+      layers: hidden ones,
+      width: features of each.
+      features: of the last one.
+      dtype: type of the hidden layers.
+    """
+
+    layers: int
+    width: int
+    features: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Float[Array, 'batch _']) -> Float[Array, 'batch features']:
+        for number in range(self.layers):
+            x = jax.nn.relu(Dense(self.width, scaling='plain', dtype=self.dtype, name=f'hidden{number}')(x))
+        return Dense(self.features, gain=1.0, scaling='plain', name='last')(x.astype(jnp.float32))
 
 
 class PerceptronGenerator(nn.Module):
@@ -45,12 +69,9 @@ class PerceptronGenerator(nn.Module):
         update_stats: bool = False,
     ) -> Float[Array, 'batch resolution resolution channels']:
         """Draws images in (-1, 1). `alpha` and `update_stats` mean nothing here."""
-        x = join_class(latents, labels, self.num_classes)
-        for number in range(self.layers):
-            x = jax.nn.relu(Dense(self.width, scaling='plain', dtype=self.dtype, name=f'hidden{number}')(x))
-        pixels = self.resolution**2 * self.channels
-        x = Dense(pixels, gain=1.0, scaling='plain', dtype=self.dtype, name='to_image')(x)
-        return jnp.tanh(x.astype(jnp.float32)).reshape(-1, self.resolution, self.resolution, self.channels)
+        shape = (self.resolution, self.resolution, self.channels)
+        network = Perceptron(self.layers, self.width, math.prod(shape), self.dtype, name='layers')
+        return jnp.tanh(network(join_class(latents, labels, self.num_classes))).reshape(-1, *shape)
 
 
 class PerceptronDiscriminator(nn.Module):

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float, Int
 
 from gan.filters import smooth_downsample, smooth_upsample
 from gan.grouped import GroupedConv
-from gan.layers import Conv, Dense, leaky_relu
+from gan.layers import Conv, Dense, append_class, leaky_relu, width_at
 from gan.networks.heads import DiscriminatorOutput, Head
+from gan.networks.progressive import doublings
 
 Maps = Float[Array, 'batch height width channel']
 _EXPANSION = 2
@@ -83,10 +84,8 @@ class R3ganGenerator(nn.Module):
         update_stats: bool = False,
     ) -> Float[Array, 'batch resolution resolution channels']:
         """Draws images, nominally in [-1, 1]: the last layer is linear. The other arguments mean nothing here."""
-        if self.num_classes:
-            embedding = nn.Embed(self.num_classes, self.class_embedding, name='class_embedding')(labels)
-            latents = jnp.concatenate([latents, embedding], axis=-1)
-        sizes = _sizes(self.resolution)
+        latents = append_class(latents, labels, self.num_classes, self.class_embedding)
+        sizes = doublings(4, self.resolution)
         width = self._width(4)
         basis = self.param('basis', nn.initializers.normal(1.0), (4, 4, width), jnp.float32)
         scale = Dense(width, gain=1.0, scaling='plain', use_bias=False, dtype=self.dtype, name='latent')(latents)
@@ -100,7 +99,7 @@ class R3ganGenerator(nn.Module):
         return Conv(self.channels, name='to_image', **options)(x).astype(jnp.float32)
 
     def _width(self, size: int) -> int:
-        return min(self.last_width * self.resolution // size, self.max_width)
+        return width_at(size, self.resolution, self.last_width, self.max_width)
 
 
 class R3ganDiscriminator(nn.Module):
@@ -131,7 +130,7 @@ class R3ganDiscriminator(nn.Module):
         alpha: Float[Array, ''] | float = 1.0,
         update_stats: bool = False,
     ) -> DiscriminatorOutput:
-        sizes = _sizes(self.resolution)[::-1]
+        sizes = doublings(4, self.resolution)[::-1]
         options = {'kernel_size': 1, 'gain': 1.0, 'scaling': 'plain', 'use_bias': False, 'dtype': self.dtype}
         x = Conv(self._width(self.resolution), name='from_image', **options)(images)
         for size in sizes:
@@ -144,11 +143,7 @@ class R3ganDiscriminator(nn.Module):
         return Head(self.num_classes, self.condition, 'plain', name='head')(features, labels)
 
     def _width(self, size: int) -> int:
-        return min(self.first_width * self.resolution // size, self.max_width)
-
-
-def _sizes(resolution: int) -> list[int]:
-    return [4 << power for power in range(int(math.log2(resolution)) - 1)]
+        return width_at(size, self.resolution, self.first_width, self.max_width)
 
 
 def _blocks(name: str, x: Array, count: int, stages: int, group_size: int, dtype: DTypeLike) -> Array:

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from gan.attention import SelfAttention
-from gan.layers import ConditionalBatchNorm, Conv, Dense, Scaling, downsample, upsample
+from gan.layers import ConditionalBatchNorm, Conv, Dense, Scaling, downsample, upsample, width_at
 from gan.networks.heads import DiscriminatorOutput, Head
 from gan.networks.progressive import doublings
 
@@ -104,7 +104,7 @@ class ResidualGenerator(nn.Module):
         return 'spectral' if self.spectral_norm else 'plain'
 
     def _width(self, resolution: int) -> int:
-        return min(self.last_width * self.resolution // resolution, self.max_width)
+        return width_at(resolution, self.resolution, self.last_width, self.max_width)
 
 
 class ResidualDiscriminator(nn.Module):

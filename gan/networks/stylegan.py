@@ -30,7 +30,7 @@ class AdaptiveNorm(nn.Module):
         return (centred / deviation * (1 + scale[:, None, None]) + bias[:, None, None]).astype(x.dtype)
 
 
-class _Synthesis(nn.Module):
+class _AdaptiveSynthesis(nn.Module):
     """Styles to images. The last block fades in, so that the network can grow."""
 
     resolution: int
@@ -77,4 +77,4 @@ class _Synthesis(nn.Module):
 class StyleGanGenerator(StyleGenerator):
     """Latents to styles to images, from 8x8 on; PGGAN's discriminator judges them."""
 
-    synthesis_kind: ClassVar[type[nn.Module]] = _Synthesis
+    synthesis_kind: ClassVar[type[nn.Module]] = _AdaptiveSynthesis

@@ -58,7 +58,7 @@ class ModulatedConv(ScaledLayer):
         return x * lengths[:, None, None].astype(self.dtype)
 
 
-class _Synthesis(nn.Module):
+class _ModulatedSynthesis(nn.Module):
     """Styles to images: the images of all sizes are summed (section 4, figure 7b)."""
 
     resolution: int
@@ -113,7 +113,7 @@ class _Synthesis(nn.Module):
 class StyleGan2Generator(StyleGenerator):
     """Latents to styles to images. The running mean of path lengths, beside the styles' mean, is state as well."""
 
-    synthesis_kind: ClassVar[type[nn.Module]] = _Synthesis
+    synthesis_kind: ClassVar[type[nn.Module]] = _ModulatedSynthesis
 
     def setup(self) -> None:
         super().setup()

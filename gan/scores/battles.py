@@ -15,7 +15,7 @@ Logits = Float[np.ndarray, ' count']
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
+class ErrorShares:
     """How often a model's discriminator is wrong.
 
     Attributes:
@@ -42,12 +42,12 @@ class Battle:
     winner: str
 
 
-def error_shares(real: Logits, generated: dict[str, Logits]) -> Judged:
+def error_shares(real: Logits, generated: dict[str, Logits]) -> ErrorShares:
     """Errors of a discriminator from its logits less their middle, which are above 0 for real; 0 counts half."""
-    return Judged(_share_above(-real), {name: _share_above(each) for name, each in generated.items()})
+    return ErrorShares(_share_above(-real), {name: _share_above(each) for name, each in generated.items()})
 
 
-def fight(first: str, second: str, judged: dict[str, Judged]) -> Battle:
+def fight(first: str, second: str, judged: dict[str, ErrorShares]) -> Battle:
     """The verdict on two models: a winner needs discriminators that are alike."""
     one, other = judged[first], judged[second]
     test = _ratio(one.real, other.real)

@@ -21,7 +21,7 @@ from input_pipeline.atomic import resumable
 from input_pipeline.depth import NOTE
 from input_pipeline.errors import Refusals, reason_of
 from input_pipeline.inputs import Incoming, list_checksum
-from input_pipeline.journal import Journal
+from input_pipeline.journal import AnswerJournal
 from segment.formats.files import choose_format, write_masks, write_overlay
 from segment.formats.prediction import Prediction
 
@@ -104,7 +104,7 @@ def _refusing(source: str, refusals: Refusals) -> Iterator[None]:
 
 
 def _answer(
-    incoming: Incoming, segment: Segment, order: SegmentationRequest, journal: Journal, refusals: Refusals
+    incoming: Incoming, segment: Segment, order: SegmentationRequest, journal: AnswerJournal, refusals: Refusals
 ) -> dict[str, Any]:
     mask_format, refused = choose_format(incoming.kind, order.mask_format), len(refusals.reasons)
     with _reading():

@@ -8,7 +8,7 @@ import pytest
 
 from input_pipeline.atomic import INCOMPLETE, complete_folder, resumable
 from input_pipeline.errors import DataError
-from input_pipeline.journal import Journal, read_owner
+from input_pipeline.journal import AnswerJournal, read_owner
 
 OWNER = {'final': 'set', 'command': {'step': 1}}
 
@@ -105,7 +105,7 @@ def kept(tmp_path):
     folder, given = tmp_path / 'new', tmp_path / 'input'
     folder.mkdir()
     given.write_text('input')
-    journal = Journal(tmp_path / 'journal', folder, OWNER)
+    journal = AnswerJournal(tmp_path / 'journal', folder, OWNER)
     for name, inputs in (('a', [given]), ('b', [])):
         (folder / name).write_text(name)
         files = [{'path': str(path), 'sha256': hashlib.sha256(path.read_bytes()).hexdigest()} for path in inputs]
@@ -114,7 +114,7 @@ def kept(tmp_path):
 
 
 def _found(path, folder):
-    journal = Journal(path, folder, OWNER)
+    journal = AnswerJournal(path, folder, OWNER)
     return [name for name in 'ab' if journal.find(name)]
 
 
@@ -131,11 +131,11 @@ def test_inputs_and_outputs_are_compared(kept):
 def test_a_line_that_was_cut_short_is_no_part(kept, cut):
     path, folder, _ = kept
     path.write_bytes(path.read_bytes()[:-cut])
-    journal = Journal(path, folder, OWNER)
+    journal = AnswerJournal(path, folder, OWNER)
     assert [name for name in 'ab' if journal.find(name)] == (['a', 'b'] if cut == 1 else ['a'])
     assert read_owner(path) == OWNER
     journal.keep('c', {'said': 'c'}, [])
-    assert Journal(path, folder, OWNER).find('c') == {'said': 'c'}
+    assert AnswerJournal(path, folder, OWNER).find('c') == {'said': 'c'}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Tables of the zoo from rows: scores beside their floor, battles, and what has none."""
 
 from benchmarks.zoo import page
-from gan.scores.battles import Judged
+from gan.scores.battles import ErrorShares
 
 
 def _score(value, floor=0.5):
@@ -42,8 +42,8 @@ def test_where_nothing_was_measured_there_is_no_row():
 
 def test_a_battle_shows_errors_and_winners():
     judged = {
-        'dcgan': Judged(0.2, {'dcgan': 0.5, 'lsgan': 0.1}),
-        'lsgan': Judged(0.2, {'dcgan': 0.3, 'lsgan': 0.4}),
+        'dcgan': ErrorShares(0.2, {'dcgan': 0.5, 'lsgan': 0.1}),
+        'lsgan': ErrorShares(0.2, {'dcgan': 0.3, 'lsgan': 0.4}),
     }
     header, rows = page.battle_table(judged)
     assert header == ['discriminator of', 'real images', 'DCGAN', 'LSGAN']
