@@ -20,6 +20,7 @@ from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.generation.folder import GenerationRequest, check_out, write_images
 from gan.generation.likeness import Likeness
 from gan.generation.origin import find_origin
+from gan.generation.selection import LARGEST_SEED, MOST, read_counts, read_seeds
 from gan.generation.writers import FORMATS
 from gan.generator import TrainedGenerator
 from gan.release.decision import Policy
@@ -27,11 +28,10 @@ from gan.release.guard import ReleaseGuard
 from gan.reporting.runs import ReportedRun, read_runs
 from gan.sampler import Labels, check_truncation, draw_images, labels_in_turn
 
-_MOST, _MOST_SEEDS, _LARGEST_SEED = 10_000_000, 1_000, 2**32 - 1
-_NUM = flags.DEFINE_integer('num', None, 'Images to write, classes in turn.', 1, _MOST)
+_NUM = flags.DEFINE_integer('num', None, 'Images to write, classes in turn.', 1, MOST)
 _COUNTS = flags.DEFINE_list('counts', [], 'In place of --num, images of each class: benign=100,malignant=50.')
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
-_SEED = flags.DEFINE_integer('seed', 0, 'Same seed, same images.', 0, _LARGEST_SEED)
+_SEED = flags.DEFINE_integer('seed', 0, 'Same seed, same images.', 0, LARGEST_SEED)
 _SEEDS = flags.DEFINE_list(
     'seeds', [], 'In place of --seed, several, like 1-5 or 1,4,9: each becomes a release of its own, OUT/seed_N.'
 )
@@ -161,47 +161,6 @@ def _find_labels(trained: TrainedGenerator) -> Labels:
         raise UserError('--label and --counts both name classes; leave one of them out.')
     counts = {_find_label(trained, name, '--counts'): count for name, count in read_counts(_COUNTS.value).items()}
     return np.repeat(np.asarray(list(counts), np.int32), list(counts.values()))
-
-
-def read_counts(pairs: Sequence[str]) -> dict[str, int]:
-    """Images by class, from texts like `benign=100`.
-
-    Raises:
-      UserError: for anything else, a class that is named twice, or numbers that are not positive or too large.
-    """
-    counts: dict[str, int] = {}
-    for pair in pairs:
-        name, _, number = pair.rpartition('=')
-        if not name or name in counts or not (number.isascii() and number.isdigit()):
-            raise UserError(f'--counts: {pair!r} is not the number of a class named once, like benign=100.')
-        counts[name] = int(number)
-    if not all(counts.values()) or sum(counts.values()) > _MOST:
-        raise UserError(
-            f'--counts asks for {sum(counts.values())} images; from 1 of each class to {_MOST} in all.'
-        )
-    return counts
-
-
-def read_seeds(texts: Sequence[str]) -> list[int]:
-    """Seeds in their order, from texts like `4` or `1-5`, both ends included.
-
-    Raises:
-      UserError: for anything else, a seed that is named twice, and more than a thousand.
-    """
-    seeds: list[int] = []
-    for text in texts:
-        ends = text.split('-')
-        if len(ends) > 2 or not all(end.isascii() and end.isdigit() and len(end) <= 10 for end in ends):
-            raise UserError(f'--seeds: {text!r} is no seed, nor a range like 1-5.')
-        first, last = int(ends[0]), int(ends[-1])
-        if not first <= last <= _LARGEST_SEED or last - first >= _MOST_SEEDS:
-            raise UserError(
-                f'--seeds: {text!r} must rise, to at most {_LARGEST_SEED}, over at most {_MOST_SEEDS}.'
-            )
-        seeds += range(first, last + 1)
-    if len(set(seeds)) < len(seeds):
-        raise UserError('--seeds names a seed twice.')
-    return seeds
 
 
 def _find_label(trained: TrainedGenerator, name: str, flag: str) -> int:

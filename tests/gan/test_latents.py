@@ -8,7 +8,7 @@ import pytest
 
 from configs.gan import biggan, sngan, stylegan2, tiny
 from foundation.training.errors import UserError
-from gan.generate import read_counts, read_seeds
+from gan.generation.selection import read_counts, read_seeds
 from gan.latents import draw_latents, draw_numbered
 from gan.recipe import create_recipe
 from gan.sampler import check_truncation

@@ -30,7 +30,7 @@ def trained(tmp_path_factory):
     recipe = create_recipe(config)
     images = recipe.open_training()
     facts = facts_of(images)
-    network = recipe.networks_at(SIZE, recipe.image_format(len(facts.classes)))[0]
+    network = recipe.generator_at(SIZE, recipe.image_format(len(facts.classes)))
     latents = np.zeros((1, network.latent_size), np.float32)
     variables = jax.jit(network.init)(jax.random.key(0), latents, np.zeros(1, np.int32))
     end = recipe.stages(facts.num_examples)[-1].end
