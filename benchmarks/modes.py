@@ -75,7 +75,7 @@ class Ground:
         """Modes that are there, the share of images on any, and the divergence from equal shares in nats."""
         named = self.name_modes(images)
         counts = np.bincount(named[named >= 0], minlength=self.modes)
-        shares = counts[counts > 0] / max(counts.sum(), 1)
+        shares = counts[counts > 0] / max(int(counts.sum()), 1)
         present = int((counts > max(self.share * len(images) - 1, 0)).sum())
         return present, float((named >= 0).mean()), float((shares * np.log(shares * self.modes)).sum())
 
