@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'detect evaluate': ('detect.evaluate', 'score it, with a card of shortcuts and attacks'),
     'detect predict': ('detect.predict', 'tell of new files whether they are synthetic'),
     'detect tamper': ('detect.tamper', 'copies of real volumes, altered in one place each'),
+    'detect anomalies': ('detect.anomalies', 'find strange images among those of new patients'),
     'detect app': ('detect.app', 'a page that answers in a browser'),
 }
 _HELP = ('--help', '-h', 'help')

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float64
 
 import input_pipeline
 from detect.conformal import Conformal, fit_conformal
-from detect.data import binary_labels, is_real, read_batches
+from detect.data import binary_labels, choose_evenly, is_real, read_batches
 from detect.fusion import Stacking, fit_logit_temperature, fit_stacking
 from detect.metrics.thresholds import DecisionThresholds, fit_thresholds
 from detect.scoring import ANOMALIES_FILE, FUSED, LOCATING, NETWORK, Anomalies, Scored, fit_anomalies
@@ -124,15 +124,13 @@ def calibrate(workdir: Path, train: input_pipeline.ImageData, validation: input_
 
 
 def _fit_anomalies(trained: TrainedNetwork, train: input_pipeline.ImageData) -> tuple[Anomalies, tuple[str, ...]]:
-    real = np.flatnonzero(is_real(train))
-    count = min(trained.recipe.anomaly.images, len(real))
-    chosen = np.zeros(train.num_examples, bool)
-    chosen[real[np.linspace(0, len(real) - 1, count).astype(int)]] = True
+    real = is_real(train)
+    chosen = choose_evenly(real, trained.recipe.anomaly.images)
     names = np.array(train.records.modalities)
     modalities = tuple(sorted(set(names[real].tolist())))
     numbers = np.searchsorted(modalities, names[chosen]).astype(np.int64)
     read = functools.partial(read_batches, train, trained.recipe.resolution, _BATCH_SIZE, chosen)
-    return fit_anomalies(trained, read, numbers), modalities
+    return fit_anomalies(trained.describe, trained.recipe.anomaly, read, numbers), modalities
 
 
 def score_split(

@@ -132,3 +132,12 @@ def describe_split(
 def is_real(images: input_pipeline.ImageData) -> Bool[np.ndarray, ' images']:
     """Which images are real, whatever their labels say."""
     return np.array([label == REAL for label in images.records.labels])
+
+
+def choose_evenly(members: Bool[np.ndarray, ' images'], most: int) -> Bool[np.ndarray, ' images']:
+    """At most so many of the members, evenly from the first to the last."""
+    places = np.flatnonzero(members)
+    chosen = np.zeros(len(members), bool)
+    if len(places):
+        chosen[places[np.linspace(0, len(places) - 1, min(most, len(places))).astype(int)]] = True
+    return chosen

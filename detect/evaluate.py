@@ -13,6 +13,7 @@ from typing import Any
 from absl import flags
 
 import input_pipeline
+from detect.anomaly.codes import read_given, read_scores
 from detect.detector import TrainedDetector
 from detect.evaluation.explanations import explain
 from detect.evaluation.outputs import SplitOutputs, measure, read_detector
@@ -20,6 +21,7 @@ from detect.evaluation.report import print_report, write_report
 from detect.evaluation.robustness import attack_grid, certify_some, degradation_grid
 from detect.evaluation.scores import DetectorProtocol, score_all, score_baselines, score_parts, transfer
 from detect.evaluation.shortcuts import draw_card
+from detect.scoring import FUSED, KINDS, NETWORK
 from foundation.training import launch
 from foundation.training.errors import UserError
 
@@ -35,6 +37,9 @@ _ATTACK_STEPS = flags.DEFINE_integer('attack_steps', 20, 'Of attacks that know t
 _CERTIFIED = flags.DEFINE_integer('certified', 10, 'Test images that randomised smoothing certifies; 0 none.', 0)
 _DRAWS = flags.DEFINE_integer('draws', 1000, 'Noisy copies of each certified image.', 100)
 _EXPLAINED = flags.DEFINE_integer('explained', 64, 'Synthetic test images whose maps are scored.', 1)
+_SCORES = flags.DEFINE_multi_string(
+    'scores', [], 'NAME=FOLDER of gan.encode, of the test split of the same data: a further score.'
+)
 _OUT = flags.DEFINE_string('out', None, 'Folder to write to; WORKDIR/evaluation by default.')
 flags.adopt_module_key_flags(launch)
 
@@ -46,6 +51,7 @@ def main(argv: Sequence[str]) -> None:
     launch.start_jax_alone('detect.evaluate')
     if not 0 < _PREVALENCE.value < 1:
         raise UserError(f'--prevalence={_PREVALENCE.value} must lie between 0 and 1.')
+    given = read_given(_SCORES.value, [*KINDS, NETWORK, FUSED])
     detector = read_detector(workdir, _DATA.value)
     others = [read_detector(Path(other), _DATA.value) for other in _AGAINST.value]
     control = read_detector(Path(_CONTROL.value), _DATA.value) if _CONTROL.value else None
@@ -54,6 +60,7 @@ def main(argv: Sequence[str]) -> None:
     out = Path(_OUT.value) if _OUT.value else workdir / '_'.join(filter(None, ['evaluation', _DATA.value]))
     out.mkdir(parents=True, exist_ok=True)
     measured = measure(detector, detector.recipe.data.with_every_source().open('test', train=False))
+    measured = measured.with_scores(read_scores(given, measured.images.records.keys))
     report = _measure_all(detector, others, control, measured, out)
     write_report(report, measured, detector, out)
     print_report(report, out)

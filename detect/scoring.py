@@ -9,17 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from backbones.networks import Features
 from detect.anomaly.fitted import Fitted
 from detect.anomaly.gaussian import Mahalanobis, Padim, fit_mahalanobis, fit_padim
 from detect.anomaly.patchcore import Patchcore, fit_patchcore
 from detect.networks import Detection
-from detect.trained_network import Images, TrainedNetwork
+from detect.recipe import AnomalyRecipe
+from detect.trained_network import Images
 from foundation.training.errors import UserError
 
 ANOMALIES_FILE = 'anomalies.npz'
-NETWORK, FUSED = 'network', 'fused'  # names of scores, beside those of _KINDS
+NETWORK, FUSED = 'network', 'fused'  # names of scores, beside those of KINDS
 LOCATING = 'patchcore'  # the one whose map and p value are shown
-_KINDS: dict[str, type[Fitted]] = {'mahalanobis': Mahalanobis, 'padim': Padim, 'patchcore': Patchcore}
+KINDS: dict[str, type[Fitted]] = {'mahalanobis': Mahalanobis, 'padim': Padim, 'patchcore': Patchcore}
 _CANDIDATES = 10  # patches to choose from, for each that PatchCore keeps
 _LARGEST = 2**32  # bytes of the file
 
@@ -53,21 +55,26 @@ class Anomalies:
     patchcore: Patchcore
 
     def score(self, detection: Detection, height: int, width: int) -> Scored:
-        """All scores of what the network said of images of this size."""
-        stages = tuple(map(jnp.asarray, detection.stages))
+        """All scores of what a detector's network said of images of this size, its logit among them."""
+        scored = self.score_features(detection, height, width)
+        logits = np.asarray(detection.logits, np.float64)
+        return dataclasses.replace(scored, scores={NETWORK: logits} | scored.scores)
+
+    def score_features(self, described: Detection | Features, height: int, width: int) -> Scored:
+        """How strange the features of images of this size are."""
+        stages = tuple(map(jnp.asarray, described.stages))
         padim, patchcore = (fitted.score(stages, height, width) for fitted in (self.padim, self.patchcore))
         scores = {
-            NETWORK: np.asarray(detection.logits, np.float64),
-            'mahalanobis': self.mahalanobis.score(np.asarray(detection.pooled)),
+            'mahalanobis': self.mahalanobis.score(np.asarray(described.pooled)),
             'padim': np.asarray(padim.scores, np.float64),
             'patchcore': np.asarray(patchcore.scores, np.float64),
         }
-        return Scored(scores, np.asarray(detection.pooled), np.asarray(patchcore.maps))
+        return Scored(scores, np.asarray(described.pooled), np.asarray(patchcore.maps))
 
     def save(self, path: Path) -> None:
         """Writes one file of arrays."""
         arrays = {
-            f'{kind}.{name}': array for kind in _KINDS for name, array in getattr(self, kind).to_arrays().items()
+            f'{kind}.{name}': array for kind in KINDS for name, array in getattr(self, kind).to_arrays().items()
         }
         temporary = path.with_suffix('.tmp.npz')
         np.savez(temporary, allow_pickle=False, **arrays)
@@ -92,20 +99,22 @@ def read_anomalies(workdir: Path) -> Anomalies:
         kind: fitted.from_arrays({
             name.partition('.')[2]: array for name, array in arrays.items() if name.startswith(f'{kind}.')
         })
-        for kind, fitted in _KINDS.items()
+        for kind, fitted in KINDS.items()
     }  # fmt: skip
     return Anomalies(**parts)
 
 
 def fit_anomalies(
-    trained: TrainedNetwork,
+    describe: Callable[[Images], Detection | Features],
+    wanted: AnomalyRecipe,
     read: Callable[[], Iterator[Images]],
     modalities: Int[np.ndarray, ' image'],
 ) -> Anomalies:
     """Fits all on real training images, in two passes.
 
     Args:
-      trained: whose features they are.
+      describe: whose features they are.
+      wanted: how scores are fitted.
       read: gives batches of real images, the same each time.
       modalities: the number of each one's modality.
 
@@ -116,11 +125,10 @@ def fit_anomalies(
 
     def stages(keep: list[np.ndarray]) -> Iterator[Sequence[Any]]:
         for batch in read():
-            detection = trained.describe(batch)
-            keep.append(np.asarray(detection.pooled))
-            yield tuple(map(jnp.asarray, detection.stages))
+            described = describe(batch)
+            keep.append(np.asarray(described.pooled))
+            yield tuple(map(jnp.asarray, described.stages))
 
-    wanted = trained.recipe.anomaly
     padim = fit_padim(stages(pooled), channels=wanted.padim_features, seed=wanted.seed)
     candidates = _CANDIDATES * wanted.coreset
     patchcore = fit_patchcore(

@@ -27,6 +27,9 @@ from gan.generator import restore_state
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _DATA = flags.DEFINE_string('data', None, "Prepared data set; by default the run's own.")
 _SPLIT = flags.DEFINE_string('split', 'test', 'Of the data set: train, validation or test.')
+_CLASSES = flags.DEFINE_list(
+    'classes', None, 'Of the data set: only these, or `all`; by default those that the run was trained on.'
+)
 _PIXEL_SHARE = flags.DEFINE_float(
     'pixel_share', 0.9, 'Share of the pixels in the anomaly score; the rest is of features.', 0.0, 1.0
 )
@@ -50,6 +53,9 @@ def main(argv: Sequence[str]) -> None:
     request = run.recipe.images
     if _DATA.value is not None:
         request = dataclasses.replace(request, name=_DATA.value)
+    if _CLASSES.value is not None:
+        classes = () if _CLASSES.value == ['all'] else tuple(_CLASSES.value)
+        request = dataclasses.replace(request, classes=classes)
     opened = request.open(_SPLIT.value, flip=False, in_memory=False)
     images = encode_images(run, opened, _BATCH.value)
     scores = anomaly_scores(images.coded, _PIXEL_SHARE.value) if 'feature_distances' in images.coded else None

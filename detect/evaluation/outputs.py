@@ -1,6 +1,7 @@
 """What a detector says of a whole split, and what is known of each image."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,12 @@ class SplitOutputs:
     def judged(self, name: str, probabilities: Float64[np.ndarray, ' image'] | None) -> Judged:
         """One score of all images."""
         return Judged(self.scored.scores[name], probabilities, self.labels, self.images.patients)
+
+    def with_scores(self, scores: Mapping[str, Float64[np.ndarray, ' image']]) -> 'SplitOutputs':
+        """The same with further scores, which have no thresholds."""
+        return dataclasses.replace(
+            self, scored=dataclasses.replace(self.scored, scores={**self.scored.scores, **scores})
+        )
 
 
 def read_detector(workdir: Path, data: str) -> TrainedDetector:

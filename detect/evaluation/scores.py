@@ -59,7 +59,7 @@ def score_all(detector: TrainedDetector, measured: SplitOutputs, protocol: Detec
             key: dataclasses.asdict(score)
             for key, score in score_table(
                 measured.judged(name, probabilities_of(measured, calibration, name)),
-                calibration.thresholds[name],
+                calibration.thresholds.get(name),
                 **dataclasses.asdict(protocol),
             ).items()
         }

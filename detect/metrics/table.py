@@ -21,7 +21,7 @@ Patients = Int[np.ndarray, ' image']
 
 
 def score_table(
-    judged: Judged, thresholds: DecisionThresholds, *, prevalence: float, resamples: int, seed: int
+    judged: Judged, thresholds: DecisionThresholds | None, *, prevalence: float, resamples: int, seed: int
 ) -> dict[str, Score]:
     """Scores by name, each with its 95% interval.
 
@@ -33,7 +33,7 @@ def score_table(
 
     Args:
       judged: images of one split.
-      thresholds: from validation.
+      thresholds: from validation; None leaves out what needs one.
       prevalence: of fakes where the detector is used, between 0 and 1.
       resamples: of the bootstrap over patients, 2,000 or more for a report.
       seed: of the bootstrap.
@@ -61,7 +61,7 @@ def score_table(
 
 
 def _evaluate(
-    judged: Judged, thresholds: DecisionThresholds, prevalence: float, weights: Weights
+    judged: Judged, thresholds: DecisionThresholds | None, prevalence: float, weights: Weights
 ) -> dict[str, Values]:
     roc = ranking.trace_roc(judged.scores, judged.labels, weights)
     values = {
@@ -71,7 +71,7 @@ def _evaluate(
         'equal_error_rate': ranking.equal_error_rate(roc),
     }
     values |= {f'tpr_at_{name}': ranking.true_rate_at(roc, rate) for name, rate in RATES.items()}
-    for name in _THRESHOLDS:
+    for name in _THRESHOLDS if thresholds is not None else ():
         values |= _evaluate_threshold(name, judged, getattr(thresholds, name), prevalence, weights)
     if judged.probabilities is not None:
         values['brier'] = calibration.brier(judged.probabilities, judged.labels, weights)
