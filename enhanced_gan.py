@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'cite': ('gan.cite', 'BibTeX of the papers that runs used'),
     'classify': ('backbones.main', "train a classifier of a data set's own classes, for scores"),
     'evaluate': ('gan.evaluate', 'score a generator, with intervals'),
+    'sweep': ('gan.sweep', 'score it over truncation, strokes or levels; path lengths'),
     'generate': ('gan.generate', 'draw images; nothing is written unless the release gate passes'),
     'release': ('gan.generate', 'the same as generate'),
     'encode': ('gan.encode', 'codes of real images, from BiGAN, an autoencoder or InfoGAN'),

@@ -33,3 +33,27 @@ def draw_numbered(
     """Latents that have a key each, folded from their number: they do not depend on how many are drawn."""
     draw = functools.partial(draw_latents, count=1, size=size, distribution=distribution, truncation=truncation)
     return jax.vmap(lambda number: draw(jax.random.fold_in(key, number)))(numbers)[:, 0]
+
+
+def interpolate(
+    first: Float[Array, 'count size'],
+    last: Float[Array, 'count size'],
+    shares: Float[Array, 'count'],
+    distribution: str,
+) -> Float[Array, 'count size']:
+    """Latents on the way from `first`, at a share of 0, to `last`, at 1.
+
+    Along a great circle for normal latents, whose lengths are all alike (White 2016, arXiv:1609.04468,
+    section 2.1); along a line for uniform ones, which keeps them in their cube.
+    """
+    shares = shares[:, None]
+    line = (1 - shares) * first + shares * last
+    if distribution == 'uniform':
+        return line
+    lengths = jnp.linalg.norm(first, axis=1) * jnp.linalg.norm(last, axis=1)
+    cosine = (first * last).sum(axis=1) / jnp.maximum(lengths, 1e-12)
+    angle = jnp.arccos(jnp.clip(cosine, -1, 1))[:, None]
+    sine = jnp.sin(angle)
+    apart = jnp.abs(sine) > 1e-6  # else they lie on one line, and there is no circle
+    circle = (jnp.sin((1 - shares) * angle) * first + jnp.sin(shares * angle) * last) / jnp.where(apart, sine, 1)
+    return jnp.where(apart, circle, line)

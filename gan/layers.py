@@ -17,7 +17,7 @@ Scaling = Literal['equalized', 'spectral', 'orthogonal', 'plain']
 BOUNDED: tuple[Scaling, ...] = ('spectral', 'orthogonal')  # those that bound a layer's slope
 BATCH_STATS = 'batch_stats'  # that of running means and variances
 _INITIAL_POWER_ITERATIONS = 16
-_MOMENTUM = 0.95
+MOMENTUM = 0.95
 
 
 def pixel_norm(x: Float[Array, 'batch *space channel'], epsilon: float = 1e-8):
@@ -208,7 +208,7 @@ class BatchNormBase(nn.Module):
         if not update_stats:
             return running[0].value, running[1].value
         for old, new in zip(running, (mean, variance), strict=True):
-            old.value = _MOMENTUM * old.value + (1 - _MOMENTUM) * new
+            old.value = MOMENTUM * old.value + (1 - MOMENTUM) * new
         return mean, variance
 
 

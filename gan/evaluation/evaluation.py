@@ -111,7 +111,7 @@ def evaluate(
       UserError, DataError: when a run, its data or the extractor cannot be used, or runs do not compare.
     """
     for folder in folders:
-        _check_splits(read_recipe(folder).split, protocol)
+        check_splits(read_recipe(folder).split, protocol)
     runs = [
         EvaluatedRun(folder, TrainedGenerator.load(folder, protocol.step, best=protocol.best))
         for folder in folders
@@ -127,7 +127,8 @@ def evaluate(
     return reals, [_evaluate_run(run, reals, extractor, extract, protocol) for run in runs]
 
 
-def _check_splits(trained_on: str, protocol: GeneratorProtocol) -> None:
+def check_splits(trained_on: str, protocol: GeneratorProtocol) -> None:
+    """Raises UserError where one split would be measured against itself, or against what was trained on."""
     if protocol.held_out == trained_on:
         raise UserError(f'--held_out={protocol.held_out} is the split that the run was trained on; name another.')
     if protocol.reference == protocol.held_out:

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,10 +91,15 @@ def _real_batches(batches: Iterator[dict[str, np.ndarray]], channels: int) -> It
 
 
 def describe_generated(
-    trained: TrainedGenerator, labels: Int[np.ndarray, 'count'], seed: int, extract: Extract, batch_size: int
+    trained: TrainedGenerator,
+    labels: Int[np.ndarray, 'count'],
+    seed: int,
+    extract: Extract,
+    batch_size: int,
+    truncation: float = math.inf,
 ) -> ImageStatistics:
-    """Describes an image for each label; image i is the same whatever the number of images."""
-    sampler = Sampler(trained.network, trained.image_format, parallel.create_mesh(), batch_size)
+    """Describes an image for each label; image i is the same whatever the number of images. See `Sampler`."""
+    sampler = Sampler(trained.network, trained.image_format, parallel.create_mesh(), batch_size, truncation)
 
     def batches() -> Iterator[Batch]:
         for start in range(0, len(labels), batch_size):

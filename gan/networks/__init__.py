@@ -48,6 +48,7 @@ __all__ = [
     'DiscriminatorOutput',
     'Generator',
     'GranGenerator',
+    'LaplacianGenerator',
     'PerceptronDiscriminator',
     'PerceptronGenerator',
     'ProgressiveDiscriminator',

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from foundation.training import parallel
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
 from gan.generator import TrainedGenerator
+from gan.latents import interpolate
 from gan.networks import Generator
 from gan.recipe import ImageFormat
 from gan.reporting.curves import plot_losses
@@ -164,29 +166,19 @@ def _create_sampler(network: Generator, image_format: ImageFormat) -> Sampler:
     return Sampler(network, image_format, parallel.create_mesh(), _BATCH_SIZE)
 
 
-def interpolate(
+def draw_path(
     first: Float[np.ndarray, ' latent'], last: Float[np.ndarray, ' latent'], steps: int, distribution: str
 ) -> Float[np.ndarray, 'steps latent']:
-    """Latents from `first` to `last`, both included.
-
-    Along a great circle for normal latents, whose lengths are all alike (White 2016, arXiv:1609.04468,
-    section 2.1); along a line for uniform ones, which keeps them in their cube.
-    """
-    shares = np.linspace(0, 1, steps)[:, None]
-    cosine = np.dot(first, last) / max(np.linalg.norm(first) * np.linalg.norm(last), 1e-12)
-    angle = np.arccos(np.clip(cosine, -1, 1))
-    if distribution == 'uniform' or np.sin(angle) < 1e-6:
-        path = (1 - shares) * first + shares * last
-    else:
-        path = (np.sin((1 - shares) * angle) * first + np.sin(shares * angle) * last) / np.sin(angle)
-    return path.astype(np.float32)
+    """Latents from `first` to `last`, both included; see `interpolate`."""
+    start, end = (jnp.tile(jnp.asarray(own, jnp.float32), (steps, 1)) for own in (first, last))
+    return np.asarray(interpolate(start, end, jnp.linspace(0, 1, steps), distribution))
 
 
 def draw_interpolation(artist: Artist) -> Figure:
     """Rows of images between two latents each; classes in turn."""
     distribution = artist.trained.network.latent_distribution
     ends, labels = artist.latents(2 * ROWS), artist.labels(ROWS)
-    paths = [interpolate(ends[2 * row], ends[2 * row + 1], STEPS, distribution) for row in range(ROWS)]
+    paths = [draw_path(ends[2 * row], ends[2 * row + 1], STEPS, distribution) for row in range(ROWS)]
     images = artist.draw(np.concatenate(paths), np.repeat(labels, STEPS))
     strips = [artist.picture(images[row * STEPS : (row + 1) * STEPS], STEPS) for row in range(ROWS)]
     sheet = Sheet(ROWS, 1, strips[0].shape[:2], left=_LEFT, right=0)

@@ -12,6 +12,7 @@ from foundation.report.figures import write_figure
 from foundation.report.page import Page
 from foundation.training.errors import UserError
 from gan.citations import find_papers, write_bibtex
+from gan.evaluation.sweep import FOLDER, PICTURE
 from gan.reporting import neighbours, tables
 from gan.reporting.curves import draw_curves
 from gan.reporting.figures import LARGEST, Sheet, read_grid
@@ -187,6 +188,9 @@ def _show_interpolation(report: _Report, run: ReportedRun, artists: Artists, suf
     )
     for name, figure, caption in draw_own(artist):
         report.figure(figure, f'{name}{suffix}', f'{caption} {_which(artists).capitalize()}.')
+    swept = run.workdir / FOLDER / PICTURE
+    if swept.is_file():
+        report.page.figure(swept, 'What gan.sweep measured, with 95% intervals; sweep.json has the numbers.')
     traversals = draw_traversals(artist)
     if traversals is not None:
         caption = (

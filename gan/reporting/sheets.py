@@ -1,4 +1,4 @@
-"""What generators of one kind alone can show: mixed and truncated styles, and a picture stroke by stroke."""
+"""What generators of one kind alone can show: mixed and truncated styles, a picture by strokes or by levels."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from matplotlib.figure import Figure
 
-from gan.networks import GranGenerator, StyleGenerator, mix
+from gan.evaluation.settings import find_settings
+from gan.networks import GranGenerator, LaplacianGenerator, StyleGenerator, mix
 from gan.reporting.figures import Sheet
 from gan.reporting.grids import Artist
 
@@ -100,6 +101,19 @@ def _strokes(artist: Artist) -> tuple[Tiles, list[str]]:
     return canvases, [f'{step} of {len(strokes)}' for step in range(1, len(strokes) + 1)]
 
 
+def _levels(artist: Artist) -> tuple[Tiles, list[str]]:
+    """The images of each level of the pyramid, drawn from one latent and enlarged to the size of the last."""
+    _, settings = find_settings(artist.trained, ())
+    latents, labels = artist.latents(_IMAGES), artist.labels(_IMAGES)
+    side, drawn = artist.trained.network.resolution, []
+    for setting in settings:
+        network = setting.trained.network
+        own = dataclasses.replace(artist, trained=setting.trained)
+        images = np.asarray(_apply(own, latents[:, : network.latent_size], labels))
+        drawn.append(images.repeat(side // network.resolution, axis=1).repeat(side // network.resolution, axis=2))
+    return np.stack(drawn, axis=1), [setting.name for setting in settings]
+
+
 SHEETS = {
     'mixing': OwnSheet(
         StyleGenerator,
@@ -113,4 +127,5 @@ SHEETS = {
         'Truncation: the share of the way from the mean style of the class to that of the image.',
     ),
     'strokes': OwnSheet(GranGenerator, _strokes, 'The canvas after each stroke; the last is the image.'),
+    'levels': OwnSheet(LaplacianGenerator, _levels, 'The levels of the pyramid; the last is the image.'),
 }

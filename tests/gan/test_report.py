@@ -264,7 +264,7 @@ def _create_artist(num_classes: int) -> drawing.Artist:
 def test_interpolation_ends_in_the_images_of_its_latents():
     artist = _create_artist(num_classes=2)
     first, last = artist.latents(2)
-    path = drawing.interpolate(first, last, 9, 'normal')
+    path = drawing.draw_path(first, last, 9, 'normal')
     images = artist.draw(path, np.ones(9, np.int32))
     network, variables = artist.trained.network, artist.trained.weights.variables
     ends = jax.jit(network.apply)(variables, jnp.stack([first, last]), jnp.ones(2, jnp.int32))
@@ -294,10 +294,10 @@ def test_grids_are_cut_to_their_first_images_and_reduced(tmp_path, shape, shown)
 
 def test_normal_latents_turn_and_uniform_ones_go_straight():
     first, last = np.asarray([2.0, 0.0], np.float32), np.asarray([0.0, 2.0], np.float32)
-    turned = drawing.interpolate(first, last, 3, 'normal')
+    turned = drawing.draw_path(first, last, 3, 'normal')
     np.testing.assert_allclose(turned, [[2, 0], [2**0.5, 2**0.5], [0, 2]], atol=1e-6)
-    np.testing.assert_allclose(drawing.interpolate(first, last, 3, 'uniform'), [[2, 0], [1, 1], [0, 2]], atol=1e-6)
-    opposite = drawing.interpolate(first, -first, 3, 'normal')
+    np.testing.assert_allclose(drawing.draw_path(first, last, 3, 'uniform'), [[2, 0], [1, 1], [0, 2]], atol=1e-6)
+    opposite = drawing.draw_path(first, -first, 3, 'normal')
     np.testing.assert_allclose(opposite, [[2, 0], [0, 0], [-2, 0]], atol=1e-6)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from backbones.images import DataFacts
-from configs.gan import dcgan, gran, stylegan2
+from configs.gan import dcgan, gran, lapgan, stylegan2
 from foundation.training.checkpoints import Position
 from gan.generator import TrainedGenerator, Weights
 from gan.recipe import create_recipe
@@ -14,7 +14,17 @@ from gan.reporting import sheets
 from gan.reporting.grids import Artist
 
 _FACTS = DataFacts('phantom', 'f' * 64, 40, 20, ('healthy', 'lesion'), 'uint8', None)
-_SMALL = {'latent_size': 8, 'style_size': 8, 'last_width': 4, 'max_width': 8, 'fmap_base': 64, 'fmap_max': 8}
+_SMALL = {
+    'latent_size': 8,
+    'coarsest': 4,
+    'dense_width': 8,
+    'width': 4,
+    'style_size': 8,
+    'last_width': 4,
+    'max_width': 8,
+    'fmap_base': 64,
+    'fmap_max': 8,
+}
 
 
 def _create_artist(module):
@@ -35,7 +45,8 @@ def _create_artist(module):
 
 
 @pytest.mark.parametrize(
-    ('module', 'names'), [(stylegan2, ['mixing', 'truncation']), (gran, ['strokes']), (dcgan, [])]
+    ('module', 'names'),
+    [(stylegan2, ['mixing', 'truncation']), (gran, ['strokes']), (lapgan, ['levels']), (dcgan, [])],
 )
 def test_each_kind_shows_what_is_its_own(module, names):
     drawn = list(sheets.draw_own(_create_artist(module)))
@@ -45,7 +56,7 @@ def test_each_kind_shows_what_is_its_own(module, names):
 
 def test_sheets_end_in_the_images_themselves():
     """Untruncated, unmixed, or after the last stroke."""
-    for module, names in ((stylegan2, ('mixing', 'truncation')), (gran, ('strokes',))):
+    for module, names in ((stylegan2, ('mixing', 'truncation')), (gran, ('strokes',)), (lapgan, ('levels',))):
         artist = _create_artist(module)
         images = artist.draw(artist.latents(5), artist.labels(5))
         for name in names:

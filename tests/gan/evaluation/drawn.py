@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from backbones.extractors import Extracted, Extractor
 from backbones.images import facts_of
@@ -75,8 +76,12 @@ def create_config(folder: Path, **fields):
 
 
 def write_run(folder: Path, name: str, seed: int, **fields) -> Path:
+    """The workdir of such a run; see `write_workdir`."""
+    return write_workdir(create_config(folder, **fields), folder / name, seed)
+
+
+def write_workdir(config: ConfigDict, workdir: Path, seed: int) -> Path:
     """A workdir whose best state was of step 1 and whose last is of step 2, as if it had been trained."""
-    config, workdir = create_config(folder, **fields), folder / name
     workdir.mkdir(parents=True)
     (workdir / 'config.json').write_text(config.to_json_best_effort())
     recipe = create_recipe(config)

@@ -1,0 +1,159 @@
+"""Scores of a generator over what it can be set to, each beside its floor; and its path lengths."""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from backbones.extractors import Extractor
+from foundation.report.figures import create_figure, write_figure
+from foundation.statistics.jackknife import count_groups
+from foundation.training.errors import UserError
+from gan.evaluation import scoring
+from gan.evaluation.evaluation import GeneratorProtocol, check_splits
+from gan.evaluation.paths import measure_path_lengths
+from gan.evaluation.report import describe_score
+from gan.evaluation.scoring import Scores
+from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
+from gan.evaluation.settings import Setting, find_settings
+from gan.evaluation.statistics import ImageStatistics
+from gan.generator import TrainedGenerator, read_recipe
+from gan.standing import with_standing_statistics
+
+FOLDER, PICTURE = 'sweep', 'sweep.png'
+SHOWN = ('frechet_distance', 'precision', 'recall', 'density', 'coverage')
+_STANDING_BATCH = 64
+_LOGGER = logging.getLogger(__name__)
+Report = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepRequest:
+    """What is measured of a generator.
+
+    Attributes:
+      truncations: to be tried; () some that suit it.
+      standing: batches of standing statistics for each setting; 0 keeps those of training.
+      paths: whose length is measured; 0 none.
+    """
+
+    truncations: tuple[float, ...]
+    standing: int
+    paths: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reals:
+    reference: ImageStatistics
+    group_count: int
+    floor: Scores
+
+
+def measure_sweep(
+    workdir: Path, extractor: Extractor, protocol: GeneratorProtocol, request: SweepRequest
+) -> Report:
+    """All scores by features of each setting, the floor at its resolution, and path lengths, as JSON has them.
+
+    Raises:
+      UserError, DataError: when the run, its data or the extractor cannot be used, or nothing can be set.
+    """
+    check_splits(read_recipe(workdir).split, protocol)
+    trained = TrainedGenerator.load(workdir, protocol.step, best=protocol.best)
+    extractor.check_channels(trained.image_format.channels)
+    title, settings = find_settings(trained, request.truncations)
+    if request.standing:
+        settings = [_stand(setting, request.standing, protocol.seed) for setting in settings]
+    extract = create_extract(extractor, protocol.batch_size)
+    reals: dict[int, _Reals] = {}
+    measured = []
+    for setting in settings:
+        side = setting.trained.network.resolution
+        if side not in reals:
+            reals[side] = _describe_reals(setting.trained, extractor, extract, protocol)
+        measured.append(_measure(setting, reals[side], extract, protocol))
+    lengths: Scores = {}
+    if request.paths:
+        _LOGGER.info('Lengths of %d paths.', request.paths)
+        lengths = measure_path_lengths(
+            trained, extractor, count=request.paths, seed=protocol.seed, batch_size=protocol.batch_size
+        )
+    return {
+        'schema_version': 1,
+        'workdir': str(workdir),
+        'weights_sha256': trained.checksum(),
+        'step': trained.position.step,
+        'images_seen': trained.position.images_seen,
+        'protocol': dataclasses.asdict(protocol),
+        'standing': request.standing,
+        'extractor': {'name': extractor.name, 'sha256': extractor.checksum, 'resize': extractor.resize},
+        'data': trained.facts.name,
+        'title': title,
+        'settings': measured,
+        'path_lengths': {name: describe_score(score) for name, score in lengths.items()},
+    }
+
+
+def _stand(setting: Setting, batches: int, seed: int) -> Setting:
+    stood = with_standing_statistics(
+        setting.trained, batches=batches, batch_size=_STANDING_BATCH, seed=seed, truncation=setting.truncation
+    )
+    return dataclasses.replace(setting, trained=stood)
+
+
+def _describe_reals(
+    trained: TrainedGenerator, extractor: Extractor, extract: Extract, protocol: GeneratorProtocol
+) -> _Reals:
+    reference, held_out = (
+        describe_reals(trained, split, extractor, extract, protocol.batch_size)
+        for split in (protocol.reference, protocol.held_out)
+    )
+    groups = count_groups(reference.owners, held_out.owners, np.arange(protocol.count))
+    if groups < 2:
+        raise UserError(
+            'Intervals need two patients in the reference and in the held-out split, and two generated images.'
+        )
+    judged = held_out.fewer(min(len(held_out), protocol.count))
+    return _Reals(reference, groups, scoring.measure_features(judged, reference, groups))
+
+
+def _measure(setting: Setting, reals: _Reals, extract: Extract, protocol: GeneratorProtocol) -> Report:
+    trained = setting.trained
+    _LOGGER.info('%s: drawing %d images.', setting.name, protocol.count)
+    labels = draw_labels(reals.reference, protocol.count, trained.image_format.num_classes, protocol.seed)
+    generated = describe_generated(
+        trained, labels, protocol.seed, extract, protocol.batch_size, setting.truncation
+    )
+    scores = scoring.measure_features(generated, reals.reference, reals.group_count)
+    return {
+        'name': setting.name,
+        'resolution': trained.network.resolution,
+        'scores': {name: describe_score(score) for name, score in scores.items()},
+        'floor': {name: describe_score(score) for name, score in reals.floor.items()},
+    }
+
+
+def draw_sweep(report: Report, path: Path) -> None:
+    """Frechet distance, and precision beside recall, over the settings, with their intervals, as PNG."""
+    figure = create_figure(900, 340, layout='constrained')
+    left, right = figure.subplots(1, 2)
+    _plot(left, report, 'frechet_distance')
+    for name in ('precision', 'recall'):
+        _plot(right, report, name)
+    right.set_ylim(0, 1.02)
+    for axis in (left, right):
+        axis.set_xlabel(report['title'])
+        axis.legend(fontsize=8)
+    write_figure(figure, path)
+
+
+def _plot(axis: Axes, report: Report, name: str) -> None:
+    settings = report['settings']
+    known = [place for place, own in enumerate(settings) if own['scores'][name]['value'] is not None]
+    values = np.asarray([settings[place]['scores'][name]['value'] for place in known])
+    ends = np.asarray([settings[place]['scores'][name]['interval'] for place in known]).reshape(-1, 2)
+    reach = np.abs(ends.T - values)
+    axis.errorbar(known, values, reach, marker='o', markersize=3, capsize=3, label=scoring.MEANINGS[name].title)
+    axis.set_xticks(range(len(settings)), [own['name'] for own in settings])

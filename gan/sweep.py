@@ -1,0 +1,110 @@
+"""`python -m gan.sweep --workdir=DIR --extractor=CLASSIFIER_DIR` measures a generator over what it can be set to.
+
+Truncation (of styles, or of normal latents), the strokes of GRAN, the levels of LAPGAN: Frechet distance,
+precision, recall, density and coverage of each, with 95% intervals, beside held-out real images. `--paths` adds
+how fast features change between latents and between styles (perceptual path length). Writes sweep.json, sweep.png.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from absl import flags
+
+import input_pipeline
+from foundation.training import launch
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+from gan.evaluation.evaluation import GeneratorProtocol
+from gan.evaluation.extractors import RANDOM, create_extractor
+from gan.evaluation.paths import TITLES
+from gan.evaluation.report import check_folder
+from gan.evaluation.scoring import MEANINGS
+from gan.evaluation.sweep import FOLDER, PICTURE, SHOWN, Report, SweepRequest, draw_sweep, measure_sweep
+from gan.evaluation.tables import describe_value
+from gan.weights import check_apart
+
+_EXTRACTOR = flags.DEFINE_string(
+    'extractor',
+    RANDOM,
+    f'Workdir of a classifier, KIND=FILE with weights (inception, resnet50, ...), or {RANDOM}.',
+)
+_TRUNCATIONS = flags.DEFINE_list('truncations', [], 'To be tried, as 0.5,1,2,inf; by default some that suit.')
+_STANDING = flags.DEFINE_integer(
+    'standing',
+    0,
+    'Batches over which batch normalization is measured anew for each setting; 0 keeps it.',
+    0,
+    10_000,
+)
+_PATHS = flags.DEFINE_integer('paths', 0, 'Paths whose length is measured; 0 none.', 0, 1_000_000)
+_NUM = flags.DEFINE_integer('num', 5_000, 'Generated images of each setting.', 2, 10_000_000)
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the generated images and of paths.', 0, 2**32 - 1)
+_REFERENCE = flags.DEFINE_string('reference', 'train', 'Split of real images to compare with.')
+_HELD_OUT = flags.DEFINE_string('held_out', 'test', 'Split that training has not seen, for the floor.')
+_STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
+_BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest distance to real images.')
+_BATCH = flags.DEFINE_integer('batch_size', 128, 'Images at a time.', 1, 65_536)
+_OUT = flags.DEFINE_string('out', None, 'Folder for the numbers and the picture; by default WORKDIR/sweep.')
+flags.adopt_module_key_flags(launch)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measures each setting and tells."""
+    launch.reject_arguments(argv)
+    workdir = launch.workdir()
+    launch.start_jax_alone('gan.sweep')
+    if _BEST.value and _STEP.value is not None:
+        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    out = Path(_OUT.value) if _OUT.value else workdir / FOLDER
+    check_apart(workdir, out)
+    check_folder(out)
+    protocol = GeneratorProtocol(
+        count=_NUM.value,
+        seed=_SEED.value,
+        reference=_REFERENCE.value,
+        held_out=_HELD_OUT.value,
+        step=_STEP.value,
+        best=_BEST.value,
+        batch_size=_BATCH.value,
+    )
+    request = SweepRequest(tuple(map(_read_truncation, _TRUNCATIONS.value)), _STANDING.value, _PATHS.value)
+    report = measure_sweep(workdir, create_extractor(_EXTRACTOR.value), protocol, request)
+    out.mkdir(parents=True, exist_ok=True)
+    draw_sweep(report, out / PICTURE)
+    workdirs.write_json(out / 'sweep.json', report)
+    for line in _lines(report):
+        print(line)
+    print(f'Numbers: {out / "sweep.json"}   picture: {out / PICTURE}')
+
+
+def _read_truncation(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value > 0:
+        raise UserError(f'--truncations: {text!r} is no number above 0; give some as 0.5,1,inf.')
+    return value
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield '  '.join(
+        f'{cell:<24}' for cell in (report['title'], *(MEANINGS[name].title for name in SHOWN))
+    ).rstrip()
+    rows = [(own['name'], own['scores']) for own in report['settings']]
+    rows += [(f'real, {own["resolution"]}', own['floor']) for own in _each_resolution(report)]
+    for name, scores in rows:
+        cells = [describe_value(scores[score], MEANINGS[score].digits) for score in SHOWN]
+        yield '  '.join(f'{cell:<24}' for cell in (name, *cells)).rstrip()
+    for name, score in report['path_lengths'].items():
+        yield f'{TITLES[name]}: {describe_value(score, 4)}{score["reason"] or ""}'
+
+
+def _each_resolution(report: Report) -> list[Report]:
+    return list({own['resolution']: own for own in report['settings']}.values())
+
+
+if __name__ == '__main__':
+    launch.run_command(
+        main, packages=('gan', 'backbones', 'input_pipeline'), user_errors=(input_pipeline.DataError,)
+    )
