@@ -20,4 +20,5 @@ __all__ = [
     'train',
     'warping',
     'weights',
+    'windows',
 ]

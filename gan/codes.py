@@ -1,6 +1,5 @@
 """Codes of real images, from the networks of a run whose family finds them: what `gan.encode` writes."""
 
-import contextlib
 import csv
 import dataclasses
 import io
@@ -8,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt8
 
 import input_pipeline
 from backbones.evaluation import count_confusion
@@ -21,19 +20,20 @@ from foundation.training.mapping import create_mapper
 from foundation.training.state import Variables
 from gan.generator import RestoredRun
 from gan.recipe import ImageFormat
+from gan.sources import SourceImages
 
 SHOWN, COLUMNS = 32, 8  # images of a grid; under each its reconstruction
 
 
 @dataclasses.dataclass(frozen=True)
 class CodedImages:
-    """Codes of a split, in stored order.
+    """Codes of images, in their order.
 
     Attributes:
       keys: of the images.
       labels: -1 without one.
       classes: names of the labels.
-      coded: see `Coded`, without reconstructions; of those, and their images, SHOWN evenly from the split.
+      coded: see `Coded`, without reconstructions; of those, and their images, SHOWN evenly from all.
       images, reconstructions: see above; no reconstructions where the family has none.
       image_format: of both.
     """
@@ -47,8 +47,8 @@ class CodedImages:
     image_format: ImageFormat
 
 
-def encode_images(run: RestoredRun, images: input_pipeline.ImageData, batch_size: int) -> CodedImages:
-    """Codes of all images of a split.
+def encode_images(run: RestoredRun, source: SourceImages, batch_size: int) -> CodedImages:
+    """Codes of all images.
 
     Raises:
       UserError: when the run's family finds no codes.
@@ -74,22 +74,21 @@ def encode_images(run: RestoredRun, images: input_pipeline.ImageData, batch_size
     parts: list[dict[str, np.ndarray]] = []
     labels: list[np.ndarray] = []
     shown: list[tuple[np.ndarray, np.ndarray | None]] = []
-    chosen = np.linspace(0, images.num_examples - 1, min(SHOWN, images.num_examples)).astype(int)
+    chosen = np.linspace(0, len(source) - 1, min(SHOWN, len(source))).astype(int)
     first = 0
-    with contextlib.closing(images.in_order(run.stage.resolution, batch_size)) as batches:
-        for batch in batches:
-            part = mapped(variables, batch['image'])
-            drawn = part.pop('reconstructions', None)
-            rows = chosen[(chosen >= first) & (chosen < first + len(batch['image']))] - first
-            shown.append((batch['image'][rows], None if drawn is None else drawn[rows]))
-            first += len(batch['image'])
-            parts.append(part)
-            labels.append(batch['label'])
+    for batch in source.batches(batch_size):
+        part = mapped(variables, batch.images)
+        drawn = part.pop('reconstructions', None)
+        rows = chosen[(chosen >= first) & (chosen < first + len(batch.images))] - first
+        shown.append((batch.images[rows], None if drawn is None else drawn[rows]))
+        first += len(batch.images)
+        parts.append(part)
+        labels.append(batch.labels)
     drawn_rows = [own for _, own in shown if own is not None]
     return CodedImages(
-        keys=images.records.keys,
+        keys=source.keys,
         labels=np.concatenate(labels),
-        classes=tuple(images.classes),
+        classes=source.classes,
         coded={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
         images=np.concatenate([own for own, _ in shown]),
         reconstructions=np.concatenate(drawn_rows) if drawn_rows else None,
@@ -150,7 +149,8 @@ def write_codes(out: Path, images: CodedImages, scores: np.ndarray | None, summa
         write_file(folder / 'codes.csv', table.getvalue().encode())
         workdirs.write_json(folder / 'summary.json', dict(summary))
         if images.reconstructions is not None:
-            save_picture(_draw_pairs(images, images.reconstructions), folder / 'reconstructions.png')
+            picture = draw_pairs(images.images, images.reconstructions, images.image_format)
+            save_picture(picture, folder / 'reconstructions.png')
 
 
 def _rows(images: CodedImages, scores: np.ndarray | None) -> Iterator[list[str]]:
@@ -170,10 +170,14 @@ def _rows(images: CodedImages, scores: np.ndarray | None) -> Iterator[list[str]]
         yield [key, name, *(f'{values[row]:.7g}' for values in columns.values())]
 
 
-def _draw_pairs(images: CodedImages, reconstructions: np.ndarray) -> np.ndarray:
-    """Rows of images, each above a row of their reconstructions."""
-    count, form = len(images.images) // COLUMNS * COLUMNS or len(images.images), images.image_format
+def draw_pairs(
+    images: Float[np.ndarray, 'shown height width channel'],
+    others: Float[np.ndarray, 'shown height width channel'],
+    form: ImageFormat,
+) -> UInt8[np.ndarray, 'rows columns 3']:
+    """Rows of images, each above a row of the others; none in a row that would not be full, but for the first."""
+    count = len(images) // COLUMNS * COLUMNS or len(images)
     columns = min(COLUMNS, count)
-    pairs = np.stack([images.images[:count], reconstructions[:count]])
+    pairs = np.stack([images[:count], others[:count]])
     rows = pairs.reshape(2, count // columns, columns, *pairs.shape[2:]).swapaxes(0, 1)
     return draw_grid(rows.reshape(-1, *pairs.shape[2:]), columns, form.channels, form.mask_classes)

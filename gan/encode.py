@@ -1,8 +1,8 @@
-"""`python -m gan.encode --workdir=DIR --out=DIR2` writes codes of real images, from a run that finds them.
+"""`python -m gan.encode --workdir=DIR --out=DIR2 [PATH...]` writes codes of real images, where a run finds them.
 
 Of BiGAN: codes, reconstructions and an anomaly score. Of an adversarial autoencoder: codes, reconstructions and
 classes. Of InfoGAN: the categories and codes that it believes an image was drawn from. codes.csv and codes.npz
-have a row for each image of the split, in stored order.
+have a row for each image: of a split in stored order, or of files and folders where some are named.
 """
 
 if __name__ == '__main__':  # before the imports below, which take seconds
@@ -10,7 +10,6 @@ if __name__ == '__main__':  # before the imports below, which take seconds
 
     end_in_one_line()
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from foundation.training.errors import UserError
 from gan.codes import anomaly_scores, encode_images, summarize, write_codes
 from gan.generation.folder import check_out
 from gan.generator import restore_state
+from gan.sources import open_source
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _DATA = flags.DEFINE_string('data', None, "Prepared data set; by default the run's own.")
@@ -40,8 +40,7 @@ flags.adopt_module_key_flags(launch)
 
 
 def main(argv: Sequence[str]) -> None:
-    """Restores the networks, encodes a split and writes what was found."""
-    launch.reject_arguments(argv)
+    """Restores the networks, encodes the images and writes what was found."""
     workdir, out = launch.workdir(), Path(_OUT.value)
     launch.start_jax()
     if jax.process_count() > 1:
@@ -50,20 +49,26 @@ def main(argv: Sequence[str]) -> None:
         raise UserError('--best and --step name two checkpoints; leave one of them out.')
     check_out(out)
     run = restore_state(workdir, _STEP.value, best=_BEST.value)
-    request = run.recipe.images
-    if _DATA.value is not None:
-        request = dataclasses.replace(request, name=_DATA.value)
-    if _CLASSES.value is not None:
-        classes = () if _CLASSES.value == ['all'] else tuple(_CLASSES.value)
-        request = dataclasses.replace(request, classes=classes)
-    opened = request.open(_SPLIT.value, flip=False, in_memory=False)
-    images = encode_images(run, opened, _BATCH.value)
+    if argv[1:] and run.image_format.mask_classes:
+        raise UserError('This run encodes masks beside its images, and files have none; name a prepared data set.')
+    source = open_source(
+        run.recipe,
+        run.facts,
+        run.stage.resolution,
+        paths=[Path(path) for path in argv[1:]],
+        data=_DATA.value,
+        split=_SPLIT.value,
+        classes=_CLASSES.value,
+    )
+    images = encode_images(run, source, _BATCH.value)
     scores = anomaly_scores(images.coded, _PIXEL_SHARE.value) if 'feature_distances' in images.coded else None
     classes = run.facts.classes if run.image_format.num_classes else ()
     summary = summarize(images, classes)
     write_codes(out, images, scores, summary)
     told = ', '.join(f'{name} {value:.4g}' for name, value in summary.items())
-    print(f'{opened.name} ({_SPLIT.value}): {told}.')
+    for note in source.notes:
+        print(f'Note: {note}')
+    print(f'{source.name}: {told}.')
     print(f'Codes: {out / "codes.csv"}, {out / "codes.npz"}')
     print('They tell of real images: treat them as you treat these.')
 

@@ -26,7 +26,7 @@ from gan.weights import check_apart
 _EXTRACTOR = flags.DEFINE_string(
     'extractor',
     RANDOM,
-    f'Workdir of a classifier, KIND=FILE with weights (inception, resnet50, ...), or {RANDOM}.',
+    f'Workdir of a classifier, KIND=FILE with weights (inception, ...), or {RANDOM}.',
 )
 _TRUNCATIONS = flags.DEFINE_list('truncations', [], 'To be tried, as 0.5,1,2,inf; by default some that suit.')
 _STANDING = flags.DEFINE_integer(

@@ -14,18 +14,17 @@ import input_pipeline
 from backbones.classifier import variables_checksum
 from backbones.encoders import read_encoder
 from backbones.images import DataFacts, read_facts
+from backbones.windows import Window, choose_window, trained_types
 from foundation.training import compute, parallel
 from foundation.training import workdir as workdirs
 from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Position, restore_state
 from foundation.training.errors import UserError
 from foundation.training.state import Variables
-from input_pipeline import depth
 from segment.inference import Images, Probabilities, create_predictor
 from segment.recipe import Recipe, create_recipe
 
 _SLICES_AT_A_TIME = 32
-Window = str | tuple[float, float]
 _BATCH_SIZE = 16  # windows at a time on accelerators; CPUs gain nothing by more than one
 
 
@@ -127,35 +126,9 @@ class TrainedSegmenter:
         return self._choose_window(case)[1]
 
     def _choose_window(self, case: input_pipeline.Case) -> tuple[Window, str]:
-        """The window that training had, or that of the case where it means nothing for it, with what to say."""
-        first, trained, window = case.records[0], self.trained_types, self._window()
-        foreign = depth.differs(first.image.dtype, trained)
-        fits = True
-        if window == 'stored':
-            fits = str(first.image.dtype) == self.facts.dtype
-        elif not isinstance(window, str):
-            fits = depth.is_shown(first, window, trained)
-        chosen = window if fits else depth.OWN
-        return chosen, depth.describe(first, chosen, trained) if foreign or not fits else ''
+        return choose_window(case.records[0], self.facts, self.recipe.images.preprocessing)
 
     @property
     def trained_types(self) -> tuple[str, ...]:
         """Stored types of the training images; () where nothing tells."""
-        if self.facts.stored:
-            return (self.facts.stored,)
-        # Older runs: only pictures of 8 bits in their whole range stay 8 bits.
-        told = self.facts.dtype == 'uint8' or self.recipe.images.preprocessing.window in ('auto', 'stored')
-        return (self.facts.dtype,) if told else ()
-
-    def _window(self) -> Window:
-        window = self.recipe.images.preprocessing.window
-        if window == 'auto':
-            return 'stored' if self.facts.dtype == 'uint8' else 'volume'
-        if window == 'dataset':
-            if self.facts.intensity is None:
-                raise UserError(
-                    'The data of this run have no common window, for brightness falls with the value in some; '
-                    'train with --config.data.window=volume.'
-                )
-            return min(self.facts.intensity), max(self.facts.intensity)
-        return window
+        return trained_types(self.facts, self.recipe.images.preprocessing)

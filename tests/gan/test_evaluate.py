@@ -72,3 +72,21 @@ def test_commands_that_cannot_work(commands, workdir, tmp_path, flags, expected)
     last = done.stdout.strip().splitlines()[-1]
     assert expected in last
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ('module', 'flags', 'expected'),
+    [
+        ('gan.sweep', [], 'scales every latent vector to one length'),
+        ('gan.sweep', ['--best', '--step=1'], '--best and --step name two checkpoints'),
+        ('gan.project', ['--out={out}'], "architecture 'progressive' has no styles"),
+        ('gan.encode', ['--out={out}'], "architecture 'progressive' has no encoder"),
+    ],
+)
+def test_a_run_that_grows_has_no_settings_styles_or_codes(commands, workdir, tmp_path, module, flags, expected):
+    flags = [flag.format(out=tmp_path / 'out') for flag in flags]
+    done = commands.run(module, f'--workdir={workdir}', *flags)
+    assert done.returncode == 1, done.stdout
+    assert 'Traceback' not in done.stdout
+    assert expected in done.stdout.strip().splitlines()[-1]
+    assert not (tmp_path / 'out').exists()

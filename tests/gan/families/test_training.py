@@ -10,6 +10,7 @@ from gan.codes import encode_images
 from gan.generator import TrainedGenerator, restore_state
 from gan.recipe import create_recipe
 from gan.sampler import draw_images, labels_in_turn
+from gan.sources import images_of_split
 from gan.train import train_and_evaluate
 from tests.foundation.training.in_process import train_here
 from tests.foundation.training.runs import logged_metrics, saved_state
@@ -68,13 +69,14 @@ def test_a_family_trains_watches_and_draws(architecture, data_dir, tmp_path):
     (drawn,) = draw_images(trained, labels, seed=1, batch_size=4)
     assert drawn.images.shape == (3, SIDE, SIDE, 1)
     assert np.isfinite(drawn.images).all()
-    run, opened = restore_state(tmp_path), trained.recipe.open_split('train')
+    run = restore_state(tmp_path)
+    opened = images_of_split(trained.recipe.open_split('train'), 'train', SIDE)
     if architecture == 'lapgan':
         with pytest.raises(UserError, match="'lapgan' has no encoder; train one of bigan, aae or infogan"):
             encode_images(run, opened, batch_size=5)
         return
     coded = encode_images(run, opened, batch_size=5)
-    assert len(coded.keys) == len(coded.labels) == len(coded.coded['codes']) == opened.num_examples
+    assert len(coded.keys) == len(coded.labels) == len(coded.coded['codes']) == len(opened)
     assert (coded.reconstructions is None) == (architecture == 'infogan')
     assert all(np.isfinite(values).all() for values in coded.coded.values())
 
