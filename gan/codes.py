@@ -13,13 +13,17 @@ import input_pipeline
 from backbones.evaluation import count_confusion
 from backbones.grids import draw_grid, save_picture
 from foundation.files import write_file
+from foundation.report.figures import write_figure
 from foundation.training import parallel
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
 from foundation.training.state import Variables
+from gan.embedding import draw_embedding
 from gan.generator import RestoredRun
+from gan.networks import Generator
 from gan.recipe import ImageFormat
+from gan.scores.prior import measure_prior
 from gan.sources import SourceImages
 
 SHOWN, COLUMNS = 32, 8  # images of a grid; under each its reconstruction
@@ -36,6 +40,7 @@ class CodedImages:
       coded: see `Coded`, without reconstructions; of those, and their images, SHOWN evenly from all.
       images, reconstructions: see above; no reconstructions where the family has none.
       image_format: of both.
+      prior: the distribution that codes shall have; '' where none is asked of them.
     """
 
     keys: tuple[str, ...]
@@ -45,6 +50,7 @@ class CodedImages:
     images: Float[np.ndarray, 'shown height width channel']
     reconstructions: Float[np.ndarray, 'shown height width channel'] | None
     image_format: ImageFormat
+    prior: str = ''
 
 
 def encode_images(run: RestoredRun, source: SourceImages, batch_size: int) -> CodedImages:
@@ -93,7 +99,13 @@ def encode_images(run: RestoredRun, source: SourceImages, batch_size: int) -> Co
         images=np.concatenate([own for own, _ in shown]),
         reconstructions=np.concatenate(drawn_rows) if drawn_rows else None,
         image_format=run.image_format,
+        prior=_find_prior(networks['generator'], parts[0]['codes']),
     )
+
+
+def _find_prior(generator: Generator, codes: np.ndarray) -> str:
+    """That of the latents where codes stand in their place."""
+    return generator.latent_distribution if codes.shape[1] == generator.latent_size else ''
 
 
 def anomaly_scores(coded: Mapping[str, np.ndarray], pixel_share: float) -> Float[np.ndarray, ' image']:
@@ -132,11 +144,19 @@ def summarize(images: CodedImages, known_classes: tuple[str, ...]) -> dict[str, 
             summary['class error'] = float((found != images.labels)[known].mean())
         elif not known_classes and known.any():
             summary['purity'] = purity(found, images.labels)
+    distance = measure_prior(images.coded['codes'], images.prior) if images.prior else None
+    if distance is not None:
+        low, high = distance.floor
+        summary |= {
+            'MMD^2 of codes to the prior': distance.value,
+            'of the prior to itself, least': low,
+            'of the prior to itself, most': high,
+        }
     return summary
 
 
 def write_codes(out: Path, images: CodedImages, scores: np.ndarray | None, summary: Mapping[str, float]) -> None:
-    """Writes codes.npz, codes.csv, summary.json and, where there are reconstructions, reconstructions.png.
+    """Writes codes.npz, codes.csv, summary.json, embedding.png and, where there are some, reconstructions.png.
 
     The folder is complete or absent whatever happens meanwhile.
     """
@@ -148,6 +168,9 @@ def write_codes(out: Path, images: CodedImages, scores: np.ndarray | None, summa
         csv.writer(table, lineterminator='\n').writerows(_rows(images, scores))
         write_file(folder / 'codes.csv', table.getvalue().encode())
         workdirs.write_json(folder / 'summary.json', dict(summary))
+        write_figure(
+            draw_embedding(images.coded['codes'], images.labels, images.classes), folder / 'embedding.png'
+        )
         if images.reconstructions is not None:
             picture = draw_pairs(images.images, images.reconstructions, images.image_format)
             save_picture(picture, folder / 'reconstructions.png')

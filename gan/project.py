@@ -59,17 +59,16 @@ def main(argv: Sequence[str]) -> None:
         data=_DATA.value,
         split=_SPLIT.value,
         classes=_CLASSES.value,
-    )
+    ).evenly(_NUM.value)
     options = ProjectionOptions(_STEPS.value, _RATE.value, _WEIGHT.value)
-    found, images, keys = project_images(
-        trained, extractor, source, options, most=_NUM.value, batch_size=min(_BATCH.value, len(source))
-    )
-    write_projected(out, found, images, keys, trained.image_format)
+    batch_size = min(_BATCH.value, len(source))
+    found, images = project_images(trained, extractor, source, options, batch_size=batch_size)
+    write_projected(out, found, images, source.keys, trained.image_format)
     for note in source.notes:
         print(f'Note: {note}')
     before, after = found.start_pixel_distances.mean(), found.pixel_distances.mean()
     print(
-        f'{len(keys)} images of {source.name}: root mean square difference {before:.4f} at the mean style, '
+        f'{len(source)} images of {source.name}: root mean square difference {before:.4f} at the mean style, '
         f'{after:.4f} projected; in features {found.feature_distances.mean():.4f}.'
     )
     print(f'Styles: {out / "projected.npz"}   pictures: {out / "projected.png"}')

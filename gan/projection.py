@@ -7,7 +7,7 @@ share, so that what is found is what styles can draw.
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from gan.generator import TrainedGenerator
 from gan.networks import StyleGenerator
 from gan.networks.styles import STYLES
 from gan.recipe import ImageFormat
-from gan.sources import LabelledBatch, SourceImages
+from gan.sources import SourceImages
 
 Images = Float[Array, 'batch height width channel']
 Styles = Float[Array, 'batch style']
@@ -138,10 +138,9 @@ def project_images(
     source: SourceImages,
     options: ProjectionOptions,
     *,
-    most: int,
     batch_size: int,
-) -> tuple[Projected, Float[np.ndarray, 'image height width channel'], tuple[str, ...]]:
-    """Projects the images, and returns what was found, the images, and their keys.
+) -> tuple[Projected, Float[np.ndarray, 'image height width channel']]:
+    """Projects the images, and returns what was found, and the images.
 
     Masks are not looked at. Images whose class is one of the generator's begin with its mean style, others with
     the mean of all.
@@ -151,17 +150,14 @@ def project_images(
       extractor: whose features are compared.
       source: the images.
       options: how styles are looked for.
-      most: images, evenly from all.
       batch_size: images at a time.
 
     Raises:
       UserError: when the generator has no styles.
     """
     check_styles(trained)
-    chosen = np.unique(np.linspace(0, len(source) - 1, min(most, len(source))).astype(int))
-    channels = trained.image_format.channels
-    found = list(_choose(source, chosen, batch_size))
-    images = np.concatenate([batch.images for batch in found])[..., :channels]
+    found = list(source.batches(batch_size))
+    images = np.concatenate([batch.images for batch in found])[..., : trained.image_format.channels]
     labels = np.concatenate([batch.labels for batch in found])
     find, start = _make_find(trained, extractor, options), _find_start(trained, source.classes, labels)
     parts = []
@@ -170,7 +166,7 @@ def project_images(
         own = find(jnp.asarray(images[rows]), jnp.asarray(start[rows]))
         parts.append(Projected(*(part[: len(images) - first] for part in own)))
     joined = Projected(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    return joined, images, tuple(source.keys[row] for row in chosen)
+    return joined, images
 
 
 def _find_start(trained: TrainedGenerator, classes: tuple[str, ...], labels: np.ndarray) -> np.ndarray:
@@ -187,14 +183,6 @@ def check_styles(trained: TrainedGenerator) -> None:
             f'A generator of architecture {trained.recipe.architecture!r} has no styles to project images into; '
             'train one of stylegan or stylegan2.'
         )
-
-
-def _choose(source: SourceImages, chosen: np.ndarray, batch_size: int) -> Iterator[LabelledBatch]:
-    first = 0
-    for batch in source.batches(batch_size):
-        rows = chosen[(chosen >= first) & (chosen < first + len(batch.images))] - first
-        first += len(batch.images)
-        yield LabelledBatch(batch.images[rows], batch.labels[rows])
 
 
 def _make_find(

@@ -55,6 +55,20 @@ class SourceImages:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def evenly(self, most: int) -> 'SourceImages':
+        """At most so many of them, evenly from the first to the last."""
+        chosen = np.linspace(0, len(self) - 1, min(most, len(self))).astype(int)
+
+        def batches(batch_size: int) -> Iterator[LabelledBatch]:
+            first = 0
+            for batch in self.batches(batch_size):
+                rows = chosen[(chosen >= first) & (chosen < first + len(batch.images))] - first
+                first += len(batch.images)
+                if len(rows):
+                    yield LabelledBatch(batch.images[rows], batch.labels[rows])
+
+        return dataclasses.replace(self, keys=tuple(self.keys[row] for row in chosen), batches=batches)
+
 
 def images_of_split(images: input_pipeline.ImageData, split: str, resolution: int) -> SourceImages:
     """All images of a split in stored order, mask channels behind those of the image."""

@@ -8,11 +8,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import input_pipeline
+from backbones.grids import save_picture
 from foundation.report.figures import write_figure
 from foundation.report.page import Page
 from foundation.training.errors import UserError
 from gan.citations import find_papers, write_bibtex
+from gan.codes import draw_pairs, encode_images, summarize
+from gan.embedding import draw_embedding
 from gan.evaluation.sweep import FOLDER, PICTURE
+from gan.generator import restore_state
 from gan.reporting import neighbours, tables
 from gan.reporting.curves import draw_curves
 from gan.reporting.figures import LARGEST, Sheet, read_grid
@@ -29,10 +33,12 @@ from gan.reporting.grids import (
 )
 from gan.reporting.runs import ReportedRun
 from gan.reporting.sheets import draw_own
+from gan.sources import images_of_split
 from gan.watch import SCORE
 
 PAGE = 'index.html'
 _GENERATED = 16  # images whose neighbours are shown
+_CODED, _BATCH = 1_000, 64  # images whose codes are shown, and how many at a time
 _BLOCKS = 2  # of rows of neighbours, side by side
 _LARGEST_GRID = (6, 8)  # rows and columns of the best and the last
 
@@ -51,6 +57,8 @@ def write_report(runs: Sequence[ReportedRun], out: Path) -> Path:
     artists = [restore_artists(run.workdir) for run in runs]
     _each(report, 'Best and last', runs, artists, _show_best_and_last)
     _each(report, 'Between latents', runs, artists, _show_interpolation)
+    if any(run.recipe.family.encode is not None for run in runs):
+        _each(report, 'Codes of real images', runs, artists, _show_codes)
     _each(report, 'Nearest training images', runs, artists, _show_neighbours)
     _cite(report, runs)
     report.page.write(out / PAGE)
@@ -197,6 +205,26 @@ def _show_interpolation(report: _Report, run: ReportedRun, artists: Artists, suf
             f'In each row one code alone changes, {_which(artists)}; gan.encode finds the codes of real images.'
         )
         report.figure(traversals, f'codes{suffix}', caption)
+
+
+def _show_codes(report: _Report, run: ReportedRun, artists: Artists, suffix: str) -> None:
+    del artists  # of an encoder there is no running mean: the last networks belong together
+    try:
+        restored = restore_state(run.workdir)
+        source = images_of_split(restored.recipe.open_split('test'), 'test', restored.stage.resolution)
+        coded = encode_images(restored, source.evenly(_CODED), _BATCH)
+    except (input_pipeline.DataError, UserError) as error:
+        report.page.note(str(error))
+        return
+    classes = run.facts.classes if run.image_format.num_classes else ()
+    rows = [[name, f'{value:.4g}'] for name, value in summarize(coded, classes).items()]
+    report.page.table(['of the test split', 'value'], rows, 'From the last checkpoint.')
+    figure = draw_embedding(coded.coded['codes'], coded.labels, coded.classes)
+    report.figure(figure, f'embedding{suffix}', 'Codes of images of the test split, by class.')
+    if coded.reconstructions is not None:
+        path = report.folder / f'reconstructions{suffix}.png'
+        save_picture(draw_pairs(coded.images, coded.reconstructions, coded.image_format), path)
+        report.page.figure(path, 'Images of the test split, each above what is drawn from its code.')
 
 
 def _which(artists: Artists) -> str:

@@ -1,6 +1,7 @@
 """Codes of real images: what is written of them, and the figures that sum them up."""
 
 import csv
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from sklearn.metrics.cluster import contingency_matrix
 
 from gan.codes import CodedImages, anomaly_scores, purity, summarize, write_codes
+from gan.embedding import draw_embedding, project_to_plane
 from gan.families import FAMILIES
 from gan.networks.heads import judge
 from gan.recipe import ImageFormat
@@ -86,4 +88,35 @@ def test_the_files_hold_a_row_for_each_image(tmp_path):
     with np.load(tmp_path / 'out' / 'codes.npz', allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays['codes'], images.coded['codes'])
         assert arrays['keys'].tolist() == ['image 0', 'image 1']
-    assert (tmp_path / 'out' / 'reconstructions.png').is_file()
+    for name in ('reconstructions', 'embedding'):
+        assert (tmp_path / 'out' / f'{name}.png').is_file()
+
+
+def test_codes_are_compared_with_their_prior_where_they_have_one():
+    codes = np.random.default_rng(0).normal(size=(300, 2))
+    images = dataclasses.replace(_coded([0] * 300, ('a',), codes=codes), prior='normal')
+    told = summarize(images, ())
+    low, high = told['of the prior to itself, least'], told['of the prior to itself, most']
+    assert low < told['MMD^2 of codes to the prior'] < 2 * high
+    assert summarize(dataclasses.replace(images, prior=''), ()).keys() == {'images'}
+
+
+def test_codes_lie_along_their_principal_axes():
+    generator = np.random.default_rng(0)
+    wanted = np.stack([5 * generator.normal(size=40), generator.normal(size=40)], axis=1)
+    turned = wanted @ np.linalg.qr(generator.normal(size=(6, 6)))[0][:2]
+    places, axes = project_to_plane(turned)
+    distances = [np.linalg.norm(each[:, None] - each, axis=2) for each in (places, wanted)]
+    np.testing.assert_allclose(*distances, atol=1e-9)
+    assert places.std(axis=0)[0] > 3 * places.std(axis=0)[1]
+    assert axes[0].startswith('principal axis 1 (9')
+    plain, names = project_to_plane(wanted)
+    np.testing.assert_array_equal(plain, wanted)
+    assert names == ('first number of the code', 'second number of the code')
+    assert project_to_plane(wanted[:, :1])[0].shape == (40, 2)
+
+
+def test_classes_are_told_by_colours():
+    figure = draw_embedding(np.random.default_rng(0).normal(size=(6, 3)), np.asarray([0, 1, -1] * 2), ('a', '$b'))
+    told = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert told == ['no class', ' a', ' $b']

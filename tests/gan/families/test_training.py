@@ -5,10 +5,14 @@ import shutil
 import numpy as np
 import pytest
 
+from foundation.report.page import Page
 from foundation.training.errors import UserError
 from gan.codes import encode_images
 from gan.generator import TrainedGenerator, restore_state
 from gan.recipe import create_recipe
+from gan.reporting import sections
+from gan.reporting.grids import Artists
+from gan.reporting.runs import read_runs
 from gan.sampler import draw_images, labels_in_turn
 from gan.sources import images_of_split
 from gan.train import train_and_evaluate
@@ -79,6 +83,20 @@ def test_a_family_trains_watches_and_draws(architecture, data_dir, tmp_path):
     assert len(coded.keys) == len(coded.labels) == len(coded.coded['codes']) == len(opened)
     assert (coded.reconstructions is None) == (architecture == 'infogan')
     assert all(np.isfinite(values).all() for values in coded.coded.values())
+    if architecture == 'aae':
+        _check_report(tmp_path)
+
+
+def _check_report(workdir):
+    """Codes of the test split stand on the page: a table, an embedding and reconstructions."""
+    out = workdir / 'report'
+    out.mkdir()
+    report = sections._Report(Page('codes'), out)
+    sections._show_codes(report, read_runs([workdir])[0], Artists(None, None, ()), '')
+    report.page.write(out / 'index.html')
+    page = (out / 'index.html').read_text()
+    for told in ('MMD^2 of codes to the prior', 'class error', 'embedding.png', 'reconstructions.png'):
+        assert told in page
 
 
 def test_a_run_of_three_phases_goes_on_bit_for_bit(data_dir, tmp_path):
