@@ -16,7 +16,8 @@ from gan.weights import is_exported
 
 _BIBLIOGRAPHY = Path(__file__).with_name('papers.bib')
 _ENTRY = re.compile(r'^@\w+\{(\w+),\n.*?^\}$', re.DOTALL | re.MULTILINE)
-_EVALUATION = Path('evaluation', 'report.json')
+# What measured a run: the file, and the part of it whose entries have scores.
+_MEASURED = {Path('evaluation', 'report.json'): 'runs', Path('sweep', 'sweep.json'): 'settings'}
 Papers = tuple[str, ...]
 # Of networks of a GAN.
 ARCHITECTURES: dict[str, Papers] = {
@@ -87,6 +88,7 @@ SCORES: dict[str, Papers] = {
     'ms_ssim': ('wang2003', 'odena2017'),
     'authentic_percentage': ('alaa2022',),
     'copying_score': ('meehan2020',),
+    'path_length': ('karras2019',),
 }
 FID: Papers = ('szegedy2016',)  # of the extractor whose distance has that name
 # Of networks of other tasks.
@@ -156,18 +158,20 @@ def _value(fields: Mapping[str, Any], name: str) -> Any:
 
 
 def _papers_of_scores(folder: Path) -> Iterator[str]:
-    """Of the scores that its evaluation has, where there is one."""
-    if not (folder / _EVALUATION).exists():
-        return
-    report = workdirs.read_json(folder, str(_EVALUATION))
-    try:
-        scores = [run['scores'] for run in report['runs']]
-        measured = [
-            name for name in SCORES if any(name in each and each[name]['value'] is not None for each in scores)
-        ]
-        is_fid = report['extractor']['is_fid']
-    except (KeyError, TypeError) as error:
-        raise UserError(f'{folder / _EVALUATION} is no report of gan.evaluate; evaluate the run anew.') from error
-    for name in measured:
-        yield from SCORES[name]
-    yield from FID if is_fid else ()
+    """Of the scores that were measured of it, where there are any."""
+    for file, part in _MEASURED.items():
+        if not (folder / file).exists():
+            continue
+        report = workdirs.read_json(folder, str(file))
+        try:
+            scores = [each['scores'] for each in report[part]]
+            measured = [
+                name for name in SCORES if any(name in each and each[name]['value'] is not None for each in scores)
+            ]
+            used = [*measured, *(['path_length'] if report.get('path_lengths') else [])]
+            is_fid = report['extractor']['is_fid']
+        except (KeyError, TypeError) as error:
+            raise UserError(f'{folder / file} is no report of a generator; measure the run anew.') from error
+        for name in used:
+            yield from SCORES[name]
+        yield from FID if is_fid else ()

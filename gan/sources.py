@@ -122,7 +122,7 @@ def images_of_files(paths: Sequence[Path], recipe: GanRecipe, facts: DataFacts, 
             part = every[start : start + batch_size]
             yield LabelledBatch(part, np.full(len(part), -1, np.int32))
 
-    return SourceImages(f'{len(keys)} images from files', tuple(keys), (), batches, tuple(notes))
+    return SourceImages('the files', tuple(keys), (), batches, tuple(notes))
 
 
 def open_source(

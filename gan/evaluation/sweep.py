@@ -88,7 +88,12 @@ def measure_sweep(
         'images_seen': trained.position.images_seen,
         'protocol': dataclasses.asdict(protocol),
         'standing': request.standing,
-        'extractor': {'name': extractor.name, 'sha256': extractor.checksum, 'resize': extractor.resize},
+        'extractor': {
+            'name': extractor.name,
+            'sha256': extractor.checksum,
+            'resize': extractor.resize,
+            'is_fid': extractor.is_fid,
+        },
         'data': trained.facts.name,
         'title': title,
         'settings': measured,

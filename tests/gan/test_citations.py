@@ -109,6 +109,15 @@ def test_scores_count_where_they_were_measured(tmp_path):
     assert 'zhou2018' not in found
 
 
+def test_what_a_sweep_measured_counts_too(tmp_path):
+    run = _write_run(tmp_path / 'run', dcgan.get_config())
+    settings = [{'scores': {'recall': {'value': 0.5}, 'kernel_distance': {'value': None}}}]
+    report = {'extractor': {'is_fid': False}, 'settings': settings, 'path_lengths': {'path_length_latents': {}}}
+    (run / 'sweep').mkdir()
+    (run / 'sweep' / 'sweep.json').write_text(json.dumps(report))
+    assert citations.find_papers(run)[-2:] == ['kynkaanniemi2019', 'karras2019']
+
+
 def test_other_tasks_have_papers_of_their_networks(tmp_path):
     assert citations.find_papers(_write_run(tmp_path / 'u', unet.get_config())) == [
         'ronneberger2015',
@@ -125,7 +134,7 @@ def test_what_cannot_be_cited_is_refused(tmp_path):
     with pytest.raises(UserError, match=r'holds no config\.json'):
         citations.find_papers(tmp_path / 'nothing')
     run = _write_run(tmp_path / 'run', dcgan.get_config(), {'runs': 3})
-    with pytest.raises(UserError, match=r'is no report of gan\.evaluate'):
+    with pytest.raises(UserError, match=r'report\.json is no report of a generator; measure the run anew'):
         citations.find_papers(run)
 
 
