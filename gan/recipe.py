@@ -271,9 +271,6 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
     if refusal := family.refusal(config.to_dict()):
         raise UserError(refusal)
     annealing = _create_annealing(config.anneal, augment.probability)
-    # Steps until all repeats: with and without the penalty, and those with fewer networks.
-    repeats = config.optimizer.discriminator_steps * family.repeats(config.to_dict().get('family', {}))
-    repeats = math.lcm(config.loss.penalty_every, repeats)
     try:
         schedule = Schedule(final_resolution=resolution, **config.schedule.to_dict())
         last = schedule.stages(num_examples=1)[-1]  # refuses what does not depend on the data
@@ -300,7 +297,7 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             start_from=StartFrom(**config.start_from),
             watch=WatchPlan(**config.watch),
             samples=SampleGrid(**config.samples),
-            periods=periods_of(config.run, repeats, config.run.sample_images),
+            periods=periods_of(config.run, _cycle_length(family, config.to_dict()), config.run.sample_images),
             checkpoints_to_keep=config.run.checkpoints_to_keep,
             fields=fields,
         )
@@ -328,6 +325,12 @@ def _limited(section: ConfigDict, resolution: int) -> dict[str, Any]:
         # The paper's block, or the last one where images stay smaller.
         fields['attention_resolution'] = min(fields['attention_resolution'], resolution)
     return fields
+
+
+def _cycle_length(family: Family, fields: Mapping[str, Any]) -> int:
+    """Steps until all repeats: with and without the penalty, and those with fewer networks."""
+    repeats = fields['optimizer']['discriminator_steps'] * family.repeats(fields.get('family', {}))
+    return math.lcm(fields['loss']['penalty_every'], repeats)
 
 
 def _create_annealing(anneal: ConfigDict, augmentation: float) -> Annealing | None:

@@ -37,13 +37,15 @@ def _replaced(stepped, **fields):
 def _fill(shapes, numbers):
     """Arrays of the shapes; floating point numbers are normal."""
     return jax.tree.map(
-        lambda leaf: np.asarray(numbers.normal(size=leaf.shape) * np.issubdtype(leaf.dtype, np.floating), leaf.dtype),
+        lambda leaf: np.asarray(
+            numbers.normal(size=leaf.shape) * np.issubdtype(leaf.dtype, np.floating), leaf.dtype
+        ),
         shapes,
     )
 
 
 def _draw_step(subject):
-    """A state, and another with metrics as a step would leave them: of the shapes of both, for nothing is compiled."""
+    """A state and what a step might leave: numbers in their shapes, for nothing is compiled."""
     key, numbers = jax.random.key(0), np.random.default_rng(0)
     state = jax.eval_shape(subject.create_state, key)
     batch = jax.eval_shape(subject.create_batch, key)
