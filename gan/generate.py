@@ -27,6 +27,7 @@ from gan.release.decision import Policy
 from gan.release.guard import ReleaseGuard
 from gan.reporting.runs import ReportedRun, read_runs
 from gan.sampler import Labels, check_truncation, draw_images, labels_in_turn
+from gan.standing import suit_statistics
 
 _NUM = flags.DEFINE_integer('num', None, 'Images to write, classes in turn.', 1, MOST)
 _COUNTS = flags.DEFINE_list('counts', [], 'In place of --num, images of each class: benign=100,malignant=50.')
@@ -113,13 +114,14 @@ def _write(
     batch_size = _BATCH.value
     truncation = math.inf if _TRUNCATION.value is None else _TRUNCATION.value
     origin, likeness = find_origin(trained, run, seed), Likeness(trained, run)
+    drawing = suit_statistics(trained, truncation)
     if not _GATE.value:
-        drawn = draw_images(trained, labels, seed=seed, batch_size=batch_size, truncation=truncation)
+        drawn = draw_images(drawing, labels, seed=seed, batch_size=batch_size, truncation=truncation)
         return write_images(likeness.look(drawn), order, run, origin, lambda: likeness.remark(NOT_CHECKED))
     policy = Policy(_QUANTILE.value, _LARGEST_WITHHELD.value, _LARGEST_AREA.value)
     extractor = create_extractor(_EXTRACTOR.value)
     try:
-        guard = ReleaseGuard(trained, extractor, policy, seed=seed, batch_size=batch_size, truncation=truncation)
+        guard = ReleaseGuard(drawing, extractor, policy, seed=seed, batch_size=batch_size, truncation=truncation)
     except input_pipeline.DataError as error:
         raise UserError(
             f'The gate cannot compare with the training data ({str(error).rstrip(".")}); prepare them as they '

@@ -20,18 +20,34 @@ from gan.latents import draw_latents
 from gan.layers import BATCH_STATS, MOMENTUM
 from gan.sampler import labels_in_turn
 
+BATCHES = 50  # of standing statistics, where nobody asks for others
+_BATCH_SIZE = 64
+_SEED = 0  # of their latents: what is drawn with them shall not depend on anything else
+
+
+def suit_statistics(trained: TrainedGenerator, truncation: float) -> TrainedGenerator:
+    """The generator with standing statistics where latents are truncated and its statistics are of whole ones."""
+    if truncation == math.inf or BATCH_STATS not in trained.weights.variables:
+        return trained
+    return with_standing_statistics(trained, truncation)
+
 
 def with_standing_statistics(
-    trained: TrainedGenerator, *, batches: int, batch_size: int, seed: int, truncation: float = math.inf
+    trained: TrainedGenerator,
+    truncation: float,
+    *,
+    batches: int = BATCHES,
+    batch_size: int = _BATCH_SIZE,
+    seed: int = _SEED,
 ) -> TrainedGenerator:
     """The same generator, its statistics the means over batches of truncated latents, classes in turn.
 
     Args:
       trained: with batch normalization whose statistics are tracked.
+      truncation: of the latents; infinite for none.
       batches: how many.
       batch_size: images of each.
       seed: of the latents.
-      truncation: of the latents; infinite for none.
 
     Raises:
       UserError: when it has no such statistics.

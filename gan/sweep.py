@@ -21,6 +21,7 @@ from gan.evaluation.report import check_folder
 from gan.evaluation.scoring import MEANINGS
 from gan.evaluation.sweep import FOLDER, PICTURE, SHOWN, Report, SweepRequest, draw_sweep, measure_sweep
 from gan.evaluation.tables import describe_value
+from gan.standing import BATCHES
 from gan.weights import check_apart
 
 _EXTRACTOR = flags.DEFINE_string(
@@ -31,8 +32,9 @@ _EXTRACTOR = flags.DEFINE_string(
 _TRUNCATIONS = flags.DEFINE_list('truncations', [], 'To be tried, as 0.5,1,2,inf; by default some that suit.')
 _STANDING = flags.DEFINE_integer(
     'standing',
-    0,
-    'Batches over which batch normalization is measured anew for each setting; 0 keeps it.',
+    None,
+    'Batches over which batch normalization is measured anew for each setting; 0 keeps it. By default '
+    f'{BATCHES} for truncation, and 0 else.',
     0,
     10_000,
 )

@@ -9,8 +9,8 @@ With --config.conditional=True as in the paper; without classes the chunks alone
 
 Deviations: the discriminator is SNGAN's (its last block halves, too); layers of attention are drawn normal; the
 running mean of the weights is shorter, as runs are, and its batch statistics follow it while it is trained, so
-that sampling needs no standing statistics of its own. `gan.generate --truncation` trades recall for precision;
-`gan.sweep` measures how much, and with --standing what statistics of truncated latents change.
+that standing statistics are taken for truncated latents alone. `gan.generate --truncation` trades recall for
+precision; `gan.sweep` measures how much.
 
 Images of 32x32 with --config.generator.last_width=16 --config.discriminator.first_width=16
 --config.optimizer.discriminator_steps=1 train on two CPU cores.

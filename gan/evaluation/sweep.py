@@ -21,11 +21,11 @@ from gan.evaluation.sets import Extract, create_extract, describe_generated, des
 from gan.evaluation.settings import Setting, find_settings
 from gan.evaluation.statistics import ImageStatistics
 from gan.generator import TrainedGenerator, read_recipe
-from gan.standing import with_standing_statistics
+from gan.layers import BATCH_STATS
+from gan.standing import BATCHES, with_standing_statistics
 
 FOLDER, PICTURE = 'sweep', 'sweep.png'
 SHOWN = ('frechet_distance', 'precision', 'recall', 'density', 'coverage')
-_STANDING_BATCH = 64
 _LOGGER = logging.getLogger(__name__)
 Report = dict[str, Any]
 
@@ -36,12 +36,13 @@ class SweepRequest:
 
     Attributes:
       truncations: to be tried; () some that suit it.
-      standing: batches of standing statistics for each setting; 0 keeps those of training.
+      standing: batches of standing statistics for each setting; 0 keeps those of training, None those of
+        training but for truncation.
       paths: whose length is measured; 0 none.
     """
 
     truncations: tuple[float, ...]
-    standing: int
+    standing: int | None
     paths: int
 
 
@@ -64,8 +65,9 @@ def measure_sweep(
     trained = TrainedGenerator.load(workdir, protocol.step, best=protocol.best)
     extractor.check_channels(trained.image_format.channels)
     title, settings = find_settings(trained, request.truncations)
-    if request.standing:
-        settings = [_stand(setting, request.standing, protocol.seed) for setting in settings]
+    standing = _count_batches(trained, title) if request.standing is None else request.standing
+    if standing:
+        settings = [_stand(setting, standing) for setting in settings]
     extract = create_extract(extractor, protocol.batch_size)
     reals: dict[int, _Reals] = {}
     measured = []
@@ -87,7 +89,7 @@ def measure_sweep(
         'step': trained.position.step,
         'images_seen': trained.position.images_seen,
         'protocol': dataclasses.asdict(protocol),
-        'standing': request.standing,
+        'standing': standing,
         'extractor': {
             'name': extractor.name,
             'sha256': extractor.checksum,
@@ -101,10 +103,12 @@ def measure_sweep(
     }
 
 
-def _stand(setting: Setting, batches: int, seed: int) -> Setting:
-    stood = with_standing_statistics(
-        setting.trained, batches=batches, batch_size=_STANDING_BATCH, seed=seed, truncation=setting.truncation
-    )
+def _count_batches(trained: TrainedGenerator, title: str) -> int:
+    return BATCHES if title == 'truncation' and BATCH_STATS in trained.weights.variables else 0
+
+
+def _stand(setting: Setting, batches: int) -> Setting:
+    stood = with_standing_statistics(setting.trained, setting.truncation, batches=batches)
     return dataclasses.replace(setting, trained=stood)
 
 

@@ -11,7 +11,7 @@ import pytest
 from foundation.training.errors import UserError
 from gan.evaluation.settings import find_settings
 from gan.latents import draw_latents
-from gan.standing import with_standing_statistics
+from gan.standing import suit_statistics, with_standing_statistics
 from tests.gan.evaluation.untrained import create_trained
 
 LABELS = jnp.zeros(4, jnp.int32)
@@ -75,7 +75,7 @@ def test_standing_statistics_are_those_of_the_images_that_are_drawn():
     """Of one batch: then sampling gives what training would have seen of it."""
     trained = create_trained('dcgan')
     network, seed = trained.network, 5
-    stood = with_standing_statistics(trained, batches=1, batch_size=4, seed=seed, truncation=0.5)
+    stood = with_standing_statistics(trained, 0.5, batches=1, batch_size=4, seed=seed)
     (key,) = jax.random.split(jax.random.key(seed), 1)
     latents = draw_latents(key, 4, network.latent_size, network.latent_distribution, 0.5)
     state = [name for name in trained.weights.variables if name != 'params']
@@ -87,4 +87,8 @@ def test_standing_statistics_are_those_of_the_images_that_are_drawn():
 def test_statistics_of_what_has_none_are_refused():
     trained = create_trained('stylegan2')
     with pytest.raises(UserError, match='--standing is for batch normalization'):
-        with_standing_statistics(trained, batches=1, batch_size=4, seed=0, truncation=math.inf)
+        with_standing_statistics(trained, math.inf)
+    assert suit_statistics(trained, 0.5) is trained
+    whole = create_trained('dcgan')
+    assert suit_statistics(whole, math.inf) is whole
+    assert suit_statistics(whole, 0.5).checksum() != whole.checksum()
