@@ -73,7 +73,7 @@ def test_levels_are_those_of_the_pyramid():
 
 def test_standing_statistics_are_those_of_the_images_that_are_drawn():
     """Of one batch: then sampling gives what training would have seen of it."""
-    trained = create_trained('dcgan')
+    trained = create_trained('dcgan', generator__latent_distribution='normal')
     network, seed = trained.network, 5
     stood = with_standing_statistics(trained, 0.5, batches=1, batch_size=4, seed=seed)
     (key,) = jax.random.split(jax.random.key(seed), 1)
