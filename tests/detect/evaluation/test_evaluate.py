@@ -32,6 +32,16 @@ def test_what_is_measured_is_in_stored_order(measured):
     assert scores.auroc_of(measured.scored.scores['network'], measured.labels) > 0.9
 
 
+def test_scores_from_elsewhere_stand_beside_the_others_without_thresholds(detector, measured):
+    given = measured.with_scores({'bigan': measured.labels + np.linspace(0, 0.5, len(measured.labels))})
+    report = scores.score_all(detector, given, scores.DetectorProtocol(0.01, 100, 0))
+    assert report['bigan']['auroc']['value'] == 1
+    assert not any('/' in name for name in report['bigan'])
+    assert 'youden/accuracy' in report['network']
+    fewer = scores.score_all(detector, measured, scores.DetectorProtocol(0.01, 100, 0))
+    assert fewer == {name: own for name, own in report.items() if name != 'bigan'}
+
+
 def test_the_matrix_marks_what_a_run_has_not_seen(detector, blind, measured):
     matrix = scores.transfer([detector, blind], measured)
     seen = {(cell['run'], cell['source']): cell['seen'] for cell in matrix['cells']}
