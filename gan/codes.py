@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 import input_pipeline
 from backbones.evaluation import count_confusion
-from backbones.grids import draw_grid, save_picture
+from backbones.grids import draw_rows, save_picture
 from foundation.files import write_file
 from foundation.training import parallel
 from foundation.training import workdir as workdirs
@@ -150,7 +150,10 @@ def write_codes(out: Path, images: CodedImages, scores: np.ndarray | None, summa
         write_file(folder / 'codes.csv', table.getvalue().encode())
         workdirs.write_json(folder / 'summary.json', dict(summary))
         if images.reconstructions is not None:
-            save_picture(_draw_pairs(images, images.reconstructions), folder / 'reconstructions.png')
+            pairs, form = (images.images, images.reconstructions), images.image_format
+            save_picture(
+                draw_rows(pairs, COLUMNS, form.channels, form.mask_classes), folder / 'reconstructions.png'
+            )
 
 
 def _rows(images: CodedImages, scores: np.ndarray | None) -> Iterator[list[str]]:
@@ -168,12 +171,3 @@ def _rows(images: CodedImages, scores: np.ndarray | None) -> Iterator[list[str]]
     for row, (key, label) in enumerate(zip(images.keys, images.labels, strict=True)):
         name = images.classes[label] if 0 <= label < len(images.classes) else ''
         yield [key, name, *(f'{values[row]:.7g}' for values in columns.values())]
-
-
-def _draw_pairs(images: CodedImages, reconstructions: np.ndarray) -> np.ndarray:
-    """Rows of images, each above a row of their reconstructions."""
-    count, form = len(images.images) // COLUMNS * COLUMNS or len(images.images), images.image_format
-    columns = min(COLUMNS, count)
-    pairs = np.stack([images.images[:count], reconstructions[:count]])
-    rows = pairs.reshape(2, count // columns, columns, *pairs.shape[2:]).swapaxes(0, 1)
-    return draw_grid(rows.reshape(-1, *pairs.shape[2:]), columns, form.channels, form.mask_classes)

@@ -1,0 +1,71 @@
+"""The two domains of a run that translates images: what is asked of the target, and both opened together."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+import input_pipeline
+from backbones.images import DataFacts, ImageRequest, facts_from_json, facts_of
+from foundation.training import workdir as workdirs
+from foundation.training.errors import UserError
+
+DOMAINS_FILE = 'domains.json'
+TrainingImages = input_pipeline.ImageData | input_pipeline.Domains
+
+
+def request_target(config: ConfigDict, source: ImageRequest, *, paired: bool) -> ImageRequest | None:
+    """The images that those of the source are translated to; None where nothing is translated.
+
+    Args:
+      config: of the run.
+      source: what is asked of the images to be translated.
+      paired: whether both are in the same order.
+    """
+    if 'target' not in config:
+        return None
+    own = config.target
+    window = tuple(own.window_range) if own.window == 'physical' else own.window
+    return dataclasses.replace(
+        source,
+        name=own.name or source.name,
+        preprocessing=dataclasses.replace(source.preprocessing, window=window),
+        modalities=tuple(own.modalities),
+        classes=tuple(own.classes),
+        seed=source.seed if paired else source.seed + 1,
+    )
+
+
+def open_domains(
+    source: ImageRequest, target: ImageRequest, split: str, *, training: bool, paired: bool
+) -> input_pipeline.Domains:
+    """A split of both, for training or to be read once; see `input_pipeline.open_domains`."""
+    return input_pipeline.open_domains(
+        *(functools.partial(own.open, split, flip=training, in_memory=training) for own in (source, target)),
+        data_dir=source.data_dir,
+        split=split,
+        paired=paired,
+    )
+
+
+def domain_files(images: TrainingImages) -> dict[str, dict[str, Any]]:
+    """What a workdir keeps of each domain beside the facts of both: which values their -1 and 1 mean."""
+    if not isinstance(images, input_pipeline.Domains):
+        return {}
+    domains = {'source': images.source, 'target': images.target}
+    return {DOMAINS_FILE: {name: dataclasses.asdict(facts_of(own)) for name, own in domains.items()}}
+
+
+def read_domains(workdir: Path) -> tuple[DataFacts, DataFacts]:
+    """The facts of source and target of the run in `workdir`.
+
+    Raises:
+      UserError: when they are missing or damaged.
+    """
+    content = workdirs.read_json(workdir, DOMAINS_FILE)
+    try:
+        return facts_from_json(content['source']), facts_from_json(content['target'])
+    except (KeyError, TypeError) as error:
+        raise UserError(f'{workdir / DOMAINS_FILE} is damaged ({error}); restore it from a copy.') from error
