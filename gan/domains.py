@@ -50,22 +50,44 @@ def open_domains(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """What a run remembers of the images of a domain: facts, and their modality, 'unknown' of several."""
+
+    facts: DataFacts
+    modality: str
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """Values of -1 and 1, which are the same for all of its images."""
+        assert self.facts.intensity is not None  # or it would not have been opened
+        return self.facts.intensity
+
+
 def domain_files(images: TrainingImages) -> dict[str, dict[str, Any]]:
     """What a workdir keeps of each domain beside the facts of both: which values their -1 and 1 mean."""
     if not isinstance(images, input_pipeline.Domains):
         return {}
-    domains = {'source': images.source, 'target': images.target}
-    return {DOMAINS_FILE: {name: dataclasses.asdict(facts_of(own)) for name, own in domains.items()}}
+    content = {}
+    for name, own in {'source': images.source, 'target': images.target}.items():
+        modalities = set(own.records.modalities)
+        modality = modalities.pop() if len(modalities) == 1 else 'unknown'
+        content[name] = {'facts': dataclasses.asdict(facts_of(own)), 'modality': modality}
+    return {DOMAINS_FILE: content}
 
 
-def read_domains(workdir: Path) -> tuple[DataFacts, DataFacts]:
-    """The facts of source and target of the run in `workdir`.
+def read_domains(workdir: Path) -> tuple[Domain, Domain]:
+    """Source and target of the run in `workdir`.
 
     Raises:
       UserError: when they are missing or damaged.
     """
     content = workdirs.read_json(workdir, DOMAINS_FILE)
     try:
-        return facts_from_json(content['source']), facts_from_json(content['target'])
+        source, target = (
+            Domain(facts_from_json(own['facts']), own['modality'])
+            for own in (content['source'], content['target'])
+        )
+        return source, target
     except (KeyError, TypeError) as error:
         raise UserError(f'{workdir / DOMAINS_FILE} is damaged ({error}); restore it from a copy.') from error
