@@ -318,7 +318,7 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             start_from=StartFrom(**config.start_from),
             watch=WatchPlan(**config.watch),
             samples=SampleGrid(**config.samples),
-            periods=periods_of(config.run, _cycle_length(config), config.run.sample_images),
+            periods=periods_of(config.run, _cycle_length(family, config.to_dict()), config.run.sample_images),
             checkpoints_to_keep=config.run.checkpoints_to_keep,
             fields=fields,
         )
@@ -348,10 +348,10 @@ def _limited(section: ConfigDict, resolution: int) -> dict[str, Any]:
     return fields
 
 
-def _cycle_length(config: ConfigDict) -> int:
+def _cycle_length(family: Family, fields: Mapping[str, Any]) -> int:
     """Steps until all repeats: with and without the penalty, and those with fewer networks."""
-    repeats = FAMILIES[config.architecture].repeats(config.family.to_dict() if 'family' in config else {})
-    return math.lcm(config.loss.penalty_every, config.optimizer.discriminator_steps * repeats)
+    repeats = fields['optimizer']['discriminator_steps'] * family.repeats(fields.get('family', {}))
+    return math.lcm(fields['loss']['penalty_every'], repeats)
 
 
 def _create_annealing(anneal: ConfigDict, augmentation: float) -> Annealing | None:

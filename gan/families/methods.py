@@ -197,16 +197,16 @@ def _cells(method: Method) -> list[str]:
         f'`{method.flags()}`',
         config.architecture,
         loss,
-        _describe_condition(config),
+        _describe_condition(config.architecture, config.conditional),
         method.purpose,
         method.claim,
     ]
 
 
-def _describe_condition(config: ConfigDict) -> str:
-    values = FAMILIES[config.architecture].allows.get('conditional', (False, True))
+def _describe_condition(architecture: str, conditional: bool) -> str:
+    values = FAMILIES[architecture].allows.get('conditional', (False, True))
     if len(values) > 1:
-        return 'yes' if config.conditional else 'possible'
+        return 'yes' if conditional else 'possible'
     return 'always' if values[0] else 'never'
 
 

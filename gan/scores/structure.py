@@ -22,8 +22,7 @@ from input_pipeline import to_unit
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first (Wang et al. 2003, section 3.2)
 _WINDOW, _SIGMA = 11, 1.5
 _SMALLEST = 4  # pixels a side at the coarsest scale
-_RANGE = 2.0  # of values in [-1, 1]
-_STABILISERS = (0.01 * _RANGE) ** 2, (0.03 * _RANGE) ** 2
+_STABILISERS = 0.01**2, 0.03**2  # for values in [0, 1]
 _BATCH_BYTES = 16 * 2**20
 Batch = Float[Array, '_ _ _ _']
 
@@ -100,8 +99,10 @@ def ms_ssim(first: Batch, second: Batch) -> Float[Array, ' batch']:
 
     Gaussian window of 11 pixels and deviation 1.5, both smaller in proportion where the image is smaller than the
     window; scales are halved by means of 2x2 pixels; a negative mean of a scale counts as 0. With fewer than five
-    scales, the weights are those of the finest, made to add up to 1.
+    scales, the weights are those of the finest, made to add up to 1. Compared as values in [0, 1]: luminance is a
+    ratio, which a shift changes.
     """
+    first, second = (first + 1) / 2, (second + 1) / 2
     scales = count_scales(*first.shape[1:3])
     weights = np.asarray(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
     similarity = jnp.ones(len(first))

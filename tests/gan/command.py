@@ -1,9 +1,14 @@
 """Running commands of the project in processes of their own, as users do."""
 
+import atexit
+import functools
+import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,17 +46,28 @@ class Commands:
             'PYTHONUNBUFFERED': '',  # as in a user's shell
         }
 
-    def start(self, module: str, *arguments: str, devices: int = 1, **options) -> subprocess.Popen:
-        """Starts `python -m module arguments`, its output and errors in one pipe."""
+    def start(self, module: str, *arguments: str, devices: int = 1, forked: bool = True) -> subprocess.Popen:
+        """Starts `python -m module arguments`, its output and errors in one pipe.
+
+        Args:
+          module: of the command.
+          arguments: its flags.
+          devices: CPUs that JAX has.
+          forked: whether it finds the libraries imported (`tests/fork_server.py`); then SIGKILL reaches it late.
+        """
         flags = f'--xla_force_host_platform_device_count={devices} {_COMPILE_FAST}'
+        environment = self._environment | {'XLA_FLAGS': flags}
+        program = ['-m', module, *arguments]
+        if forked and hasattr(os, 'pidfd_open'):  # Linux
+            request = {'module': module, 'arguments': arguments, 'environment': environment, 'cwd': str(ROOT)}
+            program = ['-I', '-S', str(ROOT / 'tests' / 'launch.py'), _serve_forks(), json.dumps(request)]
         return subprocess.Popen(
-            [sys.executable, '-m', module, *arguments],
+            [sys.executable, *program],
             cwd=ROOT,
-            env={**self._environment, 'XLA_FLAGS': flags},
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            **options,
         )
 
     def run(self, module: str, *arguments: str, **options) -> subprocess.CompletedProcess:
@@ -61,6 +77,23 @@ class Commands:
     def train(self, workdir: Path, *flags: str, **options) -> subprocess.CompletedProcess:
         """Runs `gan.main` on the small config."""
         return self.run('gan.main', *SMALL, f'--workdir={workdir}', *flags, **options)
+
+
+@functools.cache
+def _serve_forks() -> str:
+    """The socket of a server that ends with this process."""
+    path = str(Path(tempfile.mkdtemp(prefix='enhanced-gan-forks-'), 'socket'))
+    environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT), 'PYTHONUNBUFFERED': ''}
+    command = [sys.executable, '-m', 'tests.fork_server', path]
+    pipe = subprocess.PIPE  # what commands write to as well: it cannot seek
+    server = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT
+    )
+    atexit.register(server.communicate)  # closes what it waits for
+    while not os.path.exists(path):
+        assert server.poll() is None, server.communicate()
+        time.sleep(0.05)
+    return path
 
 
 def finish(process: subprocess.Popen) -> subprocess.CompletedProcess:

@@ -107,7 +107,7 @@ def test_only_damaged_checkpoints(commands, trained, tmp_path):
 def test_a_full_disk(commands, trained, tmp_path):
     """Files that may not grow beyond a few kilobytes stand for it; space found, the run goes on."""
     workdir = tmp_path / 'run'
-    process = commands.start('gan.main', *SMALL, f'--workdir={workdir}')
+    process = commands.start('gan.main', *SMALL, f'--workdir={workdir}', forked=False)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (16_384, resource.RLIM_INFINITY))
     done = finish(process)
     assert 'free some space' in _refusal(done)

@@ -87,7 +87,7 @@ def test_kill_changes_nothing(commands, whole, tmp_path):
 
 
 def test_kill_while_a_checkpoint_is_written_changes_nothing(commands, whole, tmp_path):
-    process = commands.start('gan.main', *SMALL, f'--workdir={tmp_path}', EVERY)
+    process = commands.start('gan.main', *SMALL, f'--workdir={tmp_path}', EVERY, forked=False)
     half_written = _wait_for_half_written(tmp_path / 'checkpoints', process)
     os.kill(process.pid, signal.SIGKILL)
     assert finish(process).returncode == -signal.SIGKILL

@@ -29,7 +29,8 @@ def context(tmp_path, monkeypatch):
     )
 
 
-def test_a_rehearsal_leaves_a_generator_a_sheet_and_rows(context):
+def test_a_rehearsal_leaves_a_generator_a_sheet_and_rows(context, monkeypatch):
+    monkeypatch.setattr(timed_training, '_EVERY', 0.2)
     task = train.create_tasks(rehearse=True)[0]
     rows = []
     for row in task.run(context):
@@ -39,12 +40,14 @@ def test_a_rehearsal_leaves_a_generator_a_sheet_and_rows(context):
             trained = TrainedGenerator.load(context.out / train.GENERATOR)
             assert f'{trained.network.resolution}x{trained.network.resolution}' == row['stage']
             assert (context.out / 'grids.png').exists()
+    _check_progress([row for row in rows if row['table'] == 'progress'])
+    rows = [row for row in rows if row['table'] != 'progress']
     programs = [row for row in rows if row['table'] == 'programs']
     assert rows[0] is programs[0]  # before anything else
     first = {(row['stage'], row['program']) for row in programs[:2]}
     assert first == {('4x4', 'Entering'), ('4x4', 'Call of 1')}
     assert rows[2]['table'] == 'first stage'
-    told = [row['table'] for row in rows if row['table'] not in ('programs', 'progress', 'first stage')]
+    told = [row['table'] for row in rows if row['table'] not in ('programs', 'first stage')]
     assert told == [*['schedule'] * 2, *['stages'] * 2, 'runs', *['scores'] * 3, 'time']
     assert [row['stage'] for row in rows if row['table'] == 'stages'] == ['4x4', '8x8']
     drawn = next(
@@ -56,26 +59,21 @@ def test_a_rehearsal_leaves_a_generator_a_sheet_and_rows(context):
     assert len(list(context.out.rglob('*.*'))) <= 6
 
 
+def _check_progress(rows):
+    """Now and then a row tells where training is."""
+    assert rows[0]['stage'] == 'not begun: compiling'
+    assert rows[-1]['images seen'] > 0
+    assert rows[-1]['images/s'] > 0
+    assert [row['seconds'] for row in rows] == sorted(row['seconds'] for row in rows)
+
+
 def test_when_the_time_is_over_training_ends_and_leaves_a_generator(context, monkeypatch):
     monkeypatch.setattr(train, '_TOY_SECONDS', 0.0)
+    monkeypatch.setattr(timed_training, '_WAIT', 0.0)
     rows = list(train.create_tasks(rehearse=True)[0].run(context))
     (run,) = (row for row in rows if row['table'] == 'runs')
     assert (run['ended by'], run['stage reached'], run['steps']) == ('time limit', '4x4', 1)
     assert TrainedGenerator.load(context.out / train.GENERATOR).network.resolution == 4
-
-
-def test_now_and_then_a_row_tells_where_training_is(context, monkeypatch):
-    monkeypatch.setattr(timed_training, '_EVERY', 0.2)
-    rows = list(train.create_tasks(rehearse=True)[0].run(context))
-    progress = [row for row in rows if row['table'] == 'progress']
-    assert progress[0]['stage'] == 'not begun: compiling'
-    assert progress[-1]['images seen'] > 0
-    assert progress[-1]['images/s'] > 0
-    assert [row['seconds'] for row in progress] == sorted(row['seconds'] for row in progress)
-
-
-def test_training_begins_without_the_speed_of_the_first_stage_where_that_takes_long(context, monkeypatch):
-    monkeypatch.setattr(timed_training, '_WAIT', 0.0)
-    rows = list(train.create_tasks(rehearse=True)[0].run(context))
+    # It did not wait for the speed of the first stage.
     assert not any(row['table'] == 'first stage' for row in rows)
     assert next(row['stage'] for row in rows if row['table'] == 'stages') == '4x4'

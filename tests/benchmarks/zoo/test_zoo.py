@@ -9,7 +9,7 @@ import pytest
 from tests.gan.command import Commands, finish
 
 pytestmark = pytest.mark.slow
-_MINUTES = '--minutes=0.4'
+_MINUTES = '--minutes=0.15'
 
 
 def _flags(out, only):
@@ -56,4 +56,4 @@ def test_a_comparison_goes_on_where_it_was_stopped(tmp_path):
     assert '--only=biggun is no member' in unknown.stdout
     other = commands.run(*_flags(out, 'dcgan')[:-2], '--minutes=0.1')
     assert other.returncode != 0
-    assert 'was begun with seconds = 24.0' in other.stdout
+    assert 'was begun with seconds = 9.0' in other.stdout

@@ -3,8 +3,6 @@
 import copy
 import dataclasses
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from detect.evaluation.robustness import attack_grid, certify_some, degradation_
 from detect.train import train_and_evaluate
 from foundation.training.errors import UserError
 from tests.foundation.training.in_process import train_here
+from tests.gan.command import Commands
 
 
 @pytest.fixture(scope='module')
@@ -122,23 +121,17 @@ def test_the_command_writes_a_page_and_numbers(detector_workdir, tmp_path):
         '--explained=4',
         '--resamples=100',
     ]
-    command = [
-        sys.executable,
-        '-m',
-        'detect.evaluate',
-        f'--workdir={detector_workdir}',
-        f'--out={tmp_path}',
-        *flags,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    commands = Commands(tmp_path / 'shared')
+    command = ('detect.evaluate', f'--workdir={detector_workdir}', f'--out={tmp_path}', *flags)
+    done = commands.run(*command)
+    assert done.returncode == 0, done.stdout
     report = json.loads((tmp_path / 'report.json').read_text())
     assert set(report['baselines']) == {'support_vector_machine', 'random_forest', 'decision_tree'}
     assert report['parts']['source']['cells'].keys() == {'blocks', 'noise'}
     page = (tmp_path / 'report.html').read_text()
     assert 'Shortcut card' in page
     assert 'Next: ' in done.stdout
-    refused = subprocess.run([*command, f'--control={detector_workdir}'], capture_output=True, text=True)
+    refused = commands.run(*command, f'--control={detector_workdir}')
     assert refused.returncode == 1
-    assert 'has true labels' in refused.stdout + refused.stderr
-    assert 'Traceback' not in refused.stderr
+    assert 'has true labels' in refused.stdout
+    assert 'Traceback' not in refused.stdout

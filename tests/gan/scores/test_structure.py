@@ -28,12 +28,12 @@ def _two_images(side, seed=0):
 
 def _by_filters(first, second):
     """MS-SSIM from the maps of scikit-image and their contrast from filters of SciPy."""
-    product = 1.0
+    product, (first, second) = 1.0, ((first + 1) / 2, (second + 1) / 2)
     for scale, weight in enumerate(WEIGHTS):
-        options = {'gaussian_weights': True, 'sigma': 1.5, 'use_sample_covariance': False, 'data_range': 2}
+        options = {'gaussian_weights': True, 'sigma': 1.5, 'use_sample_covariance': False, 'data_range': 1}
         _, whole = skimage.metrics.structural_similarity(first, second, full=True, **options)
         means = [scipy.ndimage.gaussian_filter(each, 1.5, truncate=3.5) for each in (first, second)]
-        luminance = (2 * means[0] * means[1] + 0.02**2) / (means[0] ** 2 + means[1] ** 2 + 0.02**2)
+        luminance = (2 * means[0] * means[1] + 0.01**2) / (means[0] ** 2 + means[1] ** 2 + 0.01**2)
         factor = (whole if scale == len(WEIGHTS) - 1 else whole / luminance)[5:-5, 5:-5].mean()
         product *= max(factor, 0) ** weight
         first, second = (
@@ -46,7 +46,7 @@ def _by_filters(first, second):
 def test_similarity_is_that_of_scikit_image():
     first, second = (each.astype(np.float64) for each in _two_images(176))  # the window fits at all five scales
     expected = _by_filters(first, second)
-    assert 0.1 < expected < 0.9
+    assert 0.1 < expected < 0.95
     stacked = np.stack([first, second])[..., None].astype(np.float32)
     assert pair_similarities(stacked, np.array([[0, 1]]))[0] == pytest.approx(expected, rel=1e-4)
 
@@ -54,15 +54,27 @@ def test_similarity_is_that_of_scikit_image():
 def test_one_scale_of_a_small_image_by_hand():
     """Seven pixels: one scale, and a window of the size of the image, so one place."""
     first, second = (each.astype(np.float64) for each in _two_images(7))
+    stacked = np.stack([first, second])[..., None].astype(np.float32)
+    first, second = (first + 1) / 2, (second + 1) / 2
     weights = np.exp(-0.5 * (np.arange(-3, 4) / (1.5 * 7 / 11)) ** 2)
     weights = np.outer(weights, weights) / weights.sum() ** 2
     means = (weights * first).sum(), (weights * second).sum()
     variances = (weights * (first - means[0]) ** 2).sum() + (weights * (second - means[1]) ** 2).sum()
     covariance = (weights * (first - means[0]) * (second - means[1])).sum()
-    expected = (2 * means[0] * means[1] + 0.0004) / (means[0] ** 2 + means[1] ** 2 + 0.0004)
-    expected *= (2 * covariance + 0.0036) / (variances + 0.0036)
-    stacked = np.stack([first, second])[..., None].astype(np.float32)
+    expected = (2 * means[0] * means[1] + 0.0001) / (means[0] ** 2 + means[1] ** 2 + 0.0001)
+    expected *= (2 * covariance + 0.0009) / (variances + 0.0009)
     assert pair_similarities(stacked, np.array([[0, 1]]))[0] == pytest.approx(max(expected, 0), rel=1e-4)
+
+
+@pytest.mark.parametrize('stored', [(51, 204), (0, 255), (0, 51), (128, 128)])
+@pytest.mark.parametrize('side', [4, 64])
+def test_even_images_differ_by_their_brightness_alone(stored, side):
+    """Grey of 0.2 and 0.8 have luminance 2 ab / (a^2 + b^2) = 0.32 / 0.68 in brightness, and equal structure."""
+    images = np.full((2, side, side, 1), np.reshape(stored, (2, 1, 1, 1)), np.uint8)
+    a, b = (value / 255 for value in stored)
+    luminance = (2 * a * b + 1e-4) / (a**2 + b**2 + 1e-4)
+    weight = 1 if side == 4 else WEIGHTS[-1]
+    assert pair_similarities(images, np.array([[0, 1]]))[0] == pytest.approx(luminance**weight, rel=5e-4)
 
 
 def test_scales_are_as_many_as_fit():
