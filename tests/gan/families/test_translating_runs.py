@@ -19,16 +19,19 @@ from gan.families import FAMILIES
 from gan.generator import TrainedGenerator
 from gan.train import train_and_evaluate
 from gan.translation.folder import translate_all
+from gan.translation.pairs import describe_pairs, evaluate_pairs, tabulate_pairs
 from gan.translation.translator import Translator
 from gan.translation.windows import in_windows, starts_of
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
+from input_pipeline.phantom import ContrastOptions, scan_contrasts
 from input_pipeline.records import PIXEL_LIMIT, ReaderOptions
 from tests.foundation.training.in_process import train_here
 from tests.foundation.training.runs import logged_metrics, saved_state
 from tests.gan.command import read_files
 from tests.gan.families import small, translators
 from tests.input_pipeline import series
+from tests.input_pipeline.items import write
 
 SIDE, END = 8, 6 * small.BATCH
 OPTIONS = ReaderOptions(modality='', percentiles=(0.5, 99.5), pixel_limit=PIXEL_LIMIT, axis=2, patient_pattern='')
@@ -237,3 +240,26 @@ def test_windows_cover_an_image_and_fade_into_each_other(length, side):
     np.testing.assert_allclose(
         in_windows(lambda own: 0.5 * own + 0.1, images, side), 0.5 * images + 0.1, atol=1e-6
     )
+
+
+def test_pairs_of_a_split_are_measured_beside_what_needs_no_network(translator, tmp_path):
+    """With a network that changes nothing, `translated` is `identity`."""
+    for contrast in ('CT', 'T1'):
+        options = ContrastOptions(60, SIDE, (contrast,), (1.0,), 5, 2)
+        write(scan_contrasts(options), tmp_path, contrast.lower())
+    recipe = translator.run.recipe
+    requests = [
+        dataclasses.replace(own, name=name, data_dir=str(tmp_path), modalities=(), phantom=None)
+        for own, name in ((recipe.images, 'ct'), (recipe.target, 't1'))
+    ]
+    recipe = dataclasses.replace(recipe, images=requests[0], target=requests[1])
+    measured = dataclasses.replace(translator, run=dataclasses.replace(translator.run, recipe=recipe))
+    report = evaluate_pairs(measured, 'test')
+    assert report.images == 2 * report.patients > 4
+    scores = describe_pairs(report)['scores']
+    assert scores['translated'] == scores['identity'] != scores['histogram']
+    for own in scores.values():
+        low, high = own['error']['interval']
+        assert 0 < low < own['error']['value'] < high < 1500
+        assert 0 <= own['lost']['value'] <= 100
+    assert f'{report.images} pairs of {report.patients} patients' in tabulate_pairs(report)
