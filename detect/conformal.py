@@ -112,11 +112,18 @@ def fit_conformal(scores: Scores, labels: Labels, *, split: str) -> Conformal:
     return Conformal(tuple(np.sort(scores[~fake]).tolist()), tuple(np.sort(scores[fake]).tolist()))
 
 
-def decide(real_p: float, fake_p: float, error_level: float) -> ConformalVerdict:
-    """The class that is conformal at the error level, where the other is not."""
+def decide(real_p: float, fake_p: float, error_level: float, *, anomaly_p: float = 1.0) -> ConformalVerdict:
+    """The class that is conformal at the error level, where the other is not.
+
+    What is stranger than nearly all real images (`anomaly_p` at most the error level) is never called real: it
+    need not bear the traces of generators that are known.
+    """
     fits_real, fits_fake = real_p > error_level, fake_p > error_level
     if fits_real and fits_fake:
         return ConformalVerdict("don't know", real_p, fake_p, 'The image fits both real and synthetic images.')
     if not fits_real and not fits_fake:
         return ConformalVerdict("don't know", real_p, fake_p, 'The image fits neither real nor synthetic images.')
+    if fits_real and anomaly_p <= error_level:
+        reason = 'It bears no trace of a generator, but is unlike the real images of training.'
+        return ConformalVerdict("don't know", real_p, fake_p, reason)
     return ConformalVerdict('real' if fits_real else 'synthetic', real_p, fake_p, None)

@@ -20,7 +20,7 @@ from detect.trained_network import Images
 from foundation.statistics.conformal import conformal_p_values
 from input_pipeline import depth
 from input_pipeline.cases import create_case
-from input_pipeline.dataset.mixture import deciding_side, unify_record
+from input_pipeline.dataset.mixture import MixtureForm, deciding_side, unify_record
 from input_pipeline.placement import locate, placement
 
 _STACK_SHARE = 0.05  # of the slices of a stack that decide about it: the most suspicious ones
@@ -62,6 +62,7 @@ class Judgement:
       slices: each of them.
       heat: where each slice is strange, 0 to 1 on the scale of the data, on the grid the network sees.
       shown: the slices as the network sees them, in [-1, 1].
+      looked_at: one sentence: which of the file's pixels, and how large they were made.
       note: one sentence, for images of another depth than the real ones of training: how they are shown.
       stack_probability: of a volume having been altered, calibrated, at the share of altered ones in validation;
         None for pictures, and without a stack detector.
@@ -77,6 +78,7 @@ class Judgement:
     slices: tuple[SliceScore, ...]
     heat: Float[np.ndarray, 'slice height width']
     shown: Images
+    looked_at: str = ''
     note: str | None = None
     stack_probability: float | None = None
 
@@ -115,7 +117,8 @@ class Judge:
             return _unknown('The network gives no finite score for it.')
         maps = np.concatenate([part.maps for part in parts])
         judgement = self._conclude(case, log_odds, scores[LOCATING], maps, np.concatenate(shown))
-        judgement = dataclasses.replace(judgement, note=note)
+        looked_at = _describe_content(case, self.detector.calibration.form, side)
+        judgement = dataclasses.replace(judgement, note=note, looked_at=looked_at)
         if self.stack is None or len(case.records) == 1:
             return judgement
         return _add_stack(judgement, self.stack, np.concatenate([part.pooled for part in parts]))
@@ -178,9 +181,8 @@ class Judge:
         whole_real, whole_anomaly = (combine_p_values(p, deciding) for p in (real_p, anomaly_p))
         whole_fake = float(np.sort(fake_p)[::-1][deciding - 1])
         whole = np.sort(log_odds)[::-1][:deciding].mean(keepdims=True)
-        verdict = decide(whole_real, whole_fake, self.error_level)
-        form = calibration.form.preprocessing
-        places = [_place(own, record, form) for own, record in zip(maps, case.records, strict=True)]
+        verdict = decide(whole_real, whole_fake, self.error_level, anomaly_p=whole_anomaly)
+        places = [_place(own, record, calibration.form) for own, record in zip(maps, case.records, strict=True)]
         return Judgement(
             answer=verdict.answer,
             reason=verdict.reason,
@@ -223,14 +225,33 @@ def _deciding_side(record: input_pipeline.Record, form: input_pipeline.Preproces
 
 
 def _place(
-    heat: Float[np.ndarray, 'side side'], record: input_pipeline.Record, form: input_pipeline.Preprocessing
+    heat: Float[np.ndarray, 'side side'], record: input_pipeline.Record, form: MixtureForm
 ) -> tuple[int, int]:
     """The hottest pixel, on the grid of the file."""
-    shape = (*record.image.shape[:2], len(heat), form.fit, form.scale(record.spacing))
+    content, own = form.find_content(record), form.preprocessing
+    height, width = (part.stop - part.start for part in content)
+    shape = (height, width, len(heat), own.fit, own.scale(record.spacing))
     rows, columns = placement(*shape)
     inside = heat[rows, columns]
     row, column = map(int, np.unravel_index(inside.argmax(), inside.shape))
-    return locate((rows.start + row, columns.start + column), *shape)
+    row, column = locate((rows.start + row, columns.start + column), *shape)
+    return content[0].start + row, content[1].start + column
+
+
+def _describe_content(case: input_pipeline.Case, form: MixtureForm, side: int) -> str:
+    """Which pixels were looked at, and what they were made for the network."""
+    height, width = case.records[0].image.shape[:2]
+    shown = f'made {side} x {side} pixels'
+    if len(case.records) > 1:
+        within = ', each within its borders of one grey value' if form.borders == 'cut' else ''
+        return f'{len(case.records)} slices of {height} x {width} pixels{within}, {shown}.'
+    rows, columns = form.find_content(case.records[0])
+    if (rows.stop - rows.start, columns.stop - columns.start) == (height, width):
+        return f'All {height} x {width} pixels, {shown}.'
+    return (
+        f'Rows {rows.start} to {rows.stop - 1} and columns {columns.start} to {columns.stop - 1} of {height} x '
+        f'{width} pixels, counted from 0, {shown}; around them is a border of one grey value, which was cut off.'
+    )
 
 
 def _add_stack(

@@ -16,7 +16,7 @@ from input_pipeline.advice import advise_detector
 from input_pipeline.dataset.builder import Target
 from input_pipeline.dataset.catalogue import find_data_dir, place_of
 from input_pipeline.dataset.items import open_splits
-from input_pipeline.dataset.mixture import REAL, Mixture, MixtureForm, write_mixture
+from input_pipeline.dataset.mixture import BORDERS, REAL, Mixture, MixtureForm, write_mixture
 from input_pipeline.dataset.pseudonyms import CLEAR, Pseudonyms
 from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.dataset.summary import read_records
@@ -170,6 +170,12 @@ def _add_form(parser: Parser) -> None:
     add('--depth', type=int, choices=(8, 16), default=8, help='bits of all images; 16 only where all have them')
     add('--window', type=_window, default='auto', help='of real images: auto, stored, volume, or two numbers')
     add('--fit', choices=('pad', 'crop', 'resize'), default='pad', help='how images are made square')
+    add(
+        '--borders',
+        choices=BORDERS,
+        default='cut',
+        help='of one grey value around an image: cut off first, or kept',
+    )
     add('--pixels', choices=PIXELS, default='square', help='before that: those that are not made square, or kept')
 
 

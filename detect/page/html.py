@@ -120,6 +120,8 @@ def _add_figures(article: Element, answer: Mapping[str, Any]) -> None:
         _add(figures, 'dd', f'row {place["row"]}, column {place["column"]} of the file, counted from 0')
     _add(figures, 'dt', 'Fit to real images, and to synthetic ones (conformal p values)')
     _add(figures, 'dd', f'{answer["real_p"]:.3f} and {answer["fake_p"]:.3f}')
+    _add(figures, 'dt', 'Looked at')
+    _add(figures, 'dd', answer['looked_at'])
     _add(figures, 'dt', 'Modality')
     _add(figures, 'dd', answer['modality'])
 

@@ -8,8 +8,9 @@ import os
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -55,7 +56,7 @@ _LOGGER = logging.getLogger(__name__)
 _STEP_DIGITS = 9
 
 
-FORMAT = 2  # of checkpoints; those of format 1 do not say so
+FORMAT = 3  # of checkpoints; those of 1 do not say so, and only those of 3 hold metrics that were not logged yet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +89,13 @@ class Checkpoints:
         self._folder = folder.absolute()
         self._manager = ocp.CheckpointManager(self._folder, options=options, item_names=('state', 'position'))
 
-    def save(self, state: State, position: Position) -> None:
+    def save(self, state: State, position: Position, unlogged: Mapping[str, list[float]] | None = None) -> None:
         """Starts to write; the state may be donated as soon as this returns.
+
+        Args:
+          state: all of it.
+          position: where it belongs.
+          unlogged: metrics of the steps since the last line of the log, for `read_unlogged`.
 
         Raises:
           UserError: when this or the write before it failed, as on a full disk.
@@ -97,6 +103,7 @@ class Checkpoints:
         if position.step in self._manager.all_steps():
             return
         facts = dataclasses.asdict(position) | {'checksum': checksum(state), 'format': FORMAT}
+        facts['unlogged'] = dict(unlogged or {})
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), position=ocp.args.JsonSave(facts))
         try:
             self._manager.save(position.step, args=items, force=True)
@@ -210,9 +217,17 @@ class Checkpoints:
             raise ValueError('its checksum is wrong: the disk returned other values than were written')
         return type(wanted).from_former(state) if former else state, position
 
+    def read_unlogged(self, step: int) -> dict[str, list[float]]:
+        """Metrics of the steps between the last line of the log and a checkpoint; {} of old checkpoints."""
+        return self._read_facts(step).get('unlogged', {})
+
+    def _read_facts(self, step: int) -> dict[str, Any]:
+        return self._manager.restore(step, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
+
     def _read_position(self, step: int) -> tuple[Position, int, int]:
         """The position, the checksum of the state, and the format of both."""
-        saved = self._manager.restore(step, args=ocp.args.Composite(position=ocp.args.JsonRestore())).position
+        saved = self._read_facts(step)
+        saved.pop('unlogged', None)
         expected, version = saved.pop('checksum'), saved.pop('format', 1)
         if version > FORMAT:
             raise ValueError(f'it has format {version}, of a later version; this one reads up to {FORMAT}')

@@ -264,11 +264,15 @@ class Meter:
 
     Args:
       images_seen: at the start.
+      unlogged: metrics since the last line, of a run that goes on.
     """
 
-    def __init__(self, images_seen: int):
+    def __init__(self, images_seen: int, unlogged: Mapping[str, list[float]]):
         self._pending: collections.deque[dict[str, jax.Array]] = collections.deque()
         self._unlogged: list[dict[str, np.ndarray]] = []
+        if unlogged:  # in the types of the device, in which means are taken
+            kinds = {name: np.int32 if name.startswith('skipped') else np.float32 for name in unlogged}
+            self._unlogged = [{name: np.asarray(values, kinds[name]) for name, values in unlogged.items()}]
         self._last = (time.perf_counter(), images_seen)
 
     def add(self, metrics: dict[str, jax.Array]) -> None:
@@ -282,14 +286,17 @@ class Meter:
         while self._pending:
             self._unlogged.append(jax.device_get(self._pending.popleft()))
 
+    def unlogged(self) -> dict[str, list[float]]:
+        """Metrics of all steps since the last line."""
+        self.flush()
+        return {name: values.tolist() for name, values in _join(self._unlogged).items()}
+
     def averages(self, images_seen: int) -> dict[str, float]:
         """Means since the last time, `images_per_second` among them; empty where nothing came."""
         self.flush()
         if not self._unlogged:
             return {}
-        unlogged, self._unlogged = self._unlogged, []
-        names = {name: None for metrics in unlogged for name in metrics}
-        values = {name: np.concatenate([m[name] for m in unlogged if name in m]) for name in names}
+        values, self._unlogged = _join(self._unlogged), []
         # Skipped steps have no loss; JSON has no NaN.
         finite = {name: value[np.isfinite(value)] for name, value in values.items()}
         averages = {name: float(np.mean(value)) for name, value in finite.items() if value.size}
@@ -297,3 +304,9 @@ class Meter:
         now = time.perf_counter()
         (then, images_then), self._last = self._last, (now, images_seen)
         return {'images_per_second': (images_seen - images_then) / (now - then), **averages}
+
+
+def _join(metrics: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The values of all calls, by name."""
+    names = {name: None for each in metrics for name in each}
+    return {name: np.concatenate([each[name] for each in metrics if name in each]) for name in names}

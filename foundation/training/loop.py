@@ -191,7 +191,7 @@ class _Runner:
         first, seen = parallel.is_first_process(), self._position.images_seen
         self._log = logs.MetricsLog(workdir, enabled=first, last_step=self._position.step)
         self._bar = logs.progress_bar(phases[-1].end, seen, enabled=first)
-        self._meter, self._forecast = Meter(seen), Forecast(phases)
+        self._meter, self._forecast = Meter(seen, self._read_unlogged()), Forecast(phases)
         self._best = None if watch is None else Best(workdir, watch, self._position)
         self._collapsed, self._stopped_by = False, ''
 
@@ -206,6 +206,10 @@ class _Runner:
         self._checkpoints.set_aside_after(position.step)
         _LOGGER.info('Going on from step %d, %d images seen.', position.step, position.images_seen)
         return state, position
+
+    def _read_unlogged(self) -> dict[str, list[float]]:
+        step = self._position.step
+        return self._checkpoints.read_unlogged(step) if step else {}
 
     def _enter(self, index: int, state: State | None) -> State:
         enter = self._clock.timed('compile', self._compiler.enter, index)
@@ -326,7 +330,7 @@ class _Runner:
             self._state = best.restore(self._abstract[-1]) or self._state
 
     def _save(self) -> None:
-        self._checkpoints.save(self._state, self._position)
+        self._checkpoints.save(self._state, self._position, self._meter.unlogged())
 
     def _write_metrics(self, phase: Phase) -> None:
         images = self._position.images_seen

@@ -6,13 +6,15 @@ the classes apart afterwards is what a generator drew, not the files that it was
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import UInt8
 
+from input_pipeline.borders import find_content
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
 from input_pipeline.dataset.items import open_splits, stored_items
 from input_pipeline.dataset.pseudonyms import CLEAR, Pseudonyms
@@ -24,6 +26,8 @@ from input_pipeline.preprocessing import Preprocessing, preprocess_image, resolv
 from input_pipeline.records import Dtype, Item, Record
 
 REAL = 'real'  # the class of real images; the others are named after their source
+Borders = Literal['cut', 'kept']
+BORDERS: tuple[Borders, ...] = get_args(Borders)
 _DTYPES: dict[int, Dtype] = {8: 'uint8', 16: 'uint16'}
 
 
@@ -35,6 +39,7 @@ class MixtureForm:
       preprocessing: size, channels, window, fit and pixels. `window` is that of DICOM and NIfTI files; pictures
         of 8 bits show their whole range, those of 16 that of their percentiles.
       depth: bits of a stored pixel, 8 or 16.
+      borders: whether borders of one grey value are cut off before all else, or kept.
 
     Raises:
       DataError: for another depth, and for fit='native', which leaves sizes as they are.
@@ -42,8 +47,11 @@ class MixtureForm:
 
     preprocessing: Preprocessing
     depth: int
+    borders: Borders
 
     def __post_init__(self) -> None:
+        if self.borders not in BORDERS:
+            raise DataError(f'borders={self.borders!r} must be one of {", ".join(BORDERS)}.')
         if self.depth not in _DTYPES:
             raise DataError(f'depth={self.depth} must be 8 or 16.')
         if self.preprocessing.fit == 'native':
@@ -53,6 +61,13 @@ class MixtureForm:
     def dtype(self) -> Dtype:
         """Of the stored images."""
         return _DTYPES[self.depth]
+
+    def find_content(self, record: Record) -> tuple[slice, slice]:
+        """Rows and columns of an image that are looked at; never fewer than it is made to have."""
+        if self.borders == 'kept':
+            return slice(0, record.image.shape[0]), slice(0, record.image.shape[1])
+        side, scale = self.preprocessing.resolution, self.preprocessing.scale(record.spacing)
+        return find_content(record.image, (math.ceil(side / scale.rows), math.ceil(side / scale.columns)))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -64,6 +79,7 @@ class MixtureForm:
             'fit': own.fit,
             'depth': self.depth,
             'pixels': own.pixels,
+            'borders': self.borders,
         }
 
     @classmethod
@@ -80,6 +96,7 @@ class MixtureForm:
             return cls(
                 Preprocessing(resolution, channels, window, fit, mask_classes=0, context=0, pixels=pixels),
                 stored['depth'],
+                stored.get('borders', 'kept'),  # likewise
             )
         except (KeyError, TypeError) as error:
             raise DataError(f'this is not how images were prepared: {error}.') from error
@@ -177,7 +194,8 @@ def unify_record(
     Raises:
       DataError: when it is smaller than all shall be, or has fewer grey levels, which would tell it from others.
     """
-    preprocessing, (height, width) = form.preprocessing, record.image.shape[:2]
+    preprocessing, (rows, columns) = form.preprocessing, form.find_content(record)
+    image, (height, width) = record.image[rows, columns], record.image[rows, columns].shape[:2]
     scale = preprocessing.scale(record.spacing)
     if deciding_side(height, width, preprocessing.fit, scale) < preprocessing.resolution:
         raise DataError(
@@ -189,8 +207,10 @@ def unify_record(
     ends = resolve_window(shown, record.intensity, record.window, None)
     return dataclasses.replace(
         record,
-        image=_quantise(preprocess_image(record.image, record.intensity, ends, shown, record.spacing), form.dtype),
-        mask=fit_mask(_find_mask(record, is_real), preprocessing.resolution, preprocessing.fit, scale),
+        image=_quantise(preprocess_image(image, record.intensity, ends, shown, record.spacing), form.dtype),
+        mask=fit_mask(
+            _find_mask(record, is_real)[rows, columns], preprocessing.resolution, preprocessing.fit, scale
+        ),
         intensity=ends,
         window=ends,
         spacing=(*preprocessing.spacing_of(height, width, record.spacing), record.spacing[2]),

@@ -99,9 +99,39 @@ def test_a_picture_is_decided_by_its_p_values(judge, reals):
         real_p = conformal_p_values(np.array(conformal.reals), log_odds)[0]
         fake_p = conformal_p_values(-np.array(conformal.fakes), -log_odds)[0]
         assert (judgement.real_p, judgement.fake_p) == pytest.approx((real_p, fake_p), abs=1 / 25 + 1e-9)
-        assert judgement.answer == decide(judgement.real_p, judgement.fake_p, 0.1).answer
+        verdict = decide(judgement.real_p, judgement.fake_p, 0.1, anomaly_p=judgement.anomaly_p)
+        assert judgement.answer == verdict.answer
         assert (judgement.reason is None) == (judgement.answer != "don't know")
         assert judgement.anomaly_p == judgement.slices[0].anomaly_p
+
+
+@pytest.mark.parametrize('value', [0, 2**16 - 1])
+@pytest.mark.parametrize('spare', [((2, 2), (2, 2)), ((0, 0), (30, 30)), ((100, 0), (0, 7))])
+def test_a_border_changes_no_answer_and_is_told(judge, reals, value, spare):
+    record = reals[0]
+    padded = np.pad(record.image, [*spare, (0, 0)], constant_values=value)
+    plain = _record(record.image)
+    bordered = dataclasses.replace(_record(padded), window=plain.window)
+    own, other = (judge.judge(create_case([each])) for each in (plain, bordered))
+    np.testing.assert_array_equal(own.shown, other.shown)
+    assert (own.answer, own.probability, own.anomaly_p) == (other.answer, other.probability, other.anomaly_p)
+    (top, _), (left, _) = spare
+    assert other.slices[0].row == own.slices[0].row + top
+    assert other.slices[0].column == own.slices[0].column + left
+    side = judge.detector.recipe.resolution
+    assert own.looked_at == f'All 64 x 64 pixels, made {side} x {side} pixels.'
+    rows, columns = (f'{first} to {first + 63}' for first in (top, left))
+    assert other.looked_at.startswith(
+        f'Rows {rows} and columns {columns} of {len(padded)} x {len(padded[0])} pixels'
+    )
+
+
+def test_what_is_unlike_all_real_images_is_not_called_real():
+    assert decide(0.5, 0.01, 0.05, anomaly_p=0.06).answer == 'real'
+    strange = decide(0.5, 0.01, 0.05, anomaly_p=0.05)
+    assert strange.answer == "don't know"
+    assert 'unlike the real images' in strange.reason
+    assert decide(0.01, 0.5, 0.05, anomaly_p=0.01).answer == 'synthetic'
 
 
 def test_odds_at_the_stated_prevalence(judge, reals, detector_workdir):

@@ -55,7 +55,9 @@ def test_a_set_of_both_classes(data, tmp_path, capsys):
     options = summary['options']
     assert (options['source'], options['real'], options['divided']) == ('detection', ['reals'], [])
     assert [(one['name'], one['split']) for one in options['sources']] == [('gan', split) for split in SPLITS]
-    form = {'resolution': 16, 'channels': 1, 'window': 'auto', 'fit': 'pad', 'depth': 8, 'pixels': 'square'}
+    form = {'resolution': 16, 'channels': 1, 'window': 'auto', 'fit': 'pad', 'depth': 8, 'pixels': 'square'} | {
+        'borders': 'cut'
+    }
     assert options['form'] == form
     assert str(tmp_path / 'mixed') in capsys.readouterr().out
 

@@ -31,7 +31,7 @@ def _restore(folder, state):
         return saved.restore(lambda _: parallel.abstract(state, sharding))
 
 
-@pytest.mark.parametrize('version', [1, 2])
+@pytest.mark.parametrize('version', [1, 2, 3])
 def test_a_state_of_either_format_comes_back_as_it_was(tmp_path, monkeypatch, state, version):
     monkeypatch.setattr(checkpoints, 'FORMAT', version)
     _save(tmp_path, state.to_former() if version == 1 else state)
@@ -44,8 +44,8 @@ def test_a_state_of_either_format_comes_back_as_it_was(tmp_path, monkeypatch, st
 
 
 def test_a_format_of_a_later_version_is_told(tmp_path, monkeypatch, state):
-    monkeypatch.setattr(checkpoints, 'FORMAT', 3)
+    monkeypatch.setattr(checkpoints, 'FORMAT', 4)
     _save(tmp_path, state)
     monkeypatch.undo()
-    with pytest.raises(UserError, match='it has format 3, of a later version; this one reads up to 2'):
+    with pytest.raises(UserError, match='it has format 4, of a later version; this one reads up to 3'):
         _restore(tmp_path, state)

@@ -25,6 +25,7 @@ def train(
     *,
     checkpoint=16,
     steps_per_call=1,
+    log=8,
     watch=None,
     deadline=math.inf,
     phase_done=None,
@@ -32,7 +33,7 @@ def train(
 ):
     mesh = toy.mesh()
     periods = loop.Periods(
-        log=8, sample=48, checkpoint=checkpoint, steps_per_call=steps_per_call, max_skipped_in_a_row=3
+        log=log, sample=48, checkpoint=checkpoint, steps_per_call=steps_per_call, max_skipped_in_a_row=3
     )
     checkpoints = Checkpoints(workdir / 'checkpoints', keep=3)
     try:
@@ -83,6 +84,25 @@ def test_a_stopped_run_goes_on_bit_for_bit(whole, tmp_path, images):
     resumed = train(workdir)
     assert resumed.position == whole.position
     _assert_same(resumed.state, whole.state)
+
+
+def _read_lines(workdir):
+    """The log, without the clock."""
+    lines = [json.loads(line) for line in (workdir / logs.METRICS_FILE).read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != 'images_per_second'} for line in lines]
+
+
+@pytest.mark.parametrize('images', [8, 16, 32, 56])
+def test_a_line_of_the_log_holds_steps_of_before_the_stop(tmp_path, images):
+    """A line for each three steps: their mean, bit for bit, though the run was stopped after one or two."""
+    for name in ('never', 'once'):
+        (tmp_path / name).mkdir()
+    train(tmp_path / 'never', log=24)
+    stopping = toy.stop_after(toy.create_phases(toy.mesh()), images, _once(signal.SIGTERM))
+    stopped = train(tmp_path / 'once', stopping, log=24)
+    assert stopped.position.images_seen % 24
+    train(tmp_path / 'once', log=24)
+    assert _read_lines(tmp_path / 'once') == _read_lines(tmp_path / 'never')
 
 
 def _once(number):

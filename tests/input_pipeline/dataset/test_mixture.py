@@ -18,9 +18,9 @@ RANGES = {np.uint8: (0.0, 255.0), np.uint16: (0.0, 65535.0)}
 RAW = {'image': tfds.decode.SkipDecoding()}
 
 
-def _form(resolution=16, channels=1, window='auto', fit='pad', depth=8, pixels='as_stored'):
+def _form(resolution=16, channels=1, window='auto', fit='pad', depth=8, pixels='as_stored', borders='cut'):
     preprocessing = Preprocessing(resolution, channels, window, fit, mask_classes=0, context=0, pixels=pixels)
-    return MixtureForm(preprocessing, depth)
+    return MixtureForm(preprocessing, depth, borders)
 
 
 def _pictures(count, shape=(16, 16, 1), dtype=np.uint8, prefix='i', **fields):
@@ -113,17 +113,38 @@ def test_spacing_follows_the_pixels(fit, expected):
     assert unify_record(record, _form(16, fit=fit), is_real=True).spacing == (*expected, 3.0)
 
 
+@pytest.mark.parametrize('fit', ['pad', 'crop', 'resize'])
+@pytest.mark.parametrize('value', [0, 255])
+@pytest.mark.parametrize('spare', [((0, 0), (40, 40)), ((9, 3), (0, 0)), ((30, 30), (30, 30))])
+def test_a_border_changes_nothing(fit, value, spare):
+    (record,) = _pictures(1, (20, 26, 1), masks=None)[0].load()
+    altered = np.zeros((20, 26, 1), np.uint8)
+    altered[5:9, 3:20] = 1
+    record = dataclasses.replace(record, mask=altered)
+    bordered = dataclasses.replace(
+        record,
+        image=np.pad(record.image, [*spare, (0, 0)], constant_values=value),
+        mask=np.pad(altered, [*spare, (0, 0)]),
+    )
+    own, other = (unify_record(each, _form(fit=fit), is_real=False) for each in (record, bordered))
+    np.testing.assert_array_equal(own.image, other.image)
+    np.testing.assert_array_equal(own.mask, other.mask)
+    assert own.spacing == other.spacing
+    kept = unify_record(bordered, _form(fit='resize', borders='kept'), is_real=False)
+    assert not np.array_equal(kept.image, own.image)
+
+
 def test_pixels_are_made_square_with_what_was_altered():
     """8 x 32 pixels of 4 x 1 mm fill the square; without that they are a stripe, and its pixels stay oblong."""
     image, mask = np.full((8, 32, 1), 200, np.uint8), np.zeros((8, 32, 1), np.uint8)
     image[2:4, 8:16], mask[2:4, 8:16] = 50, 1
     (record,) = make_item('a', [image], masks=[mask], spacing=(4.0, 1.0, 3.0)).load()
-    square = unify_record(record, _form(16, pixels='square'), is_real=False)
+    square = unify_record(record, _form(16, pixels='square', borders='kept'), is_real=False)
     np.testing.assert_array_equal(np.argwhere(square.mask[..., 0]).min(0), [4, 4])
     np.testing.assert_array_equal(np.argwhere(square.mask[..., 0]).max(0), [7, 7])
     assert square.image.all()
     assert square.spacing == (2.0, 2.0, 3.0)
-    stripe = unify_record(record, _form(16), is_real=False)
+    stripe = unify_record(record, _form(16, borders='kept'), is_real=False)
     assert stripe.image.any(axis=(1, 2)).sum() == 4
     assert stripe.spacing == (8.0, 2.0, 3.0)
     with pytest.raises(DataError, match='is 8 x 32, and enlarging it to 64'):
@@ -254,11 +275,14 @@ def test_a_form_survives_json(window):
     form = _form(64, 3, window, 'crop', 16, 'square')
     stored = form.to_dict() | {'window': list(window) if isinstance(window, tuple) else window}
     assert MixtureForm.from_dict(stored) == form
-    del stored['pixels']  # as sets were prepared before there was a choice
-    assert MixtureForm.from_dict(stored).preprocessing.pixels == 'as_stored'
+    del stored['pixels'], stored['borders']  # as sets were prepared before there was a choice
+    old = MixtureForm.from_dict(stored)
+    assert (old.preprocessing.pixels, old.borders) == ('as_stored', 'kept')
 
 
-@pytest.mark.parametrize('change', [{'window': None}, {'resolution': 'big'}, {'window': [3, 2]}, {'depth': None}])
+@pytest.mark.parametrize(
+    'change', [{'window': None}, {'resolution': 'big'}, {'window': [3, 2]}, {'depth': None}, {'borders': 1}]
+)
 def test_no_form_in_json(change):
     with pytest.raises(DataError):
         MixtureForm.from_dict(_form().to_dict() | change)
