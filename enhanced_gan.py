@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'release': ('gan.generate', 'the same as generate'),
     'encode': ('gan.encode', 'codes of real images, from BiGAN, an autoencoder or InfoGAN'),
     'project': ('gan.project', 'the styles that real images are drawn from, of StyleGAN and StyleGAN2'),
+    'translate': ('gan.translate', 'images of one kind become another: pictures, DICOM series and volumes'),
     'verify': ('gan.verify', 'check a folder of generated images against its manifest'),
     'export': ('gan.export', 'a folder with the generator alone, to pass on'),
     'segment train': ('segment.main', 'train a U-Net'),

@@ -32,6 +32,16 @@ def draw_grid(
     return grid.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
+def draw_rows(
+    parts: Sequence[Float[np.ndarray, 'count height width _']], columns: int, channels: int, mask_classes: int
+) -> UInt8[np.ndarray, 'rows_height columns_width 3']:
+    """Rows of the first images, each above rows of what belongs to them; what does not fill a row is left out."""
+    count = len(parts[0]) // columns * columns or len(parts[0])
+    columns, shape = min(columns, count), parts[0].shape[1:]
+    rows = np.stack([part[:count].reshape(-1, columns, *shape) for part in parts], axis=1)
+    return draw_grid(rows.reshape(-1, *shape), columns, channels, mask_classes)
+
+
 def title_classes(
     grid: UInt8[np.ndarray, 'height width 3'], classes: Sequence[str], columns: int
 ) -> UInt8[np.ndarray, 'taller width 3']:

@@ -144,7 +144,7 @@ def facts_from_json(content: dict[str, Any]) -> DataFacts:
     return DataFacts(**content | {'classes': tuple(content['classes']), 'intensity': intensity})
 
 
-def facts_of(images: input_pipeline.ImageData) -> DataFacts:
+def facts_of(images: input_pipeline.ImageData | input_pipeline.Domains) -> DataFacts:
     """What to remember of the opened images."""
     return DataFacts(
         name=images.name,
@@ -262,7 +262,7 @@ def request_images(
 
 
 def open_feed(
-    images: input_pipeline.ImageData,
+    images: input_pipeline.ImageData | input_pipeline.Domains,
     resolution: int,
     batch_size: int,
     mesh: Mesh,

@@ -20,12 +20,12 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-import input_pipeline
 from benchmarks import machine
 from benchmarks.calls import time_calls
 from foundation.training import parallel
 from foundation.training.phases import Compiler, Phase, abstract_states
 from foundation.training.speed import name_command, name_step, write_speeds
+from gan.domains import TrainingImages
 from gan.recipe import GanRecipe, create_recipe
 from gan.schedule import Stage
 from gan.train import create_phase
@@ -90,7 +90,7 @@ def _print_heading(recipe: GanRecipe, best: float) -> None:
 
 
 def _time_stage(
-    recipe: GanRecipe, stage: Stage, images: input_pipeline.ImageData, mesh: jax.sharding.Mesh, best: float
+    recipe: GanRecipe, stage: Stage, images: TrainingImages, mesh: jax.sharding.Mesh, best: float
 ) -> tuple[str, float]:
     """One line of the table, and the seconds of a step."""
     size = recipe.periods.steps_per_call

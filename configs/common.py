@@ -62,6 +62,17 @@ IMAGES: Mapping[str, Node] = {
     **MEMORY,
 }
 
+DOMAIN = Section(
+    {
+        'name': Field('', "data set; '': that of data.name"),
+        'modalities': MODALITIES,
+        'classes': CLASSES,
+        'window': WINDOW,
+        'window_range': WINDOW_RANGE,
+    },
+    'what images are translated to; data tells of what they are',
+)
+
 
 def phantoms(count: int, size: int) -> Section:
     """How phantoms are drawn."""

@@ -5,6 +5,7 @@ from foundation.training import native_log  # noqa: F401  (before JAX)
 
 __all__ = [
     'attention',
+    'domains',
     'evaluation',
     'families',
     'features',

@@ -34,6 +34,8 @@ ARCHITECTURES: dict[str, Papers] = {
     'bigan': ('donahue2017', 'dumoulin2017'),
     'aae': ('makhzani2015',),
     'lapgan': ('denton2015',),
+    'cyclegan': ('zhu2017', 'shrivastava2017', 'johnson2016'),
+    'pix2pix': ('isola2017', 'johnson2016'),
 }
 # Of fields of a GAN's config: values that have papers.
 FIELDS: dict[str, dict[Any, Papers]] = {

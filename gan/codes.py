@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 import input_pipeline
 from backbones.evaluation import count_confusion
-from backbones.grids import draw_grid, save_picture
+from backbones.grids import draw_rows, save_picture
 from foundation.files import write_file
 from foundation.report.figures import write_figure
 from foundation.training import parallel
@@ -198,9 +198,5 @@ def draw_pairs(
     others: Float[np.ndarray, 'shown height width channel'],
     form: ImageFormat,
 ) -> UInt8[np.ndarray, 'rows columns 3']:
-    """Rows of images, each above a row of the others; none in a row that would not be full, but for the first."""
-    count = len(images) // COLUMNS * COLUMNS or len(images)
-    columns = min(COLUMNS, count)
-    pairs = np.stack([images[:count], others[:count]])
-    rows = pairs.reshape(2, count // columns, columns, *pairs.shape[2:]).swapaxes(0, 1)
-    return draw_grid(rows.reshape(-1, *pairs.shape[2:]), columns, form.channels, form.mask_classes)
+    """Rows of images, each above a row of the others."""
+    return draw_rows((images, others), COLUMNS, form.channels, form.mask_classes)

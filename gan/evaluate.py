@@ -3,6 +3,8 @@
 All scores come with a 95% interval, the floor (held-out real images in place of generated ones), the number of
 images and the extractor; a score that cannot be computed says why. `--against=DIR2` measures a second run on the
 same real images, and the difference of the two with its interval. Writes report.json and a page with pictures.
+
+A run that translates is measured on pairs, whose truth is known, beside what needs no network; without extractor.
 """
 
 from collections.abc import Sequence
@@ -12,12 +14,16 @@ from absl import flags
 
 import input_pipeline
 from foundation.training import launch
+from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from gan.evaluation.evaluation import GeneratorProtocol, evaluate
 from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.evaluation.page import PAGE_FILE
 from gan.evaluation.report import REPORT_FILE, check_folder, create_report, write_evaluation
 from gan.evaluation.tables import print_scores
+from gan.generator import read_recipe
+from gan.translation.pairs import describe_pairs, evaluate_pairs, tabulate_pairs
+from gan.translation.translator import Translator
 from gan.weights import check_apart
 
 _AGAINST = flags.DEFINE_string('against', None, 'Workdir of a second run on the same data.')
@@ -43,6 +49,9 @@ def main(argv: Sequence[str]) -> None:
     launch.start_jax_alone('gan.evaluate')
     if _BEST.value and _STEP.value is not None:
         raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    if read_recipe(workdir).target is not None:
+        _evaluate_translator(workdir)
+        return
     if not _EXTRACTOR.value:
         raise UserError(
             '--extractor is missing; train a classifier of this data (python -m backbones.main '
@@ -70,6 +79,21 @@ def main(argv: Sequence[str]) -> None:
     print('The page shows training images: treat it as you treat them.')
     if len(folders) == 1:
         print(f'Next: {launch.python()} -m gan.generate --workdir={workdir} --num=1000 --out={out.parent}/release')
+
+
+def _evaluate_translator(workdir: Path) -> None:
+    """Measures a run that translates, where the truth is known: by pairs, without an extractor."""
+    if _AGAINST.value is not None or _EXTRACTOR.value is not None:
+        raise UserError(
+            f'{workdir} holds a run that translates images, which is measured on pairs of the split --held_out; '
+            'leave --against and --extractor out.'
+        )
+    out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
+    check_folder(out)
+    report = evaluate_pairs(Translator.load(workdir, _STEP.value, best=_BEST.value), _HELD_OUT.value)
+    workdirs.write_json(out / REPORT_FILE, describe_pairs(report))
+    print(tabulate_pairs(report))
+    print(f'Numbers: {out / REPORT_FILE}')
 
 
 if __name__ == '__main__':

@@ -52,7 +52,8 @@ class TrainedGenerator:
         """The generator of a run, see `restore_state`, or the one that was exported to `workdir`.
 
         Raises:
-          UserError: when it cannot be read, or a checkpoint is named of an exported generator.
+          UserError: when it cannot be read, a checkpoint is named of an exported generator, or the run's generator
+            translates images and draws none of its own.
         """
         if is_exported(workdir):
             if best or step is not None:
@@ -63,6 +64,11 @@ class TrainedGenerator:
             weights = Weights(read_variables(workdir, described), described.alpha)
             return cls(described.recipe, described.facts, described.create_network(), weights, described.position)
         run = restore_state(workdir, step, best=best)
+        if run.recipe.family.translates:
+            raise UserError(
+                f'{workdir} holds a run of {run.recipe.architecture}, whose generator translates images and draws '
+                'none of its own; give images to gan.translate.'
+            )
         return cls(
             recipe=run.recipe,
             facts=run.facts,
@@ -127,7 +133,8 @@ def read_recipe(workdir: Path) -> GanRecipe:
             f'{workdir / workdirs.CONFIG_FILE} does not fit this version ({reason}); '
             'use the version that trained the run.'
         ) from error
-    return dataclasses.replace(recipe, images=recipe.images.find(workdir))
+    target = None if recipe.target is None else recipe.target.find(workdir)
+    return dataclasses.replace(recipe, images=recipe.images.find(workdir), target=target)
 
 
 def restore_state(workdir: Path, step: int | None = None, *, best: bool = False) -> RestoredRun:

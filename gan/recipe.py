@@ -23,6 +23,7 @@ from foundation.training.errors import UserError
 from foundation.training.loop import Periods, periods_of
 from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation
+from gan.domains import TrainingImages, open_domains, request_target
 from gan.families import FAMILIES, Family, choose_labelled
 from gan.networks import Generator, relative_cost
 from gan.objective import Objective
@@ -102,6 +103,7 @@ class GanRecipe:
     Attributes:
       seed: of every random number.
       images: what is asked of the data set.
+      target: what is asked of the images that others are translated to; None where nothing is translated.
       split: of the data set, to train on.
       device_memory_gib: GiB of the device that decoded images may take.
       conditional: whether the networks are given the data set's classes.
@@ -130,6 +132,7 @@ class GanRecipe:
 
     seed: int
     images: ImageRequest
+    target: ImageRequest | None
     split: str
     device_memory_gib: float
     conditional: bool
@@ -168,25 +171,33 @@ class GanRecipe:
         """Height and width of the final images."""
         return self.schedule.final_resolution
 
-    def open_training(self) -> input_pipeline.ImageData:
+    @property
+    def reals_per_image(self) -> int:
+        """Real images that a step takes for each one it counts: to translate, one of each domain."""
+        return 2 if self.target is not None else self.objective.reals_per_image
+
+    def open_training(self) -> TrainingImages:
         """Opens the training images, in memory where they fit.
 
         Raises:
           DataError: when the data set is missing, damaged, or not what was asked for.
           UserError: when a condition is asked for and there are no classes.
         """
+        if self.target is not None:
+            paired = self.family.translates == 'paired'
+            return open_domains(self.images, self.target, self.split, training=True, paired=paired)
         images = self.images.open(self.split, flip=True, in_memory=True)
         if self.conditional and not images.classes:
             raise UserError(f'config.conditional is set, but the data set {images.name!r} has no classes.')
         return images
 
-    def hide_labels(self, images: input_pipeline.ImageData) -> input_pipeline.ImageData:
+    def hide_labels(self, images: TrainingImages) -> TrainingImages:
         """Training images as a family learns from them that is told few labels: others are -1.
 
         Those that are known get their share of each batch.
         """
         own = self.sections.get('family', {})
-        if not own.get('labelled', 0) or images.labels is None:
+        if isinstance(images, input_pipeline.Domains) or not own.get('labelled', 0) or images.labels is None:
             return images
         labels = choose_labelled(images.labels, own['labelled'], self.seed)
         known = np.flatnonzero(labels >= 0)
@@ -208,9 +219,16 @@ class GanRecipe:
           UserError: see `schedule.create_stages`.
         """
         try:
-            return self.schedule.stages(num_examples)
+            stages = self.schedule.stages(num_examples)
         except ValueError as error:
             raise UserError(f'config: {error}') from error
+        annealing, end = self.annealing, stages[-1].end
+        if annealing is not None and not annealing.learning_rate and end > annealing.images:
+            raise UserError(
+                f'config.anneal.learning_rate is 0 from {annealing.images} images on (config.anneal.images), but '
+                f'the schedule has {end}; make both equal, or nothing is learnt in the end.'
+            )
+        return stages
 
     def networks_at(self, resolution: int, image_format: ImageFormat) -> Mapping[str, nn.Module]:
         """All networks by name, at one resolution of their growth."""
@@ -235,6 +253,7 @@ class GanRecipe:
             averaging=self.averaging,
             augmentation=self.augmentation,
             adaptation=self.adaptation,
+            reals_per_image=self.reals_per_image,
             discriminator_steps=self.discriminator_steps,
             annealing=self.annealing,
             options=self.sections.get('family', {}),
@@ -274,11 +293,13 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
     try:
         schedule = Schedule(final_resolution=resolution, **config.schedule.to_dict())
         last = schedule.stages(num_examples=1)[-1]  # refuses what does not depend on the data
+        images = request_images(
+            config, mask_classes=config.mask_classes, context=0, target='class', foreground_share=0.0
+        )
         return GanRecipe(
             seed=config.seed,
-            images=request_images(
-                config, mask_classes=config.mask_classes, context=0, target='class', foreground_share=0.0
-            ),
+            images=images,
+            target=request_target(config.to_dict().get('target'), images, paired=family.translates == 'paired'),
             split=config.data.split,
             device_memory_gib=config.data.device_memory_gib,
             conditional=config.conditional,

@@ -8,9 +8,9 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int, UInt8
 
-import input_pipeline
 from backbones.grids import draw_grid, save_picture, title_classes
 from foundation.training.phases import Phase
+from gan.domains import TrainingImages
 from gan.generator import Weights
 from gan.recipe import GanRecipe, ImageFormat
 from gan.sampler import Sampler, labels_in_turn
@@ -61,7 +61,7 @@ class TrainingSamples:
 
 
 def read_reals(
-    images: input_pipeline.ImageData, resolution: int, count: int
+    images: TrainingImages, resolution: int, count: int
 ) -> tuple[Float[np.ndarray, 'count height width channel'], Int[np.ndarray, 'count']]:
     """Training images and their labels, as the networks see them.
 
@@ -73,9 +73,7 @@ def read_reals(
     return batch['image'], batch['label']
 
 
-def draw_reals(
-    recipe: GanRecipe, images: input_pipeline.ImageData, form: ImageFormat, path: Path, *, write: bool
-) -> None:
+def draw_reals(recipe: GanRecipe, images: TrainingImages, form: ImageFormat, path: Path, *, write: bool) -> None:
     """Writes training images in a grid like those of the samples; see `read_reals`."""
     real, _ = read_reals(images, recipe.resolution, recipe.samples.count)
     if write:

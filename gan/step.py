@@ -57,6 +57,7 @@ class StepRecipe:
       averaging: the generator's running mean.
       augmentation: what happens to all images before the discriminator sees them.
       adaptation: how its probability follows the discriminator; None keeps it.
+      reals_per_image: real images that a step takes for each one it counts.
       discriminator_steps: updates of the discriminator for each of the generator.
       annealing: what changes while training goes on; None for nothing.
       options: what the family alone has: the section `family` of its config.
@@ -69,6 +70,7 @@ class StepRecipe:
     averaging: Averaging
     augmentation: DiscriminatorAugmentation
     adaptation: Adaptation | None
+    reals_per_image: int
     discriminator_steps: int
     annealing: Annealing | None
     options: Mapping[str, Any]
@@ -136,8 +138,11 @@ class RealBatch(NamedTuple):
 
 
 def reals_of(recipe: StepRecipe, given: Given, part: int) -> RealBatch:
-    """Those of the discriminator (part 0) or of the generator: other ones where its loss looks at real images."""
-    parts = recipe.objective.reals_per_image
+    """Those of the discriminator (part 0) or of the generator: other ones where its loss looks at real images.
+
+    Of families that translate: those of the source, or of the target.
+    """
+    parts = recipe.reals_per_image
     images, labels = (given.batch[name][part % parts :: parts] for name in ('image', 'label'))
     return RealBatch(images, labels)
 

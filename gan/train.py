@@ -27,12 +27,14 @@ from foundation.training.feed import Batches
 from foundation.training.fit import begin_run
 from foundation.training.phases import Phase
 from foundation.training.workdir import RunRecord
+from gan.domains import TrainingImages, domain_files
 from gan.recipe import GanRecipe, ImageFormat, create_recipe
 from gan.samples import TrainingSamples, draw_reals
 from gan.schedule import Stage, fade_in
 from gan.state import GanState, grow
 from gan.step import create_cycle
 from gan.transfer import adopt_from, check_source
+from gan.translation.samples import TranslatedSamples
 from gan.watch import SCORE, create_watch
 from gan.weights import is_exported
 
@@ -62,7 +64,7 @@ class PreparedRun:
 
     recipe: GanRecipe
     workdir: Path
-    images: input_pipeline.ImageData
+    images: TrainingImages
     image_format: ImageFormat
     stages: tuple[Stage, ...]
     mesh: Mesh
@@ -78,7 +80,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
     training = prepare(create_recipe(found), workdir, run_record(GAN, config))
     outcome = train(training, deadline=math.inf, stage_done=None)
     if parallel.is_first_process():
-        _say_goodbye(workdir, outcome, training.stages)
+        _say_goodbye(training, outcome)
 
 
 def prepare(recipe: GanRecipe, workdir: Path, record: RunRecord) -> PreparedRun:
@@ -107,7 +109,7 @@ def prepare(recipe: GanRecipe, workdir: Path, record: RunRecord) -> PreparedRun:
         workdir,
         mesh,
         record=record,
-        files=facts.files(recipe.images.data_dir),
+        files=facts.files(recipe.images.data_dir) | domain_files(images),
         told=[_describe_data(facts, recipe), *_describe_unused(facts, recipe)],
         details=[*_tabulate_networks(recipe, image_format)],
     )
@@ -129,7 +131,7 @@ def train(
       UserError: see `loop.run`.
     """
     recipe, workdir, stages, mesh = training.recipe, training.workdir, training.stages, training.mesh
-    samples = TrainingSamples(recipe, training.image_format, training.images.classes, mesh, stages)
+    samples = _create_samples(training)
     phases = [create_phase(recipe, stage, training.images, mesh) for stage in stages]
     with contextlib.closing(Checkpoints(workdir / 'checkpoints', recipe.checkpoints_to_keep)) as checkpoints:
         return loop.run(
@@ -146,10 +148,17 @@ def train(
         )
 
 
-def create_phase(recipe: GanRecipe, stage: Stage, images: input_pipeline.ImageData, mesh: Mesh) -> Phase:
+def _create_samples(training: PreparedRun) -> TrainingSamples | TranslatedSamples:
+    recipe, images, form = training.recipe, training.images, training.image_format
+    if isinstance(images, input_pipeline.Domains):
+        return TranslatedSamples(recipe, images, form, training.mesh)
+    return TrainingSamples(recipe, form, images.classes, training.mesh, training.stages)
+
+
+def create_phase(recipe: GanRecipe, stage: Stage, images: TrainingImages, mesh: Mesh) -> Phase:
     """A stage as a phase of the loop."""
     image_format = recipe.image_format(len(images.classes))
-    step, reals = recipe.step_at(stage.resolution, image_format), recipe.objective.reals_per_image
+    step, reals = recipe.step_at(stage.resolution, image_format), recipe.reals_per_image
 
     def enter(previous: GanState | None, key: PRNGKeyArray) -> GanState:
         fresh = recipe.create_state(step, key)
@@ -173,12 +182,12 @@ def create_phase(recipe: GanRecipe, stage: Stage, images: input_pipeline.ImageDa
 def _open_feed(
     recipe: GanRecipe,
     stage: Stage,
-    images: input_pipeline.ImageData,
+    images: TrainingImages,
     mesh: Mesh,
     images_seen: int,
     sizes: Iterator[int],
 ) -> Iterator[Batches]:
-    reals = recipe.objective.reals_per_image
+    reals = recipe.reals_per_image
     position, batch_size = reals * images_seen, reals * stage.batch_size
     shown = recipe.hide_labels(images)
     return open_feed(shown, stage.resolution, batch_size, mesh, recipe.device_memory_gib, position, sizes)
@@ -195,7 +204,7 @@ def _controls(stage: Stage, images_seen: int) -> dict[str, float]:
 
 
 def _make_sample(
-    recipe: GanRecipe, workdir: Path, samples: TrainingSamples, stages: tuple[Stage, ...]
+    recipe: GanRecipe, workdir: Path, samples: TrainingSamples | TranslatedSamples, stages: tuple[Stage, ...]
 ) -> Callable[..., np.ndarray]:
     """Returns the function that draws a grid into samples/*.png, and the curves."""
     marks = {stage.name: stage.start for stage in stages}
@@ -230,6 +239,8 @@ def _describe_data(facts: DataFacts, recipe: GanRecipe) -> str:
 
 def _describe_unused(facts: DataFacts, recipe: GanRecipe) -> Iterator[str]:
     """A line for each thing that the data have and the run leaves aside."""
+    if recipe.target is not None:  # domains are made of classes, and have no masks
+        return
     content = input_pipeline.find_content(facts.name, recipe.images.data_dir)
     if content is None:
         return
@@ -245,8 +256,9 @@ def _describe_unused(facts: DataFacts, recipe: GanRecipe) -> Iterator[str]:
         yield f'The {len(facts.classes)} classes are not used: --config.conditional=True draws each by its name.'
 
 
-def _say_goodbye(workdir: Path, outcome: loop.Outcome, stages: tuple[Stage, ...]) -> None:
+def _say_goodbye(training: PreparedRun, outcome: loop.Outcome) -> None:
     """Where the time went, the last grid, and what to run next."""
+    workdir, stages = training.workdir, training.stages
     seconds = dict(outcome.seconds)
     total = max(seconds.pop('total'), 1e-9)
     shares = ', '.join(f'{name} {value / total:.1%}' for name, value in sorted(seconds.items()))
@@ -266,6 +278,9 @@ def _say_goodbye(workdir: Path, outcome: loop.Outcome, stages: tuple[Stage, ...]
     if grids:
         print(f'Pictures: {grids[-1]}   curves: {workdir / "curves.png"}')
     print(f'Real images to compare with: {workdir / "real.png"}')
+    if training.recipe.family.translates:
+        print(f'Next: {launch.python()} -m gan.translate --workdir={workdir} --out={workdir}/translated PATHS')
+        return
     print(
         f'Next: {launch.python()} -m gan.generate '
         f'--workdir={workdir} --num=1000 --out={workdir}/generated --seed=1{" --best" if best else ""}'

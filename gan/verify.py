@@ -58,8 +58,9 @@ def _describe(check: Check) -> list[str]:
     verdict = manifest['release']['verdict']
     patients = f'{data["patients"]} patients' if data['patients_known'] else UNKNOWN_PATIENTS
     advice = '' if verdict == 'pass' else '; do not share these images as safe'
+    kind = 'synthetic images' if manifest['synthetic'] == 'yes' else f'images {manifest["synthetic"]}'
     return [
-        f'images    {manifest["count"]} synthetic images ({manifest["format"]}), licence: '
+        f'images    {manifest["count"]} {kind} ({manifest["format"]}), licence: '
         f'{manifest["licence"] or "not stated"}',
         f'made by   {software["name"]} {software["version"]}, seed {manifest["seed"]}'
         + (f', {manifest["date"]}' if manifest['date'] else ''),

@@ -13,12 +13,14 @@ import input_pipeline
 from foundation.training.best import Watch
 from foundation.training.errors import UserError
 from foundation.training.phases import Phase
+from gan.domains import TrainingImages
 from gan.features import create_extractor
 from gan.recipe import GanRecipe, ImageFormat
 from gan.samples import TrainingSamples, read_reals
 from gan.scores.gaussian import frechet_distance
 from gan.scores.neighbours import coverage
 from gan.state import GanState
+from gan.translation.samples import TranslatedSamples
 
 SCORE = 'distance'
 _LOGGER = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ class Looker:
         recipe: GanRecipe,
         images: input_pipeline.ImageData,
         image_format: ImageFormat,
-        samples: TrainingSamples,
+        samples: TrainingSamples | TranslatedSamples,
     ) -> None:
         self._samples = samples
         self._extract, self._resolution = create_extractor(recipe.resolution), recipe.resolution
@@ -84,15 +86,19 @@ class Looker:
 
 
 def create_watch(
-    recipe: GanRecipe, images: input_pipeline.ImageData, image_format: ImageFormat, samples: TrainingSamples
+    recipe: GanRecipe,
+    images: TrainingImages,
+    image_format: ImageFormat,
+    samples: TrainingSamples | TranslatedSamples,
 ) -> Watch | None:
-    """What the loop watches, as the recipe says; None for nothing."""
+    """What the loop watches, as the recipe says; None for nothing. What is translated shall be like the target."""
     plan = recipe.watch
     if not plan.images:
         return None
+    real = images.target if isinstance(images, input_pipeline.Domains) else images
     return Watch(
         every=plan.images,
-        measure=Looker(recipe, images, image_format, samples).measure,
+        measure=Looker(recipe, real, image_format, samples).measure,
         score=SCORE,
         on_collapse=plan.on_collapse,
         collapse_ratio=plan.collapse_ratio,

@@ -12,6 +12,7 @@ from input_pipeline.dataset.content import find_content
 from input_pipeline.dataset.generated import Generated, write_generated
 from input_pipeline.dataset.provenance import Provenance, find_provenance
 from input_pipeline.dataset.selection import open_dataset
+from input_pipeline.domains import Domains, open_domains
 from input_pipeline.errors import DataError
 from input_pipeline.intensities import from_unit, join_masks, split_masks, to_physical, to_unit, unpack
 from input_pipeline.phantom import PhantomOptions
@@ -22,6 +23,7 @@ from input_pipeline.stream import ImageData
 __all__ = [
     'Case',
     'DataError',
+    'Domains',
     'Generated',
     'ImageData',
     'PhantomOptions',
@@ -38,6 +40,7 @@ __all__ = [
     'dataset',
     'decode',
     'depth',
+    'domains',
     'ensure_prepared',
     'errors',
     'find_content',
@@ -49,6 +52,7 @@ __all__ = [
     'join_masks',
     'journal',
     'open_dataset',
+    'open_domains',
     'parallel',
     'placement',
     'prepare',

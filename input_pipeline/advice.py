@@ -80,7 +80,7 @@ def advise(name: str, data_dir: Path | None, content: Content) -> str:
       name, data_dir: of the data set; None for the usual folder of all.
       content: what it holds.
     """
-    cpu, data = on_cpu(), _name_data(name, data_dir)
+    cpu, data = on_cpu(), _name_data(name, data_dir) | _name_phantoms(name, content)
     training = choose_training(content, cpu=cpu)
     flags = choose_flags(content, training)
     lines = ['What to run next:', *_tell(training, 'gan.main', data, f'runs/{name}', flags)]
@@ -128,6 +128,14 @@ def advise_detector(name: str, data_dir: Path | None) -> str:
 
 def _name_data(name: str, data_dir: Path | None) -> dict[str, object]:
     return {'data.name': name} if data_dir is None else {'data.name': name, 'data.data_dir': data_dir}
+
+
+def _name_phantoms(name: str, content: Content) -> dict[str, object]:
+    """What phantoms were drawn with, which a config that names them must say too."""
+    if not name.startswith('phantom'):
+        return {}
+    drawn = {field: tuple(value) if isinstance(value, list) else value for field, value in content.phantom.items()}
+    return {f'data.phantom.{field}': str(value).replace(' ', '') for field, value in drawn.items()}
 
 
 def _tell(training: Training, module: str, data: Fields, workdir: str, flags: Fields) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 from input_pipeline.records import PIXEL_LIMIT
 
-SOURCES = ('image_folder', 'paired_folder', 'dicom', 'nifti', 'arrays', 'phantom', 'catalogue')
+SOURCES = ('image_folder', 'paired_folder', 'dicom', 'nifti', 'arrays', 'phantom', 'contrasts', 'catalogue')
+DRAWN = ('phantom', 'contrasts')  # without files
 COLUMNS = ('image', 'mask', 'label', 'patient', 'split')
 _DESCRIPTION = """Turns a folder of medical images into a data set that training reads.
 
@@ -73,9 +74,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser('prepare', _DESCRIPTION)
     _add_general(parser)
     _add_reading(parser.add_argument_group('reading files'))
-    _add_phantom(parser.add_argument_group('phantom: drawn images, no files needed'))
+    _add_phantom(parser.add_argument_group('phantom, contrasts: drawn images, no files needed'))
     options = parser.read(arguments)
-    if options.source in ('phantom', 'catalogue'):
+    if options.source in (*DRAWN, 'catalogue'):
         if options.path is not None:
             parser.error(f'--source={options.source} takes no --path')
         if options.exemplars is not None:
@@ -192,10 +193,24 @@ def _add_values(group: argparse._ArgumentGroup) -> None:
     add('--kind', default='', help='the kind of pictures it should be, one of those in --exemplars')
 
 
+def _shares(text: str) -> tuple[float, ...]:
+    return tuple(float(share) for share in text.split(','))
+
+
+_shares.__name__ = 'shares like 0.2,0.8'
+
+
 def _add_phantom(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add('--count', type=count, default=2000, help='images')
+    add('--count', type=count, default=2000, help='images; of contrasts, of each')
     add('--size', type=count, default=128, help='pixels of each side')
     add('--modalities', type=names, default=('CT', 'MR', 'DX'), help='of CT, MR, DX, separated by commas')
+    add('--contrasts', type=names, default=('CT', 'T1', 'T2'), help='of the same heads: of CT, T1, T2')
+    add(
+        '--prevalence',
+        type=_shares,
+        default=(0.5,),
+        help='share of the patients with a tumour: of all contrasts, or of each',
+    )
     add('--seed', type=int, default=0, help='decides every pixel')
     add('--images_per_patient', type=count, default=4, help='slices or exposures of each patient')

@@ -7,12 +7,12 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
 import pydicom
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, Num, Shaped
 
 from foundation.export.manifest import content_checksum
 from input_pipeline.cases import Case
@@ -30,6 +30,8 @@ from input_pipeline.records import ReaderOptions, Record
 
 _UNEVEN = 0.01  # of the distance between slices, that one of them may be off
 Kind = Literal['raster', 'dicom', 'nifti', 'nrrd', 'metaimage']
+# Of a header of NIfTI, what may name a patient.
+_TEXTS = ('descrip', 'aux_file', 'intent_name', 'db_name')
 _VOLUMES: dict[str, Kind] = {'.nrrd': 'nrrd', '.nhdr': 'nrrd', '.mha': 'metaimage', '.mhd': 'metaimage'}
 
 
@@ -57,9 +59,25 @@ class VolumeGrid:
         back = nib.orientations.ornt_transform(ras, self.orientation)
         return np.ascontiguousarray(nib.apply_orientation(turned, back)).reshape(self.shape)
 
-    def encode(self, masks: UInt8[np.ndarray, 'slices height width'], suffix: str) -> bytes:
-        """A file of masks, on these voxels of an NRRD or MetaImage file; see `encode_like`."""
-        return encode_like(self.file, self.restore(masks), suffix)
+    def encode(self, values: Num[np.ndarray, 'slices height width'], suffix: str) -> bytes:
+        """A file of values, on these voxels of an NRRD or MetaImage file; see `encode_like`."""
+        return encode_like(self.file, self.restore(values), suffix)
+
+    def to_nifti(self, values: Num[np.ndarray, 'slices height width']) -> nib.Nifti1Image:
+        """An image of values with the shape, affines and units of the file, to the bit where it is NIfTI."""
+        if self.file.suffix.lower() in _VOLUMES:
+            return nib.Nifti1Image.from_bytes(self.encode(values, '.nii'))
+        source: Any = nib.load(self.file)  # nibabel types it as a file of any kind
+        kind = nib.Nifti2Image if isinstance(source.header, nib.Nifti2Header) else nib.Nifti1Image
+        header = kind.header_class.from_header(source.header)
+        header.extensions.clear()
+        for field in _TEXTS:
+            if field in header:  # NIfTI-2 has fewer
+                header[field] = b''
+        header['cal_min'] = header['cal_max'] = 0
+        header.set_slope_inter(1, 0)
+        header.set_data_dtype(values.dtype)
+        return kind(self.restore(values), source.affine, header)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +93,14 @@ class DicomGrid:
     def files_of(self, keys: Sequence[str]) -> list[Path]:
         """The files of the records of these keys, in their order."""
         return list(dict.fromkeys(self.frames[key][0] for key in keys))
+
+    def plane(self, key: str) -> Float[np.ndarray, '3 4'] | None:
+        """Millimetres in LPS+ of a step along columns, rows, slices, and of the first pixel; None if unknown."""
+        path, frame = self.frames[key]
+        try:
+            return _plane(read_header(path), frame)
+        except DataError:
+            return None
 
     def affine(self, keys: Sequence[str]) -> Float[np.ndarray, '4 4']:
         """Millimetres in RAS+ of voxel (column, row, slice) when the records of these keys are stacked.

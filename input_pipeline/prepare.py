@@ -22,7 +22,7 @@ from input_pipeline.dataset.user_key import load_key
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.identification.declaration import DeclaredSample, describe_likeness, require_kind
 from input_pipeline.identification.exemplars import load_exemplars
-from input_pipeline.phantom import PhantomOptions
+from input_pipeline.phantom import ContrastOptions, PhantomOptions, scan_contrasts
 from input_pipeline.readers import READERS
 from input_pipeline.records import ReaderOptions
 from input_pipeline.report import describe
@@ -68,6 +68,10 @@ def _prepare(options: argparse.Namespace) -> None:
         fields = ('count', 'size', 'modalities', 'seed', 'images_per_patient')
         phantom = PhantomOptions(**{field: getattr(options, field) for field in fields})
         print(describe(prepare_phantom(target, phantom, write), target.folder))
+    elif options.source == 'contrasts':
+        own = ('count', 'size', 'contrasts', 'prevalence', 'seed', 'images_per_patient')
+        heads = scan_contrasts(ContrastOptions(**{field: getattr(options, field) for field in own}))
+        print(describe(write_dataset(heads, target, write, Refusals(skip=False)), target.folder))
     else:
         print(_prepare_files(options, target, write, names))
 

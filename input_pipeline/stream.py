@@ -188,6 +188,17 @@ class ImageData:
         other._levels, other._lock = {}, threading.Lock()
         return other
 
+    def choosing(self, examples: Int64[np.ndarray, ' some']) -> 'ImageData':
+        """Only these of the images, numbered in stored order, in the order in which they are given."""
+        other = copy.copy(self)
+        other.num_examples, other.records = len(examples), self.records.select(examples.tolist())
+        other._indices, other._volumes = self._indices[examples], self._volumes[examples]
+        other.patients = self.patients[examples]
+        other.labels = None if self.labels is None else self.labels[examples]
+        other.num_patients, other.num_cases = (len(np.unique(own)) for own in (other.patients, other._volumes))
+        other._levels, other._lock = {}, threading.Lock()
+        return other
+
     def favouring(self, examples: Int64[np.ndarray, ' some'], share: float) -> 'ImageData':
         """The same images, of which some, numbered in stored order, get a share of the places; see `favour`."""
         other = copy.copy(self)

@@ -34,7 +34,17 @@ def _load(path: str) -> ConfigDict:
 
 
 def _content(**changes) -> Content:
-    return Content(**{'channels': 1, 'classes': (), 'unlabelled': False, 'mask_classes': 0, 'side': 64, **changes})
+    return Content(
+        **{
+            'channels': 1,
+            'classes': (),
+            'unlabelled': False,
+            'mask_classes': 0,
+            'side': 64,
+            'phantom': {},
+            **changes,
+        }
+    )
 
 
 def _commands(text: str) -> list[list[str]]:
@@ -121,3 +131,14 @@ def test_times_are_those_that_were_measured_and_ranges_elsewhere():
 def test_what_was_measured_of_another_config_says_nothing():
     speed.write_speeds('configs/gan/small.py generator.fmap_max=8', {'8 x 64 x 64': 0.2})
     assert 'not measured here yet' in advice.advise('chest', None, _content())
+
+
+def test_phantoms_are_asked_for_as_they_were_drawn():
+    """Else the config draws others, and a set of that name is refused."""
+    drawn = {'count': 30, 'size': 16, 'modalities': ['CT', 'MR'], 'seed': 4, 'images_per_patient': 2}
+    content = _content(side=16, mask_classes=1, phantom=drawn)
+    commands = _commands(advice.advise('phantom_own', None, content))
+    assert [command[2] for command in commands] == ['gan.main', 'gan.main', 'segment.main']
+    for command in commands:
+        assert _configured(command).data.phantom.to_dict() == drawn | {'modalities': ('CT', 'MR')}
+    assert 'data.phantom' not in advice.advise('own', None, content)

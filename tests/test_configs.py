@@ -120,19 +120,25 @@ def test_config_makes_a_step(spec, number):
 
     def start_and_step(key, batch, alpha):
         state = gan.create_state(recipe, key)
-        latents = draw_latents(key, 2, recipe.generator.latent_size, config.generator.latent_distribution)
-        images = recipe.generator.apply(state.averaged('generator'), latents, batch['label'][:2], alpha)
+        if gan.family.translates:
+            given = (batch['image'][:2],)
+        else:
+            latents = draw_latents(key, 2, recipe.generator.latent_size, config.generator.latent_distribution)
+            given = (latents, batch['label'][:2], alpha)
+        images = recipe.networks['generator'].apply(state.averaged('generator'), *given)
         inputs = gan.family.inputs(recipe.networks)['discriminator']
-        verdict = recipe.discriminator.apply(state.networks['discriminator'].variables, *inputs)
+        verdict = recipe.networks['discriminator'].apply(state.networks['discriminator'].variables, *inputs)
         after, metrics = step(state, batch, key, {'alpha': alpha, 'images_seen': alpha})
         return images, verdict, metrics, jax.tree.leaves(state), jax.tree.leaves(after)
 
-    batch = batch_shapes(stage.resolution, stage.batch_size, image_format.all_channels)
+    rows = stage.batch_size * gan.reals_per_image
+    batch = batch_shapes(stage.resolution, rows, image_format.all_channels)
     images, verdict, metrics, before, after = jax.eval_shape(start_and_step, _KEY, batch, _SCALAR)
     assert images.shape == (2, *batch['image'].shape[1:])
     assert images.shape[1:] == (stage.resolution, stage.resolution, (config.channels or 1) + config.mask_classes)
     for judged in verdict if isinstance(verdict[0], tuple) else (verdict,):
-        assert (judged.logits.shape, judged.logits.dtype) == ((1,), jnp.float32)
+        assert judged.logits.dtype == jnp.float32
+        assert judged.logits.shape == ((14 * 14,) if gan.family.translates else (1,))  # of patches, at 128x128
     assert after == before
     assert {'generator_loss', 'discriminator_loss'} <= metrics.keys()
     assert all(metric.shape == () for metric in metrics.values())

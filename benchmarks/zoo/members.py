@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from gan.families import FAMILIES
 from gan.families.methods import METHODS, Method
 
 BATCH_SIZE = 32
@@ -87,6 +88,8 @@ def name_of(method: Method) -> str:
 def _list_members() -> dict[str, Method]:
     members = {}
     for method in METHODS:
+        if FAMILIES[method.create_config().architecture].translates:  # it has a data set of its own kind
+            continue
         members[name_of(method)] = method
         if method.config == 'dcgan':  # beside the conditional perceptrons
             both = dataclasses.replace(method, title='conditional DCGAN', fields={'conditional': True})

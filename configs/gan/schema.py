@@ -137,6 +137,12 @@ GENERATORS: dict[str, Section] = {
         fixed=True,
     ),
 }
+_TRANSLATOR = Section(
+    {'first_width': _FIRST_WIDTH, 'blocks': Field(9, 'residual blocks, at a quarter of the size', low=1)},
+    fixed=True,
+)
+_TRANSLATING = ('cyclegan', 'pix2pix')
+GENERATORS |= dict.fromkeys(_TRANSLATING, _TRANSLATOR)
 # Without the fields that are for classes.
 _DCGAN = {name: node for name, node in GENERATORS['dcgan'].fields.items() if name != 'class_embedding'}
 GENERATORS |= {
@@ -225,6 +231,12 @@ DISCRIMINATORS |= {
         fixed=True,
     ),
 }
+_PATCHES = {name: _STRIDED[name] for name in ('layers', 'first_width', 'max_width')}
+_POOL = Field(50, 'earlier translated images of each domain that it is shown again; 0: none', low=0)
+DISCRIMINATORS |= {
+    'cyclegan': Section({**_PATCHES, 'pool': _POOL}, fixed=True),
+    'pix2pix': Section(_PATCHES, fixed=True),
+}
 # What some families have beside the two.
 ENCODERS: dict[str, Section] = {
     'bigan': Section(_STRIDED, fixed=True),
@@ -258,7 +270,17 @@ FAMILIES: dict[str, Section] = {
         }
     ),
 }
-SECTIONS = ('generator', 'discriminator', 'encoder', 'family')  # that an architecture decides
+FAMILIES |= {
+    'cyclegan': Section(
+        {
+            'cycle_weight': Field(10.0, 'of the distance of images to their way there and back', low=0),
+            'identity_weight': Field(5.0, 'of the change of images that are of the target already', low=0),
+        }
+    ),
+    'pix2pix': Section({'supervised_weight': Field(100.0, 'of the distance to the counterpart', low=0)}),
+}
+TARGETS = dict.fromkeys(_TRANSLATING, common.DOMAIN)
+SECTIONS = ('generator', 'discriminator', 'encoder', 'family', 'target')  # that an architecture decides
 _DATA = Section(
     {
         'name': common.NAME,
@@ -315,13 +337,15 @@ _OPTIMIZER = Section(
 _ANNEAL = Section(
     {
         'images': added_field(0, 'after which the end is reached; 0: all stays as it is', low=0),
-        'learning_rate': added_field(0.25, 'share of the learning rates at the end', above=0),
+        'shape': added_field('cosine', 'half a cosine, or a line', choices=('cosine', 'linear')),
+        'constant': added_field(0.0, 'share of the images before anything changes', low=0, below=1),
+        'learning_rate': added_field(0.25, 'share of the learning rates at the end', low=0),
         'b2': added_field(0.9, 'of the optimizer, at the start', low=0, below=1),
         'half_life': added_field(0.0, 'of the running mean in images, at the start', low=0),
         'penalty': added_field(0.1, "share of the penalty's weight at the end", low=0),
         'augmentation': added_field(0.0, 'probability of augmentations at the end', low=0, high=1),
     },
-    'what changes along half a cosine, for networks that do not grow',
+    'what changes over time, for networks that do not grow',
     fixed=True,
 )
 _AUGMENT = Section(
@@ -390,6 +414,7 @@ GAN = Section(
         'discriminator': Variants('architecture', DISCRIMINATORS),
         'encoder': Variants('architecture', ENCODERS, optional=True),
         'family': Variants('architecture', FAMILIES, optional=True),
+        'target': Variants('architecture', TARGETS, optional=True),
         'loss': _LOSS,
         'optimizer': _OPTIMIZER,
         'average': Section(

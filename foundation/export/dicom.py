@@ -137,7 +137,7 @@ class DicomEncoder:
         dataset.PhotometricInterpretation = 'MONOCHROME1' if is_reversed else 'MONOCHROME2'
         is_wide = self._class != SecondaryCaptureImageStorage or stored.dtype == np.uint16
         bits = 8 * stored.itemsize
-        _add_pixels(
+        add_pixels(
             dataset,
             stored.astype('<u2') if is_wide else stored,
             max(bits, _SMALLEST_CT_BITS) if is_wide else bits,
@@ -151,7 +151,8 @@ class DicomEncoder:
         dataset.WindowWidth = format_number_as_ds(high - low + 1)
 
 
-def _add_pixels(dataset: Dataset, stored: Stored, bits: int) -> None:
+def add_pixels(dataset: Dataset, stored: Stored, bits: int) -> None:
+    """Puts unsigned integers into a data set (C.7.6.3)."""
     dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = stored.shape
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8 * stored.itemsize, bits, bits - 1
     dataset.PixelRepresentation = 0
@@ -164,7 +165,7 @@ def _add_colour(dataset: Dataset, stored: Stored) -> None:
     if stored.dtype == np.uint16:
         stored = np.rint(stored / 257).astype(np.uint8)
     dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 'RGB', 0
-    _add_pixels(dataset, stored, 8)
+    add_pixels(dataset, stored, 8)
 
 
 def _add_plane(dataset: Dataset) -> None:

@@ -3,9 +3,11 @@
 from gan.families import biggan
 from gan.families.aae import AAE, choose_labelled
 from gan.families.bigan import BIGAN
+from gan.families.cyclegan import CYCLEGAN
 from gan.families.family import Coded, Family, pair
 from gan.families.infogan import INFOGAN
 from gan.families.lapgan import LAPGAN
+from gan.families.pix2pix import PIX2PIX
 from gan.families.stylegan2 import style_updates
 from gan.networks import (
     BigGanDiscriminator,
@@ -45,6 +47,8 @@ FAMILIES: dict[str, Family] = {
     'bigan': BIGAN,
     'aae': AAE,
     'lapgan': LAPGAN,
+    'cyclegan': CYCLEGAN,
+    'pix2pix': PIX2PIX,
 }
 
 __all__ = ['FAMILIES', 'Coded', 'Family', 'choose_labelled', 'family', 'methods', 'pair']

@@ -158,6 +158,20 @@ METHODS = (
         'the recipe of today: pairs, R1 and R2',
         'all modes, and a lower distance than WGAN-GP at equal time',
     ),
+    Method(
+        'cyclegan',
+        'CycleGAN',
+        'zhu2017',
+        'images of one kind become another, without pairs',
+        'a lower error than histogram matching, and lesions neither invented nor lost',
+    ),
+    Method(
+        'pix2pix',
+        'pix2pix',
+        'isola2017',
+        'the same from pairs: the upper bound',
+        'a lower error than CycleGAN on the same images',
+    ),
 )
 # Configs that train one of these on other data, at another size, or two of them side by side.
 APPLICATIONS = ('comparison', 'dcgan_cifar_dog', 'dcgan_medical', 'quickstart', 'small', 'tiny')

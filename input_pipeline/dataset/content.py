@@ -23,6 +23,7 @@ class Content:
       unlabelled: whether some images have no class, though others have.
       mask_classes: the highest class id in the masks; 0 where there are none, or all are empty.
       side: pixels of the longer side of most images; 0 where it is not known.
+      phantom: what phantoms were drawn with, by field of the config's `data.phantom`; empty of other sets.
     """
 
     channels: int
@@ -30,6 +31,7 @@ class Content:
     unlabelled: bool
     mask_classes: int
     side: int
+    phantom: Mapping[str, Any]
 
 
 def content_of(summary: Mapping[str, Any]) -> Content:
@@ -41,6 +43,7 @@ def content_of(summary: Mapping[str, Any]) -> Content:
         unlabelled=len(classes) < len(summary['classes']),
         mask_classes=max(summary['mask_ids'] or [0]),
         side=max(summary['sizes']['most_common']),
+        phantom=summary['options'].get('phantom', {}),
     )
 
 
@@ -59,4 +62,4 @@ def find_content(name: str, data_dir: Path | str | None) -> Content | None:
         features = tfds.builder_from_directory(folder).info.features
         has_classes = 'label' in features and isinstance(features['label'], tfds.features.ClassLabel)
         classes = tuple(features['label'].names) if has_classes else ()
-        return Content(features['image'].shape[-1], classes, unlabelled=False, mask_classes=0, side=0)
+        return Content(features['image'].shape[-1], classes, unlabelled=False, mask_classes=0, side=0, phantom={})

@@ -1,4 +1,4 @@
-"""Axial T1-weighted MR of the brain at the level of the lateral ventricles, in arbitrary units."""
+"""Axial slices of the head at the level of the lateral ventricles, in any contrast; see `head_tissues`."""
 
 import dataclasses
 import math
@@ -8,10 +8,10 @@ from jaxtyping import Float
 
 from input_pipeline.phantom import geometry, texture
 from input_pipeline.phantom.geometry import Field, Grid
+from input_pipeline.phantom.head_tissues import Tissues
 from input_pipeline.phantom.randomness import Purpose, create_generator
 
 FIELD_OF_VIEW = 240.0  # mm
-WHITE, GREY, DEEP_GREY, FLUID, SKULL, MARROW, SCALP = 2350.0, 1500.0, 1750.0, 380.0, 180.0, 850.0, 2900.0
 CORTEX_THICKNESS = 0.034  # 4 mm
 
 
@@ -62,8 +62,10 @@ def create_head(patient: np.random.Generator, varied: np.random.Generator) -> He
     )
 
 
-def draw_mr(patient_seed: int, slice_index: int, size: int, lesion: bool) -> tuple[Field, Field]:
-    """T1-weighted slice and the coverage of its tumour, without supersampling."""
+def draw_head(
+    tissues: Tissues, patient_seed: int, slice_index: int, size: int, lesion: bool
+) -> tuple[Field, Field]:
+    """A slice and the coverage of its tumour, the same in all contrasts, without supersampling."""
     patient = create_generator(patient_seed, Purpose.ANATOMY, 0)
     head = create_head(patient, create_generator(patient_seed, Purpose.SLICE, slice_index))
     warp = texture.create_warp(patient_seed, slice_index, size, 0.013)
@@ -72,34 +74,36 @@ def draw_mr(patient_seed: int, slice_index: int, size: int, lesion: bool) -> tup
     pushed = push_aside(grid, tumour)
     textured = create_generator(patient_seed, Purpose.TEXTURE, 0)
     folds, mottle = texture.create_field(textured, size, 9), texture.create_fractal(textured, size, 16, 3)
-    signal = np.zeros((size, size), np.float32)
-    brain = _paint_skull(signal, grid, head, mottle)
-    _paint_cortex(signal, pushed, head, brain, folds, mottle)
-    _paint_deep_nuclei(signal, pushed, head)
-    _paint_ventricles(signal, pushed, head)
-    mask = _paint_tumour(signal, grid, tumour, brain, mottle)
-    bias = 1 + 0.10 * texture.create_field(textured, size, 2)
-    noise = create_generator(patient_seed, Purpose.NOISE, slice_index)
-    return texture.add_rician_noise(noise, signal * bias, 75.0), mask
+    signal = np.full((size, size), tissues.air, np.float32)
+    brain = _paint_skull(signal, grid, head, tissues, mottle)
+    _paint_cortex(signal, pushed, head, tissues, brain, folds, mottle)
+    _paint_deep_nuclei(signal, pushed, head, tissues.deep_grey)
+    _paint_ventricles(signal, pushed, head, tissues.fluid)
+    mask = _paint_tumour(signal, grid, tumour, tissues, brain, mottle)
+    bias = 1 + tissues.shading * texture.create_field(textured, size, 2)
+    noise = create_generator(patient_seed, Purpose.NOISE, slice_index + (tissues.stream << 32))
+    return tissues.add_noise(noise, signal * bias, tissues.noise), mask
 
 
-def _paint_skull(signal: Field, grid: Grid, head: HeadPhantom, mottle: Field) -> Field:
+def _paint_skull(signal: Field, grid: Grid, head: HeadPhantom, tissues: Tissues, mottle: Field) -> Field:
     """Paints scalp, skull with marrow, and fluid; returns the signed distance to the brain's surface."""
     wider_behind = grid.x * (1.02 - 0.10 * grid.y)
     skin = geometry.ellipse(wider_behind, grid.y, (0.0, 0.0), (head.width, head.length))
     bone = skin + head.scalp * (1 + 0.5 * np.abs(grid.y))
     inner = bone + head.skull * (1 + 0.35 * np.abs(grid.y))
     soft = grid.pixel + 0.006
-    geometry.paint(signal, 1500.0, geometry.coverage(skin, soft))
-    geometry.paint(signal, SCALP + 150 * mottle, geometry.coverage(skin + 0.012, soft))
-    geometry.paint(signal, SKULL, geometry.coverage(bone, soft))
+    geometry.paint(signal, tissues.skin, geometry.coverage(skin, soft))
+    geometry.paint(signal, tissues.scalp + tissues.mottle * 150 * mottle, geometry.coverage(skin + 0.012, soft))
+    geometry.paint(signal, tissues.skull, geometry.coverage(bone, soft))
     marrow = np.abs(bone + 0.5 * head.skull) - 0.2 * head.skull * (1 + 0.5 * mottle)
-    geometry.paint(signal, MARROW, 0.8 * geometry.coverage(marrow, soft))
-    geometry.paint(signal, FLUID, geometry.coverage(inner, soft))
+    geometry.paint(signal, tissues.marrow, 0.8 * geometry.coverage(marrow, soft))
+    geometry.paint(signal, tissues.fluid, geometry.coverage(inner, soft))
     return inner + 0.014 + 0.5 * head.sulcus
 
 
-def _paint_cortex(signal: Field, grid: Grid, head: HeadPhantom, brain: Field, folds: Field, mottle: Field) -> None:
+def _paint_cortex(
+    signal: Field, grid: Grid, head: HeadPhantom, tissues: Tissues, brain: Field, folds: Field, mottle: Field
+) -> None:
     """Paints white matter, the ribbon of grey matter along all furrows, and the furrows themselves.
 
     Furrows run inwards from the surface at angles bent by `folds`; each is a capsule of its own depth.
@@ -115,10 +119,10 @@ def _paint_cortex(signal: Field, grid: Grid, head: HeadPhantom, brain: Field, fo
     furrow = np.minimum(furrow, _fissures(grid, head, folds))
     to_fluid = np.minimum(-brain, furrow)
     soft = grid.pixel + 0.008
-    geometry.paint(signal, GREY + 60 * mottle, geometry.coverage(brain, soft))
+    geometry.paint(signal, tissues.grey + tissues.mottle * 60 * mottle, geometry.coverage(brain, soft))
     inside = CORTEX_THICKNESS * (1 + 0.15 * mottle) - to_fluid
-    geometry.paint(signal, WHITE + 40 * mottle, geometry.coverage(inside, soft + 0.01))
-    geometry.paint(signal, FLUID, geometry.coverage(np.maximum(furrow, brain), soft))
+    geometry.paint(signal, tissues.white + tissues.mottle * 40 * mottle, geometry.coverage(inside, soft + 0.01))
+    geometry.paint(signal, tissues.fluid, geometry.coverage(np.maximum(furrow, brain), soft))
 
 
 def _fissures(grid: Grid, head: HeadPhantom, folds: Field) -> Field:
@@ -135,7 +139,7 @@ def _fissures(grid: Grid, head: HeadPhantom, folds: Field) -> Field:
     return middle
 
 
-def _paint_deep_nuclei(signal: Field, grid: Grid, head: HeadPhantom) -> None:
+def _paint_deep_nuclei(signal: Field, grid: Grid, head: HeadPhantom, value: float) -> None:
     """Caudate, lentiform nucleus and thalamus; absent above the ventricles."""
     size = 1 - geometry.smooth_step(head.level, 0.4, 0.75)
     if size < 0.3:
@@ -147,10 +151,10 @@ def _paint_deep_nuclei(signal: Field, grid: Grid, head: HeadPhantom) -> None:
             ((side * 0.085, 0.10), (0.075, 0.115), side * -0.35),
         ):
             scaled = (radii[0] * size, radii[1] * size)
-            geometry.paint_ellipse(signal, grid, DEEP_GREY, centre, scaled, angle, 0.02)
+            geometry.paint_ellipse(signal, grid, value, centre, scaled, angle, 0.02)
 
 
-def _paint_ventricles(signal: Field, grid: Grid, head: HeadPhantom) -> None:
+def _paint_ventricles(signal: Field, grid: Grid, head: HeadPhantom, value: float) -> None:
     """Lateral ventricles: frontal horns and trigones low, one long body higher; the third as a slit."""
     size = head.ventricles * (1 - 0.9 * geometry.smooth_step(head.level, 0.75, 0.95))
     x, y, soft = grid.x, grid.y, grid.pixel + 0.006
@@ -167,9 +171,9 @@ def _paint_ventricles(signal: Field, grid: Grid, head: HeadPhantom) -> None:
                 pieces = [(body, [r * size for r in (0.022, 0.038, 0.036, 0.042, 0.026)])]
             for points, radii in pieces:
                 shape = np.minimum(shape, geometry.tube(x, y, points, radii))
-    geometry.paint(signal, FLUID, geometry.coverage(shape, soft))
+    geometry.paint(signal, value, geometry.coverage(shape, soft))
     if head.level < 0.5:
-        geometry.paint_ellipse(signal, grid, FLUID, (0.0, 0.04), (0.014 * size, 0.12), 0.0, 0.008)
+        geometry.paint_ellipse(signal, grid, value, (0.0, 0.04), (0.014 * size, 0.12), 0.0, 0.008)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -197,7 +201,9 @@ def push_aside(grid: Grid, tumour: Tumour) -> Grid:
     return dataclasses.replace(grid, x=grid.x - pull * dx, y=grid.y - pull * dy, slack=reach)
 
 
-def _paint_tumour(signal: Field, grid: Grid, tumour: Tumour, brain: Field, mottle: Field) -> Field:
+def _paint_tumour(
+    signal: Field, grid: Grid, tumour: Tumour, tissues: Tissues, brain: Field, mottle: Field
+) -> Field:
     """Paints oedema, enhancing rim and necrotic core; returns the coverage of rim and core."""
     if not tumour.radius:
         return np.zeros_like(signal)
@@ -207,13 +213,13 @@ def _paint_tumour(signal: Field, grid: Grid, tumour: Tumour, brain: Field, mottl
     distance = geometry.norm(dx, dy) - tumour.radius * outline
     inside = geometry.coverage(brain + 0.02, 0.02)
     oedema = geometry.coverage(distance - tumour.radius * (0.55 + 0.25 * mottle), 0.12)
-    darker = np.minimum(signal, 1250.0)
-    geometry.paint(signal, darker, 0.85 * oedema * inside)
+    towards = np.minimum if tissues.oedema < tissues.white else np.maximum
+    geometry.paint(signal, towards(signal, np.float32(tissues.oedema)), 0.85 * oedema * inside)
     rim = geometry.coverage(distance, grid.pixel + 0.01) * inside
-    geometry.paint(signal, 3300.0 + 150 * mottle, rim)
+    geometry.paint(signal, tissues.rim + tissues.mottle * 150 * mottle, rim)
     geometry.paint(
         signal,
-        1150.0 + 150 * mottle,
+        tissues.core + tissues.mottle * 150 * mottle,
         geometry.coverage(distance + tumour.radius * (0.38 + 0.12 * mottle), 0.03) * inside,
     )
     return rim

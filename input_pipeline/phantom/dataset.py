@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt16
 
 from input_pipeline.errors import DataError
-from input_pipeline.phantom.images import MODALITIES, draw
+from input_pipeline.phantom.images import MODALITIES, Modality, draw_as
 from input_pipeline.records import Item, Record
 
 SIZES = (8, 1024)
@@ -86,19 +86,42 @@ def _label(modality: str, lesion: bool) -> str:
 
 def _load(options: PhantomOptions, index: int, modality: str, lesion: bool) -> Iterator[Record]:
     """Draws the images of one patient."""
-    chosen, patient = MODALITIES[modality], f'phantom-{index:05d}'
+    patient = f'phantom-{index:05d}'
     slices = min(options.images_per_patient, options.count - index * options.images_per_patient)
-    patient_seed = (options.seed << 64) + index
-    drawn = [draw(modality, patient_seed, number, options.size, lesion) for number in range(slices)]
+    return create_records(
+        MODALITIES[modality],
+        (options.seed << 64) + index,
+        [f'{patient}_{number:02d}' for number in range(slices)],
+        size=options.size,
+        lesion=lesion,
+        patient=patient,
+        modality=modality,
+        label=_label(modality, lesion),
+    )
+
+
+def create_records(
+    chosen: Modality,
+    patient_seed: int,
+    keys: Sequence[str],
+    *,
+    size: int,
+    lesion: bool,
+    patient: str,
+    modality: str,
+    label: str,
+) -> Iterator[Record]:
+    """Slices of one patient, under these keys, with one window."""
+    drawn = [draw_as(chosen, patient_seed, number, size, lesion) for number in range(len(keys))]
     low, high = (float(p) for p in np.percentile([image for image, _ in drawn], PERCENTILES))
-    pixel = chosen.field_of_view / options.size
-    for number, (image, mask) in enumerate(drawn):
+    pixel = chosen.field_of_view / size
+    for key, (image, mask) in zip(keys, drawn, strict=True):
         yield Record(
-            key=f'{patient}_{number:02d}',
+            key=key,
             image=store(image, chosen.intensity)[:, :, None],
             patient=patient,
             modality=modality,
-            label=_label(modality, lesion),
+            label=label,
             mask=mask[:, :, None],
             intensity=chosen.intensity,
             window=(low, high),

@@ -1,13 +1,14 @@
 """Draws one phantom image of any modality at any size."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from input_pipeline.errors import DataError
-from input_pipeline.phantom import brain_mr, chest_dx, torso_ct
+from input_pipeline.phantom import brain_mr, chest_dx, head_tissues, torso_ct
 from input_pipeline.phantom.geometry import Field
 from input_pipeline.phantom.torso_ct import draw_ct
 
@@ -31,9 +32,18 @@ class Modality:
     slice_distance: float
 
 
+def _head(tissues: head_tissues.Tissues, intensity: tuple[float, float]) -> Modality:
+    return Modality(functools.partial(brain_mr.draw_head, tissues), intensity, brain_mr.FIELD_OF_VIEW, 5.0)
+
+
+CONTRASTS = {  # of one head
+    'CT': _head(head_tissues.CT, (-1024.0, 3071.0)),
+    'T1': _head(head_tissues.T1, (0.0, 4095.0)),
+    'T2': _head(head_tissues.T2, (0.0, 4095.0)),
+}
 MODALITIES = {
     'CT': Modality(draw_ct, (-1024.0, 3071.0), torso_ct.FIELD_OF_VIEW, 5.0),
-    'MR': Modality(brain_mr.draw_mr, (0.0, 4095.0), brain_mr.FIELD_OF_VIEW, 5.0),
+    'MR': CONTRASTS['T1'],
     'DX': Modality(chest_dx.draw_dx, (0.0, 255.0), chest_dx.FIELD_OF_VIEW, 0.0),
 }
 
@@ -62,7 +72,14 @@ def draw(
     """
     if modality not in MODALITIES:
         raise DataError(f'phantom modality {modality!r} is unknown: choose from {", ".join(MODALITIES)}.')
-    chosen, factor = MODALITIES[modality], -(-SMALLEST_DRAWING // size)
+    return draw_as(MODALITIES[modality], patient_seed, slice_index, size, lesion)
+
+
+def draw_as(
+    chosen: Modality, patient_seed: int, slice_index: int, size: int, lesion: bool
+) -> tuple[Float32[np.ndarray, 'size size'], UInt8[np.ndarray, 'size size']]:
+    """The same of one modality, or contrast, itself."""
+    factor = -(-SMALLEST_DRAWING // size)
     image, share = chosen.draw(patient_seed, slice_index, size * factor, lesion)
     image, share = (a.reshape(size, factor, size, factor).mean(axis=(1, 3)) for a in (image, share))
     # The smallest images may have no pixel that the lesion covers by half: keep the one it covers most.

@@ -15,7 +15,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Float, Real, UInt8
+from jaxtyping import Float, Num, Real
 
 from input_pipeline.errors import DataError, first_line
 from input_pipeline.readers.isolated import read_itk_apart
@@ -92,7 +92,7 @@ def read_itk_header(path: Path, pixel_limit: int) -> ItkHeader:
     )
 
 
-def encode_like(path: Path, values: UInt8[np.ndarray, '*shape'], suffix: str) -> bytes:
+def encode_like(path: Path, values: Num[np.ndarray, '*shape'], suffix: str) -> bytes:
     """A file of values on the voxels of another, with its size, place and directions, and none of its texts.
 
     Args:

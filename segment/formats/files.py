@@ -4,7 +4,6 @@ import io
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import highdicom
 import nibabel as nib
@@ -50,8 +49,6 @@ def encode_png(prediction: Prediction) -> dict[str, bytes]:
 
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 _LABEL = 1002  # NIFTI_INTENT_LABEL
-# Of an image's header, what does not hold for its mask: the display range, and texts that may name a patient.
-_TEXTS = ('descrip', 'aux_file', 'intent_name', 'db_name')
 
 
 def encode_nifti(prediction: Prediction) -> dict[str, bytes]:
@@ -61,28 +58,11 @@ def encode_nifti(prediction: Prediction) -> dict[str, bytes]:
       UserError: for a DICOM series that is no even stack of slices in a known place.
     """
     grid = prediction.incoming.grid
-    image = _on_file(prediction, grid) if isinstance(grid, VolumeGrid) else _on_series(prediction)
+    image = grid.to_nifti(prediction.masks) if isinstance(grid, VolumeGrid) else _on_series(prediction)
     header = image.header
     header.set_intent(_LABEL)
     header['descrip'] = f'{SOFTWARE} mask, weights {prediction.checksum[:16]}'.encode()
     return {'.nii.gz': nifti.encode_nifti(image)}
-
-
-def _on_file(prediction: Prediction, grid: VolumeGrid) -> nib.Nifti1Image:
-    """The shape, affines and units of the file that was segmented, to the bit where it is NIfTI."""
-    if prediction.incoming.kind != 'nifti':
-        return nib.Nifti1Image.from_bytes(grid.encode(prediction.masks, '.nii'))
-    source: Any = nib.load(grid.file)  # nibabel types it as a file of any kind
-    kind = nib.Nifti2Image if isinstance(source.header, nib.Nifti2Header) else nib.Nifti1Image
-    header = kind.header_class.from_header(source.header)
-    header.extensions.clear()
-    for field in _TEXTS:
-        if field in header:  # NIfTI-2 has fewer
-            header[field] = b''
-    header['cal_min'] = header['cal_max'] = 0
-    header.set_slope_inter(1, 0)
-    header.set_data_dtype(np.uint8)
-    return kind(grid.restore(prediction.masks), source.affine, header)
 
 
 def _on_series(prediction: Prediction) -> nib.Nifti1Image:

@@ -61,7 +61,7 @@ class Commands:
         if forked and hasattr(os, 'pidfd_open'):  # Linux
             request = {'module': module, 'arguments': arguments, 'environment': environment, 'cwd': str(ROOT)}
             program = ['-I', '-S', str(ROOT / 'tests' / 'launch.py'), _serve_forks(), json.dumps(request)]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *program],
             cwd=ROOT,
             env=environment,
@@ -69,6 +69,8 @@ class Commands:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        process.args = [sys.executable, '-m', module, *arguments]  # however it was started
+        return process
 
     def run(self, module: str, *arguments: str, **options) -> subprocess.CompletedProcess:
         """Runs it to its end."""

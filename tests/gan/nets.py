@@ -128,13 +128,15 @@ def create_recipe(
     **networks,
 ) -> StepRecipe:
     """A recipe for small networks; `options` are fields of `family`, `networks` those of `create_networks`."""
+    objective = objective or create_objective()
     return StepRecipe(
         networks=create_networks(architecture, resolution, **networks),
         optimizers=dict(zip(('generator', 'discriminator'), optimizers, strict=True)),
-        objective=objective or create_objective(),
+        objective=objective,
         averaging=averaging or Averaging(1000.0, 0.0),
         augmentation=DiscriminatorAugmentation(operations, 0),
         adaptation=adaptation,
+        reals_per_image=objective.reals_per_image,
         discriminator_steps=discriminator_steps,
         annealing=annealing,
         options=_OPTIONS.get(architecture, {}) | dict(options or {}),

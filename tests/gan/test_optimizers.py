@@ -19,7 +19,7 @@ FIELDS = {
     'eps': 1e-12,
     'discriminator_limit': 0.0,
 }
-ANNEALING = Annealing(100, 0.1, 0.5, 0.0, 1.0, (0.0, 0.0))
+ANNEALING = Annealing(100, 0.1, 0.5, 0.0, 1.0, (0.0, 0.0), 'cosine', 0.0)
 
 
 def _steps(optimizer, count):
@@ -51,7 +51,7 @@ def test_the_learning_rate_falls_along_half_a_cosine_of_the_images():
 
 def test_b2_is_annealed():
     """After gradients 1 and 3, with b2 of 0.9 and of 0.7; the correction is that of the last."""
-    annealing = Annealing(20, 1.0, 0.9, 0.0, 1.0, (0.0, 0.0))
+    annealing = Annealing(20, 1.0, 0.9, 0.0, 1.0, (0.0, 0.0), 'cosine', 0.0)
     optimizer = create_optimizers(SIDES, annealing, 10, **FIELDS)['discriminator']
     state = optimizer.init(jnp.zeros(()))
     _, state = optimizer.update(jnp.ones(()), state)

@@ -275,7 +275,7 @@ def test_penalties_by_differences_are_computed_in_full_precision():
 
 def test_what_is_annealed_follows_the_images_seen():
     """Half a cosine of 1,000 images: at 500 all is half way between start and end."""
-    annealing = Annealing(1000, 1.0, 0.99, 0.0, 0.1, (0.0, 0.4))
+    annealing = Annealing(1000, 1.0, 0.99, 0.0, 0.1, (0.0, 0.4), 'cosine', 0.0)
     objective = nets.create_objective('hinge', 'zero_centred', penalty_weight=1e6, drift_weight=0.0)
     recipe = nets.create_recipe('residual', objective=objective, annealing=annealing)
     whole = _step(recipe)[2]['discriminator_gradient_norm']

@@ -21,9 +21,10 @@ def _create(name, resolution=32):
     return config
 
 
-def test_every_method_and_every_architecture_takes_part():
-    assert set(WIDTHS) == set(FAMILIES)
-    assert list(METHODS) == [member for name, member in MEMBERS.items() if name != 'dcgan_conditional']
+def test_every_method_and_every_architecture_that_draws_takes_part():
+    assert set(WIDTHS) == {name for name, family in FAMILIES.items() if not family.translates}
+    drawing = [method for method in METHODS if method.create_config().architecture in WIDTHS]
+    assert drawing == [member for name, member in MEMBERS.items() if name != 'dcgan_conditional']
     assert {name for name, member in MEMBERS.items() if member.create_config().conditional} == {
         'vanilla_conditional', 'dcgan_conditional', 'conditional_auxiliary', 'conditional_projection',
     }  # fmt: skip

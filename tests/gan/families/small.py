@@ -31,8 +31,10 @@ def small_config(architecture: str, side: int = SIDE, **changes: Any) -> ConfigD
         for field in config.get(name, ()):
             if field in _NARROW:
                 config[name][field] = 8
-            elif field in ('latent_size', 'layers', 'coarsest'):
-                config[name][field] = {'latent_size': 8, 'layers': 2, 'coarsest': 4}[field]
+            elif field in ('latent_size', 'layers', 'coarsest', 'blocks', 'pool'):
+                layers = 1 if FAMILIES[architecture].translates else 2
+                small = {'latent_size': 8, 'layers': layers, 'coarsest': 4, 'blocks': 1, 'pool': 5}
+                config[name][field] = small[field]
     for place, values in FAMILIES[architecture].allows.items():
         *sections, field = place.split('.')
         section = functools.reduce(lambda part, name: part[name], sections, config)

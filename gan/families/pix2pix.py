@@ -1,0 +1,95 @@
+"""pix2pix: one translator that is shown pairs, the upper bound of what is learnt without.
+
+Isola et al. 2017, arXiv:1611.07004.
+"""
+
+from functools import partial
+
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from foundation.training.state import Params
+from gan.families import translation
+from gan.families.family import Family, Fields, Networks, Sections
+from gan.families.translation import SOURCE, TARGET, distance, translate
+from gan.networks.translation import PatchDiscriminator, ResidualTranslator
+from gan.step import StepRecipe, average_generator, reals_of
+from gan.updates import Found, Given, Update
+
+
+def create_updates(recipe: StepRecipe) -> tuple[Update, ...]:
+    """The discriminator of pairs, then the translator."""
+    return (
+        Update(
+            trains=('discriminator',),
+            loss=partial(_discriminator_loss, recipe),
+            every=1,
+            penalty_every=recipe.objective.penalty_period,
+            show=partial(_show, recipe),
+        ),
+        Update(
+            trains=('generator',),
+            loss=partial(_translator_loss, recipe),
+            every=recipe.discriminator_steps,
+            penalty_every=0,
+            then=partial(average_generator, recipe),
+        ),
+    )
+
+
+def _pair(recipe: StepRecipe, params: Params, given: Given) -> tuple[Array, Array, Array]:
+    """Real pairs and translated ones, each behind the other in channels, and the translated images."""
+    source, target = (reals_of(recipe, given, part).images for part in (SOURCE, TARGET))
+    fake = translate(recipe, 'generator', params, source)
+    return jnp.concatenate([source, target], axis=-1), jnp.concatenate([source, fake], axis=-1), fake
+
+
+def _show(recipe: StepRecipe, given: Given) -> tuple[tuple[Array, Array], PRNGKeyArray]:
+    real, fake, _ = _pair(recipe, given.state.networks['generator'].params, given)
+    return (real, fake), given.key
+
+
+def _discriminator_loss(
+    recipe: StepRecipe,
+    params: dict[str, Params],
+    given: Given,
+    shown: tuple[tuple[Array, Array], PRNGKeyArray],
+    *,
+    penalised: bool,
+) -> tuple[Array, Found]:
+    total, metrics = translation.discriminator_loss(
+        recipe, 'discriminator', params['discriminator'], given, *shown, penalised=penalised
+    )
+    return total, Found({'discriminator': {}}, metrics)
+
+
+def _translator_loss(
+    recipe: StepRecipe, params: dict[str, Params], given: Given, shown: None, *, penalised: bool
+) -> tuple[Array, Found]:
+    """Equation 4."""
+    del shown, penalised
+    real, pairs, fake = _pair(recipe, params['generator'], given)
+    total, metrics = translation.generator_loss(recipe, 'discriminator', given, real, pairs)
+    error = distance(fake, reals_of(recipe, given, TARGET).images)
+    total += recipe.options['supervised_weight'] * error
+    return total, Found({'generator': {}}, metrics | {'supervised_loss': error})
+
+
+def _create(sections: Sections, shared: Fields) -> Networks:
+    fields = translation.images_alone(shared)
+    pairs = {**fields, 'channels': 2 * fields['channels']}
+    return {
+        'generator': ResidualTranslator(**fields, **sections['generator']),
+        'discriminator': PatchDiscriminator(**pairs, **sections['discriminator'], pool=0),
+    }
+
+
+PIX2PIX = Family(
+    create=_create,
+    updates=create_updates,
+    inputs=translation.inputs_of,
+    translates='paired',
+    allows=translation.ALLOWS,
+    fits=translation.fits,
+    curves={'distance to the counterpart': ('supervised_loss',)},
+)

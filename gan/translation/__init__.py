@@ -1,0 +1,1 @@
+"""Translating images with a trained run: pictures while it trains, and volumes afterwards."""

@@ -1,0 +1,218 @@
+"""Families that translate images: their networks, the terms of their losses, and what they refuse."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from foundation.training.errors import UserError
+from gan.families import FAMILIES
+from gan.networks.translation import PatchDiscriminator, ResidualTranslator, reflect
+from gan.recipe import create_recipe
+from gan.step import create_cycle
+from tests.gan.families import small, translators
+
+ROOT = Path(__file__).resolve().parents[3]
+NAMES = [name for name, family in FAMILIES.items() if family.translates]
+
+
+def test_padding_mirrors_as_numpy_does():
+    x = np.arange(2 * 4 * 5 * 3, dtype=np.float32).reshape(2, 4, 5, 3)
+    expected = np.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), mode='reflect')
+    np.testing.assert_array_equal(reflect(jnp.asarray(x), 3), expected)
+
+
+def test_a_translator_takes_any_multiple_of_four_and_sees_each_image_alone():
+    network = ResidualTranslator(8, 2, 4, 1, jnp.float32)
+    images = jax.random.uniform(jax.random.key(1), (2, 12, 20, 2), minval=-1)
+    variables = jax.jit(network.init)(jax.random.key(0), images)
+
+    def first_of(variables, images):
+        drawn = network.apply(variables, images)
+        return jnp.square(drawn[0] - images[0]).mean(), drawn
+
+    (error, drawn), gradients = jax.jit(jax.value_and_grad(first_of, argnums=(0, 1), has_aux=True))(
+        variables, images
+    )
+    assert (drawn.shape, drawn.dtype) == (images.shape, jnp.float32)
+    assert 0 < float(jnp.abs(drawn).max()) < 1
+    assert float(error) > 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+    assert all(np.abs(leaf).max() > 0 for name, leaf in gradients[0]['params']['to_image'].items())
+    assert float(jnp.abs(gradients[1][0]).max()) > 0
+    np.testing.assert_array_equal(gradients[1][1], 0)  # no image feels another
+
+
+def test_a_discriminator_judges_patches_of_70_pixels():
+    """Shapes alone: as many logits as patches at steps of 8 pixels, image by image."""
+    network = PatchDiscriminator(128, 3, 3, 64, 512, 0, jnp.float32)
+    images = jnp.zeros((2, 128, 128, 3))
+    shapes = jax.eval_shape(lambda: network.init_with_output(jax.random.key(0), images))
+    verdict, variables = shapes
+    assert verdict.logits.shape == (2 * 14 * 14,)
+    widths = [variables['params'][name]['kernel'].shape[-1] for name in ('conv0', 'conv1', 'conv2', 'hidden')]
+    assert widths == [64, 128, 256, 512]
+    assert 'norm0' not in variables['params']
+    field = 1
+    for stride in (1, 1, 2, 2, 2):  # backwards from the verdict, kernels of 4
+        field = (field - 1) * stride + 4
+    assert field == 70
+
+
+@pytest.fixture(scope='module')
+def batch():
+    return small.create_batch(translators.SIDE, 4)
+
+
+def _apply(recipe, name, variables, images):
+    return recipe.networks[name].apply(variables, images)
+
+
+def _run(architecture, batch, **changes):
+    recipe = translators.create_recipe(architecture, **changes)
+    state = translators.create_start(recipe, FAMILIES[architecture].inputs)
+    results = []
+    for make in small.make_updates(recipe):
+        results.append(make(state, batch, jax.random.key(1), small.controls()))
+    return recipe, state, results
+
+
+def _moved(before, after):
+    """Names of the networks whose parameters have changed."""
+    return {
+        name
+        for name, network in before.networks.items()
+        if any(
+            map(np.any, jax.tree.leaves(jax.tree.map(jnp.not_equal, network.params, after.networks[name].params)))
+        )
+    }
+
+
+def test_cyclegan_is_trained_for_its_terms(batch):
+    recipe, state, ((after, judged), (moved, drawn)) = _run('cyclegan', batch)
+    assert _moved(state, after) == {'discriminator', 'inverse_discriminator'}
+    assert _moved(state, moved) == {'generator', 'inverse'}
+    source, target = batch['image'][0::2], batch['image'][1::2]
+    draw = {name: partial(_apply, recipe, name, own.variables) for name, own in state.networks.items()}
+    there, back = draw['generator'](source), draw['inverse'](target)
+    cycle = jnp.abs(draw['inverse'](there) - source).mean() + jnp.abs(draw['generator'](back) - target).mean()
+    identity = (
+        jnp.abs(draw['generator'](target) - target).mean() + jnp.abs(draw['inverse'](source) - source).mean()
+    )
+    np.testing.assert_allclose(drawn['cycle_loss'], cycle, rtol=1e-5)
+    np.testing.assert_allclose(drawn['identity_loss'], identity, rtol=1e-5)
+    for judge, prefix, real, fake in (
+        ('discriminator', '', target, there),
+        ('inverse_discriminator', 'inverse_', source, back),
+    ):
+        real_logits, fake_logits = draw[judge](real).logits, draw[judge](fake).logits
+        expected = jnp.square(real_logits - 1).mean() + jnp.square(fake_logits).mean()
+        np.testing.assert_allclose(judged[f'{prefix}discriminator_loss'], expected, rtol=1e-5)
+        np.testing.assert_allclose(drawn[f'{prefix}generator_loss'], jnp.square(fake_logits - 1).mean(), rtol=1e-5)
+        pool = after.networks[judge].model_state['pool']
+        assert int(pool['count']) == 2
+        np.testing.assert_allclose(pool['images'][:2], fake, rtol=1e-6)
+
+
+def test_the_step_descends_along_all_terms(batch):
+    recipe, state, (_, (after, _)) = _run('cyclegan', batch)
+
+    def total(params):
+        networks = {name: partial(_apply, recipe, name, {'params': own}) for name, own in params.items()}
+        judges = {name: partial(_apply, recipe, name, own.variables) for name, own in state.networks.items()}
+        source, target = batch['image'][0::2], batch['image'][1::2]
+        loss = 0.0
+        for there, back, judge, x, y in (
+            ('generator', 'inverse', 'discriminator', source, target),
+            ('inverse', 'generator', 'inverse_discriminator', target, source),
+        ):
+            fake = networks[there](x)
+            loss += jnp.square(judges[judge](fake).logits - 1).mean()
+            loss += 10 * jnp.abs(networks[back](fake) - x).mean() + 5 * jnp.abs(networks[there](y) - y).mean()
+        return loss
+
+    params = {name: state.networks[name].params for name in ('generator', 'inverse')}
+    gradients = jax.grad(total)(params)
+    for name, own in gradients.items():
+        for field, gradient in own.items():
+            moved = after.networks[name].params[field] - params[name][field]
+            np.testing.assert_allclose(moved, -0.1 * gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_pix2pix_judges_pairs_and_is_told_the_truth(batch):
+    recipe, state, ((_, judged), (_, drawn)) = _run('pix2pix', batch, loss='non_saturating')
+    source, target = batch['image'][0::2], batch['image'][1::2]
+    fake = recipe.networks['generator'].apply(state.networks['generator'].variables, source)
+    real_logits, fake_logits = (
+        _apply(recipe, 'discriminator', state.networks['discriminator'].variables, pair).logits
+        for pair in (jnp.concatenate([source, image], axis=-1) for image in (target, fake))
+    )
+    expected = jax.nn.softplus(-real_logits).mean() + jax.nn.softplus(fake_logits).mean()
+    np.testing.assert_allclose(judged['discriminator_loss'], expected, rtol=1e-5)
+    np.testing.assert_allclose(drawn['supervised_loss'], jnp.abs(fake - target).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize('architecture', NAMES)
+def test_pairs_of_logits_and_slopes_can_be_asked_for(architecture, batch):
+    recipe = translators.create_recipe(architecture, 'relativistic', 'zero_centred_both')
+    state = translators.create_start(recipe, FAMILIES[architecture].inputs)
+    step = jax.jit(create_cycle(recipe)[0])
+    after, metrics = step(state, batch, jax.random.key(1), small.controls())
+    assert float(metrics['penalty']) > 0
+    assert int(after.skipped) == 0
+
+
+def test_two_devices_give_what_one_gives():
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'}
+    environment['XLA_FLAGS'] = f'{environment.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2'
+    done = subprocess.run(
+        [sys.executable, '-m', 'tests.gan.families.translated_on_two'],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    devices, difference, moved = done.stdout.split()[-3:]
+    assert devices == '2'
+    assert float(difference) < 1e-6 < 1e-2 < float(moved)
+
+
+def test_the_learning_rate_stays_for_half_the_time_and_falls_to_zero_in_a_line():
+    config = small.small_config(
+        'cyclegan',
+        anneal__images=400,
+        anneal__shape='linear',
+        anneal__constant=0.5,
+        anneal__learning_rate=0.0,
+        anneal__b2=0.999,
+        optimizer__generator_learning_rate=0.01,
+        schedule__stable_images=400,
+    )
+    annealing = create_recipe(config).annealing
+    values = [float(annealing.between(0.01, 0.0, seen)) for seen in (0, 100, 200, 300, 400, 500)]
+    np.testing.assert_allclose(values, [0.01, 0.01, 0.01, 0.005, 0.0, 0.0], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'),
+    [
+        ({'discriminator__layers': 2}, r'config\.discriminator\.layers is 2, but 8 pixels halved so often'),
+        ({'augment__operations': ('flip',)}, r"config\.augment\.operations is .* 'cyclegan' works only with"),
+        ({'mask_classes': 1}, r"config\.mask_classes is 1, but architecture 'cyclegan' works only with 0"),
+        ({'conditional': True}, r'config\.conditional is True'),
+        (
+            {'anneal__images': 40, 'anneal__learning_rate': 0.0, 'schedule__stable_images': 80},
+            r'config\.anneal\.learning_rate is 0 from 40 images on .* the schedule has 80',
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(changes, expected):
+    with pytest.raises(UserError, match=expected):
+        create_recipe(small.small_config('cyclegan', **changes)).stages(num_examples=1)
