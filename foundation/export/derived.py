@@ -34,7 +34,7 @@ _TYPE_2 = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Derivation:
+class DicomDerivation:
     """How images were derived.
 
     Attributes:

@@ -14,7 +14,7 @@ from foundation.training.state import Params, Variables
 from gan.families import translation
 from gan.families.family import Family, Fields, Networks, Sections
 from gan.families.translation import SOURCE, TARGET, distance, translate
-from gan.networks.translation import PatchDiscriminator, ResidualTranslator
+from gan.networks.translation import PooledPatchDiscriminator, ResidualTranslator
 from gan.optimizers import Side
 from gan.pool import POOL, exchange
 from gan.step import StepRecipe, average_generator, reals_of
@@ -42,7 +42,7 @@ _SIDES: dict[str, Side] = {
 }
 
 
-class Shown(NamedTuple):
+class JudgedPair(NamedTuple):
     """What a discriminator is shown: real and translated images, with its pool afterwards."""
 
     real: Array
@@ -70,7 +70,7 @@ def create_updates(recipe: StepRecipe) -> tuple[Update, ...]:
     )
 
 
-def _show(recipe: StepRecipe, given: Given) -> tuple[dict[str, Shown], PRNGKeyArray]:
+def _show(recipe: StepRecipe, given: Given) -> tuple[dict[str, JudgedPair], PRNGKeyArray]:
     *pool_keys, loss_key = jax.random.split(given.key, 1 + len(DIRECTIONS))
     shown = {}
     for way, key in zip(DIRECTIONS, pool_keys, strict=True):
@@ -79,7 +79,7 @@ def _show(recipe: StepRecipe, given: Given) -> tuple[dict[str, Shown], PRNGKeyAr
         model_state = dict(given.state.networks[way.judge].model_state)
         if POOL in model_state:
             model_state[POOL], fake = exchange(model_state[POOL], fake, key)
-        shown[way.judge] = Shown(reals_of(recipe, given, way.target).images, fake, model_state)
+        shown[way.judge] = JudgedPair(reals_of(recipe, given, way.target).images, fake, model_state)
     return shown, loss_key
 
 
@@ -87,7 +87,7 @@ def _discriminators_loss(
     recipe: StepRecipe,
     params: dict[str, Params],
     given: Given,
-    shown: tuple[dict[str, Shown], PRNGKeyArray],
+    shown: tuple[dict[str, JudgedPair], PRNGKeyArray],
     *,
     penalised: bool,
 ) -> tuple[Array, Found]:
@@ -133,7 +133,7 @@ def _named(way: Direction, told: Metrics) -> Metrics:
 def _create(sections: Sections, shared: Fields) -> Networks:
     fields = translation.images_alone(shared)
     translator = ResidualTranslator(**fields, **sections['generator'])
-    judge = PatchDiscriminator(**fields, **sections['discriminator'])
+    judge = PooledPatchDiscriminator(**fields, **sections['discriminator'])
     return {
         THERE.translator: translator,
         THERE.judge: judge,

@@ -12,7 +12,7 @@ from foundation.training.state import Params
 from gan.families import translation
 from gan.families.family import Family, Fields, Networks, Sections
 from gan.families.translation import SOURCE, TARGET, distance, translate
-from gan.networks.translation import PatchDiscriminator, ResidualTranslator
+from gan.networks.translation import PooledPatchDiscriminator, ResidualTranslator
 from gan.step import StepRecipe, average_generator, reals_of
 from gan.updates import Found, Given, Update
 
@@ -80,7 +80,7 @@ def _create(sections: Sections, shared: Fields) -> Networks:
     pairs = {**fields, 'channels': 2 * fields['channels']}
     return {
         'generator': ResidualTranslator(**fields, **sections['generator']),
-        'discriminator': PatchDiscriminator(**pairs, **sections['discriminator'], pool=0),
+        'discriminator': PooledPatchDiscriminator(**pairs, **sections['discriminator'], pool=0),
     }
 
 

@@ -80,7 +80,7 @@ def _convolve(name: str, x: Array, features: int, size: int, dtype: DTypeLike) -
     return nn.Conv(features, (size, size), padding='VALID', kernel_init=_DRAW, dtype=dtype, name=name)(x)
 
 
-class PatchDiscriminator(nn.Module):
+class PooledPatchDiscriminator(nn.Module):
     """A logit for each of the overlapping patches of an image: 70x70 pixels with three layers of stride 2.
 
     Attributes:

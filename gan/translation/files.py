@@ -9,7 +9,7 @@ from jaxtyping import Float32, Shaped
 
 import input_pipeline
 from foundation.export import nifti, pictures
-from foundation.export.derived import Derivation
+from foundation.export.derived import DicomDerivation
 from foundation.export.origin import ValueForm
 from foundation.software import SOFTWARE
 from foundation.training.errors import UserError
@@ -85,7 +85,7 @@ class TranslationWriter:
 
     def _encode_dicom(self, grid: DicomGrid, case: input_pipeline.Case, values: np.ndarray) -> dict[str, bytes]:
         low, high = sorted(self.target.window)
-        derivation = Derivation(
+        derivation = DicomDerivation(
             modality=self.target.modality,
             is_hounsfield=self.form.is_hounsfield,
             window=(low, high),

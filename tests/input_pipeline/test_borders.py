@@ -27,6 +27,13 @@ def test_each_side_may_have_its_own_value_and_waves_of_jpeg():
     assert find_content(np.concatenate([waves, image]), (1, 1)) == (slice(4, 16), slice(3, 13))
 
 
+def test_a_bright_border_around_dark_values_takes_nothing_of_them():
+    dark = _noise((12, 10), np.uint16)
+    dark[-1] = dark[-1] % 30  # nearly even beside the border, not among its own
+    padded = np.pad(dark * 4, [(3, 0), (0, 2), (0, 0)], constant_values=65535)
+    assert find_content(padded, (1, 1)) == (slice(3, 15), slice(0, 10))
+
+
 @pytest.mark.parametrize('value', [0, 255])
 def test_an_even_image_is_kept_whole_and_so_are_two_halves(value):
     even = np.full((6, 9, 1), value, np.uint8)

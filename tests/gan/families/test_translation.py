@@ -13,7 +13,7 @@ import pytest
 
 from foundation.training.errors import UserError
 from gan.families import FAMILIES
-from gan.networks.translation import PatchDiscriminator, ResidualTranslator, reflect
+from gan.networks.translation import PooledPatchDiscriminator, ResidualTranslator, reflect
 from gan.recipe import create_recipe
 from gan.step import create_cycle
 from tests.gan.families import small, translators
@@ -51,7 +51,7 @@ def test_a_translator_takes_any_multiple_of_four_and_sees_each_image_alone():
 
 def test_a_discriminator_judges_patches_of_70_pixels():
     """Shapes alone: as many logits as patches at steps of 8 pixels, image by image."""
-    network = PatchDiscriminator(128, 3, 3, 64, 512, 0, jnp.float32)
+    network = PooledPatchDiscriminator(128, 3, 3, 64, 512, 0, jnp.float32)
     images = jnp.zeros((2, 128, 128, 3))
     shapes = jax.eval_shape(lambda: network.init_with_output(jax.random.key(0), images))
     verdict, variables = shapes
