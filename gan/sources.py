@@ -2,8 +2,9 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from foundation.training.errors import UserError
 from gan.features import resized
 from gan.recipe import GanRecipe
 from input_pipeline.errors import Refusals, reason_of
-from input_pipeline.inputs import find_incoming
+from input_pipeline.inputs import DicomGrid, Incoming, find_incoming
 from input_pipeline.records import PIXEL_LIMIT, ReaderOptions
 
 _LARGEST = 2**31  # bytes of images from files, which are held in memory
@@ -90,8 +91,8 @@ def images_of_files(paths: Sequence[Path], recipe: GanRecipe, facts: DataFacts, 
       resolution: that it has grown to.
 
     Raises:
-      UserError: when a file cannot be read, there is none, or they are too many.
-      DataError: when an image cannot be made like those of training.
+      UserError: when a file cannot be read, or its images cannot be made like those of training; when there is
+        none, or they are too many.
     """
     form = recipe.images.preprocessing
     refusals = Refusals(skip=True)
@@ -105,9 +106,13 @@ def images_of_files(paths: Sequence[Path], recipe: GanRecipe, facts: DataFacts, 
             refusals.add(incoming.source, reason_of(error))
             continue
         window, note = choose_window(case.records[0], facts, form)
-        own = input_pipeline.preprocess_case(case, dataclasses.replace(form, window=window), None)
+        try:
+            own = input_pipeline.preprocess_case(case, dataclasses.replace(form, window=window), None)
+        except input_pipeline.DataError as error:
+            refusals.add(incoming.source, str(error).rstrip('.'))
+            continue
         shown.append(np.asarray(resized(jnp.asarray(own), resolution)))
-        keys += [record.key for record in case.records]
+        keys += _name_images(incoming, case)
         notes |= dict.fromkeys([note] if note else [])
         if sum(part.nbytes for part in shown) > _LARGEST:
             raise UserError(f'The files hold more than {_LARGEST >> 30} GiB of images; give fewer at a time.')
@@ -123,6 +128,19 @@ def images_of_files(paths: Sequence[Path], recipe: GanRecipe, facts: DataFacts, 
             yield LabelledBatch(part, np.full(len(part), -1, np.int32))
 
     return SourceImages('the files', tuple(keys), (), batches, tuple(notes))
+
+
+def _name_images(incoming: Incoming, case: input_pipeline.Case) -> list[str]:
+    """What each image is called; those of DICOM as their files, for their keys do not tell which these are."""
+    keys = [record.key for record in case.records]
+    if not isinstance(incoming.grid, DicomGrid):
+        return keys
+    frames = [incoming.grid.frames[key] for key in keys]
+    folder = os.path.commonpath([path.parent for path, _ in frames])
+    names = [PurePosixPath(incoming.source).parent / path.relative_to(folder).as_posix() for path, _ in frames]
+    if len(set(names)) == len(names):
+        return list(map(str, names))
+    return [f'{name}/{frame:04d}' for name, (_, frame) in zip(names, frames, strict=True)]
 
 
 def open_source(

@@ -128,8 +128,8 @@ def open_domains(
     if not len(places[0]):
         raise DataError(
             f'no image of {source.name} has its counterpart in {target.name}: the same patient and key, or the '
-            'same slice of the only volume, of as many slices, that the patient has in each; without pairs train '
-            'cyclegan.'
+            'same slice of the only volume, of slices of the same numbers, that the patient has in each; without '
+            'pairs train cyclegan.'
         )
     counts = source.num_examples, target.num_examples
     _LOGGER.info('Pairs: %d, of %d images of the source and %d of the target.', len(places[0]), *counts)
@@ -170,15 +170,17 @@ def pair_records(
     """Places of images that show the same, in the order of the source.
 
     They have the same patient, and the same key; or they are the same slice of the only volume of that patient in
-    each domain, where both have as many slices.
+    each domain, where slices of the same numbers are left of both: constant ones were left out, and the rest may
+    be those of some classes alone. Other slices of the same volume show something else.
     """
     theirs: dict[Any, int] = {}
     for place, names in enumerate(_names_of(target)):
         theirs |= dict.fromkeys(names, place)
-    pairs = []
+    pairs, volumes = [], [list(map(volume_of, own.keys, own.patients)) for own in (source, target)]
     for place, names in enumerate(_names_of(source)):
         found = next((theirs[name] for name in names if name in theirs), None)
-        if found is not None:
+        is_same = found is not None and source.keys[place] == target.keys[found]
+        if found is not None and (is_same or volumes[0][place] != volumes[1][found]):
             pairs.append((place, found))
     places = np.asarray(pairs, np.int64).reshape(-1, 2)
     return places[:, 0], places[:, 1]
@@ -194,6 +196,12 @@ def _names_of(records: RecordTable) -> list[list[tuple[Any, ...]]]:
     for patient, own in volumes.items():
         if len(own) == 1:
             (places,) = own.values()
-            for number, place in enumerate(places):
-                names[place].append(('slice', patient, len(places), number))
+            numbers = tuple(_slice_number(records.keys[place]) for place in places) if len(places) > 1 else (0,)
+            for number, place in zip(numbers, places, strict=True):
+                names[place].append(('slice', patient, numbers, number))
     return names
+
+
+def _slice_number(key: str) -> int:
+    """Of a slice in its volume, as readers number them, also those that are left out."""
+    return int(key.rpartition('/')[2])

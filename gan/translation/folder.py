@@ -54,7 +54,8 @@ def translate_all(
     with resumable(out.absolute(), owner | {'version': software_version()}) as journal:
         for incoming in tqdm.tqdm(found, unit=' cases'):
             with _refusing(incoming.source, refusals):
-                rows.append(journal.find(incoming.name) or _translate(incoming, translator, writer, journal))
+                row = journal.find(incoming.name)
+                rows.append(row or _translate(incoming, translator, writer, journal, refusals))
         if not rows:
             for source, reason in refusals.reasons.items():
                 raise UserError(f'nothing could be translated; {source}: {reason.rstrip(".")}.')
@@ -71,8 +72,13 @@ def _refusing(source: str, refusals: Refusals) -> Iterator[None]:
 
 
 def _translate(
-    incoming: Incoming, translator: Translator, writer: TranslationWriter, journal: AnswerJournal
+    incoming: Incoming,
+    translator: Translator,
+    writer: TranslationWriter,
+    journal: AnswerJournal,
+    refusals: Refusals,
 ) -> dict[str, Any]:
+    refused = len(refusals.reasons)
     try:
         case = incoming.load()
         files = [{'path': str(file), 'sha256': file_checksum(file)} for file in incoming.files_of(case)]
@@ -95,7 +101,8 @@ def _translate(
         'files': files,
         'written': written,
     }
-    journal.keep(incoming.name, row, written)
+    if len(refusals.reasons) == refused:  # a series of which files were refused is read again, to tell so again
+        journal.keep(incoming.name, row, written)
     return row
 
 

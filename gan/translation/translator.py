@@ -102,6 +102,10 @@ class Translator:
     def _preprocessing(self, case: input_pipeline.Case) -> input_pipeline.Preprocessing:
         """As in training; where pixels have a fixed size, larger images stay so."""
         trained, first = self.run.recipe.images.preprocessing, case.records[0]
+        if 'unknown' not in (first.modality, self.source.modality) and first.modality != self.source.modality:
+            raise input_pipeline.DataError(
+                f'is {first.modality}, and the network translates {self.source.modality}; leave it out'
+            )
         low, high = sorted(self.source.window)
         stored = (self.source.facts.stored,) if self.source.facts.stored else ()
         if not depth.is_shown(first, (low, high), stored):

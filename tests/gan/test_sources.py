@@ -1,5 +1,7 @@
 """Real images for a trained run: files are shown as the images of a data set are, or refused."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from foundation.training.errors import UserError
 from gan.sources import images_of_files, open_source
 from tests.gan.evaluation.untrained import create_trained
+from tests.input_pipeline import series
 from tests.input_pipeline.items import make_item, random_images, write
 
 _KEYS = ('p0', 'p1', 'p2')
@@ -67,3 +70,21 @@ def test_what_cannot_be_read_is_refused(run, tmp_path):
     (tmp_path / 'broken.png').write_bytes(b'\x89PNG nothing')
     with pytest.raises(UserError, match=r'broken\.png: .*leave out what cannot be read \(1 in all\)'):
         _open(trained, tmp_path)
+
+
+def test_images_of_dicom_files_are_called_as_their_files(run, tmp_path):
+    trained, _ = run
+    series.save_series(tmp_path / 'in' / 'ct', series.random_values(2, 8, 8), [3.0, 0.0])
+    series.save_frames(tmp_path / 'in' / 'whole.dcm', series.random_values(2, 8, 8), [0.0, 3.0])
+    keys = _open(trained, tmp_path / 'in').keys
+    assert keys == ('ct/01.dcm', 'ct/00.dcm', 'whole.dcm/0000', 'whole.dcm/0001')
+
+
+def test_a_file_that_cannot_be_made_like_the_others_is_named(run):
+    trained, folder = run
+    form = dataclasses.replace(trained.recipe.images.preprocessing, pixels=1.0)
+    recipe = dataclasses.replace(
+        trained.recipe, images=dataclasses.replace(trained.recipe.images, preprocessing=form)
+    )
+    with pytest.raises(UserError, match=r'p0\.png: the spacing of its pixels is not known.*\(3 in all\)'):
+        images_of_files([folder], recipe, trained.facts, 8)

@@ -8,6 +8,7 @@ import pytest
 
 import input_pipeline
 from input_pipeline import DataError, Preprocessing, open_domains, to_unit
+from input_pipeline.dataset.summary import RecordTable
 from input_pipeline.domains import pair_records
 from tests.input_pipeline.items import make_item, random_images, write
 
@@ -123,6 +124,29 @@ def test_equal_keys_of_a_patient_pair_whatever_else_there_is(data_dir):
     one = _open(data_dir).source.records.select([0, 1, 2, 3])
     places = pair_records(one, one.select([3, 1]))
     assert [place.tolist() for place in places] == [[1, 3], [1, 0]]
+
+
+def _table(keys, patient='p'):
+    count = len(keys)
+    return RecordTable(
+        tuple(keys), count * (patient,), count * ('',), count * ('CT',), count * ((),), count * (SIDE,)
+    )
+
+
+@pytest.mark.parametrize(
+    ('source', 'target', 'expected'),
+    [
+        (['ct/000', 'ct/001', 'ct/002'], ['mr/0000', 'mr/0001', 'mr/0002'], [[0, 1, 2], [0, 1, 2]]),
+        (['ct/000', 'ct/001'], ['mr/001', 'mr/002'], [[], []]),  # of each another empty slice is left out
+        (['ct/000', 'ct/001'], ['ct/002', 'ct/003'], [[], []]),  # of one volume, by the classes of its slices
+        (['ct/000'], ['ct/001'], [[], []]),
+        (['ct/000'], ['mr/004'], [[0], [0]]),  # one image of each
+        (['left'], ['right'], [[0], [0]]),
+    ],
+)
+def test_slices_pair_by_their_numbers_in_the_volume(source, target, expected):
+    places = pair_records(_table(source), _table(target))
+    assert [place.tolist() for place in places] == expected
 
 
 def test_domains_of_8_and_of_16_bits_keep_their_values(data_dir):

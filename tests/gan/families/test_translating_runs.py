@@ -25,6 +25,7 @@ from gan.translation.windows import in_windows, starts_of
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
 from input_pipeline.phantom import ContrastOptions, scan_contrasts
+from input_pipeline.readers import dicom
 from input_pipeline.records import PIXEL_LIMIT, ReaderOptions
 from tests.foundation.training.in_process import train_here
 from tests.foundation.training.runs import logged_metrics, saved_state
@@ -195,6 +196,31 @@ def test_a_series_becomes_a_derived_series_of_the_same_patient_and_place(transla
     assert [row['written'] for row in again] == [row['written'] for row in rows]
 
 
+def test_a_slice_that_cannot_be_read_is_told_again_after_a_stop(translator, tmp_path, monkeypatch):
+    for name in ('a', 'b'):
+        series.save_series(tmp_path / 'in' / name, series.random_values(3, SIDE, SIDE), [0.0, 3.0, 6.0])
+    read_images, shown = dicom.read_images, []
+
+    def read_whole(root, member, options):
+        if str(member.relative) == 'a/01.dcm':
+            raise input_pipeline.DataError('its pixels cannot be decoded')
+        return read_images(root, member, options)
+
+    def stopped(images):
+        shown.append(len(images))
+        if len(shown) == 2:
+            raise KeyboardInterrupt
+        return images
+
+    monkeypatch.setattr(dicom, 'read_images', read_whole)
+    with pytest.raises(KeyboardInterrupt):
+        _translate(dataclasses.replace(translator, translate_squares=stopped), [tmp_path / 'in'], tmp_path / 'out')
+    rows, refusals = _translate(translator, [tmp_path / 'in'], tmp_path / 'out')
+    assert [row['slices'] for row in rows] == [2, 3]
+    assert list(refusals.reasons) == ['a/01.dcm']
+    assert read_manifest(tmp_path / 'out')['refused'] == refusals.reasons
+
+
 def test_the_manifest_says_derived_and_no_gate_passes_it(translator, tmp_path, capsys):
     series.save_series(tmp_path / 'jane_doe', series.random_values(2, SIDE, SIDE), [0.0, 3.0])
     _translate(translator, [tmp_path / 'jane_doe'], tmp_path / 'out')
@@ -215,6 +241,15 @@ def test_what_the_network_was_not_trained_on_is_refused_in_a_sentence(translator
     ):
         _translate(translator, [tmp_path / 'eight.png'], tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
+
+
+def test_files_of_another_modality_are_refused_whatever_their_values(translator, tmp_path):
+    series.save_series(tmp_path / 'in', series.random_values(2, SIDE, SIDE), [0.0, 3.0])
+    foreign = dataclasses.replace(translator, source=dataclasses.replace(translator.source, modality='MR'))
+    with pytest.raises(UserError, match=r'is CT, and the network translates MR; leave it out\.'):
+        _translate(foreign, [tmp_path / 'in'], tmp_path / 'out')
+    several = dataclasses.replace(translator, source=dataclasses.replace(translator.source, modality='unknown'))
+    assert len(_translate(several, [tmp_path / 'in'], tmp_path / 'out')[0]) == 1
 
 
 def test_pictures_get_the_depth_of_the_target(translator, tmp_path):
