@@ -103,7 +103,7 @@ def _create_mixture(
     for source in sources:
         found = find_items(source, reading, skipping)
         found = hidden.hide(found, known) if source.is_foreign else found
-        items.setdefault(source.name, []).extend(divide(found, shared))
+        items.setdefault(source.name, []).extend(found if source.derived else divide(found, shared))
     for path, reason in skipping.reasons.items():
         refusals.add(path, reason)
     _check_sides(counts, items)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from foundation.export.manifest import DERIVED
 from foundation.export.verification import read_whole
 from foundation.training.errors import UserError
 from input_pipeline.dataset.mixture import REAL
@@ -34,6 +35,7 @@ class Source:
       split: of the patients that the generator was trained on; '' where the index tells each image's split.
       weights: SHA-256 of the generator's weights; '' where nothing tells them.
       altered: whether its images are real ones that were altered, with masks of where.
+      derived: whether they show patients, as those of `gan.translate` do, and bear the names of their files.
     """
 
     name: str
@@ -41,11 +43,12 @@ class Source:
     split: str
     weights: str
     altered: bool
+    derived: bool = False
 
     @property
     def is_foreign(self) -> bool:
         """Whether its files may be named after anything, as no manifest says that a generator here named them."""
-        return not self.weights
+        return not self.weights or self.derived
 
 
 def read_source(text: str, fingerprints: Mapping[str, str]) -> Source:
@@ -72,7 +75,14 @@ def read_source(text: str, fingerprints: Mapping[str, str]) -> Source:
     weights = '' if manifest is None else manifest['model']['weights_sha256']
     rows = _read_index(folder).values()
     altered = manifest is None and any(row.get('mask') for row in rows)
-    return Source(name, folder, _find_split(text, folder, said, manifest, fingerprints), weights, altered)
+    derived = manifest is not None and manifest['synthetic'] == DERIVED
+    if derived and not said:
+        raise UserError(
+            f'--fakes={text}: its images show patients; translate those of each split by itself, and add the '
+            'split that they are in: @train, @validation or @test.'
+        )
+    split = said if derived else _find_split(text, folder, said, manifest, fingerprints)
+    return Source(name, folder, split, weights, altered, derived)
 
 
 def _find_split(

@@ -14,9 +14,10 @@ import jax
 from absl import flags
 
 import input_pipeline
+from foundation.export.manifest import DERIVED
 from foundation.training import launch
 from foundation.training.errors import UserError
-from gan.translation.folder import DERIVED, translate_all
+from gan.translation.folder import translate_all
 from gan.translation.translator import Translator
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming

@@ -51,8 +51,12 @@ class Question:
     resamples: int
     seed: int
 
-    def label(self, images: input_pipeline.ImageData) -> Int8[np.ndarray, ' image']:
+    def label(self, images: input_pipeline.ImageData, *, both: bool = True) -> Int8[np.ndarray, ' image']:
         """0 for normal images, 1 for strange ones, -1 for others, in stored order.
+
+        Args:
+          images: of a split.
+          both: whether masks must show something in some; not where normal images alone are looked for.
 
         Raises:
           UserError: when nothing tells them apart, or one kind is missing.
@@ -67,7 +71,7 @@ class Question:
                 )
             kinds = dict.fromkeys(self.normal, 0) | dict.fromkeys(self.strange, 1)
             return np.asarray([kinds.get(label, _NEITHER) for label in records.labels], np.int8)
-        if not any(any(ids or ()) for ids in records.mask_ids):
+        if both and not any(any(ids or ()) for ids in records.mask_ids):
             raise UserError(
                 f'No mask of {images.name} shows anything; name its classes by --normal and --strange.'
             )
@@ -140,7 +144,7 @@ def _score(
     blank = describe(np.zeros((1, side, side, trained.recipe.channels), np.float32))
     channels = sum(stage.shape[-1] for stage in blank.stages)
     recipe = dataclasses.replace(recipe, padim_features=min(recipe.padim_features, channels))
-    normal = choose_evenly(question.label(train) == 0, recipe.images)
+    normal = choose_evenly(question.label(train, both=False) == 0, recipe.images)
     names = np.asarray(train.records.modalities)[normal]
     numbers = np.unique(names, return_inverse=True)[1].astype(np.int64)
     read = functools.partial(read_batches, train, side, _BATCH_SIZE, normal)

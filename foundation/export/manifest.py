@@ -18,6 +18,7 @@ from foundation.training.errors import UserError
 
 MANIFEST_FILE = 'manifest.json'
 FORMAT_VERSION = 2  # 2: data.split
+DERIVED = 'derived from patient data'  # what `synthetic` says of images that show patients all the same
 UNKNOWN_PATIENTS = 'patients unknown: each image counts as one'
 _CHECKSUM = 'manifest_sha256'
 _CHUNK = 2**20

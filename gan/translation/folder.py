@@ -7,7 +7,7 @@ from typing import Any
 
 import tqdm
 
-from foundation.export.manifest import content_checksum, file_checksum, write_manifest
+from foundation.export.manifest import DERIVED, content_checksum, file_checksum, write_manifest
 from foundation.files import write_file
 from foundation.software import SOFTWARE, software_version
 from foundation.training.errors import UserError
@@ -19,7 +19,6 @@ from input_pipeline.errors import Refusals, reason_of
 from input_pipeline.inputs import Incoming, list_checksum
 from input_pipeline.journal import AnswerJournal
 
-DERIVED = 'derived from patient data'
 REASON = (
     'Translated images are derived from patient data: each shows the anatomy of the patient of its source, and is '
     'as private as that. No check of likeness can make them safe to share.'

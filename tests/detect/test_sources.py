@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from detect.sources import divide, find_items, read_source
-from foundation.export.manifest import write_manifest
+from foundation.export.manifest import DERIVED, write_manifest
 from foundation.training.errors import UserError
 from input_pipeline.dataset.splits import SplitFractions, hashed_split
 from input_pipeline.errors import DataError, Refusals
@@ -72,6 +72,15 @@ def test_a_folder_with_an_at_in_its_name(tmp_path):
     folder = _folder(tmp_path / 'epoch@3')
     source = read_source(f'gan={folder}@test', FINGERPRINTS)
     assert (source.name, source.folder, source.split, source.weights) == ('gan', folder, 'test', '')
+
+
+def test_translated_images_are_of_patients_and_bear_their_names(tmp_path):
+    folder = _folder(tmp_path / 'out')
+    write_manifest(folder, MANIFEST | {'synthetic': DERIVED})
+    with pytest.raises(UserError, match='its images show patients; translate those of each split by itself'):
+        read_source(f'gan={folder}', FINGERPRINTS)
+    source = read_source(f'gan={folder}@test', FINGERPRINTS)
+    assert (source.split, source.derived, source.is_foreign) == ('test', True, True)
 
 
 @pytest.mark.parametrize('split', ['train', 'validation', 'test'])

@@ -53,3 +53,11 @@ def test_so_many_pixels_are_left():
 def test_numbers_that_are_not_finite_are_a_border_of_zeros():
     image = np.pad(_noise((5, 5), np.float32) + 1, [(2, 2), (2, 2), (0, 0)], constant_values=np.nan)
     assert find_content(image, (1, 1)) == (slice(2, 7), slice(2, 7))
+
+
+def test_one_hot_pixel_does_not_make_all_others_a_border():
+    image = np.random.default_rng(0).integers(0, 600, (64, 64, 1)).astype(np.uint16)
+    image[40, 20] = 65535
+    assert find_content(image, (8, 8)) == (slice(0, 64), slice(0, 64))
+    image[:10] = 300
+    assert find_content(image, (8, 8)) == (slice(10, 64), slice(0, 64))

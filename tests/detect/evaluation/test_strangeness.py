@@ -81,6 +81,14 @@ def test_a_question_without_an_answer_is_refused(trained):
         _MASKS.label(healthy.open('test', flip=False, in_memory=False))
 
 
+def test_training_images_may_all_be_normal(trained, tmp_path):
+    items = [item for item in _items() if item.split == 'test' or item.label == 'healthy']
+    write(items, tmp_path, 'healthy')
+    request = dataclasses.replace(trained.recipe.images, name='healthy', data_dir=str(tmp_path))
+    report = measure_strangeness(trained, request, _MASKS, {})
+    assert report['images'] == {'normal': 8, 'strange': 8}
+
+
 @pytest.mark.parametrize(
     ('arrays', 'reason'),
     [
