@@ -26,7 +26,7 @@ from input_pipeline.inputs import Incoming, list_checksum, read_header
 from input_pipeline.journal import AnswerJournal
 from input_pipeline.records import ReaderOptions
 
-_FOLDERS_UP = 2  # images lie in a folder of the one that has the manifest
+_FOLDERS_UP = 16  # images lie below the folder that has the manifest, translated ones as deep as their sources
 
 
 def find_declaration(incoming: Incoming, checksums: Mapping[Path, str]) -> dict[str, Any] | None:

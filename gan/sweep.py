@@ -5,7 +5,7 @@ precision, recall, density and coverage of each, with 95% intervals, beside held
 how fast features change between latents and between styles (perceptual path length). Writes sweep.json, sweep.png.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -16,11 +16,16 @@ from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from gan.evaluation.evaluation import GeneratorProtocol
 from gan.evaluation.extractors import RANDOM, create_extractor
-from gan.evaluation.paths import TITLES
 from gan.evaluation.report import check_folder
-from gan.evaluation.scoring import MEANINGS
-from gan.evaluation.sweep import FOLDER, PICTURE, SHOWN, Report, SweepRequest, draw_sweep, measure_sweep
-from gan.evaluation.tables import describe_value
+from gan.evaluation.sweep import (
+    FOLDER,
+    PICTURE,
+    SweepRequest,
+    describe_sweep,
+    draw_sweep,
+    measure_sweep,
+    read_truncation,
+)
 from gan.standing import BATCHES
 from gan.weights import check_apart
 
@@ -69,41 +74,14 @@ def main(argv: Sequence[str]) -> None:
         best=_BEST.value,
         batch_size=_BATCH.value,
     )
-    request = SweepRequest(tuple(map(_read_truncation, _TRUNCATIONS.value)), _STANDING.value, _PATHS.value)
+    request = SweepRequest(tuple(map(read_truncation, _TRUNCATIONS.value)), _STANDING.value, _PATHS.value)
     report = measure_sweep(workdir, create_extractor(_EXTRACTOR.value), protocol, request)
     out.mkdir(parents=True, exist_ok=True)
     draw_sweep(report, out / PICTURE)
     workdirs.write_json(out / 'sweep.json', report)
-    for line in _lines(report):
+    for line in describe_sweep(report):
         print(line)
     print(f'Numbers: {out / "sweep.json"}   picture: {out / PICTURE}')
-
-
-def _read_truncation(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not value > 0:
-        raise UserError(f'--truncations: {text!r} is no number above 0; give some as 0.5,1,inf.')
-    return value
-
-
-def _lines(report: Report) -> Iterator[str]:
-    yield '  '.join(
-        f'{cell:<24}' for cell in (report['title'], *(MEANINGS[name].title for name in SHOWN))
-    ).rstrip()
-    rows = [(own['name'], own['scores']) for own in report['settings']]
-    rows += [(f'real, {own["resolution"]}', own['floor']) for own in _each_resolution(report)]
-    for name, scores in rows:
-        cells = [describe_value(scores[score], MEANINGS[score].digits) for score in SHOWN]
-        yield '  '.join(f'{cell:<24}' for cell in (name, *cells)).rstrip()
-    for name, score in report['path_lengths'].items():
-        yield f'{TITLES[name]}: {describe_value(score, 4)}{score["reason"] or ""}'
-
-
-def _each_resolution(report: Report) -> list[Report]:
-    return list({own['resolution']: own for own in report['settings']}.values())
 
 
 if __name__ == '__main__':

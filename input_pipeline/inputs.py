@@ -127,10 +127,10 @@ class DicomGrid:
 
 
 def read_header(path: Path) -> pydicom.Dataset:
-    """All elements of a file that was found to be an image, but its pixels."""
-    with warnings.catch_warnings():  # of breaches of the standard that pydicom copes with
+    """All elements of a file that was found to be an image, but its pixels; of a .gz, those of what it packs."""
+    with dicom_file.unpacked(path) as whole, warnings.catch_warnings():  # of breaches that pydicom copes with
         warnings.simplefilter('ignore', UserWarning)
-        return pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        return pydicom.dcmread(whole, force=True, stop_before_pixels=True)
 
 
 def _plane(header: pydicom.Dataset, frame: int) -> Float[np.ndarray, '3 4']:

@@ -1,6 +1,7 @@
 """DICOM images that were computed from others: of the same patient and place, marked as derived and synthetic."""
 
 import dataclasses
+import hashlib
 import io
 
 import numpy as np
@@ -75,7 +76,8 @@ class DicomDerivation:
         for keyword in (*_TYPE_2, *_KEPT):
             if keyword in source or keyword in _TYPE_2:
                 setattr(dataset, keyword, source.get(keyword, ''))
-        self._identify(dataset, source, frame, number)
+        pixels = hashlib.sha256(stored.tobytes()).hexdigest()
+        self._identify(dataset, source, frame, number, pixels)
         self._place(dataset, plane)
         self._derive(dataset, source, frame)
         low, high = self.window
@@ -90,14 +92,15 @@ class DicomDerivation:
         dataset.save_as(file, enforce_file_format=True)
         return file.getvalue()
 
-    def _identify(self, dataset: Dataset, source: Dataset, frame: int, number: int) -> None:
-        """New UIDs of series and instance, the same for the same network and source."""
-        series, instance = str(source.get('SeriesInstanceUID', '')), str(source.get('SOPInstanceUID', ''))
+    def _identify(self, dataset: Dataset, source: Dataset, frame: int, number: int, pixels: str) -> None:
+        """New UIDs of series and instance, the same for the same network and source, also where that has none."""
         own = [SOFTWARE, self.weights_sha256, self.meaning]
-        dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[*own, 'series', series])
-        dataset.SOPInstanceUID = generate_uid(entropy_srcs=[*own, 'instance', instance, str(frame)])
-        if 'StudyInstanceUID' not in dataset:
-            dataset.StudyInstanceUID = generate_uid(entropy_srcs=[*own, 'study', series, instance])
+        series = [str(source.get(name, '')) for name in ('PatientID', 'StudyInstanceUID', 'SeriesInstanceUID')]
+        instance = [str(source.get('SOPInstanceUID') or [*series, number, pixels]), str(frame)]
+        dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[*own, 'series', *series])
+        dataset.SOPInstanceUID = generate_uid(entropy_srcs=[*own, 'instance', *instance])
+        if not dataset.get('StudyInstanceUID'):
+            dataset.StudyInstanceUID = generate_uid(entropy_srcs=[*own, 'study', *series])
         dataset.Modality = self.modality if self.modality in _CLASSES else 'OT'
         dataset.SeriesNumber = 1000 + int(source.get('SeriesNumber') or 0) % 1000  # apart from those of a scanner
         dataset.InstanceNumber = number
@@ -133,15 +136,8 @@ class DicomDerivation:
         dataset.ImageComments = _COMMENT
         dataset.DerivationDescription = f'{_COMMENT} Weights SHA-256 {self.weights_sha256}'
         dataset.DerivationCodeSequence = [_code('TRANSLATION', '99ENHANCEDGAN', 'Translation by a neural network')]
-        reference = Dataset()
-        reference.ReferencedSOPClassUID = source.get('SOPClassUID', SecondaryCaptureImageStorage)
-        reference.ReferencedSOPInstanceUID = source.get('SOPInstanceUID') or generate_uid()
-        if int(source.get('NumberOfFrames') or 1) > 1:
-            reference.ReferencedFrameNumber = frame + 1
-        reference.PurposeOfReferenceCodeSequence = [
-            _code('121322', 'DCM', 'Source image for image processing operation')
-        ]
-        dataset.SourceImageSequence = [reference]
+        if source.get('SOPInstanceUID'):
+            dataset.SourceImageSequence = [_refer(source, frame)]
         equipment = Dataset()
         equipment.Manufacturer, equipment.ManufacturerModelName = SOFTWARE, SOFTWARE
         equipment.SoftwareVersions = software_version()
@@ -149,6 +145,19 @@ class DicomDerivation:
         dataset.ContributingEquipmentSequence = [equipment]
         dataset.BurnedInAnnotation = source.get('BurnedInAnnotation') or 'NO'
         dataset.LossyImageCompression = source.get('LossyImageCompression') or '00'
+
+
+def _refer(source: Dataset, frame: int) -> Dataset:
+    """An item that names an image."""
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = source.get('SOPClassUID') or SecondaryCaptureImageStorage
+    reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    if int(source.get('NumberOfFrames') or 1) > 1:
+        reference.ReferencedFrameNumber = frame + 1
+    reference.PurposeOfReferenceCodeSequence = [
+        _code('121322', 'DCM', 'Source image for image processing operation')
+    ]
+    return reference
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from foundation.statistics.jackknife import count_groups
 from foundation.training.errors import UserError
 from gan.evaluation import scoring
 from gan.evaluation.evaluation import GeneratorProtocol, check_splits
-from gan.evaluation.paths import measure_path_lengths
+from gan.evaluation.paths import TITLES, measure_path_lengths
 from gan.evaluation.report import describe_score
-from gan.evaluation.scoring import Scores
+from gan.evaluation.scoring import MEANINGS, Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
 from gan.evaluation.settings import Setting, find_settings
 from gan.evaluation.statistics import ImageStatistics
+from gan.evaluation.tables import describe_value
 from gan.generator import TrainedGenerator, read_recipe
 from gan.layers import BATCH_STATS
 from gan.standing import BATCHES, with_standing_statistics
@@ -166,3 +168,36 @@ def _plot(axis: Axes, report: Report, name: str) -> None:
     reach = np.abs(ends.T - values)
     axis.errorbar(known, values, reach, marker='o', markersize=3, capsize=3, label=scoring.MEANINGS[name].title)
     axis.set_xticks(range(len(settings)), [own['name'] for own in settings])
+
+
+def read_truncation(text: str) -> float:
+    """A limit of latents, or the share of the way from the mean style.
+
+    Raises:
+      UserError: for anything else than a number above 0.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value > 0:
+        raise UserError(f'--truncations: {text!r} is no number above 0; give some as 0.5,1,inf.')
+    return value
+
+
+def describe_sweep(report: Report) -> Iterator[str]:
+    """Lines of a table for people."""
+    yield '  '.join(
+        f'{cell:<24}' for cell in (report['title'], *(MEANINGS[name].title for name in SHOWN))
+    ).rstrip()
+    rows = [(own['name'], own['scores']) for own in report['settings']]
+    rows += [(f'real, {own["resolution"]}', own['floor']) for own in _each_resolution(report)]
+    for name, scores in rows:
+        cells = [describe_value(scores[score], MEANINGS[score].digits) for score in SHOWN]
+        yield '  '.join(f'{cell:<24}' for cell in (name, *cells)).rstrip()
+    for name, score in report['path_lengths'].items():
+        yield f'{TITLES[name]}: {describe_value(score, 4)}{score["reason"] or ""}'
+
+
+def _each_resolution(report: Report) -> list[Report]:
+    return list({own['resolution']: own for own in report['settings']}.values())

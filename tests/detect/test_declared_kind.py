@@ -1,9 +1,13 @@
 """What files declare of themselves, apart from what the detector thinks of their pixels."""
 
+import numpy as np
 import pydicom
 import pytest
 
-from foundation.export.manifest import write_manifest
+from detect.predictions import find_declaration, reader_options
+from foundation.export.manifest import file_checksum, write_manifest
+from input_pipeline.errors import Refusals
+from input_pipeline.inputs import find_incoming
 from tests.detect import drawn
 from tests.foundation.export.manifests import MANIFEST
 from tests.input_pipeline.series import random_values, save_series
@@ -63,3 +67,12 @@ def test_an_altered_manifest_declares_nothing(answer, generated):
     text = (generated / 'manifest.json').read_text()
     (generated / 'manifest.json').write_text(text.replace('"CC0"', '"mine"'))
     assert not any(line['declared_synthetic'] for line in answer(generated / 'images').values())
+
+
+def test_a_manifest_speaks_for_files_in_folders_of_folders(tmp_path):
+    picture = drawn.save_picture(tmp_path / 'out' / 'images' / 'ward' / 'bed' / 'a.png', np.eye(8, dtype=np.uint8))
+    write_manifest(tmp_path / 'out', MANIFEST)
+    (incoming,) = find_incoming([picture], reader_options(2, 2**20), Refusals(skip=False))
+    found = find_declaration(incoming, {picture: file_checksum(picture)})
+    assert found is not None
+    assert found['file'] == str(tmp_path / 'out' / 'manifest.json')

@@ -1,6 +1,7 @@
 """Files found and read as they come in, and the way back to their voxels, against nibabel and pydicom."""
 
 import dataclasses
+import gzip
 import zipfile
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.inputs import Incoming, find_incoming
+from input_pipeline.inputs import Incoming, find_incoming, read_header
 from input_pipeline.readers import READERS
 from input_pipeline.readers.pixels import to_physical
 from input_pipeline.records import ReaderOptions
@@ -143,6 +144,20 @@ def test_a_series_is_one_case_in_the_order_of_positions(series):
     for column, row, index in [(0, 0, 0), (7, 5, 3), (2, 4, 1)]:
         wanted = expected_place(2.5 * index, row, column) * (-1, -1, 1)
         np.testing.assert_allclose((affine @ [column, row, index, 1])[:3], wanted, atol=1e-5)
+
+
+def test_packed_files_of_a_series_keep_their_places(series):
+    files, expected = series
+    for file in files:
+        file.with_suffix('.dcm.gz').write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+    (incoming,), refused = _find(files[0].parent)
+    case = incoming.load()
+    np.testing.assert_array_equal(_physical(case), expected)
+    affine = incoming.grid.affine([record.key for record in case.records])
+    np.testing.assert_allclose(affine[:3, 3], expected_place(0, 0, 0) * (-1, -1, 1), atol=1e-5)
+    header = read_header(incoming.files[0])
+    assert (header.PatientID, refused) == ('4711', {})
 
 
 def test_frames_of_one_file_are_ordered_and_alike(tmp_path):

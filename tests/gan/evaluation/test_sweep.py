@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from foundation.training.errors import UserError
-from gan import sweep as command
 from gan.evaluation import scoring, sets
 from gan.evaluation.report import describe_score
 from gan.evaluation.sets import create_extract, describe_generated, describe_reals, draw_labels
-from gan.evaluation.sweep import SHOWN, SweepRequest, draw_sweep, measure_sweep
+from gan.evaluation.sweep import SHOWN, SweepRequest, describe_sweep, draw_sweep, measure_sweep, read_truncation
 from gan.generator import TrainedGenerator
 from tests.gan.evaluation.drawn import create_extractor, create_protocol, write_workdir
 from tests.gan.families.small import small_config
@@ -41,7 +40,7 @@ def test_levels_are_scored_at_their_own_size(workdir, tmp_path, monkeypatch):
     assert report['path_lengths'].keys() == {'path_length_latents'}
     draw_sweep(report, tmp_path / 'sweep.png')
     assert (tmp_path / 'sweep.png').stat().st_size > 1000
-    lines = list(command._lines(report))
+    lines = list(describe_sweep(report))
     assert lines[0].split()[0] == 'levels'
     assert [line.split()[0] for line in lines[1:]] == ['4x4', '8x8', '16x16', 'real,', 'real,', 'real,', 'path']
     assert len(lines[1].split('  ')) > len(SHOWN)
@@ -49,8 +48,8 @@ def test_levels_are_scored_at_their_own_size(workdir, tmp_path, monkeypatch):
 
 def test_what_cannot_be_set_is_refused(workdir):
     with pytest.raises(UserError, match="--truncations: 'much' is no number above 0"):
-        command._read_truncation('much')
-    assert command._read_truncation('inf') == np.inf
+        read_truncation('much')
+    assert read_truncation('inf') == np.inf
     with pytest.raises(UserError, match='is the split that the run was trained on'):
         measure_sweep(workdir, create_extractor(), create_protocol(held_out='train'), SweepRequest((), 0, 0))
     with pytest.raises(UserError, match='--standing is for batch normalization'):

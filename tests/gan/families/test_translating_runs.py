@@ -221,6 +221,28 @@ def test_a_slice_that_cannot_be_read_is_told_again_after_a_stop(translator, tmp_
     assert read_manifest(tmp_path / 'out')['refused'] == refusals.reasons
 
 
+def test_images_without_uids_get_uids_of_their_own(translator, tmp_path):
+    for patient in ('one', 'other'):
+        for file in series.save_series(
+            tmp_path / 'in' / patient,
+            64 * np.ones((1, SIDE, SIDE), np.int16) * np.arange(1, 4, dtype=np.int16)[:, None, None],
+            [0.0, 3.0, 6.0],
+        ):
+            dataset = pydicom.dcmread(file)
+            dataset.PatientID = patient
+            for name in ('SOPInstanceUID', 'SeriesInstanceUID', 'StudyInstanceUID'):
+                delattr(dataset, name)
+            dataset.save_as(file, enforce_file_format=False)
+    _translate(translator, [tmp_path / 'in'], tmp_path / 'out')
+    written = [pydicom.dcmread(file) for file in sorted((tmp_path / 'out').rglob('*.dcm'))]
+    assert len({own.SOPInstanceUID for own in written}) == len(written) == 6
+    assert len({(own.PatientID, own.StudyInstanceUID) for own in written}) == 2
+    assert len({own.SeriesInstanceUID for own in written}) == 2
+    assert not any('SourceImageSequence' in own for own in written)
+    _translate(translator, [tmp_path / 'in'], tmp_path / 'again')
+    assert read_files(tmp_path / 'again') == read_files(tmp_path / 'out')
+
+
 def test_the_manifest_says_derived_and_no_gate_passes_it(translator, tmp_path, capsys):
     series.save_series(tmp_path / 'jane_doe', series.random_values(2, SIDE, SIDE), [0.0, 3.0])
     _translate(translator, [tmp_path / 'jane_doe'], tmp_path / 'out')
