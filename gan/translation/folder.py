@@ -70,6 +70,17 @@ def _refusing(source: str, refusals: Refusals) -> Iterator[None]:
         refusals.add(source, str(error))
 
 
+@contextlib.contextmanager
+def _of_the_file() -> Iterator[None]:
+    """Whatever the reading of one file raises is of that file, and no reason to end the run."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise DataError(reason_of(error)) from error
+
+
 def _translate(
     incoming: Incoming,
     translator: Translator,
@@ -78,15 +89,14 @@ def _translate(
     refusals: Refusals,
 ) -> dict[str, Any]:
     refused = len(refusals.reasons)
-    try:
+    with _of_the_file():
         case = incoming.load()
         files = [{'path': str(file), 'sha256': file_checksum(file)} for file in incoming.files_of(case)]
-    except Exception as error:  # whatever the reading of one file raises is of that file
-        raise DataError(reason_of(error)) from error
     shown = tqdm.tqdm(total=len(case.records), unit=' slices', desc=incoming.name, leave=False)
     with shown:
         values = writer.collect(incoming.kind, _counting(translator.translate(case), shown))
-    contents = writer.encode(incoming, case, values)
+    with _of_the_file():  # also what DICOM headers hold is converted only now
+        contents = writer.encode(incoming, case, values)
     written = [f'images/{incoming.name}{ending}' for ending in contents]
     for name in written:
         if (journal.folder / name).exists():

@@ -274,6 +274,20 @@ def test_files_of_another_modality_are_refused_whatever_their_values(translator,
     assert len(_translate(several, [tmp_path / 'in'], tmp_path / 'out')[0]) == 1
 
 
+def test_a_header_that_cannot_be_converted_is_told_and_the_others_are_translated(translator, tmp_path):
+    for name in ('a', 'b'):
+        (file,) = series.save_series(tmp_path / 'in' / name, series.random_values(1, SIDE, SIDE), [0.0])
+    dataset = pydicom.dcmread(file)
+    number = dataset.data_element('SeriesNumber').tag
+    del dataset[number]
+    dataset[number] = pydicom.dataelem.RawDataElement(number, 'IS', 4, b'abc ', 0, False, True)
+    dataset.save_as(file)
+    rows, refusals = _translate(translator, [tmp_path / 'in'], tmp_path / 'out')
+    assert [row['name'] for row in rows] == ['a/00']
+    assert list(refusals.reasons) == ['b/00.dcm']
+    assert 'is damaged' in refusals.reasons['b/00.dcm']
+
+
 def test_pictures_get_the_depth_of_the_target(translator, tmp_path):
     facts = {'stored': 'uint8', 'intensity': (0.0, 255.0), 'dtype': 'uint8'}
     domains = [
