@@ -143,8 +143,9 @@ class DicomDerivation:
         equipment.SoftwareVersions = software_version()
         equipment.PurposeOfReferenceCodeSequence = [_code('109100', 'DCM', 'Synthesizing Equipment')]
         dataset.ContributingEquipmentSequence = [equipment]
-        dataset.BurnedInAnnotation = source.get('BurnedInAnnotation') or 'NO'
-        dataset.LossyImageCompression = source.get('LossyImageCompression') or '00'
+        for keyword in ('BurnedInAnnotation', 'LossyImageCompression'):  # what nobody knows is not denied
+            if source.get(keyword):
+                setattr(dataset, keyword, source.get(keyword))
 
 
 def _refer(source: Dataset, frame: int) -> Dataset:

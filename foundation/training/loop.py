@@ -193,7 +193,7 @@ class _Runner:
         self._bar = logs.progress_bar(phases[-1].end, seen, enabled=first)
         self._meter, self._forecast = Meter(seen, self._read_unlogged()), Forecast(phases)
         self._best = None if watch is None else Best(workdir, watch, self._position)
-        self._collapsed, self._stopped_by = False, ''
+        self._collapsed, self._stopped_by, self._saved_step = False, '', self._position.step
 
     def _start(self) -> tuple[State, Position]:
         """The newest readable state, or a fresh one."""
@@ -294,7 +294,8 @@ class _Runner:
         def due(every: int) -> bool:
             return before // every != images // every or last
 
-        if due(self._periods.log):
+        # A checkpoint of this step holds what was not logged: a line now would count it twice after going on.
+        if due(self._periods.log) and self._saved_step != self._position.step:
             self._clock_steps(phase)
             self._write_metrics(phase)
         if self._best is not None and due(self._best.watch.every):
@@ -331,6 +332,7 @@ class _Runner:
 
     def _save(self) -> None:
         self._checkpoints.save(self._state, self._position, self._meter.unlogged())
+        self._saved_step = self._position.step
 
     def _write_metrics(self, phase: Phase) -> None:
         images = self._position.images_seen

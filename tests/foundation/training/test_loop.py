@@ -226,6 +226,15 @@ def test_a_time_limit_ends_a_phase_early_and_the_run_goes_on_later(whole, tmp_pa
     _assert_same(train(folder).state, whole.state)
 
 
+def test_a_time_limit_at_a_checkpoint_counts_no_step_twice(tmp_path):
+    for name in ('never', 'limited'):
+        (tmp_path / name).mkdir()
+    train(tmp_path / 'never', log=24, checkpoint=8)
+    assert train(tmp_path / 'limited', log=24, checkpoint=8, deadline=0.0).position.images_seen == 8
+    train(tmp_path / 'limited', log=24, checkpoint=8)
+    assert _read_lines(tmp_path / 'limited') == _read_lines(tmp_path / 'never')
+
+
 def test_a_phase_that_ends_with_the_time_is_not_ended_twice(tmp_path):
     pictures = []
     mesh = toy.mesh()

@@ -186,6 +186,7 @@ def test_a_series_becomes_a_derived_series_of_the_same_patient_and_place(transla
         (reference,) = own.SourceImageSequence
         assert reference.ReferencedSOPInstanceUID == source.SOPInstanceUID
         assert own.DerivationCodeSequence[0].CodeMeaning == 'Translation by a neural network'
+        assert 'BurnedInAnnotation' not in own  # nor does the source tell
         assert list(own.PixelSpacing) == list(series.SPACING)
         np.testing.assert_allclose(own.ImageOrientationPatient, series.TILTED, atol=1e-9)
         np.testing.assert_allclose(own.ImagePositionPatient, series.expected_place(place, 0, 0), atol=1e-6)
