@@ -49,6 +49,7 @@ def test_images_are_drawn_from_the_best(commands, watched, tmp_path):
     assert '--best and --step' in both.stdout
 
 
+@pytest.mark.slow
 def test_layers_are_taken_from_another_run_and_the_rest_is_told(commands, tmp_path):
     assert commands.train(tmp_path / 'source', *ONE_STAGE).returncode == 0
     flags = (

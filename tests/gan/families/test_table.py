@@ -18,9 +18,17 @@ def _changed(one, other):
     return any(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
 
 
+_LONG = ('biggan', 'gran', 'stylegan', 'stylegan2')  # to compile
+
+
 # Those that translate are in test_translation.py, with smaller networks.
 @pytest.mark.parametrize(
-    'architecture', sorted(name for name, family in FAMILIES.items() if not family.translates)
+    'architecture',
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in _LONG))
+        for name, family in sorted(FAMILIES.items())
+        if not family.translates
+    ],
 )
 def test_each_update_moves_its_own_networks_and_no_others(architecture):
     config = small.small_config(architecture, conditional=architecture in _CONDITIONAL)

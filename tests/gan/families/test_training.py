@@ -60,7 +60,9 @@ def data_dir(tmp_path_factory):
     return tmp_path_factory.mktemp('data')
 
 
-@pytest.mark.parametrize('architecture', sorted(LOGGED))
+@pytest.mark.parametrize(
+    'architecture', [pytest.param(name, marks=[pytest.mark.slow] * (name != 'aae')) for name in sorted(LOGGED)]
+)
 def test_a_family_trains_watches_and_draws(architecture, data_dir, tmp_path):
     config = _config(architecture, data_dir)
     train_here(train_and_evaluate, config, tmp_path)
@@ -99,6 +101,7 @@ def _check_report(workdir):
         assert told in page
 
 
+@pytest.mark.slow
 def test_a_run_of_three_phases_goes_on_bit_for_bit(data_dir, tmp_path):
     whole, stopped = tmp_path / 'whole', tmp_path / 'stopped'
     train_here(train_and_evaluate, _config('aae', data_dir), whole)
