@@ -11,10 +11,9 @@ from absl import flags
 
 import input_pipeline
 from detect.judge import open_judge
-from detect.predictions import reader_options
 from foundation.training import compute, launch
 from foundation.training.errors import UserError
-from input_pipeline.records import PIXEL_LIMIT
+from input_pipeline.records import PIXEL_LIMIT, reader_options
 
 _HOST = flags.DEFINE_string('host', '127.0.0.1', 'Address to listen at; others let other machines in.')
 _PORT = flags.DEFINE_integer('port', 8765, 'Port to listen at; 0 takes any that is free.', 0, 65535)

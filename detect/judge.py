@@ -20,7 +20,7 @@ from detect.trained_network import Images
 from foundation.statistics.conformal import conformal_p_values
 from input_pipeline import depth
 from input_pipeline.cases import create_case
-from input_pipeline.dataset.mixture import MixtureForm, deciding_side, unify_record
+from input_pipeline.dataset.mixture import crop_record, deciding_side, unify_record
 from input_pipeline.placement import locate, placement
 
 _STACK_SHARE = 0.05  # of the slices of a stack that decide about it: the most suspicious ones
@@ -109,16 +109,19 @@ class Judge:
         if doubt:
             return _unknown(doubt)
         window, note = self._choose_window(case.records[0])
-        side, shown = self.detector.recipe.resolution, list(self._batches(case, window))
+        contents = tuple(map(self.detector.calibration.form.find_content, case.records))
+        records = tuple(map(crop_record, case.records, contents))
+        side, shown = self.detector.recipe.resolution, list(self._batches(records, window))
         parts = [self.detector.anomalies.score(self.detector.describe(batch), side, side) for batch in shown]
         scores = {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores}
         log_odds = self.detector.calibration.fuse(scores)
         if not np.isfinite(log_odds).all():
             return _unknown('The network gives no finite score for it.')
         maps = np.concatenate([part.maps for part in parts])
-        judgement = self._conclude(case, log_odds, scores[LOCATING], maps, np.concatenate(shown))
-        looked_at = _describe_content(case, self.detector.calibration.form, side)
-        judgement = dataclasses.replace(judgement, note=note, looked_at=looked_at)
+        form = self.detector.calibration.form.preprocessing
+        places = [_place(*each, form) for each in zip(maps, records, contents, strict=True)]
+        judgement = self._conclude(places, log_odds, scores[LOCATING], maps, np.concatenate(shown))
+        judgement = dataclasses.replace(judgement, note=note, looked_at=self._describe_content(case, contents[0]))
         if self.stack is None or len(case.records) == 1:
             return judgement
         return _add_stack(judgement, self.stack, np.concatenate([part.pooled for part in parts]))
@@ -151,24 +154,24 @@ class Judge:
         window = 'stored' if record.image.dtype == np.uint8 and form.depth == 8 else depth.OWN
         return window, depth.describe(record, window, trained, whose='real training images')
 
-    def _batches(self, case: input_pipeline.Case, window: Window | None) -> Iterator[Images]:
+    def _batches(self, records: Sequence[input_pipeline.Record], window: Window | None) -> Iterator[Images]:
         """So many slices at a time, and the rest one by one: two shapes in all, so that little is compiled."""
-        whole = len(case.records) // _SLICES_AT_A_TIME * _SLICES_AT_A_TIME
+        whole = len(records) // _SLICES_AT_A_TIME * _SLICES_AT_A_TIME
         for start in range(0, whole, _SLICES_AT_A_TIME):
-            yield self._prepare(case.records[start : start + _SLICES_AT_A_TIME], window)
-        for record in case.records[whole:]:
+            yield self._prepare(records[start : start + _SLICES_AT_A_TIME], window)
+        for record in records[whole:]:
             yield self._prepare([record], window)
 
     def _prepare(self, records: Sequence[input_pipeline.Record], window: Window | None) -> Images:
         """As the records of training were stored, and then read; what is judged passes for real on its way."""
-        form = self.detector.calibration.form
+        form = dataclasses.replace(self.detector.calibration.form, borders='kept')  # they are cut already
         stored = [unify_record(record, form, is_real=True, window=window) for record in records]
         reading = self.detector.recipe.data.request.preprocessing
         return input_pipeline.preprocess_case(create_case(stored), reading, None)
 
     def _conclude(
         self,
-        case: input_pipeline.Case,
+        places: Sequence[tuple[int, int]],
         log_odds: Float64[np.ndarray, ' slice'],
         strangeness: Float64[np.ndarray, ' slice'],
         maps: Float[np.ndarray, 'slice height width'],
@@ -182,7 +185,6 @@ class Judge:
         whole_fake = float(np.sort(fake_p)[::-1][deciding - 1])
         whole = np.sort(log_odds)[::-1][:deciding].mean(keepdims=True)
         verdict = decide(whole_real, whole_fake, self.error_level, anomaly_p=whole_anomaly)
-        places = [_place(own, record, calibration.form) for own, record in zip(maps, case.records, strict=True)]
         return Judgement(
             answer=verdict.answer,
             reason=verdict.reason,
@@ -199,6 +201,22 @@ class Judge:
             ),
             heat=calibration.heat(maps),
             shown=shown,
+        )
+
+    def _describe_content(self, case: input_pipeline.Case, content: tuple[slice, slice]) -> str:
+        """Which pixels were looked at, of the first slice, and what they were made for the network."""
+        side, (height, width) = self.detector.recipe.resolution, case.records[0].image.shape[:2]
+        shown, (rows, columns) = f'made {side} x {side} pixels', content
+        if len(case.records) > 1:
+            is_cut = self.detector.calibration.form.borders == 'cut'
+            within = ', each within its borders of one grey value' if is_cut else ''
+            return f'{len(case.records)} slices of {height} x {width} pixels{within}, {shown}.'
+        if (rows.stop - rows.start, columns.stop - columns.start) == (height, width):
+            return f'All {height} x {width} pixels, {shown}.'
+        return (
+            f'Rows {rows.start} to {rows.stop - 1} and columns {columns.start} to {columns.stop - 1} of '
+            f'{height} x {width} pixels, counted from 0, {shown}; around them is a border of one grey value, '
+            'which was cut off.'
         )
 
     def _at_prevalence(self, log_odds: Float64[np.ndarray, ' case']) -> float | None:
@@ -225,33 +243,18 @@ def _deciding_side(record: input_pipeline.Record, form: input_pipeline.Preproces
 
 
 def _place(
-    heat: Float[np.ndarray, 'side side'], record: input_pipeline.Record, form: MixtureForm
+    heat: Float[np.ndarray, 'side side'],
+    record: input_pipeline.Record,
+    content: tuple[slice, slice],
+    form: input_pipeline.Preprocessing,
 ) -> tuple[int, int]:
-    """The hottest pixel, on the grid of the file."""
-    content, own = form.find_content(record), form.preprocessing
-    height, width = (part.stop - part.start for part in content)
-    shape = (height, width, len(heat), own.fit, own.scale(record.spacing))
+    """The hottest pixel, on the grid of the file, of which the record holds the content."""
+    shape = (*record.image.shape[:2], len(heat), form.fit, form.scale(record.spacing))
     rows, columns = placement(*shape)
     inside = heat[rows, columns]
     row, column = map(int, np.unravel_index(inside.argmax(), inside.shape))
     row, column = locate((rows.start + row, columns.start + column), *shape)
     return content[0].start + row, content[1].start + column
-
-
-def _describe_content(case: input_pipeline.Case, form: MixtureForm, side: int) -> str:
-    """Which pixels were looked at, and what they were made for the network."""
-    height, width = case.records[0].image.shape[:2]
-    shown = f'made {side} x {side} pixels'
-    if len(case.records) > 1:
-        within = ', each within its borders of one grey value' if form.borders == 'cut' else ''
-        return f'{len(case.records)} slices of {height} x {width} pixels{within}, {shown}.'
-    rows, columns = form.find_content(case.records[0])
-    if (rows.stop - rows.start, columns.stop - columns.start) == (height, width):
-        return f'All {height} x {width} pixels, {shown}.'
-    return (
-        f'Rows {rows.start} to {rows.stop - 1} and columns {columns.start} to {columns.stop - 1} of {height} x '
-        f'{width} pixels, counted from 0, {shown}; around them is a border of one grey value, which was cut off.'
-    )
 
 
 def _add_stack(

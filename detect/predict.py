@@ -14,12 +14,12 @@ from absl import flags
 
 import input_pipeline
 from detect.judge import open_judge
-from detect.predictions import PredictionRequest, answer_all, reader_options
+from detect.predictions import PredictionRequest, answer_all
 from foundation.training import compute, launch
 from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
-from input_pipeline.records import PIXEL_LIMIT
+from input_pipeline.records import PIXEL_LIMIT, reader_options
 
 _OUT = flags.DEFINE_string('out', '', 'File for the lines; the standard output without it.')
 _STACK = flags.DEFINE_string('stack', '', 'Workdir of a stack detector, which judges volumes as a whole.')

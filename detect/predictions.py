@@ -24,7 +24,6 @@ from input_pipeline.depth import NOTE
 from input_pipeline.errors import DataError, Refusals, reason_of
 from input_pipeline.inputs import Incoming, list_checksum, read_header
 from input_pipeline.journal import AnswerJournal
-from input_pipeline.records import ReaderOptions
 
 _FOLDERS_UP = 16  # images lie below the folder that has the manifest, translated ones as deep as their sources
 
@@ -94,13 +93,6 @@ class PredictionRequest:
         for path in (self.out, self.audit):
             if path is not None and not path.absolute().parent.is_dir():
                 raise UserError(f'{path}: there is no folder {path.absolute().parent}.')
-
-
-def reader_options(axis: int, pixel_limit: int) -> ReaderOptions:
-    """How files are read."""
-    return ReaderOptions(
-        modality='', percentiles=(0.5, 99.5), pixel_limit=pixel_limit, axis=axis, patient_pattern=''
-    )
 
 
 def answer_all(found: Sequence[Incoming], judge: Judge, order: PredictionRequest, refusals: Refusals) -> int:

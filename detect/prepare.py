@@ -25,7 +25,7 @@ from input_pipeline.decode import Split
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.flags import Parser, add_key, names
 from input_pipeline.preprocessing import PIXELS
-from input_pipeline.records import PIXEL_LIMIT, Item, ReaderOptions
+from input_pipeline.records import PIXEL_LIMIT, Item, reader_options
 from input_pipeline.report import describe
 
 _DESCRIPTION = """Real images of prepared data sets and synthetic ones of any folders, as one data set.
@@ -90,13 +90,7 @@ def _create_mixture(
     summaries = [splits['train'].summary for splits in real.values()]
     counts = {split: sum(one['splits'].get(split, 0) for one in summaries) for split in SPLITS}
     known = _real_patients(real) if any(source.is_foreign for source in sources) else set()
-    reading = ReaderOptions(
-        modality='',
-        percentiles=(0.5, 99.5),
-        pixel_limit=options.pixel_limit,
-        axis=options.axis,
-        patient_pattern='',
-    )
+    reading = reader_options(options.axis, options.pixel_limit)
     shared = {split: counts[split] for split in options.divide}
     items: dict[str, list[Item]] = {}
     skipping = Refusals(skip=True)  # finding goes on in any case; what was refused is told once, below

@@ -24,7 +24,7 @@ from gan.generator import RestoredRun
 from gan.networks import Generator
 from gan.recipe import ImageFormat
 from gan.scores.prior import measure_prior
-from gan.sources import SourceImages
+from gan.sources import SourceImages, rows_of
 
 SHOWN, COLUMNS = 32, 8  # images of a grid; under each its reconstruction
 
@@ -80,12 +80,12 @@ def encode_images(run: RestoredRun, source: SourceImages, batch_size: int) -> Co
     parts: list[dict[str, np.ndarray]] = []
     labels: list[np.ndarray] = []
     shown: list[tuple[np.ndarray, np.ndarray | None]] = []
-    chosen = np.linspace(0, len(source) - 1, min(SHOWN, len(source))).astype(int)
+    chosen = source.choose(SHOWN)
     first = 0
     for batch in source.batches(batch_size):
         part = mapped(variables, batch.images)
         drawn = part.pop('reconstructions', None)
-        rows = chosen[(chosen >= first) & (chosen < first + len(batch.images))] - first
+        rows = rows_of(chosen, first, len(batch.images))
         shown.append((batch.images[rows], None if drawn is None else drawn[rows]))
         first += len(batch.images)
         parts.append(part)

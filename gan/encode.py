@@ -21,7 +21,7 @@ from foundation.training import launch
 from foundation.training.errors import UserError
 from gan.codes import anomaly_scores, encode_images, summarize, write_codes
 from gan.generation.folder import check_out
-from gan.generator import restore_state
+from gan.generator import check_checkpoint, restore_state
 from gan.sources import open_source
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
@@ -45,8 +45,7 @@ def main(argv: Sequence[str]) -> None:
     launch.start_jax()
     if jax.process_count() > 1:
         raise UserError('gan.encode runs on one process; leave --distributed and --coordinator out.')
-    if _BEST.value and _STEP.value is not None:
-        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    check_checkpoint(_STEP.value, best=_BEST.value)
     check_out(out)
     run = restore_state(workdir, _STEP.value, best=_BEST.value)
     if argv[1:] and run.image_format.mask_classes:

@@ -21,7 +21,7 @@ from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.evaluation.page import PAGE_FILE
 from gan.evaluation.report import REPORT_FILE, check_folder, create_report, write_evaluation
 from gan.evaluation.tables import print_scores
-from gan.generator import read_recipe
+from gan.generator import check_checkpoint, read_recipe
 from gan.translation.pairs import describe_pairs, evaluate_pairs, tabulate_pairs
 from gan.translation.translator import Translator
 from gan.weights import check_apart
@@ -47,8 +47,7 @@ def main(argv: Sequence[str]) -> None:
     launch.reject_arguments(argv)
     workdir = launch.workdir()
     launch.start_jax_alone('gan.evaluate')
-    if _BEST.value and _STEP.value is not None:
-        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    check_checkpoint(_STEP.value, best=_BEST.value)
     if read_recipe(workdir).target is not None:
         _evaluate_translator(workdir)
         return

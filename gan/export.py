@@ -12,7 +12,7 @@ from absl import flags
 from foundation.training import launch
 from foundation.training.errors import UserError
 from gan.generation.folder import check_out
-from gan.generator import TrainedGenerator
+from gan.generator import TrainedGenerator, check_checkpoint
 from gan.weights import DTYPES, is_exported, write_exported
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
@@ -27,8 +27,7 @@ def main(argv: Sequence[str]) -> None:
     launch.reject_arguments(argv)
     workdir, out = launch.workdir(), Path(_OUT.value)
     launch.start_jax()
-    if _BEST.value and _STEP.value is not None:
-        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    check_checkpoint(_STEP.value, best=_BEST.value)
     if is_exported(workdir):
         raise UserError(f'{workdir} is an exported generator already; copy the folder.')
     check_out(out)

@@ -22,7 +22,7 @@ from gan.generation.likeness import Likeness
 from gan.generation.origin import find_origin
 from gan.generation.selection import LARGEST_SEED, MOST, read_counts, read_seeds
 from gan.generation.writers import FORMATS
-from gan.generator import TrainedGenerator
+from gan.generator import TrainedGenerator, check_checkpoint
 from gan.release.decision import Policy
 from gan.release.guard import ReleaseGuard
 from gan.reporting.runs import ReportedRun, read_runs
@@ -81,8 +81,7 @@ def main(argv: Sequence[str]) -> None:
     launch.start_jax()
     if jax.process_count() > 1:
         raise UserError('gan.generate runs on one process; leave --distributed and --coordinator out.')
-    if _BEST.value and _STEP.value is not None:
-        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    check_checkpoint(_STEP.value, best=_BEST.value)
     if not _GATE.value and not _ANYWAY.value:
         raise UserError('--nogate leaves the images unchecked; add --release_anyway to release them all the same.')
     folders = {seed: out / f'seed_{seed}' for seed in read_seeds(_SEEDS.value)} or {_SEED.value: out}

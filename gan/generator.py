@@ -137,6 +137,12 @@ def read_recipe(workdir: Path) -> GanRecipe:
     return dataclasses.replace(recipe, images=recipe.images.find(workdir), target=target)
 
 
+def check_checkpoint(step: int | None, *, best: bool) -> None:
+    """Raises UserError where two checkpoints are named."""
+    if best and step is not None:
+        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+
+
 def restore_state(workdir: Path, step: int | None = None, *, best: bool = False) -> RestoredRun:
     """The state of a run, from its newest readable checkpoint, from that of `step`, or from the best.
 

@@ -12,10 +12,9 @@ from absl import flags
 
 import input_pipeline
 from foundation.training import launch
-from foundation.training.errors import UserError
 from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.generation.folder import check_out
-from gan.generator import TrainedGenerator
+from gan.generator import TrainedGenerator, check_checkpoint
 from gan.projection import ProjectionOptions, check_styles, project_images, write_projected
 from gan.sources import open_source
 
@@ -44,8 +43,7 @@ def main(argv: Sequence[str]) -> None:
     """Restores the generator, projects the images and writes what was found."""
     workdir, out = launch.workdir(), Path(_OUT.value)
     launch.start_jax_alone('gan.project')
-    if _BEST.value and _STEP.value is not None:
-        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    check_checkpoint(_STEP.value, best=_BEST.value)
     check_out(out)
     trained = TrainedGenerator.load(workdir, _STEP.value, best=_BEST.value)
     check_styles(trained)

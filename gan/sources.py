@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32, Int, Int32
 
 import input_pipeline
 from backbones.images import DataFacts
@@ -19,12 +19,10 @@ from gan.features import resized
 from gan.recipe import GanRecipe
 from input_pipeline.errors import Refusals, reason_of
 from input_pipeline.inputs import DicomGrid, Incoming, find_incoming
-from input_pipeline.records import PIXEL_LIMIT, ReaderOptions
+from input_pipeline.records import PIXEL_LIMIT, reader_options
 
 _LARGEST = 2**31  # bytes of images from files, which are held in memory
-_OPTIONS = ReaderOptions(
-    modality='', percentiles=(0.5, 99.5), pixel_limit=PIXEL_LIMIT, axis=2, patient_pattern=''
-)  # as input_pipeline.prepare reads files unless it is told otherwise
+_OPTIONS = reader_options(2, PIXEL_LIMIT)  # as input_pipeline.prepare reads files unless it is told otherwise
 Images = Float32[np.ndarray, 'batch height width channel']
 
 
@@ -56,19 +54,28 @@ class SourceImages:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def choose(self, most: int) -> Int[np.ndarray, ' chosen']:
+        """Places of at most so many, evenly from the first to the last."""
+        return np.linspace(0, len(self) - 1, min(most, len(self))).astype(int)
+
     def evenly(self, most: int) -> 'SourceImages':
         """At most so many of them, evenly from the first to the last."""
-        chosen = np.linspace(0, len(self) - 1, min(most, len(self))).astype(int)
+        chosen = self.choose(most)
 
         def batches(batch_size: int) -> Iterator[LabelledBatch]:
             first = 0
             for batch in self.batches(batch_size):
-                rows = chosen[(chosen >= first) & (chosen < first + len(batch.images))] - first
+                rows = rows_of(chosen, first, len(batch.images))
                 first += len(batch.images)
                 if len(rows):
                     yield LabelledBatch(batch.images[rows], batch.labels[rows])
 
         return dataclasses.replace(self, keys=tuple(self.keys[row] for row in chosen), batches=batches)
+
+
+def rows_of(chosen: Int[np.ndarray, ' chosen'], first: int, count: int) -> Int[np.ndarray, ' row']:
+    """Rows, in a batch of so many that begins at `first`, of what was chosen."""
+    return chosen[(chosen >= first) & (chosen < first + count)] - first
 
 
 def images_of_split(images: input_pipeline.ImageData, split: str, resolution: int) -> SourceImages:

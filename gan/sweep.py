@@ -13,7 +13,6 @@ from absl import flags
 import input_pipeline
 from foundation.training import launch
 from foundation.training import workdir as workdirs
-from foundation.training.errors import UserError
 from gan.evaluation.evaluation import GeneratorProtocol
 from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.evaluation.report import check_folder
@@ -26,6 +25,7 @@ from gan.evaluation.sweep import (
     measure_sweep,
     read_truncation,
 )
+from gan.generator import check_checkpoint
 from gan.standing import BATCHES
 from gan.weights import check_apart
 
@@ -60,8 +60,7 @@ def main(argv: Sequence[str]) -> None:
     launch.reject_arguments(argv)
     workdir = launch.workdir()
     launch.start_jax_alone('gan.sweep')
-    if _BEST.value and _STEP.value is not None:
-        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    check_checkpoint(_STEP.value, best=_BEST.value)
     out = Path(_OUT.value) if _OUT.value else workdir / FOLDER
     check_apart(workdir, out)
     check_folder(out)

@@ -17,11 +17,12 @@ import input_pipeline
 from foundation.export.manifest import DERIVED
 from foundation.training import launch
 from foundation.training.errors import UserError
+from gan.generator import check_checkpoint
 from gan.translation.folder import translate_all
 from gan.translation.translator import Translator
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
-from input_pipeline.records import PIXEL_LIMIT, ReaderOptions
+from input_pipeline.records import PIXEL_LIMIT, reader_options
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
@@ -35,7 +36,6 @@ _PIXEL_LIMIT = flags.DEFINE_integer(
 )
 flags.adopt_module_key_flags(launch)
 _COMMAND = (_STEP, _BEST, _AXIS)  # flags that decide the images
-_PERCENTILES = (0.5, 99.5)  # of what is told of a file; images are shown in the windows of training
 _SHOWN = 20
 
 
@@ -45,17 +45,14 @@ def main(argv: Sequence[str]) -> None:
     paths, workdir, out = [Path(path) for path in argv[1:]], launch.workdir(), Path(_OUT.value)
     if not paths:
         raise UserError('no image is named; put files or folders behind the flags.')
-    if _BEST.value and _STEP.value is not None:
-        raise UserError('--best and --step name two checkpoints; leave one of them out.')
+    check_checkpoint(_STEP.value, best=_BEST.value)
     launch.start_jax()
     if jax.process_count() > 1:
         raise UserError('gan.translate runs on one process; leave --distributed and --coordinator out.')
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f'{out} exists already; give --out a new folder.')
     translator, refusals = Translator.load(workdir, _STEP.value, best=_BEST.value), Refusals(skip=True)
-    options = ReaderOptions(
-        modality='', percentiles=_PERCENTILES, pixel_limit=_PIXEL_LIMIT.value, axis=_AXIS.value, patient_pattern=''
-    )
+    options = reader_options(_AXIS.value, _PIXEL_LIMIT.value)
     found = find_incoming(paths, options, refusals)
     if not found:
         _print(refusals)
@@ -76,10 +73,7 @@ def _print(refusals: Refusals) -> None:
     """What was noted and refused, the first of them."""
     for sentence in refusals.notes:
         print(f'Note: {sentence}')
-    for source, reason in list(refusals.reasons.items())[:_SHOWN]:
-        print(f'  {source}: {reason}')
-    if len(refusals.reasons) > _SHOWN:
-        print(f'  ... and {len(refusals.reasons) - _SHOWN} more')
+    refusals.print_first(_SHOWN)
 
 
 if __name__ == '__main__':

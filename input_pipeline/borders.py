@@ -49,8 +49,8 @@ def _find_uneven(lines: Float32[np.ndarray, 'line place channels'], tolerance: f
 def _count_even(lines: Float32[np.ndarray, 'line place channels'], tolerance: float) -> int:
     """Lines from the first on that have the value of the first, which must be even itself."""
     value = np.median(lines[0], axis=0)
-    is_even = (np.abs(lines - value) <= tolerance).all(axis=(1, 2))
-    return len(lines) if is_even.all() else int(is_even.argmin())
+    uneven = (number for number, line in enumerate(lines) if (np.abs(line - value) > tolerance).any())
+    return next(uneven, len(lines))
 
 
 def _grow(part: slice, least: int, whole: int) -> slice:

@@ -1,7 +1,11 @@
 """What the input pipeline says about bad input, and where refused files are kept."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
+
+from foundation.training.errors import UserError
 
 
 class DataError(Exception):
@@ -35,6 +39,17 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f'cannot be read ({error.strerror})'
     return f'is damaged, or of a kind that is not known here (its reader ended with {type(error).__name__})'
+
+
+@contextlib.contextmanager
+def of_one_file() -> Iterator[None]:
+    """Turns whatever the reading of one file raises into an error of that file, unlike a full disk later."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise DataError(reason_of(error)) from error
 
 
 def as_text(name: str) -> str:
@@ -73,6 +88,21 @@ class Refusals:
             sentence = f'{path}: {reason} (--on_error=skip leaves such files out and lists them).'
             raise DataError(as_text(sentence))
         self.reasons[as_text(str(path))] = as_text(reason)
+
+    @contextlib.contextmanager
+    def refusing(self, source: str) -> Iterator[None]:
+        """Whatever is said of bad input inside is the reason to refuse `source`."""
+        try:
+            yield
+        except (DataError, UserError) as error:
+            self.add(source, str(error))
+
+    def print_first(self, most: int) -> None:
+        """A line for each of the first refusals, and how many more there are."""
+        for source, reason in list(self.reasons.items())[:most]:
+            print(f'  {source}: {reason}')
+        if len(self.reasons) > most:
+            print(f'  ... and {len(self.reasons) - most} more')
 
     def note(self, sentence: str) -> None:
         """Keeps a sentence for the summary; nothing is refused. The same sentence is kept once."""

@@ -99,3 +99,10 @@ class ReaderOptions:
     mask_threshold: float | None = None
     columns: tuple[tuple[str, str], ...] = ()
     keep_label_maps: bool = False
+
+
+def reader_options(axis: int, pixel_limit: int) -> ReaderOptions:
+    """How files are read that nobody prepared, of which users may say nothing else."""
+    return ReaderOptions(
+        modality='', percentiles=(0.5, 99.5), pixel_limit=pixel_limit, axis=axis, patient_pattern=''
+    )

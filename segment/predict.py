@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
     for sentence in refusals.notes:
         print(f'Note: {sentence}')
     if not found:
-        _print_refusals(refusals)
+        refusals.print_first(_SHOWN)
         raise UserError(
             'nothing that is named can be segmented; name pictures, DICOM files or volumes, or folders of them.'
         )
@@ -84,7 +84,7 @@ def main(argv: Sequence[str]) -> None:
     print(f'{len(rows)} of {len(found)} cases segmented: {out / "masks"}   table: {out / TABLE_FILE}')
     if rows and _OVERLAYS.value:
         print(f'Next: look at {out / "overlays"} before you use the masks; they are no diagnosis.')
-    _print_refusals(refusals)
+    refusals.print_first(_SHOWN)
     if refusals.reasons:
         raise UserError(
             f'{len(refusals.reasons)} of the files could not be segmented; {out / TABLE_FILE} tells why.'
@@ -102,14 +102,6 @@ def _reader_options() -> ReaderOptions:
     return ReaderOptions(
         modality='', percentiles=(low, high), pixel_limit=_PIXEL_LIMIT.value, axis=_AXIS.value, patient_pattern=''
     )
-
-
-def _print_refusals(refusals: Refusals) -> None:
-    """Prints the first of them."""
-    for source, reason in list(refusals.reasons.items())[:_SHOWN]:
-        print(f'  {source}: {reason}')
-    if len(refusals.reasons) > _SHOWN:
-        print(f'  ... and {len(refusals.reasons) - _SHOWN} more')
 
 
 if __name__ == '__main__':

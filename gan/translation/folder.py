@@ -1,6 +1,5 @@
 """A folder of translated images: all that came in, and a manifest that no gate passes."""
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from foundation.software import SOFTWARE, software_version
 from foundation.training.errors import UserError
 from gan.translation.files import TranslationWriter
 from gan.translation.translator import Translator
-from input_pipeline import DataError
 from input_pipeline.atomic import resumable
-from input_pipeline.errors import Refusals, reason_of
+from input_pipeline.errors import Refusals, of_one_file
 from input_pipeline.inputs import Incoming, list_checksum
 from input_pipeline.journal import AnswerJournal
 
@@ -52,7 +50,7 @@ def translate_all(
     rows: list[dict[str, Any]] = []
     with resumable(out.absolute(), owner | {'version': software_version()}) as journal:
         for incoming in tqdm.tqdm(found, unit=' cases'):
-            with _refusing(incoming.source, refusals):
+            with refusals.refusing(incoming.source):
                 row = journal.find(incoming.name)
                 rows.append(row or _translate(incoming, translator, writer, journal, refusals))
         if not rows:
@@ -60,25 +58,6 @@ def translate_all(
                 raise UserError(f'nothing could be translated; {source}: {reason.rstrip(".")}.')
         write_manifest(journal.folder, _describe(translator, rows, command, refusals))
     return rows
-
-
-@contextlib.contextmanager
-def _refusing(source: str, refusals: Refusals) -> Iterator[None]:
-    try:
-        yield
-    except (DataError, UserError) as error:
-        refusals.add(source, str(error))
-
-
-@contextlib.contextmanager
-def _of_the_file() -> Iterator[None]:
-    """Whatever the reading of one file raises is of that file, and no reason to end the run."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise DataError(reason_of(error)) from error
 
 
 def _translate(
@@ -89,13 +68,13 @@ def _translate(
     refusals: Refusals,
 ) -> dict[str, Any]:
     refused = len(refusals.reasons)
-    with _of_the_file():
+    with of_one_file():
         case = incoming.load()
         files = [{'path': str(file), 'sha256': file_checksum(file)} for file in incoming.files_of(case)]
     shown = tqdm.tqdm(total=len(case.records), unit=' slices', desc=incoming.name, leave=False)
     with shown:
         values = writer.collect(incoming.kind, _counting(translator.translate(case), shown))
-    with _of_the_file():  # also what DICOM headers hold is converted only now
+    with of_one_file():  # also what DICOM headers hold is converted only now
         contents = writer.encode(incoming, case, values)
     written = [f'images/{incoming.name}{ending}' for ending in contents]
     for name in written:

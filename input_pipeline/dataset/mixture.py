@@ -194,8 +194,8 @@ def unify_record(
     Raises:
       DataError: when it is smaller than all shall be, or has fewer grey levels, which would tell it from others.
     """
-    preprocessing, (rows, columns) = form.preprocessing, form.find_content(record)
-    image, (height, width) = record.image[rows, columns], record.image[rows, columns].shape[:2]
+    record, preprocessing = crop_record(record, form.find_content(record)), form.preprocessing
+    height, width = record.image.shape[:2]
     scale = preprocessing.scale(record.spacing)
     if deciding_side(height, width, preprocessing.fit, scale) < preprocessing.resolution:
         raise DataError(
@@ -207,14 +207,18 @@ def unify_record(
     ends = resolve_window(shown, record.intensity, record.window, None)
     return dataclasses.replace(
         record,
-        image=_quantise(preprocess_image(image, record.intensity, ends, shown, record.spacing), form.dtype),
-        mask=fit_mask(
-            _find_mask(record, is_real)[rows, columns], preprocessing.resolution, preprocessing.fit, scale
-        ),
+        image=_quantise(preprocess_image(record.image, record.intensity, ends, shown, record.spacing), form.dtype),
+        mask=fit_mask(_find_mask(record, is_real), preprocessing.resolution, preprocessing.fit, scale),
         intensity=ends,
         window=ends,
         spacing=(*preprocessing.spacing_of(height, width, record.spacing), record.spacing[2]),
     )
+
+
+def crop_record(record: Record, content: tuple[slice, slice]) -> Record:
+    """These rows and columns of an image and its mask."""
+    mask = None if record.mask is None else record.mask[content]
+    return dataclasses.replace(record, image=record.image[content], mask=mask)
 
 
 def deciding_side(height: int, width: int, fit: str, scale: Scale) -> float:

@@ -21,7 +21,7 @@ from input_pipeline.readers import arrays, dicom_file, nifti
 from input_pipeline.readers.paths import refusing, walk
 from input_pipeline.readers.pixels import create_record, encode, percentile_window, sample, to_physical
 from input_pipeline.readers.raster import EXTENSIONS, read_picture
-from input_pipeline.records import PIXEL_LIMIT, ReaderOptions, Record
+from input_pipeline.records import PIXEL_LIMIT, Record, reader_options
 
 SIDE = 64
 # Percentiles of the volume, or of the image where it is alone, become black and white: 8 and 16 bits and
@@ -29,7 +29,7 @@ SIDE = 64
 _PREPROCESSING = Preprocessing(
     resolution=SIDE, channels=1, window='volume', fit='pad', mask_classes=0, context=0, pixels='square'
 )
-_READING = ReaderOptions(modality='', percentiles=(0.5, 99.5), pixel_limit=PIXEL_LIMIT, axis=2, patient_pattern='')
+_READING = reader_options(2, PIXEL_LIMIT)
 _LARGEST_VOLUME = 16  # pictures taken of one file, evenly spread
 _NO_PICTURES = {'masks', 'labels', 'labelsTr', 'labelsTs'}
 

@@ -1,10 +1,9 @@
 """Segments everything that came in and writes the answers, with a table of what became of each file."""
 
-import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,10 +15,10 @@ from foundation.export.manifest import file_checksum
 from foundation.files import write_file
 from foundation.software import software_version
 from foundation.training.errors import UserError
-from input_pipeline import Case, DataError
+from input_pipeline import Case
 from input_pipeline.atomic import resumable
 from input_pipeline.depth import NOTE
-from input_pipeline.errors import Refusals, reason_of
+from input_pipeline.errors import Refusals, of_one_file
 from input_pipeline.inputs import Incoming, list_checksum
 from input_pipeline.journal import AnswerJournal
 from segment.formats.files import choose_format, write_masks, write_overlay
@@ -80,7 +79,7 @@ def answer_all(
     with resumable(order.out.absolute(), _identify(found, order)) as journal:
         order = dataclasses.replace(order, out=journal.folder)
         for incoming in tqdm.tqdm(found, unit=' cases'):
-            with _refusing(incoming.source, refusals):
+            with refusals.refusing(incoming.source):
                 rows.append(journal.find(incoming.name) or _answer(incoming, segment, order, journal, refusals))
                 if rows[-1]['note']:
                     refusals.note(NOTE)
@@ -95,19 +94,11 @@ def _identify(found: Sequence[Incoming], order: SegmentationRequest) -> dict[str
     return own | {'classes': list(order.classes), 'found': list_checksum(found), 'version': software_version()}
 
 
-@contextlib.contextmanager
-def _refusing(source: str, refusals: Refusals) -> Iterator[None]:
-    try:
-        yield
-    except (DataError, UserError) as error:
-        refusals.add(source, str(error))
-
-
 def _answer(
     incoming: Incoming, segment: Segment, order: SegmentationRequest, journal: AnswerJournal, refusals: Refusals
 ) -> dict[str, Any]:
     mask_format, refused = choose_format(incoming.kind, order.mask_format), len(refusals.reasons)
-    with _reading():
+    with of_one_file():
         case = incoming.load()
         files = [{'path': str(file), 'sha256': _checksum(file)} for file in incoming.files_of(case)]
     prediction = Prediction(incoming, case, segment(case), order.classes, order.checksum)
@@ -126,15 +117,6 @@ def _answer(
     if len(refusals.reasons) == refused:  # a series of which files were refused is read again, to tell so again
         journal.keep(incoming.name, row, masks if overlay is None else [*masks, overlay])
     return row
-
-
-@contextlib.contextmanager
-def _reading() -> Iterator[None]:
-    """Turns whatever the reading of one file raises into an error of that file, unlike a full disk later."""
-    try:
-        yield
-    except Exception as error:
-        raise DataError(reason_of(error)) from error
 
 
 _checksum = functools.lru_cache(maxsize=8)(file_checksum)  # the volumes of one file follow each other

@@ -8,10 +8,11 @@ import pytest
 from configs.detect import detector
 from detect import prepare
 from detect.judge import Judge, open_judge
-from detect.predictions import PredictionRequest, answer_all, reader_options
+from detect.predictions import PredictionRequest, answer_all
 from detect.train import train_and_evaluate
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
+from input_pipeline.records import reader_options
 from tests.detect import drawn
 from tests.foundation.training.in_process import train_here
 

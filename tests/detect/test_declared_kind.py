@@ -4,10 +4,11 @@ import numpy as np
 import pydicom
 import pytest
 
-from detect.predictions import find_declaration, reader_options
+from detect.predictions import find_declaration
 from foundation.export.manifest import file_checksum, write_manifest
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
+from input_pipeline.records import reader_options
 from tests.detect import drawn
 from tests.foundation.export.manifests import MANIFEST
 from tests.input_pipeline.series import random_values, save_series

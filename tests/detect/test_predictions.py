@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from detect import predictions
-from detect.predictions import PredictionRequest, answer_all, answer_one, reader_options
+from detect.predictions import PredictionRequest, answer_all, answer_one
 from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
+from input_pipeline.records import reader_options
 from tests.detect import drawn
 from tests.input_pipeline.series import random_values
 

@@ -14,10 +14,11 @@ from detect.attacks.threat import Threat, eps_of_hounsfield, hounsfield_levels
 from detect.data import is_real, read_batches
 from detect.evaluation.outputs import read_detector
 from detect.evaluation.robustness import logits_of
-from detect.predictions import read_case, reader_options
+from detect.predictions import read_case
 from detect.recipe import create_recipe
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
+from input_pipeline.records import reader_options
 from tests.input_pipeline.series import save_series
 
 LOW, WIDTH = -160, 255  # Hounsfield units of the window

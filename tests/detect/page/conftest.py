@@ -13,7 +13,7 @@ import requests
 
 from detect.judge import Judge
 from detect.page.server import Service, create_server, listen, names_of
-from detect.predictions import reader_options
+from input_pipeline.records import reader_options
 from tests.detect import drawn
 
 MAX_BYTES = 2**20

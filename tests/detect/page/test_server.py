@@ -16,8 +16,8 @@ import pytest
 
 from detect.page import connections, html, results, server
 from detect.page import server as guarding
-from detect.predictions import reader_options
 from foundation.training.errors import UserError
+from input_pipeline.records import reader_options
 from tests.detect.page.conftest import MAX_BYTES, articles
 from tests.input_pipeline.series import random_values, save_series
 
