@@ -73,6 +73,7 @@ class ResizingGenerator(DcganGenerator):
         return self._activate(name, x, labels, update_stats)
 
 
+@pytest.mark.slow
 def test_a_network(monkeypatch):
     monkeypatch.setitem(FAMILIES, 'resizing', pair(ResizingGenerator, DcganDiscriminator))
     for sections in (GENERATORS, DISCRIMINATORS):
@@ -108,6 +109,7 @@ def pearson_generator(real_logits, fake_logits):
     return jnp.square(fake_logits).mean()
 
 
+@pytest.mark.slow
 def test_a_loss(monkeypatch):
     loss = losses.AdversarialLoss(pearson_discriminator, pearson_generator, middle=0.0)
     monkeypatch.setitem(losses.LOSSES, 'pearson', loss)

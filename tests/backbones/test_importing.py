@@ -45,6 +45,7 @@ PYTORCH = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', KINDS)
 def test_imported_networks_are_those_of_pytorch(tmp_path, monkeypatch, kind):
     """Narrow ones, but for Inception, whose width is no field."""

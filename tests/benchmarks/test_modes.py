@@ -32,6 +32,7 @@ def test_points_of_two_modes(ring):
     np.testing.assert_allclose(divergence, np.log(4), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_stacked_digits_have_a_thousand_modes():
     """Digits are nearly evenly frequent; of even ones, n draws would diverge by about 999 / 2n."""
     ground = modes.create_digits()

@@ -44,6 +44,7 @@ def test_the_page_is_served_to_this_machine_alone_until_it_is_stopped(
     assert list(own.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_without_the_extra_its_name_is_told():
     code = (
         'import runpy, sys; sys.modules["uvicorn"] = None; sys.argv = ["detect.app", "--workdir=nowhere"]; '

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_it_starts_and_says_in_one_sentence_what_is_missing(tmp_path):
     command = [
         sys.executable, '-m', 'detect.main', '--config=configs/detect/detector.py:small',

@@ -97,6 +97,7 @@ def detected():
     return network, variables, images, jax.jit(network.apply)(variables, images)
 
 
+@pytest.mark.slow
 def test_a_detector_says_what_it_promises(detected):
     *_, detection = detected
     assert (detection.logits.shape, detection.logits.dtype) == ((3,), jnp.float32)

@@ -74,6 +74,7 @@ def fail(path, refusals):
     raise TypeError('of a decoder')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('read', 'kind'), [(die, 'process ended'), (sleep, 'too slow'), (grow, 'too large'), (fail, 'TypeError')]
 )

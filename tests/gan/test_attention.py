@@ -20,6 +20,7 @@ def test_attention_by_hand():
     np.testing.assert_allclose(attention.attend(queries, keys, values), [[[4.0]]], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('chunk', [1, 4, 12])
 def test_chunks_give_the_same_values_and_derivatives(chunk):
     inputs = _inputs()

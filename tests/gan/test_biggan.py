@@ -10,6 +10,7 @@ from gan.penalties import orthogonal_penalty
 from tests.gan import nets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('num_classes', [0, 3])
 def test_each_chunk_of_the_latent_modulates_one_block(num_classes):
     """At 16x16: of eight numbers the first layer has three, and the two blocks three and two."""
@@ -50,6 +51,7 @@ def test_modulated_normalization_by_hand():
     np.testing.assert_allclose(y, standard * (1 + gain)[:, None, None] + bias[:, None, None], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_weights_start_orthogonal_and_as_long_as_their_norm():
     """A kernel with fewer columns than rows starts with nothing for the penalty to do."""
     network = nets.create_networks('biggan')['generator']

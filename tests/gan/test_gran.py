@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from tests.gan import nets
 
@@ -19,6 +20,7 @@ def _draw(steps):
     return network, variables, latents, labels
 
 
+@pytest.mark.slow
 def test_an_image_is_the_sum_of_its_strokes_and_each_sees_the_one_before():
     network, variables, latents, labels = _draw(3)
     strokes = network.apply(variables, latents, labels, method='strokes')

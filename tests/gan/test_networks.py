@@ -146,6 +146,7 @@ def _init(network, *inputs):
     return {**variables, 'params': jax.tree.unflatten(tree, moved)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('architecture', nets.PAIRS)
 def test_the_class_condition_reaches_both_networks(architecture):
     generator, discriminator = nets.create_networks(architecture, num_classes=3).values()

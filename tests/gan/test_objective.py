@@ -134,6 +134,7 @@ def test_without_a_classifier_there_is_no_class_loss():
     assert set(metrics) == {'generator_loss'}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('batch_norm', [False, True])
 def test_one_batch_of_both_differs_from_two_where_there_is_batch_normalization_only(batch_norm):
     norms = []

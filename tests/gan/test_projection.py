@@ -44,6 +44,7 @@ def test_the_best_is_kept_where_steps_lead_away():
     np.testing.assert_array_equal(broken, jnp.ones((1, 3)))
 
 
+@pytest.mark.slow
 def test_drawn_images_are_found_again(tmp_path):
     trained, extractor = create_trained('stylegan2', generator__style_size=8), create_extractor('random')
     network, variables = trained.network, trained.weights.variables

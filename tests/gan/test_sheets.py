@@ -44,6 +44,7 @@ def _create_artist(module):
     return Artist(TrainedGenerator(recipe, _FACTS, network, Weights(variables, 1.0), Position(1, 8, '8x8')))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('module', 'names'),
     [(stylegan2, ['mixing', 'truncation']), (gran, ['strokes']), (lapgan, ['levels']), (dcgan, [])],
@@ -54,6 +55,7 @@ def test_each_kind_shows_what_is_its_own(module, names):
     assert all(figure.images for _, figure, _ in drawn)
 
 
+@pytest.mark.slow
 def test_sheets_end_in_the_images_themselves():
     """Untruncated, unmixed, or after the last stroke."""
     for module, names in ((stylegan2, ('mixing', 'truncation')), (gran, ('strokes',)), (lapgan, ('levels',))):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from gan.networks import DcganDiscriminator, DiscriminatorOutput
 from gan.step import Adaptation, Averaging
@@ -40,6 +41,7 @@ def _make_step(*, probability=0.0, penalty='none', **changes):
     return step(state, batch, jax.random.key(0), nets.controls())
 
 
+@pytest.mark.slow
 def test_reals_and_fakes_have_brightness_of_their_own():
     """And fakes in the generator's update one of theirs: of white b is the root less 1, of grey the root."""
     _, metrics = _make_step(probability=1.0, operations=('brightness',))
@@ -55,6 +57,7 @@ def test_the_zero_centred_penalty_is_of_reals():
     np.testing.assert_allclose(metrics['penalty'], 4 / SIDE**2 / 2, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_augmentation_follows_the_logits_of_reals():
     """White is told from grey for certain: the probability rises by images of the batch over images."""
     adaptation = Adaptation(target=0.6, every=1, images=16.0)
@@ -63,6 +66,7 @@ def test_augmentation_follows_the_logits_of_reals():
     np.testing.assert_allclose(state.augmentation.probability, 0.5 + 1 / 16)
 
 
+@pytest.mark.slow
 def test_the_mean_in_its_ramp_counts_the_images_of_the_step():
     """8 images are two half-lives of 0.5 times the 8 images seen: a quarter of the mean stays."""
     recipe = nets.create_recipe(

@@ -120,6 +120,7 @@ def test_filters_keep_what_is_even_and_average_what_is_next():
     np.testing.assert_allclose(filters.smooth_downsample(ramp)[0, 1:-1, 2, 0], [2.5, 4.5], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', _KINDS)
 def test_no_image_depends_on_noise_at_the_start_or_on_its_batch_ever(kind):
     network, variables = _drawn(kind)
@@ -179,6 +180,7 @@ def test_truncation_goes_straight_to_the_mean_style_of_the_class(kind):
     assert np.abs(images[1] - images[2]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_stylegan_grows_without_a_change():
     """At alpha 0 the larger network draws what the smaller one drew, doubled; styles, means and noise are kept."""
     small, variables = _drawn('stylegan')
@@ -193,6 +195,7 @@ def test_stylegan_grows_without_a_change():
     np.testing.assert_allclose(large.apply(grown, latents, labels, 0.0), expected, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_paths_are_penalised_by_their_distance_from_the_running_mean():
     """Once every two steps here, in an update of its own, which moves that mean by its share."""
     options = {'path_weight': 2.0, 'path_every': 2, 'path_decay': 0.25}

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from gan.networks import DcganDiscriminator, DiscriminatorOutput
 from gan.step import Adaptation, make_train_step
@@ -39,12 +40,14 @@ def _probe(dropout=0.0, **changes):
     return np.asarray([metrics['real_logits'], metrics['fake_logits'], -metrics['generator_loss']])
 
 
+@pytest.mark.slow
 def test_input_noise_is_on_all_that_the_discriminator_sees():
     clean, noisy = _probe(), _probe(input_noise=2.0)
     np.testing.assert_allclose(clean[0], 1, rtol=1e-6)
     np.testing.assert_allclose(noisy - clean, 4, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_dropout_draws_anew_in_each_pass():
     drawn = _probe(dropout=0.5) - _probe()
     assert np.all((drawn > 0) & (drawn < 1))
@@ -76,6 +79,7 @@ def _adaptive_recipe(*operations):
     )
 
 
+@pytest.mark.slow
 def test_augmentation_grows_against_a_discriminator_that_memorises_and_falls_otherwise():
     """Both see images by the generator itself, so that only repetition tells them from what is generated."""
     recipe = _adaptive_recipe('brightness')

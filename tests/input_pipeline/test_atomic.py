@@ -68,6 +68,7 @@ def test_two_folders_change_places_in_one_step(tmp_path):
     assert not atomic._exchange(tmp_path / 'a', tmp_path / 'none')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('exchanges', 'number'), [(True, 1), (True, 2), (False, 1), (False, 2), (False, 3)])
 def test_killed_at_any_step_the_next_start_finds_the_old_or_the_new(tmp_path, exchanges, number):
     _fill(tmp_path / 'set', 'old')

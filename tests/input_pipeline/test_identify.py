@@ -360,6 +360,7 @@ def test_prepare_warns_and_goes_on(folders, easy_file, capsys):
         prepare.main([*arguments[:-1], '--kind=disc'])
 
 
+@pytest.mark.slow
 def test_mednist_is_recognised(medical_data, tmp_path, capsys):
     """Every 15th picture: exemplars from the training split, accuracy on the test split, and dogs are none."""
     folder = tmp_path / 'mednist'

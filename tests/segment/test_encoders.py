@@ -74,6 +74,7 @@ def _differing(one, other):
     return {path for path in one if not np.array_equal(one[path], other[path])}
 
 
+@pytest.mark.slow
 def test_training_begins_with_the_weights_of_the_classifier(trained, source):
     """The first step has a rate of 0: it moves the statistics alone. From then on all is trained."""
     _, variables = find_encoder(str(source), 1)
@@ -88,6 +89,7 @@ def test_training_begins_with_the_weights_of_the_classifier(trained, source):
     assert _differing(given, last) >= statistics | {('params', 'stem_conv', 'kernel')}
 
 
+@pytest.mark.slow
 def test_a_run_that_died_before_its_first_checkpoint_begins_with_them_again(
     trained, flags, create_config, tmp_path
 ):

@@ -65,6 +65,7 @@ def test_without_bad_files_the_exit_code_is_0_and_the_next_step_is_told(commands
     assert {path.suffix for path in (out / 'masks').rglob('*') if path.is_file()} == {'.png'}
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on_with_the_same_bytes_in_the_end(commands, images, tmp_path):
     flags = (f'--workdir={tmp_path}/run', '--format=png', str(images))
     done = commands.run('tests.segment.predict_until_killed', f'--out={tmp_path}/out', *flags)

@@ -53,6 +53,7 @@ def _draw_step(subject):
     return _fill(state, numbers), (_fill(after, numbers), dict.fromkeys(metrics, 0.5))
 
 
+@pytest.mark.slow
 def test_the_same_step_twice_passes():
     subject, cpu = correct.create_subjects(width=8, side=8)['pggan'](), jax.devices('cpu')[0]
     state = subject.draw_state(jax.random.key(0))

@@ -24,6 +24,7 @@ def context(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_the_study_can_be_done_as_it_is_configured(context):
     made = study._Study(context)
     assert {cell.arm for cell in made.plan.cells} == {'real_augmented', 'pggan', 'enhanced'}

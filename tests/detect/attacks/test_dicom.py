@@ -60,6 +60,7 @@ def _judge(judge, folder):
     return judge.judge(read_case(incoming)[0]).shown[:-1]
 
 
+@pytest.mark.slow
 def test_it_reaches_the_network_as_it_was_made(judge, judge_logits, clean, tmp_path):
     threat = Threat(eps_of_hounsfield(STEP, WIDTH), hounsfield_levels(WIDTH))
     attack = functools.partial(pgd, judge_logits, threat=threat, objective='margin', steps=10, restarts=1)

@@ -14,6 +14,7 @@ def shown(detector, measured):
     return np.concatenate(list(read_batches(measured.images, detector.recipe.resolution, 64, None)))
 
 
+@pytest.mark.slow
 def test_several_changes_of_one_reading(detector, measured):
     seen = []
 

@@ -42,6 +42,7 @@ def test_scores_from_elsewhere_stand_beside_the_others_without_thresholds(detect
     assert fewer == {name: own for name, own in report.items() if name != 'bigan'}
 
 
+@pytest.mark.slow
 def test_the_matrix_marks_what_a_run_has_not_seen(detector, blind, measured):
     matrix = scores.transfer([detector, blind], measured)
     seen = {(cell['run'], cell['source']): cell['seen'] for cell in matrix['cells']}
@@ -76,6 +77,7 @@ def test_a_detector_that_goes_by_histograms_is_told(measured):
     assert not shortcuts._matched_grey_levels(measured, np.random.default_rng(0).permuted(own)).passed
 
 
+@pytest.mark.slow
 def test_random_labels_are_at_chance_and_a_leak_is_told(detector, measured, create_config, tmp_path):
     config = create_config({'data.labels': 'random', 'schedule.epochs': 2})
     train_here(train_and_evaluate, config, tmp_path)
@@ -91,6 +93,7 @@ def test_random_labels_are_at_chance_and_a_leak_is_told(detector, measured, crea
         assert shortcuts._random_labels(leaking).passed is False
 
 
+@pytest.mark.slow
 def test_attacks_are_no_weaker_with_larger_eps(detector, measured):
     grid = attack_grid(detector, measured, images=8, steps=3, seed=0)
     accuracies = [row['accuracy'] for row in grid['rows']]

@@ -51,6 +51,7 @@ def _write(folder, keys, **arrays):
     return folder
 
 
+@pytest.mark.slow
 def test_fitted_and_given_scores_answer_the_same_question(trained, tmp_path):
     request = trained.recipe.images
     test = request.open('test', flip=False, in_memory=False)

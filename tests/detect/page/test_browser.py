@@ -111,6 +111,7 @@ def test_without_scripts_the_form_does_the_same(browser, served, pictures):
     context.close()
 
 
+@pytest.mark.slow
 def test_all_that_is_asked_for_has_a_label(page):
     unnamed = 'element => !element.labels?.length && !element.textContent.trim()'
     assert page.locator('input, button').evaluate_all(f'all => all.filter({unnamed}).length') == 0

@@ -47,6 +47,7 @@ def _altered(data_dir, split_name):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('split', SPLITS)
 def test_volumes_are_whole_and_altered_where_masks_say(detector, create_stack_config, stack_data, split):
     images = _open(create_stack_config, detector, split)
@@ -85,6 +86,7 @@ def test_log_odds_are_those_of_the_detector_of_slices(detector, test_stacks):
     np.testing.assert_allclose(test_stacks.log_odds[test_stacks.valid], expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_padding_does_not_matter(stack_workdir, test_stacks):
     trained = TrainedStack.load(stack_workdir, batch_size=8)
     features, valid = test_stacks.features.copy(), test_stacks.valid.copy()
@@ -149,6 +151,7 @@ def test_slices_are_compared_with_those_of_the_same_place(stack_workdir, test_st
     assert alone['auroc_in_the_same_place'] is None
 
 
+@pytest.mark.slow
 def test_it_learns(create_stack_config, test_stacks):
     """Features of altered slices are moved: volumes are told apart, and attention is on these slices."""
     config, labels = create_stack_config(), test_stacks.labels
@@ -168,6 +171,7 @@ def test_it_learns(create_stack_config, test_stacks):
     assert test_stacks.altered[np.arange(len(heaviest)), heaviest][labels == 1].mean() >= 0.75
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(stack_workdir, create_stack_config, tmp_path):
     workdir = tmp_path / 'run'
     shutil.copytree(stack_workdir, workdir)

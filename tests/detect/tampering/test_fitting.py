@@ -19,6 +19,7 @@ def draw_waves(count, depth, seed):
     return np.sin(0.3 * (np.cos(angle) * x + np.sin(angle) * y + z) + phase).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('depth', [1, 16])
 def test_what_is_made_is_nearer_than_the_mean(depth):
     inpaint = fit_inpainter(draw_waves(200, depth, 0), REGION, steps=120, seed=0, **OPTIONS)

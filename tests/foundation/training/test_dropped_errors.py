@@ -53,6 +53,7 @@ def _fail():
     raise OSError('first')
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures('ours_is_the_reader')
 def test_the_first_error_is_told_alone_however_late_the_others_are_let_go(told):
     with pytest.raises(OSError, match='first'):

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 _PROGRAM = """
 import sys
 import gan
@@ -13,6 +15,7 @@ print(jax.jit(lambda x: x.at[0].add(2.0).sum())(jnp.ones(3)))
 """
 
 
+@pytest.mark.slow
 def test_programs_from_the_cache_raise_no_alarm(tmp_path):
     starts = [
         subprocess.run([sys.executable, '-c', _PROGRAM, str(tmp_path)], capture_output=True, text=True, check=True)

@@ -13,6 +13,7 @@ from gan.scores import patches
 from tests.gan.evaluation.drawn import CLASSES, create_extractor, create_protocol, draw_described
 
 
+@pytest.mark.slow
 def test_the_floor_is_computed_the_same_way(measured):
     reals, (first, _), report = measured
     again = scoring.measure_features(reals.held_out, reals.reference, reals.group_count)

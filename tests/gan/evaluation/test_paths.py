@@ -57,6 +57,7 @@ def test_speeds_are_what_small_differences_come_to():
     assert (speeds > 0).sum() >= 3
 
 
+@pytest.mark.slow
 def test_styles_and_latents_are_measured_on_the_same_paths():
     trained, extractor = create_trained('stylegan2'), create_extractor('random')
     scores = measure_path_lengths(trained, extractor, count=4, seed=3, batch_size=4)

@@ -48,6 +48,7 @@ def written(measured, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_json_holds_every_score_with_its_interval_or_a_reason(written):
     report = json.loads((written / 'report.json').read_text(), parse_constant=_refuse_constant)
     assert [len(run['scores']) for run in report['runs']] == [len(MEANINGS)] * 2

@@ -27,6 +27,7 @@ def test_purity_is_that_of_the_contingency_table():
     assert np.isnan(purity(np.asarray([0, 1]), np.asarray([-1, -1])))
 
 
+@pytest.mark.slow
 def test_the_anomaly_score_is_zenatis():
     _, step, state = small.start(small.small_config('bigan'))
     variables = {name: network.variables for name, network in state.networks.items()}

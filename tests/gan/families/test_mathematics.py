@@ -61,6 +61,7 @@ def test_a_pyramid_rebuilds_its_image():
     assert not np.allclose(rebuild((pyramid[0], *(0 * level for level in pyramid[1:]))), images, atol=0.1)
 
 
+@pytest.mark.slow
 def test_levels_are_chained_when_they_draw_and_apart_when_they_train():
     _, step, state = small.start(small.small_config('lapgan', side=16))
     generator, params = step.generator, state.networks['generator'].params
@@ -145,6 +146,7 @@ def test_undecided_discriminators_cost_log_two_for_each_verdict(architecture, nu
     np.testing.assert_allclose(loss, expected * np.log(2), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_phases_of_an_autoencoder_do_what_they_are_for():
     config = small.small_config('aae', optimizer__generator_learning_rate=3e-3, conditional=True)
     _, step, state = small.start(config)

@@ -94,6 +94,7 @@ def runs(tmp_path_factory):
     patch.undo()
 
 
+@pytest.mark.slow
 def test_a_run_with_a_pool_goes_on_bit_for_bit(runs):
     one, other = (saved_state(runs / name / 'checkpoints', END // small.BATCH) for name in ('whole', 'stopped'))
     assert one.keys() == other.keys()

@@ -28,6 +28,7 @@ def test_padding_mirrors_as_numpy_does():
     np.testing.assert_array_equal(reflect(jnp.asarray(x), 3), expected)
 
 
+@pytest.mark.slow
 def test_a_translator_takes_any_multiple_of_four_and_sees_each_image_alone():
     network = ResidualTranslator(8, 2, 4, 1, jnp.float32)
     images = jax.random.uniform(jax.random.key(1), (2, 12, 20, 2), minval=-1)
@@ -168,6 +169,7 @@ def test_pairs_of_logits_and_slopes_can_be_asked_for(architecture, batch):
     assert int(after.skipped) == 0
 
 
+@pytest.mark.slow
 def test_two_devices_give_what_one_gives():
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'}
     environment['XLA_FLAGS'] = f'{environment.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2'

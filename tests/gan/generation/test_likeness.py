@@ -57,6 +57,7 @@ def _batches(images):
     return [whole.keep(part) for part in np.array_split(np.arange(len(images)), 3)]
 
 
+@pytest.mark.slow
 def test_an_untrained_generator_is_told(trained):
     generator, _ = trained
     labels = labels_in_turn(40, generator.image_format.num_classes, None)

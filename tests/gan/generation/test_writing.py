@@ -119,6 +119,7 @@ def test_what_the_gate_raises_leaves_nothing(tmp_path, run):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['run']
 
 
+@pytest.mark.slow
 def test_a_killed_command_leaves_no_folder_and_the_next_one_cleans_up(tmp_path, run):
     program = (
         'import os, pathlib, signal\n'
