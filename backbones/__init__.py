@@ -13,6 +13,7 @@ __all__ = [
     'images',
     'networks',
     'preprocessing',
+    'radiomics',
     'recipe',
     'schedule',
     'splits',

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,8 @@ class Extractor:
         Inception-v3 alone.
       variables: its weights.
       extract: `extract(variables, images) -> Extracted`, traced; images in [-1, 1].
+      measures: names of features that are no network's: computed on the host, each in a unit of its own, so that
+        they are divided by the deviations of real images before they are compared. Empty for a network.
     """
 
     name: str
@@ -55,6 +57,27 @@ class Extractor:
     is_fid: bool
     variables: Variables
     extract: Callable[[Variables, Float[Array, 'batch height width channel']], Extracted]
+    measures: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """For reports, as JSON has it."""
+        return {
+            'name': self.name,
+            'sha256': self.checksum,
+            'resize': self.resize,
+            'classes': list(self.classes),
+            'temperature': self.temperature,
+            'is_fid': self.is_fid,
+            'is_radiomic': bool(self.measures),
+        }
+
+    def check_network(self, purpose: str) -> None:
+        """Raises UserError unless it is a network, which `purpose` (at the start of a sentence) needs."""
+        if self.measures:
+            raise UserError(
+                f'{purpose} needs the features of a network, and {self.name} are none; name a classifier as '
+                "--extractor, or 'random'."
+            )
 
     def check_channels(self, channels: int) -> None:
         """Raises UserError unless it takes images of so many channels."""

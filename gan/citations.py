@@ -93,6 +93,7 @@ SCORES: dict[str, Papers] = {
     'path_length': ('karras2019',),
 }
 FID: Papers = ('szegedy2016',)  # of the extractor whose distance has that name
+RADIOMICS: Papers = ('konz2026', 'zwanenburg2020')  # of features that are no network's
 # Of networks of other tasks.
 UNET: Papers = ('ronneberger2015', 'isensee2021')
 BACKBONES: dict[str, Papers] = {'resnet': ('he2016',), 'densenet': ('huang2017',)}
@@ -172,8 +173,9 @@ def _papers_of_scores(folder: Path) -> Iterator[str]:
             ]
             used = [*measured, *(['path_length'] if report.get('path_lengths') else [])]
             is_fid = report['extractor']['is_fid']
+            is_radiomic = report['extractor'].get('is_radiomic', False)  # reports from before have none
         except (KeyError, TypeError) as error:
             raise UserError(f'{folder / file} is no report of a generator; measure the run anew.') from error
         for name in used:
             yield from SCORES[name]
-        yield from FID if is_fid else ()
+        yield from FID if is_fid else RADIOMICS if is_radiomic else ()

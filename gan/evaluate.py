@@ -17,7 +17,7 @@ from foundation.training import launch
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from gan.evaluation.evaluation import GeneratorProtocol, evaluate
-from gan.evaluation.extractors import RANDOM, create_extractor
+from gan.evaluation.extractors import RADIOMICS, RANDOM, create_extractor
 from gan.evaluation.page import PAGE_FILE
 from gan.evaluation.report import REPORT_FILE, check_folder, create_report, write_evaluation
 from gan.evaluation.tables import print_scores
@@ -28,7 +28,9 @@ from gan.weights import check_apart
 
 _AGAINST = flags.DEFINE_string('against', None, 'Workdir of a second run on the same data.')
 _EXTRACTOR = flags.DEFINE_string(
-    'extractor', None, f'Workdir of a classifier, KIND=FILE with weights (inception, resnet50, ...), or {RANDOM}.'
+    'extractor',
+    None,
+    f'Workdir of a classifier, KIND=FILE with weights (inception, ...), {", ".join(RADIOMICS)}, {RANDOM}.',
 )
 _NUM = flags.DEFINE_integer('num', 10_000, 'Generated images.', 2, 10_000_000)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the generated images.', 0, 2**32 - 1)

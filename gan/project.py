@@ -49,6 +49,7 @@ def main(argv: Sequence[str]) -> None:
     check_styles(trained)
     extractor = create_extractor(_EXTRACTOR.value)
     extractor.check_channels(trained.image_format.channels)
+    extractor.check_network('A projection')
     source = open_source(
         trained.recipe,
         trained.facts,

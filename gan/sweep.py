@@ -74,7 +74,10 @@ def main(argv: Sequence[str]) -> None:
         batch_size=_BATCH.value,
     )
     request = SweepRequest(tuple(map(read_truncation, _TRUNCATIONS.value)), _STANDING.value, _PATHS.value)
-    report = measure_sweep(workdir, create_extractor(_EXTRACTOR.value), protocol, request)
+    extractor = create_extractor(_EXTRACTOR.value)
+    if request.paths:
+        extractor.check_network('--paths')
+    report = measure_sweep(workdir, extractor, protocol, request)
     out.mkdir(parents=True, exist_ok=True)
     draw_sweep(report, out / PICTURE)
     workdirs.write_json(out / 'sweep.json', report)

@@ -172,7 +172,7 @@ def test_a_score(monkeypatch):
     ]  # fmt: skip
     np.testing.assert_allclose(score.replicates, without, rtol=1e-5)
     assert scoring.measure(reference, reference, 4, CLASSES)['feature_gap'].value == 0
-    assert scoring.create_meanings(is_fid=False)['feature_gap'].title == 'feature gap'
+    assert scoring.create_meanings(is_fid=False, is_radiomic=False)['feature_gap'].title == 'feature gap'
     low, high = score.interval()
     shown = {'value': score.value, 'interval': [low, high]}
     assert tables.describe_value(shown, 3) == f'{score.value:.3f} [{low:.3f}, {high:.3f}]'

@@ -13,7 +13,7 @@ from foundation.training.errors import UserError
 from gan.evaluation import scoring
 from gan.evaluation.scoring import Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
-from gan.evaluation.statistics import ImageStatistics
+from gan.evaluation.statistics import ImageStatistics, Units, find_units, in_units
 from gan.generator import TrainedGenerator, read_recipe
 
 _LOGGER = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Reals:
       group_count: of the jackknife.
       floor: scores of held-out images in place of generated ones, of as many as are generated at most.
       patients_known: see `input_pipeline.ImageData`.
+      units: of features that are no network's; None for a network's.
     """
 
     reference: ImageStatistics
@@ -58,6 +59,7 @@ class Reals:
     group_count: int
     floor: Scores
     patients_known: bool
+    units: Units | None
 
 
 class EvaluatedRun(NamedTuple):
@@ -174,6 +176,8 @@ def _describe_reals(
     reference, held_out = describe(protocol.reference), describe(protocol.held_out)
     training_split = run.trained.recipe.split
     training = reference if protocol.reference == training_split else describe(training_split)
+    units = find_units(reference) if extractor.measures else None
+    reference, held_out, training = (in_units(each, units) for each in (reference, held_out, training))
     group_count = count_groups(reference.owners, held_out.owners, np.arange(protocol.count))
     if group_count < 2:
         raise UserError(
@@ -185,7 +189,7 @@ def _describe_reals(
     floor |= scoring.measure_memory(judged, held_out, training, group_count)
     floor['copying_score'] = scoring.NO_FLOOR  # held-out images would be compared with themselves
     images = run.trained.recipe.open_split(protocol.reference)
-    return Reals(reference, held_out, training, group_count, floor, images.patients_known)
+    return Reals(reference, held_out, training, group_count, floor, images.patients_known, units)
 
 
 def _evaluate_run(
@@ -198,6 +202,7 @@ def _evaluate_run(
     generated = describe_generated(trained, labels, protocol.seed, extract, protocol.batch_size)
     if generated.not_finite == len(generated):
         raise UserError(f'{workdir}: no generated image is finite; evaluate an earlier checkpoint (--step).')
+    generated = in_units(generated, reals.units)
     names, groups = extractor.classes, reals.group_count
     _LOGGER.info('%s: scores of %d images.', workdir, len(generated))
     scores = scoring.measure(generated, reals.reference, groups, names)

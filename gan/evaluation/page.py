@@ -49,6 +49,10 @@ def write_page(report: Mapping[str, Any], reals: Reals, evaluated: list[Evaluate
             page.section(f'Classes of {run["workdir"]}')
             header, rows = tables.class_rows(report, run)
             page.table(header, rows, _CLASSES)
+    for run in report['runs']:
+        if rows := tables.driver_rows(run):
+            page.section(f'What sets images of {run["workdir"]} apart')
+            page.table(tables.DRIVER_HEADER, rows, tables.DRIVER_CAPTION)
     page.section('Pictures')
     _add_grid(page, folder / 'reference.png', reals.reference, 'Real images of the reference')
     for number, each in enumerate(evaluated, 1):

@@ -16,6 +16,7 @@ from foundation.statistics.jackknife import Missing, Score, Spread, difference
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from gan.evaluation import scoring
+from gan.evaluation.drivers import describe_drivers, describe_logarithm
 from gan.evaluation.evaluation import Evaluated, GeneratorProtocol, Reals
 from gan.evaluation.page import PICTURES, write_page
 from gan.evaluation.scoring import Scores
@@ -39,14 +40,7 @@ def create_report(
     first = evaluated[0]
     report: dict[str, Any] = {
         'schema_version': 1,
-        'extractor': {
-            'name': extractor.name,
-            'sha256': extractor.checksum,
-            'resize': extractor.resize,
-            'classes': list(extractor.classes),
-            'temperature': extractor.temperature,
-            'is_fid': extractor.is_fid,
-        },
+        'extractor': extractor.describe(),
         'data': {
             'name': first.run.trained.facts.name,
             'fingerprint': first.run.trained.facts.fingerprint,
@@ -65,7 +59,9 @@ def create_report(
         },
         'meanings': {
             name: dataclasses.asdict(meaning)
-            for name, meaning in scoring.create_meanings(is_fid=extractor.is_fid).items()
+            for name, meaning in scoring.create_meanings(
+                is_fid=extractor.is_fid, is_radiomic=bool(extractor.measures)
+            ).items()
         },
         'runs': [_describe_run(each, reals, extractor, protocol) for each in evaluated],
     }
@@ -84,6 +80,12 @@ def _describe_run(
 ) -> dict[str, Any]:
     floor = {name: reals.floor.get(name, Missing('could not be measured.')) for name in each.scores}
     described = {name: _describe_beside_floor(name, each.scores, each.at_floor, floor) for name in each.scores}
+    radiomics = None
+    if reals.units is not None:
+        radiomics = {
+            'logarithm': describe_logarithm(each.scores['frechet_distance']),
+            'drivers': describe_drivers(each.generated, reals.reference, reals.units, extractor.measures),
+        }
     return {
         'workdir': str(each.run.workdir),
         'weights_sha256': each.run.trained.checksum(),
@@ -99,6 +101,7 @@ def _describe_run(
             for label, scores in each.by_class.items()
         },
         'absent_classes': _find_absent_classes(each.generated, reals.reference, extractor.classes),
+        'radiomics': radiomics,
         'as_published': {name: _describe_spread(spread) for name, spread in each.as_published.items()},
     }
 

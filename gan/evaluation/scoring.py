@@ -57,15 +57,19 @@ MEANINGS = {
     'copying_score': Meaning('C_T (negative: copying)', 'floor', 2),
 }
 _FID_TITLES = {'frechet_distance': 'FID', 'kernel_distance': 'KID'}
+_RADIOMIC_TITLES = {
+    'frechet_distance': 'Frechet radiomic distance, squared',
+    'kernel_distance': 'kernel distance of radiomics',
+}
 _PATCH_SCORES = {'normalised': 'swd', 'intensity_aware': 'swd_intensity_aware'}
 BY_FEATURES = ('frechet_distance', 'kernel_distance', *neighbours.SCORES)
 MEMORY = ('authentic_percentage', 'copying_score')
 Scores = dict[str, Score]
 
 
-def create_meanings(*, is_fid: bool) -> dict[str, Meaning]:
-    """MEANINGS, where `is_fid` with the names that belong to the standard Inception-v3 alone."""
-    titles = _FID_TITLES if is_fid else {}
+def create_meanings(*, is_fid: bool, is_radiomic: bool) -> dict[str, Meaning]:
+    """MEANINGS, with the names that belong to the standard Inception-v3 alone, or to radiomic features."""
+    titles = _FID_TITLES if is_fid else _RADIOMIC_TITLES if is_radiomic else {}
     return {
         name: dataclasses.replace(meaning, title=titles.get(name, meaning.title))
         for name, meaning in MEANINGS.items()

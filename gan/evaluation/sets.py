@@ -35,7 +35,9 @@ Extract = Callable[..., Extracted]
 
 
 def create_extract(extractor: Extractor, batch_size: int) -> Extract:
-    """Returns `extract(images)`: in batches over all devices, on the host."""
+    """Returns `extract(images)`: in batches over all devices, with results on the host."""
+    if extractor.measures:
+        return lambda images: extractor.extract(extractor.variables, images)
     mapped = create_mapper(extractor.extract, parallel.create_mesh(), batch_size)
     return lambda images: mapped(extractor.variables, images)
 

@@ -93,6 +93,35 @@ class ImageStatistics:
         return FeatureSample(self.pixels, self.groups(group_count)[self.pixel_rows], group_count)
 
 
+class Units(NamedTuple):
+    """In which features are compared.
+
+    Attributes:
+      means, deviations: of features that differ from image to image.
+      kept: these features.
+    """
+
+    means: Float[np.ndarray, 'kept']
+    deviations: Float[np.ndarray, 'kept']
+    kept: Int[np.ndarray, 'kept']
+
+
+def find_units(reference: ImageStatistics) -> Units:
+    """Deviations of a set of real images (ddof = 0); features that are the same in all of them are left out."""
+    values = reference.features[reference.finite].astype(np.float64)
+    deviations = values.std(axis=0)
+    kept = np.flatnonzero(np.isfinite(deviations) & (deviations > 1e-9 * np.abs(values).max(axis=0)))
+    return Units(values.mean(axis=0)[kept], deviations[kept], kept)
+
+
+def in_units(described: ImageStatistics, units: Units | None) -> ImageStatistics:
+    """The images with features in these units; as they are without."""
+    if units is None:
+        return described
+    features = (described.features[:, units.kept] - units.means) / units.deviations
+    return dataclasses.replace(described, features=features.astype(np.float32))
+
+
 def describe(
     batches: Iterator[Batch],
     count: int,

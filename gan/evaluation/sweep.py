@@ -20,7 +20,7 @@ from gan.evaluation.report import describe_score
 from gan.evaluation.scoring import MEANINGS, Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
 from gan.evaluation.settings import Setting, find_settings
-from gan.evaluation.statistics import ImageStatistics
+from gan.evaluation.statistics import ImageStatistics, Units, find_units, in_units
 from gan.evaluation.tables import describe_value
 from gan.generator import TrainedGenerator, read_recipe
 from gan.layers import BATCH_STATS
@@ -53,6 +53,7 @@ class _Reals:
     reference: ImageStatistics
     group_count: int
     floor: Scores
+    units: Units | None
 
 
 def measure_sweep(
@@ -92,12 +93,7 @@ def measure_sweep(
         'images_seen': trained.position.images_seen,
         'protocol': dataclasses.asdict(protocol),
         'standing': standing,
-        'extractor': {
-            'name': extractor.name,
-            'sha256': extractor.checksum,
-            'resize': extractor.resize,
-            'is_fid': extractor.is_fid,
-        },
+        'extractor': extractor.describe(),
         'data': trained.facts.name,
         'title': title,
         'settings': measured,
@@ -121,13 +117,15 @@ def _describe_reals(
         describe_reals(trained, split, extractor, extract, protocol.batch_size)
         for split in (protocol.reference, protocol.held_out)
     )
+    units = find_units(reference) if extractor.measures else None
+    reference, held_out = in_units(reference, units), in_units(held_out, units)
     groups = count_groups(reference.owners, held_out.owners, np.arange(protocol.count))
     if groups < 2:
         raise UserError(
             'Intervals need two patients in the reference and in the held-out split, and two generated images.'
         )
     judged = held_out.fewer(min(len(held_out), protocol.count))
-    return _Reals(reference, groups, scoring.measure_features(judged, reference, groups))
+    return _Reals(reference, groups, scoring.measure_features(judged, reference, groups), units)
 
 
 def _measure(setting: Setting, reals: _Reals, extract: Extract, protocol: GeneratorProtocol) -> Report:
@@ -137,7 +135,7 @@ def _measure(setting: Setting, reals: _Reals, extract: Extract, protocol: Genera
     generated = describe_generated(
         trained, labels, protocol.seed, extract, protocol.batch_size, setting.truncation
     )
-    scores = scoring.measure_features(generated, reals.reference, reals.group_count)
+    scores = scoring.measure_features(in_units(generated, reals.units), reals.reference, reals.group_count)
     return {
         'name': setting.name,
         'resolution': trained.network.resolution,

@@ -1,6 +1,6 @@
 """The numbers of a report as rows of text, for the screen and for the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gan.evaluation.scoring import NO_FLOOR
@@ -68,7 +68,34 @@ def table_notes(report: Report, *, at_floor: bool) -> list[str]:
     if len(report['runs']) > 1:
         runs = ', '.join(f'{name}: {run["workdir"]}' for name, run in zip('AB', report['runs'], strict=True))
         notes += [f'{runs}.', '* the interval of the difference does not hold 0.']
-    return notes + _absent_classes(report)
+    return [*notes, *_logarithms(report), *_absent_classes(report)]
+
+
+def _logarithms(report: Report) -> Iterator[str]:
+    """Radiomic distances as their paper gives them."""
+    for title, run in zip(run_names(report), report['runs'], strict=True):
+        logarithm = (run.get('radiomics') or {}).get('logarithm')
+        if logarithm is not None:
+            low, high = ('-' if end is None else f'{end:.3f}' for end in logarithm['interval'])
+            yield (
+                f'Frechet radiomic distance of {title} as a logarithm (Konz et al. 2026, equation 3): '
+                f'{logarithm["value"]:.3f} [{low}, {high}].'
+            )
+
+
+def driver_rows(run: Mapping[str, Any]) -> list[list[str]]:
+    """What sets a run's images apart in measured features, a row a feature; empty for features of a network."""
+    return [
+        [driver['words'], f'{driver["shift"]:+.2f}', f'{driver["spread"]:.2f}', driver['feature']]
+        for driver in (run.get('radiomics') or {}).get('drivers', ())
+    ]
+
+
+DRIVER_HEADER = ['what differs', 'shift', 'spread', 'feature']
+DRIVER_CAPTION = (
+    'Shift: difference of the means, in standard deviations of real images. Spread: standard deviation of '
+    'generated images, as a multiple of that of real ones.'
+)
 
 
 def _absent_classes(report: Report) -> list[str]:
@@ -220,6 +247,11 @@ def print_scores(report: Report) -> None:
         print(note)
     for reason in missing_reasons(report):
         print(f'Missing: {reason}')
+    for run in report['runs']:
+        if rows := driver_rows(run):
+            print(f'\nWhat sets images of {run["workdir"]} apart from real ones, most first. {DRIVER_CAPTION}')
+            _print_table(DRIVER_HEADER, rows)
+            print()
     print(describe_protocol(report))
 
 

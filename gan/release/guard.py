@@ -78,6 +78,7 @@ class ReleaseGuard:
     ) -> None:
         _check_split(trained.recipe.split)
         extractor.check_channels(trained.image_format.channels)
+        extractor.check_network('The gate')
         self._trained, self._seed, self._policy, self._batch_size = trained, seed, policy, batch_size
         self._extractor, self._tally = extractor, Tally()
         mesh, split = parallel.create_mesh(), trained.recipe.split

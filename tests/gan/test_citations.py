@@ -26,9 +26,9 @@ def _write_run(folder, config, evaluation=None):
     return folder
 
 
-def _evaluation(is_fid=False, **values):
+def _evaluation(is_fid=False, is_radiomic=False, **values):
     scores = {name: {'value': value} for name, value in values.items()}
-    return {'runs': [{'scores': scores}], 'extractor': {'is_fid': is_fid}}
+    return {'runs': [{'scores': scores}], 'extractor': {'is_fid': is_fid, 'is_radiomic': is_radiomic}}
 
 
 def _all_papers():
@@ -41,7 +41,7 @@ def _all_papers():
         citations.BACKBONES,
     )
     listed = [papers for table in tables for papers in table.values()]
-    listed += [*by_value, citations.FID, citations.UNET, citations.ENHANCED]
+    listed += [*by_value, citations.FID, citations.RADIOMICS, citations.UNET, citations.ENHANCED]
     return {key for papers in listed for key in papers} | {method.paper for method in METHODS}
 
 
@@ -107,6 +107,12 @@ def test_scores_count_where_they_were_measured(tmp_path):
     found = citations.find_papers(_write_run(tmp_path / 'run', dcgan.get_config(), evaluation))
     assert found[-2:] == ['heusel2017', 'szegedy2016']
     assert 'zhou2018' not in found
+
+
+def test_radiomic_features_have_papers_of_their_own(tmp_path):
+    evaluation = _evaluation(is_radiomic=True, frechet_distance=1.0)
+    found = citations.find_papers(_write_run(tmp_path / 'run', dcgan.get_config(), evaluation))
+    assert found[-3:] == ['heusel2017', 'konz2026', 'zwanenburg2020']
 
 
 def test_what_a_sweep_measured_counts_too(tmp_path):

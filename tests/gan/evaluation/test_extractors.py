@@ -19,6 +19,18 @@ def test_random_features_take_any_channels_and_tell_no_class():
         assert extracted.probabilities.shape == (2, 0)
 
 
+@pytest.mark.parametrize(('name', 'count'), [('radiomics', 385), ('frd-score', 398)])
+def test_radiomic_features_are_those_of_no_network(name, count):
+    extractor = create_extractor(name)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
+    extracted = extractor.extract(extractor.variables, images)
+    assert (extracted.features.shape, extracted.probabilities.shape) == ((2, count), (2, 0))
+    assert len(extractor.measures) == count
+    with pytest.raises(UserError, match='The gate needs the features of a network, and radiomic features'):
+        extractor.check_network('The gate')
+    create_extractor('random').check_network('The gate')
+
+
 def test_what_is_no_extractor_is_refused(tmp_path):
     with pytest.raises(UserError, match='--extractor=vgg=file is no extractor; name the workdir of a classifier'):
         create_extractor('vgg=file')

@@ -153,7 +153,7 @@ def test_groups_are_as_many_as_the_fewest_patients():
 
 
 def test_only_inception_makes_a_distance_fid():
-    plain, named = (scoring.create_meanings(is_fid=is_fid) for is_fid in (False, True))
+    plain, named = (scoring.create_meanings(is_fid=is_fid, is_radiomic=False) for is_fid in (False, True))
     assert (plain['frechet_distance'].title, plain['kernel_distance'].title) == (
         'Frechet distance',
         'kernel distance',
