@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Float64, Int
 
 from foundation.statistics.calibration import calibration_gaps, error_interval, log_loss, losses, probabilities_of
-from foundation.statistics.percentiles import TAIL, faultless_share
+from foundation.statistics.percentiles import TAIL
+from foundation.statistics.proportions import share_interval
 from foundation.statistics.resampling import draw_counts
 
 _DRAWS = 1000
@@ -47,7 +48,7 @@ def assess(described: ClassifiedImages, temperature: float, classes: Sequence[st
     return {
         'images': len(labels),
         'patients': num_patients,
-        'accuracy': _assess_accuracy(right, None if means is None else means[:, 0], num_patients),
+        'accuracy': {'value': float(right.mean()), 'interval': _as_list(share_interval(right == 1, patients))},
         'log_loss': _assess_mean(loss, None if means is None else means[:, 1]),
         'calibration_error': _assess_calibration(gaps, None if means is None else means[:, 2:]),
         'log_loss_uncalibrated': log_loss(logits, labels, 1.0),
@@ -95,17 +96,8 @@ def _assess_mean(values: Float[np.ndarray, 'count'], means: Float64[np.ndarray, 
     return {'value': float(values.mean()), 'interval': interval}
 
 
-def _assess_accuracy(
-    right: Float[np.ndarray, 'count'], means: Float64[np.ndarray, ' draw'] | None, num_patients: int
-) -> dict[str, Any]:
-    """As a mean; without any error among n patients, the lower end is the share p of patients with p^n = 2.5%.
-
-    Resampled, they would all be right again, and 0 errors in 5 would look like 0 in 5,000.
-    """
-    score = _assess_mean(right, means)
-    if right.all() and means is not None:
-        score['interval'] = [faultless_share(num_patients), 1.0]
-    return score
+def _as_list(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
 
 
 def _assess_calibration(

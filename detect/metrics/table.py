@@ -11,6 +11,7 @@ from detect.metrics.samples import RATES, Judged, Labels, Values, Weights, weigh
 from detect.metrics.thresholds import DecisionThresholds
 from foundation.statistics.calibration import Bins, bins_of_equal_mass, bins_of_equal_width, error_interval
 from foundation.statistics.percentiles import TAIL, Score, faultless_share, percentile_interval
+from foundation.statistics.proportions import auroc_interval, share_interval
 from foundation.statistics.resampling import count_draws
 
 LOWER_IS_BETTER = ('equal_error_rate', 'brier', 'calibration_error_width', 'calibration_error_mass')
@@ -55,6 +56,9 @@ def score_table(
     blocks = [_evaluate(judged, thresholds, prevalence, own) | _measure_gaps(judged, bins, own) for own in drawn]
     draws = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     scores = {name: _create_score(name, value, draws[name], judged, prevalence) for name, value in points.items()}
+    for name, interval in _find_proportions(judged, thresholds):
+        if interval is not None:
+            scores[name] = Score(points[name], *interval)
     for name, error in errors.items():
         scores[name] = Score(error, *error_interval(gaps[name][0], draws[name], TAIL))
     return scores
@@ -110,13 +114,26 @@ def _evaluate_threshold(
     return dict(zip(keys, [*scores, decisions.predictive_value(made, prevalence)], strict=True))
 
 
+def _find_proportions(
+    judged: Judged, thresholds: DecisionThresholds | None
+) -> Iterator[tuple[str, tuple[float, float] | None]]:
+    """Intervals of the area under the curve, and of shares of reals and of fakes, that need no draws."""
+    scores, fake, patients = judged.scores, judged.fake, judged.patients
+    yield 'auroc', auroc_interval(scores, fake, patients)
+    for name in _THRESHOLDS if thresholds is not None else ():
+        threshold = getattr(thresholds, name)
+        if threshold is None:
+            continue
+        found = share_interval(scores[fake] >= threshold, patients[fake])
+        yield from ((f'{name}/{kind}', found) for kind in ('fake_accuracy', 'recall'))
+        yield f'{name}/real_accuracy', share_interval(scores[~fake] < threshold, patients[~fake])
+
+
 def _create_score(name: str, value: float, replicates: Values, judged: Judged, prevalence: float) -> Score:
     """An interval of the kind that suits a score."""
     kind = name.rpartition('/')[2]
-    real_patients, fake_patients = count_patients(judged.patients, judged.fake)
-    concerned = {'real_accuracy': real_patients, 'fake_accuracy': fake_patients, 'recall': fake_patients}
-    pairs = count_pairs(judged.patients, judged.fake)
-    score = percentile_interval(value, replicates, concerned.get(kind, pairs))
+    real_patients, _ = count_patients(judged.patients, judged.fake)
+    score = percentile_interval(value, replicates, count_pairs(judged.patients, judged.fake))
     if kind == 'predictive_value' and value == 1 and score.low is not None:
         alarms = 1 - faultless_share(real_patients)  # that many may have been lucky not to be called fake
         return Score(value, prevalence / (prevalence + (1 - prevalence) * alarms), 1.0)

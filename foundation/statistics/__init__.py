@@ -6,5 +6,6 @@ __all__ = [
     'differences',
     'jackknife',
     'percentiles',
+    'proportions',
     'resampling',
 ]

@@ -12,14 +12,14 @@ from detect.metrics.samples import Judged
 from detect.metrics.table import LOWER_IS_BETTER, draw_weights, score_table
 from detect.metrics.thresholds import DecisionThresholds
 from foundation.statistics.percentiles import Score
+from foundation.statistics.proportions import auroc_interval, share_interval
 
 THRESHOLDS = DecisionThresholds(0.5, 0.4, 1.5, None)
 BRUTE_FORCE = {
-    'auroc': lambda labels, scores, called: sklearn.metrics.roc_auc_score(labels, scores),
     'average_precision': lambda labels, scores, called: sklearn.metrics.average_precision_score(labels, scores),
     'youden/f1': lambda labels, scores, called: sklearn.metrics.f1_score(labels, called),
     'youden/matthews': lambda labels, scores, called: sklearn.metrics.matthews_corrcoef(labels, called),
-    'youden/recall': lambda labels, scores, called: sklearn.metrics.recall_score(labels, called),
+    'youden/precision': lambda labels, scores, called: sklearn.metrics.precision_score(labels, called),
     'share_of_fakes': lambda labels, scores, called: labels.mean(),
 }
 
@@ -59,6 +59,21 @@ def test_scores_are_those_of_a_loop_over_the_same_draws(judged, table, name):
     assert (table[name].low, table[name].high) == pytest.approx((low, high))
 
 
+def test_areas_and_shares_need_no_draws(judged, table):
+    found = auroc_interval(judged.scores, judged.fake, judged.patients)
+    assert (table['auroc'].low, table['auroc'].high) == found
+    assert table['auroc'].value == pytest.approx(sklearn.metrics.roc_auc_score(judged.labels, judged.scores))
+    called = judged.scores >= THRESHOLDS.youden
+    for names, chosen, right in (
+        (('recall', 'fake_accuracy'), judged.fake, called),
+        (('real_accuracy',), ~judged.fake, ~called),
+    ):
+        found = share_interval(right[chosen], judged.patients[chosen])
+        for name in names:
+            score = table[f'youden/{name}']
+            assert (score.value, score.low, score.high) == (pytest.approx(right[chosen].mean()), *found)
+
+
 def test_all_scores_are_there_and_go_through_json(table):
     assert len(table) == 6 + 4 * 9 + 3
     assert set(LOWER_IS_BETTER) < set(table)
@@ -90,8 +105,8 @@ def test_without_probabilities_there_is_no_calibration(judged):
 def test_the_seed_decides(judged, table):
     assert _tabulate(judged) == table
     other = score_table(judged, THRESHOLDS, prevalence=0.01, resamples=200, seed=1)
-    assert other['auroc'].value == table['auroc'].value
-    assert other['auroc'].low != table['auroc'].low
+    assert other['average_precision'].value == table['average_precision'].value
+    assert other['average_precision'].low != table['average_precision'].low
 
 
 def test_a_faultless_detector_of_few_patients_has_wide_intervals():
