@@ -69,7 +69,7 @@ def _prepare(options: argparse.Namespace) -> None:
         phantom = PhantomOptions(**{field: getattr(options, field) for field in fields})
         print(describe(prepare_phantom(target, phantom, write), target.folder))
     elif options.source == 'contrasts':
-        own = ('count', 'size', 'contrasts', 'prevalence', 'seed', 'images_per_patient')
+        own = ('count', 'size', 'contrasts', 'prevalence', 'seed', 'images_per_patient', 'classes')
         heads = scan_contrasts(ContrastOptions(**{field: getattr(options, field) for field in own}))
         print(describe(write_dataset(heads, target, write, Refusals(skip=False)), target.folder))
     else:

@@ -29,7 +29,7 @@ from gan.recipe import create_recipe, recreate_recipe
 from gan.step import create_cycle
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs' / 'gan'
-NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem not in ('__init__', 'schema'))
+NAMES = sorted({path.stem for path in FOLDER.glob('*.py')} - {'__init__', 'architectures', 'schema'})
 VARIANTS = {
     'aae': aae.VARIANTS,
     'comparison': comparison.VARIANTS,

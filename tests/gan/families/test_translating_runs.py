@@ -317,7 +317,7 @@ def test_windows_cover_an_image_and_fade_into_each_other(length, side):
 def test_pairs_of_a_split_are_measured_beside_what_needs_no_network(translator, tmp_path):
     """With a network that changes nothing, `translated` is `identity`."""
     for contrast in ('CT', 'T1'):
-        options = ContrastOptions(60, SIDE, (contrast,), (1.0,), 5, 2)
+        options = ContrastOptions(60, SIDE, (contrast,), (1.0,), 5, 2, 'lesion')
         write(scan_contrasts(options), tmp_path, contrast.lower())
     recipe = translator.run.recipe
     requests = [
