@@ -36,6 +36,7 @@ ARCHITECTURES: dict[str, Papers] = {
     'lapgan': ('denton2015',),
     'cyclegan': ('zhu2017', 'shrivastava2017', 'johnson2016'),
     'pix2pix': ('isola2017', 'johnson2016'),
+    'stargan': ('choi2018', 'johnson2016'),
 }
 # Of fields of a GAN's config: values that have papers.
 FIELDS: dict[str, dict[Any, Papers]] = {

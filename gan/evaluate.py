@@ -4,7 +4,8 @@ All scores come with a 95% interval, the floor (held-out real images in place of
 images and the extractor; a score that cannot be computed says why. `--against=DIR2` measures a second run on the
 same real images, and the difference of the two with its interval. Writes report.json and a page with pictures.
 
-A run that translates is measured on pairs, whose truth is known, beside what needs no network; without extractor.
+A run that translates is measured on pairs, whose truth is known, beside what needs no network. Where it does so
+between classes, --extractor is a classifier of them: are images what they should be?
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from absl import flags
 
 import input_pipeline
+from backbones.images import read_facts
 from foundation.training import launch
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
@@ -22,6 +24,8 @@ from gan.evaluation.page import PAGE_FILE
 from gan.evaluation.report import REPORT_FILE, check_folder, create_report, write_evaluation
 from gan.evaluation.tables import print_scores
 from gan.generator import check_checkpoint, read_recipe
+from gan.recipe import GanRecipe
+from gan.translation.classes import describe_classes, evaluate_classes, load_classifier, tabulate_classes
 from gan.translation.pairs import describe_pairs, evaluate_pairs, tabulate_pairs
 from gan.translation.translator import Translator
 from gan.weights import check_apart
@@ -48,8 +52,9 @@ def main(argv: Sequence[str]) -> None:
     workdir = launch.workdir()
     launch.start_jax_alone('gan.evaluate')
     check_checkpoint(_STEP.value, best=_BEST.value)
-    if read_recipe(workdir).target is not None:
-        _evaluate_translator(workdir)
+    recipe = read_recipe(workdir)
+    if recipe.family.translates:
+        _evaluate_translator(workdir, recipe)
         return
     if not _EXTRACTOR.value:
         raise UserError(
@@ -80,18 +85,28 @@ def main(argv: Sequence[str]) -> None:
         print(f'Next: {launch.python()} -m gan.generate --workdir={workdir} --num=1000 --out={out.parent}/release')
 
 
-def _evaluate_translator(workdir: Path) -> None:
-    """Measures a run that translates, where the truth is known: by pairs, without an extractor."""
-    if _AGAINST.value is not None or _EXTRACTOR.value is not None:
+def _evaluate_translator(workdir: Path, recipe: GanRecipe) -> None:
+    """Measures a run that translates, where the truth is known: by pairs, and by classes where it has several."""
+    named = _AGAINST.value is not None or (recipe.target is not None and _EXTRACTOR.value is not None)
+    if named:
         raise UserError(
             f'{workdir} holds a run that translates images, which is measured on pairs of the split --held_out; '
-            'leave --against and --extractor out.'
+            'leave --against out, and --extractor where it has no classes.'
         )
     out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
     check_folder(out)
-    report = evaluate_pairs(Translator.load(workdir, _STEP.value, best=_BEST.value), _HELD_OUT.value)
-    workdirs.write_json(out / REPORT_FILE, describe_pairs(report))
-    print(tabulate_pairs(report))
+    if recipe.target is not None:
+        translator = Translator.load(workdir, _STEP.value, best=_BEST.value)
+        pairs = evaluate_pairs(translator, recipe.images, recipe.target, _HELD_OUT.value)
+        described, told = describe_pairs(pairs), tabulate_pairs(pairs)
+    else:
+        facts = read_facts(workdir)
+        name = load_classifier(Path(_EXTRACTOR.value), facts) if _EXTRACTOR.value else None
+        translators = {to: Translator.load(workdir, _STEP.value, best=_BEST.value, to=to) for to in facts.classes}
+        classes = evaluate_classes(translators, _HELD_OUT.value, name)
+        described, told = describe_classes(classes), tabulate_classes(classes)
+    workdirs.write_json(out / REPORT_FILE, described)
+    print(told)
     print(f'Numbers: {out / REPORT_FILE}')
 
 

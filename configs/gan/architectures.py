@@ -141,8 +141,8 @@ _TRANSLATOR = Section(
     {'first_width': _FIRST_WIDTH, 'blocks': Field(9, 'residual blocks, at a quarter of the size', low=1)},
     fixed=True,
 )
-_TRANSLATING = ('cyclegan', 'pix2pix')
-GENERATORS |= dict.fromkeys(_TRANSLATING, _TRANSLATOR)
+_TRANSLATING = ('cyclegan', 'pix2pix')  # between two domains
+GENERATORS |= dict.fromkeys((*_TRANSLATING, 'stargan'), _TRANSLATOR)
 # Without the fields that are for classes.
 _DCGAN = {name: node for name, node in GENERATORS['dcgan'].fields.items() if name != 'class_embedding'}
 GENERATORS |= {
@@ -236,6 +236,7 @@ _POOL = Field(50, 'earlier translated images of each domain that it is shown aga
 DISCRIMINATORS |= {
     'cyclegan': Section({**_PATCHES, 'pool': _POOL}, fixed=True),
     'pix2pix': Section(_PATCHES, fixed=True),
+    'stargan': Section(_PATCHES, fixed=True),
 }
 # What some families have beside the two.
 ENCODERS: dict[str, Section] = {
@@ -270,13 +271,15 @@ FAMILIES: dict[str, Section] = {
         }
     ),
 }
+_CYCLE = Field(10.0, 'of the distance of images to their way there and back', low=0)
 FAMILIES |= {
     'cyclegan': Section(
         {
-            'cycle_weight': Field(10.0, 'of the distance of images to their way there and back', low=0),
+            'cycle_weight': _CYCLE,
             'identity_weight': Field(5.0, 'of the change of images that are of the target already', low=0),
         }
     ),
+    'stargan': Section({'cycle_weight': _CYCLE}),
     'pix2pix': Section({'supervised_weight': Field(100.0, 'of the distance to the counterpart', low=0)}),
 }
 TARGETS = dict.fromkeys(_TRANSLATING, common.DOMAIN)

@@ -17,7 +17,7 @@ from gan.families.translation import SOURCE, TARGET, distance, translate
 from gan.networks.translation import PooledPatchDiscriminator, ResidualTranslator
 from gan.optimizers import Side
 from gan.pool import POOL, exchange
-from gan.step import StepRecipe, average_generator, reals_of
+from gan.step import RealBatch, StepRecipe, average_generator, reals_of
 from gan.updates import Found, Given, Metrics, Update
 
 
@@ -45,7 +45,7 @@ _SIDES: dict[str, Side] = {
 class JudgedPair(NamedTuple):
     """What a discriminator is shown: real and translated images, with its pool afterwards."""
 
-    real: Array
+    real: RealBatch
     fake: Array
     model_state: Variables
 
@@ -79,7 +79,7 @@ def _show(recipe: StepRecipe, given: Given) -> tuple[dict[str, JudgedPair], PRNG
         model_state = dict(given.state.networks[way.judge].model_state)
         if POOL in model_state:
             model_state[POOL], fake = exchange(model_state[POOL], fake, key)
-        shown[way.judge] = JudgedPair(reals_of(recipe, given, way.target).images, fake, model_state)
+        shown[way.judge] = JudgedPair(reals_of(recipe, given, way.target), fake, model_state)
     return shown, loss_key
 
 
@@ -94,9 +94,9 @@ def _discriminators_loss(
     images, key = shown
     total, metrics = jnp.zeros(()), Metrics()
     for way, own_key in zip(DIRECTIONS, jax.random.split(key, len(DIRECTIONS)), strict=True):
-        seen = images[way.judge].real, images[way.judge].fake
+        (real, labels), fake, _ = images[way.judge]
         loss, told = translation.discriminator_loss(
-            recipe, way.judge, params[way.judge], given, seen, own_key, penalised=penalised
+            recipe, way.judge, params[way.judge], given, (real, fake), labels, own_key, penalised=penalised
         )
         total, metrics = total + loss, metrics | _named(way, told)
     return total, Found({name: own.model_state for name, own in images.items()}, metrics)
@@ -110,7 +110,7 @@ def _translators_loss(
     options, total, metrics = recipe.options, jnp.zeros(()), Metrics()
     cycle, identity = jnp.zeros(()), jnp.zeros(())
     for way, other in zip(DIRECTIONS, reversed(DIRECTIONS), strict=True):
-        real, target = (reals_of(recipe, given, part).images for part in (way.source, way.target))
+        (real, labels), (target, _) = (reals_of(recipe, given, part) for part in (way.source, way.target))
         # Both at once: no image feels the others of its batch.
         both = jnp.concatenate([real, target]) if options['identity_weight'] else real
         drawn = translate(recipe, way.translator, params[way.translator], both)
@@ -118,7 +118,7 @@ def _translators_loss(
         if options['identity_weight']:
             identity += distance(drawn[len(real) :], target)
         cycle += distance(translate(recipe, other.translator, params[other.translator], fake), real)
-        loss, told = translation.generator_loss(recipe, way.judge, given, target, fake)
+        loss, told = translation.generator_loss(recipe, way.judge, given, target, fake, labels)
         total, metrics = total + loss, metrics | _named(way, told)
     total += options['cycle_weight'] * cycle + options['identity_weight'] * identity
     metrics |= {'cycle_loss': cycle, 'identity_loss': identity}
@@ -132,7 +132,7 @@ def _named(way: Direction, told: Metrics) -> Metrics:
 
 def _create(sections: Sections, shared: Fields) -> Networks:
     fields = translation.images_alone(shared)
-    translator = ResidualTranslator(**fields, **sections['generator'])
+    translator = ResidualTranslator(**shared, **sections['generator'])
     judge = PooledPatchDiscriminator(**fields, **sections['discriminator'])
     return {
         THERE.translator: translator,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gan.translation.pairs import find_body, match_levels, score_images
+from gan.translation.measures import find_body, match_levels, score_images
 
 SIDE = 16
 

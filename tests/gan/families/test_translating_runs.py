@@ -39,11 +39,7 @@ OPTIONS = ReaderOptions(modality='', percentiles=(0.5, 99.5), pixel_limit=PIXEL_
 
 
 def _create(sections, shared):
-    judge = translators.TinyJudge(1, sections['discriminator']['pool'], SIDE)
-    return {
-        name: translators.TinyTranslator(SIDE) if side == 'generator' else judge.clone()
-        for name, side in FAMILIES['cyclegan'].sides.items()
-    }
+    return translators.create_networks('cyclegan', SIDE, sections['discriminator']['pool'])
 
 
 def _config(architecture, data_dir):
@@ -110,9 +106,11 @@ def test_a_translating_run_watches_shows_its_images_and_draws_none(runs):
     (grid,) = (runs / 'whole' / 'samples').glob('*.png')
     with Image.open(grid) as picture:
         assert picture.size == (6 * 64, 3 * 64)
-    source, target = read_domains(runs / 'whole')
+    source, target = read_domains(runs / 'whole', None)
     assert target.window == (0.0, 1500.0) != source.window
     assert (source.modality, target.modality) == ('CT', 'MR')
+    with pytest.raises(UserError, match='to one kind of images alone; leave --to out'):
+        read_domains(runs / 'whole', 'MR')
     with pytest.raises(UserError, match='a run of cyclegan, whose generator translates images and draws none'):
         TrainedGenerator.load(runs / 'whole')
 
@@ -326,7 +324,7 @@ def test_pairs_of_a_split_are_measured_beside_what_needs_no_network(translator, 
     ]
     recipe = dataclasses.replace(recipe, images=requests[0], target=requests[1])
     measured = dataclasses.replace(translator, run=dataclasses.replace(translator.run, recipe=recipe))
-    report = evaluate_pairs(measured, 'test')
+    report = evaluate_pairs(measured, *requests, 'test')
     assert report.images == 2 * report.patients > 4
     scores = describe_pairs(report)['scores']
     assert scores['translated'] == scores['identity'] != scores['histogram']
