@@ -75,10 +75,17 @@ def open_classes(request: ImageRequest, split: str) -> input_pipeline.ImageData:
 
 @dataclasses.dataclass(frozen=True)
 class Domain:
-    """What a run remembers of the images of a domain: facts, and their modality, 'unknown' of several."""
+    """What a run remembers of the images of a domain.
+
+    Attributes:
+      facts: of its data.
+      modality: of the images, 'unknown' of several.
+      name: of the class that they are of; '' where the run translates to one kind alone.
+    """
 
     facts: DataFacts
     modality: str
+    name: str
 
     @property
     def window(self) -> tuple[float, float]:
@@ -125,7 +132,8 @@ def read_domains(workdir: Path, to: str | None) -> tuple[Domain, Domain]:
         targets = content.get('classes', {None: content.get('target')})
         if to in targets:
             source, target = (
-                Domain(facts_from_json(own['facts']), own['modality']) for own in (content['source'], targets[to])
+                Domain(facts_from_json(own['facts']), own['modality'], name)
+                for own, name in ((content['source'], ''), (targets[to], to or ''))
             )
             return source, target
     except (AttributeError, KeyError, TypeError) as error:

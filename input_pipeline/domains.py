@@ -44,6 +44,7 @@ class Domains:
         self.num_patients = max(source.num_patients, target.num_patients)
         self.classes: tuple[str, ...] = ()
         self.dtype, self.stored_dtype, self.intensity = target.dtype, target.stored_dtype, target.intensity
+        self.lowest = target.lowest
         chosen = [[own.fingerprint, own.records.keys, own.records.patients] for own in (source, target)]
         self.fingerprint = hashlib.sha256(json.dumps(chosen).encode()).hexdigest()
 

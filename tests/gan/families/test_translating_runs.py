@@ -220,6 +220,35 @@ def test_a_slice_that_cannot_be_read_is_told_again_after_a_stop(translator, tmp_
     assert read_manifest(tmp_path / 'out')['refused'] == refusals.reasons
 
 
+def test_volumes_of_one_series_and_other_targets_get_series_of_their_own(translator, tmp_path):
+    """Two images at each place of a series are two volumes; a network of several classes makes several of each."""
+    series.save_series(tmp_path / 'in', series.random_values(6, SIDE, SIDE), [0.0, 3.0, 6.0] * 2)
+    other = dataclasses.replace(translator, target=dataclasses.replace(translator.target, name='T2'))
+    found = set()
+    for own, name in ((translator, 'one'), (other, 'other')):
+        rows, refusals = _translate(own, [tmp_path / 'in'], tmp_path / name)
+        assert ([row['slices'] for row in rows], refusals.reasons) == ([3, 3], {})
+        for row in rows:
+            written = [pydicom.dcmread(tmp_path / name / file) for file in row['written']]
+            assert len({image.SeriesInstanceUID for image in written}) == 1
+            found |= {(image.SeriesInstanceUID, image.SOPInstanceUID) for image in written}
+    assert (len({uid for uid, _ in found}), len({uid for _, uid in found})) == (4, 12)
+    assert written[0].SeriesDescription == 'T2: Translated by a neural network'
+
+
+def test_ct_is_in_hounsfield_units_in_a_window_above_water_too(translator, tmp_path):
+    facts = dataclasses.replace(translator.target.facts, intensity=(0.0, 80.0), lowest=-1024.0)
+    brain = dataclasses.replace(
+        translator, target=dataclasses.replace(translator.target, facts=facts, modality='CT')
+    )
+    series.save_series(tmp_path / 'in', series.random_values(2, SIDE, SIDE), [0.0, 3.0])
+    nib.save(nib.Nifti1Image(series.random_values(SIDE, SIDE, 2), np.eye(4)), tmp_path / 'in.nii.gz')
+    rows, _ = _translate(brain, [tmp_path / 'in', tmp_path / 'in.nii.gz'], tmp_path / 'out')
+    (image,) = [pydicom.dcmread(tmp_path / 'out' / row['written'][0]) for row in rows if row['kind'] == 'dicom']
+    assert (image.RescaleType, image.RescaleIntercept) == ('HU', 0)
+    assert nib.load(tmp_path / 'out/images/in.nii.gz').get_data_dtype() == np.int16
+
+
 def test_images_without_uids_get_uids_of_their_own(translator, tmp_path):
     for patient in ('one', 'other'):
         for file in series.save_series(
