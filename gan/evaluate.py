@@ -26,7 +26,7 @@ from gan.evaluation.tables import print_scores
 from gan.generator import check_checkpoint, read_recipe
 from gan.recipe import GanRecipe
 from gan.translation.classes import describe_classes, evaluate_classes, load_classifier, tabulate_classes
-from gan.translation.pairs import describe_pairs, evaluate_pairs, tabulate_pairs
+from gan.translation.pairs import check_unseen, describe_pairs, evaluate_pairs, request_pairs, tabulate_pairs
 from gan.translation.translator import Translator
 from gan.weights import check_apart
 
@@ -38,6 +38,9 @@ _NUM = flags.DEFINE_integer('num', 10_000, 'Generated images.', 2, 10_000_000)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the generated images.', 0, 2**32 - 1)
 _REFERENCE = flags.DEFINE_string('reference', 'train', 'Split of real images to compare with.')
 _HELD_OUT = flags.DEFINE_string('held_out', 'test', 'Split that training has not seen, for the floor.')
+_PAIRS = flags.DEFINE_list(
+    'pairs', [], 'Of a run that translates: SOURCE,TARGET, data sets whose pairs are measured in place of its own.'
+)
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
 _BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest distance to real images.')
 _BATCH = flags.DEFINE_integer('batch_size', 128, 'Images at a time.', 1, 65_536)
@@ -87,8 +90,11 @@ def main(argv: Sequence[str]) -> None:
 
 def _evaluate_translator(workdir: Path, recipe: GanRecipe) -> None:
     """Measures a run that translates, where the truth is known: by pairs, and by classes where it has several."""
-    named = _AGAINST.value is not None or (recipe.target is not None and _EXTRACTOR.value is not None)
-    if named:
+    if _PAIRS.value and (recipe.target is None or len(_PAIRS.value) != 2):
+        raise UserError(
+            f'--pairs={",".join(_PAIRS.value)}: name two data sets, SOURCE,TARGET, of a run between two domains.'
+        )
+    if _AGAINST.value is not None or (recipe.target is not None and _EXTRACTOR.value is not None):
         raise UserError(
             f'{workdir} holds a run that translates images, which is measured on pairs of the split --held_out; '
             'leave --against out, and --extractor where it has no classes.'
@@ -97,7 +103,11 @@ def _evaluate_translator(workdir: Path, recipe: GanRecipe) -> None:
     check_folder(out)
     if recipe.target is not None:
         translator = Translator.load(workdir, _STEP.value, best=_BEST.value)
-        pairs = evaluate_pairs(translator, recipe.images, recipe.target, _HELD_OUT.value)
+        learnt = measured = recipe.images, recipe.target
+        if _PAIRS.value:
+            measured = request_pairs(translator, _PAIRS.value)
+            check_unseen(translator, measured, _HELD_OUT.value)
+        pairs = evaluate_pairs(translator, learnt, measured, _HELD_OUT.value)
         described, told = describe_pairs(pairs), tabulate_pairs(pairs)
     else:
         facts = read_facts(workdir)

@@ -93,9 +93,9 @@ def evaluate_classes(translators: Mapping[str, Translator], split: str, name: Na
         if one == other:
             direction, methods = one, {'real': lambda images: images}
         else:
-            methods = list_methods(translator, source, target)
+            methods = list_methods(translator, (source, target))
             try:
-                pairs[direction] = evaluate_pairs(translator, source, target, split)
+                pairs[direction] = evaluate_pairs(translator, (source, target), (source, target), split)
             except input_pipeline.NoPairsError as error:
                 pairs[direction] = str(error)
         if name is not None:

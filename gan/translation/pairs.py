@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,15 @@ from jaxtyping import Float
 import input_pipeline
 from backbones.images import ImageRequest
 from foundation.statistics.resampling import Mean, bootstrap_mean
+from foundation.training.errors import UserError
 from gan.domains import open_domains
 from gan.samples import read_reals
-from gan.translation.measures import BOUNDS, METRICS, Draw, match_levels, score_images
+from gan.translation.measures import BOUNDS, METRICS, Draw, LesionLook, look_at_lesions, match_levels, score_images
 from gan.translation.translator import Translator
 
+Requests = tuple[ImageRequest, ImageRequest]  # source and target
 _BATCH, _FITTED = 32, 256  # images at a time, and those whose grey levels are matched
+_LOOKED_AT = 1_000  # true images, for their lesions
 _RESAMPLES, _SEED, _LEVEL = 10_000, 0, 0.95
 
 
@@ -34,15 +37,15 @@ class PairReport:
     scores: Mapping[str, Mapping[str, Mean]]
 
 
-def list_methods(translator: Translator, source: ImageRequest, target: ImageRequest) -> dict[str, Draw]:
+def list_methods(translator: Translator, learnt: Requests) -> dict[str, Draw]:
     """The translator, and what needs no network: nothing, and matched grey levels of the training images.
 
     Args:
       translator: of a run.
-      source, target: that it is asked to translate between.
+      learnt: source and target that it was trained on.
     """
     recipe = translator.run.recipe
-    train = open_domains(source, target, recipe.split, training=False, paired=False)
+    train = open_domains(*learnt, recipe.split, training=False, paired=False)
     fitted = [read_reals(own, recipe.resolution, _FITTED)[0] for own in (train.source, train.target)]
     return {
         'translated': translator.translate_squares,
@@ -51,23 +54,60 @@ def list_methods(translator: Translator, source: ImageRequest, target: ImageRequ
     }
 
 
-def evaluate_pairs(translator: Translator, source: ImageRequest, target: ImageRequest, split: str) -> PairReport:
+def request_pairs(translator: Translator, names: Sequence[str]) -> Requests:
+    """Source and target in two other data sets of these names, seen in the windows of the training."""
+    recipe = translator.run.recipe
+    assert recipe.target is not None  # of a run between two domains
+    requests = []
+    for request, name, domain in zip(
+        (recipe.images, recipe.target), names, (translator.source, translator.target), strict=True
+    ):
+        low, high = sorted(domain.window)
+        form = dataclasses.replace(request.preprocessing, window=(low, high))
+        requests.append(
+            dataclasses.replace(request, name=name, preprocessing=form, modalities=(), classes=(), phantom=None)
+        )
+    return requests[0], requests[1]
+
+
+def check_unseen(translator: Translator, measured: Requests, split: str) -> None:
+    """Raises UserError where patients of a split of other sets are among those of the training."""
+    recipe = translator.run.recipe
+    assert recipe.target is not None  # of a run between two domains
+    seen, shown = (
+        [own.open(part, flip=False, in_memory=False) for own in requests]
+        for requests, part in (((recipe.images, recipe.target), recipe.split), (measured, split))
+    )
+    if not all(own.patients_known for own in (*seen, *shown)):
+        return
+    trained, told = ({name for own in images for name in own.records.patients} for images in (seen, shown))
+    if both := trained & told:
+        names = ', '.join(own.name for own in measured)
+        raise UserError(
+            f'{len(both)} of {len(told)} patients in the split {split!r} of {names} were in the training; name '
+            'sets of others (--pairs), or another split (--held_out).'
+        )
+
+
+def evaluate_pairs(translator: Translator, learnt: Requests, measured: Requests, split: str) -> PairReport:
     """Measures all pairs of a split that are registered.
 
     Args:
-      translator, source, target: see `list_methods`.
-      split: see above.
+      translator, learnt: see `list_methods`.
+      measured: source and target whose pairs are measured.
+      split: of these.
 
     Raises:
       DataError: when the data are missing.
       NoPairsError: when no images are pairs.
     """
+    source, target = measured
     resolution = translator.run.recipe.resolution
     content = input_pipeline.find_content(target.name, target.data_dir)
     form = dataclasses.replace(target.preprocessing, mask_classes=content.mask_classes if content else 0)
     masked = dataclasses.replace(target, preprocessing=form)
     pairs = open_domains(source, masked, split, training=False, paired=True)
-    methods = list_methods(translator, source, target)
+    methods, look = list_methods(translator, learnt), _look_at_lesions(pairs.target)
     found: dict[str, dict[str, list[np.ndarray]]] = {name: {metric: [] for metric in METRICS} for name in methods}
     with (
         contextlib.closing(pairs.source.in_order(resolution, _BATCH)) as sources,
@@ -76,7 +116,9 @@ def evaluate_pairs(translator: Translator, source: ImageRequest, target: ImageRe
         for shown, truth in zip(sources, truths, strict=True):
             image, ids = input_pipeline.split_masks(truth['image'], form.channels, form.mask_classes)
             for name, draw in methods.items():
-                values_of = score_images(draw(shown['image']), image, ids[..., 0] > 0, translator.target.window)
+                values_of = score_images(
+                    draw(shown['image']), image, ids[..., 0] > 0, look, translator.target.window
+                )
                 for metric, values in values_of.items():
                     found[name][metric].append(values)
     patients = np.asarray(pairs.source.records.patients)
@@ -85,6 +127,13 @@ def evaluate_pairs(translator: Translator, source: ImageRequest, target: ImageRe
         for name, measured in found.items()
     }
     return PairReport(len(patients), len(np.unique(patients)), scores)
+
+
+def _look_at_lesions(truths: input_pipeline.ImageData) -> LesionLook:
+    form = truths.preprocessing
+    joined, _ = read_reals(truths, form.resolution, min(truths.num_examples, _LOOKED_AT))
+    image, ids = input_pipeline.split_masks(joined, form.channels, form.mask_classes)
+    return look_at_lesions(image, ids[..., 0] > 0)
 
 
 def average(values: list[Float[np.ndarray, ' _']], patients: list[np.ndarray]) -> Mean:

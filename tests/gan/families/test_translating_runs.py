@@ -19,7 +19,7 @@ from gan.families import FAMILIES
 from gan.generator import TrainedGenerator
 from gan.train import train_and_evaluate
 from gan.translation.folder import translate_all
-from gan.translation.pairs import describe_pairs, evaluate_pairs, tabulate_pairs
+from gan.translation.pairs import check_unseen, describe_pairs, evaluate_pairs, request_pairs, tabulate_pairs
 from gan.translation.translator import Translator
 from gan.translation.windows import in_windows, starts_of
 from input_pipeline.errors import Refusals
@@ -353,7 +353,7 @@ def test_pairs_of_a_split_are_measured_beside_what_needs_no_network(translator, 
     ]
     recipe = dataclasses.replace(recipe, images=requests[0], target=requests[1])
     measured = dataclasses.replace(translator, run=dataclasses.replace(translator.run, recipe=recipe))
-    report = evaluate_pairs(measured, *requests, 'test')
+    report = evaluate_pairs(measured, tuple(requests), tuple(requests), 'test')
     assert report.images == 2 * report.patients > 4
     scores = describe_pairs(report)['scores']
     assert scores['translated'] == scores['identity'] != scores['histogram']
@@ -361,4 +361,25 @@ def test_pairs_of_a_split_are_measured_beside_what_needs_no_network(translator, 
         low, high = own['error']['interval']
         assert 0 < low < own['error']['value'] < high < 1500
         assert 0 <= own['lost']['value'] <= 100
+        assert own['invented']['value'] >= 0
     assert f'{report.images} pairs of {report.patients} patients' in tabulate_pairs(report)
+
+
+def test_pairs_of_other_sets_are_seen_in_the_windows_of_the_training(translator, tmp_path):
+    """Of patients who were not in the training; a run whose sets they are is refused."""
+    recipe = translator.run.recipe
+    for contrast, seed in itertools.product(('CT', 'T1'), (5, 6)):
+        options = ContrastOptions(60, SIDE, (contrast,), (1.0,), seed, 2, 'lesion')
+        write(scan_contrasts(options), tmp_path, f'{contrast}_{seed}'.lower())
+    learnt = [
+        dataclasses.replace(own, name=name, data_dir=str(tmp_path), modalities=(), phantom=None)
+        for own, name in ((recipe.images, 'ct_5'), (recipe.target, 't1_5'))
+    ]
+    recipe = dataclasses.replace(recipe, images=learnt[0], target=learnt[1])
+    trained = dataclasses.replace(translator, run=dataclasses.replace(translator.run, recipe=recipe))
+    with pytest.raises(UserError, match="patients in the split 'train' of ct_5, t1_5 were in the training"):
+        check_unseen(trained, request_pairs(trained, ('ct_5', 't1_5')), 'train')
+    other = request_pairs(trained, ('ct_6', 't1_6'))
+    check_unseen(trained, other, 'train')
+    assert [own.preprocessing.window for own in other] == [translator.source.window, translator.target.window]
+    assert evaluate_pairs(trained, tuple(learnt), other, 'train').images > 20
