@@ -67,6 +67,7 @@ SWITCHES: dict[str, Papers] = {
     'loss.input_noise': ('arjovsky2017principled',),
     'optimizer.discriminator_limit': ('arjovsky2017',),
     'augment.operations': ('zhao2020', 'karras2020ada'),
+    'family.gradient_weight': ('hiasa2018',),
 }
 # Of how classes enter the discriminator of a conditional run.
 CONDITIONS: dict[str, Papers] = {

@@ -1,7 +1,7 @@
 """Fields of a GAN's config that its architecture decides: those of its networks, and of its family."""
 
 from configs import common
-from configs.schema import Field, Section
+from configs.schema import Field, Section, added_field
 
 _LATENTS = ('normal', 'uniform')
 _CONDITIONS = ('projection', 'auxiliary')
@@ -277,6 +277,7 @@ FAMILIES |= {
         {
             'cycle_weight': _CYCLE,
             'identity_weight': Field(5.0, 'of the change of images that are of the target already', low=0),
+            'gradient_weight': added_field(0.0, 'of what edges lack to correlate with those of the source', low=0),
         }
     ),
     'stargan': Section({'cycle_weight': _CYCLE}),

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from foundation.training.state import Params, Variables
+from gan.edges import gradient_correlation
 from gan.families import translation
 from gan.families.family import Family, Fields, Networks, Sections
 from gan.families.translation import SOURCE, TARGET, distance, translate
@@ -105,10 +106,10 @@ def _discriminators_loss(
 def _translators_loss(
     recipe: StepRecipe, params: dict[str, Params], given: Given, shown: None, *, penalised: bool
 ) -> tuple[Array, Found]:
-    """Adversarial loss, the way there and back (equation 2), and images of the target stay (section 5.2)."""
+    """Adversarial loss, way there and back (equation 2), images of the target stay (section 5.2), and edges."""
     del shown, penalised
     options, total, metrics = recipe.options, jnp.zeros(()), Metrics()
-    cycle, identity = jnp.zeros(()), jnp.zeros(())
+    cycle, identity, edges = jnp.zeros(()), jnp.zeros(()), jnp.zeros(())
     for way, other in zip(DIRECTIONS, reversed(DIRECTIONS), strict=True):
         (real, labels), (target, _) = (reals_of(recipe, given, part) for part in (way.source, way.target))
         # Both at once: no image feels the others of its batch.
@@ -117,11 +118,15 @@ def _translators_loss(
         fake = drawn[: len(real)]
         if options['identity_weight']:
             identity += distance(drawn[len(real) :], target)
+        if options['gradient_weight']:
+            edges += 1 - gradient_correlation(fake, real)
         cycle += distance(translate(recipe, other.translator, params[other.translator], fake), real)
         loss, told = translation.generator_loss(recipe, way.judge, given, target, fake, labels)
         total, metrics = total + loss, metrics | _named(way, told)
     total += options['cycle_weight'] * cycle + options['identity_weight'] * identity
+    total += options['gradient_weight'] * edges
     metrics |= {'cycle_loss': cycle, 'identity_loss': identity}
+    metrics |= {'gradient_loss': edges} if options['gradient_weight'] else {}
     return total, Found({way.translator: {} for way in DIRECTIONS}, metrics)
 
 
@@ -152,6 +157,7 @@ CYCLEGAN = Family(
     fits=translation.fits,
     curves={
         'distances of images there and back, and of images that should stay': ('cycle_loss', 'identity_loss'),
+        'edges that are not those of the source': ('gradient_loss',),
         'losses of the way back': ('inverse_generator_loss', 'inverse_discriminator_loss', 'inverse_penalty'),
     },
 )

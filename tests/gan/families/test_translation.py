@@ -1,5 +1,6 @@
 """Families that translate images: their networks, the terms of their losses, and what they refuse."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 
 from foundation.training.errors import UserError
+from gan.edges import gradient_correlation
 from gan.families import FAMILIES
 from gan.families.stargan import choose_classes
 from gan.networks.translation import ClassPatchDiscriminator, PooledPatchDiscriminator, ResidualTranslator, reflect
 from gan.recipe import create_recipe
 from gan.step import create_cycle
+from gan.updates import Given
 from tests.gan.families import small, translators
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -175,6 +178,25 @@ def test_the_step_descends_along_all_terms(batch):
             np.testing.assert_allclose(moved, -0.1 * gradient, rtol=1e-4, atol=1e-6)
 
 
+def test_edges_of_the_source_can_be_asked_for_in_both_directions(batch):
+    recipe = dataclasses.replace(
+        translators.create_recipe('cyclegan'), options={**translators.OPTIONS, 'gradient_weight': 3.0}
+    )
+    state = translators.create_start(recipe, FAMILIES['cyclegan'].inputs)
+    _, update = recipe.create_updates(recipe)
+    given = Given(state, batch, jax.random.key(1), small.controls())
+    params = {name: state.networks[name].params for name in ('generator', 'inverse')}
+    with_edges, found = update.loss(params, given, None, penalised=False)
+    _, plain = translators.create_recipe('cyclegan').create_updates(translators.create_recipe('cyclegan'))
+    without, _ = plain.loss(params, given, None, penalised=False)
+    expected = sum(
+        1 - gradient_correlation(_apply(recipe, name, {'params': params[name]}, images), images)
+        for name, images in (('generator', batch['image'][0::2]), ('inverse', batch['image'][1::2]))
+    )
+    np.testing.assert_allclose(found.metrics['gradient_loss'], expected, rtol=1e-5)
+    np.testing.assert_allclose(with_edges - without, 3 * expected, rtol=1e-4)
+
+
 def test_pix2pix_judges_pairs_and_is_told_the_truth(batch):
     recipe, state, ((_, judged), (_, drawn)) = _run('pix2pix', batch, loss='non_saturating')
     source, target = batch['image'][0::2], batch['image'][1::2]
@@ -201,14 +223,14 @@ def test_stargan_is_trained_for_its_terms(batch):
     assert _moved(state, after) == {'discriminator'}
     assert _moved(state, moved) == {'generator'}
     images, labels = batch['image'], batch['label']
-    judge, *keys = _apply, *jax.random.split(jax.random.key(1), 2)  # of the two updates, each made by itself
+    keys = jax.random.split(jax.random.key(1), 2)  # of the two updates, each made by itself
     discriminator, generator = (state.networks[name] for name in ('discriminator', 'generator'))
 
     def become(params, seen, classes):
         return recipe.networks['generator'].apply({'params': params}, seen, classes)
 
     def verdict(params, seen):
-        return judge(recipe, 'discriminator', {'params': params}, seen)
+        return _apply(recipe, 'discriminator', {'params': params}, seen)
 
     def entropy(logits, classes):
         return -jax.nn.log_softmax(logits)[jnp.arange(len(classes)), classes].mean()

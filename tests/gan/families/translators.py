@@ -16,7 +16,7 @@ from tests.gan.families.small import CLASSES
 from tests.gan.nets import create_objective
 
 SIDE, POOLED = 4, 3
-OPTIONS = {'cycle_weight': 10.0, 'identity_weight': 5.0, 'supervised_weight': 100.0}
+OPTIONS = {'cycle_weight': 10.0, 'identity_weight': 5.0, 'gradient_weight': 0.0, 'supervised_weight': 100.0}
 
 
 class TinyTranslator(nn.Module):
