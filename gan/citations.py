@@ -94,6 +94,7 @@ SCORES: dict[str, Papers] = {
     'copying_score': ('meehan2020',),
     'path_length': ('karras2019',),
 }
+TRANSLATED: Papers = ('wang2003',)  # of pairs of translated images and their truth
 FID: Papers = ('szegedy2016',)  # of the extractor whose distance has that name
 # Of networks of other tasks.
 UNET: Papers = ('ronneberger2015', 'isensee2021')
@@ -167,6 +168,9 @@ def _papers_of_scores(folder: Path) -> Iterator[str]:
         if not (folder / file).exists():
             continue
         report = workdirs.read_json(folder, str(file))
+        if not {'scores', 'directions'}.isdisjoint(report):
+            yield from TRANSLATED
+            continue
         try:
             scores = [each['scores'] for each in report[part]]
             measured = [
