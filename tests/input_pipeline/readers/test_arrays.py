@@ -110,7 +110,8 @@ def test_scanning_reads_headers_only(tmp_path, read):
 
 
 @pytest.mark.parametrize(
-    ('kind', 'shape'), [('|u1', (2**62, 8, -1)), ('|u1', (-1, 5, 6)), ('|S0', (2**62, 5, 6)), ('|V0', (2**62, 5, 6))]
+    ('kind', 'shape'),
+    [('|u1', (2**62, 8, -1)), ('|u1', (-1, 5, 6)), ('|S0', (2**62, 5, 6)), ('|V0', (2**62, 5, 6))],
 )
 def test_headers_that_describe_no_bytes_are_refused(tmp_path, read, kind, shape):
     np.save(tmp_path / 'good.npy', _images(2, 5, 6))
