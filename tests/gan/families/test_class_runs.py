@@ -17,6 +17,7 @@ from gan.families import FAMILIES
 from gan.recipe import create_recipe
 from gan.train import train_and_evaluate
 from gan.translation import classes as class_evaluation
+from gan.translation import pairs
 from gan.translation.classes import describe_classes, evaluate_classes, load_classifier, tabulate_classes
 from gan.translation.folder import translate_all
 from gan.translation.samples import find_others
@@ -145,7 +146,9 @@ def unchanged(runs):
     }
 
 
-def test_all_directions_are_measured_by_pairs_and_by_a_classifier(unchanged):
+def test_all_directions_are_measured_by_pairs_and_by_a_classifier(unchanged, monkeypatch):
+    monkeypatch.setattr(pairs, '_RESAMPLES', 500)
+
     def name(images):
         """CT is dark outside the head; half of the rest is called T1, whatever it is."""
         is_ct = images[:, 0, 0, 0] < -0.9
