@@ -35,6 +35,7 @@ class DataFacts:
       dtype: type of the images as they are seen, which generated images get too.
       intensity: physical values of -1 and 1, or None where each volume has its own.
       stored: type of the images in the data set; '' of runs that are older than this fact.
+      lowest: physical value in the data set; None where it is not known, or of older runs.
     """
 
     name: str
@@ -45,6 +46,7 @@ class DataFacts:
     dtype: str
     intensity: tuple[float, float] | None
     stored: str = ''
+    lowest: float | None = None
 
     def check_same(self, workdir: Path) -> None:
         """Raises UserError when the run in `workdir` was trained on other data."""
@@ -155,6 +157,7 @@ def facts_of(images: input_pipeline.ImageData | input_pipeline.Domains) -> DataF
         dtype=str(images.dtype),
         intensity=images.intensity,
         stored=str(images.stored_dtype),
+        lowest=images.lowest,
     )
 
 

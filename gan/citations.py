@@ -36,6 +36,7 @@ ARCHITECTURES: dict[str, Papers] = {
     'lapgan': ('denton2015',),
     'cyclegan': ('zhu2017', 'shrivastava2017', 'johnson2016'),
     'pix2pix': ('isola2017', 'johnson2016'),
+    'stargan': ('choi2018', 'johnson2016'),
 }
 # Of fields of a GAN's config: values that have papers.
 FIELDS: dict[str, dict[Any, Papers]] = {
@@ -66,6 +67,7 @@ SWITCHES: dict[str, Papers] = {
     'loss.input_noise': ('arjovsky2017principled',),
     'optimizer.discriminator_limit': ('arjovsky2017',),
     'augment.operations': ('zhao2020', 'karras2020ada'),
+    'family.gradient_weight': ('hiasa2018',),
 }
 # Of how classes enter the discriminator of a conditional run.
 CONDITIONS: dict[str, Papers] = {
@@ -92,6 +94,7 @@ SCORES: dict[str, Papers] = {
     'copying_score': ('meehan2020',),
     'path_length': ('karras2019',),
 }
+TRANSLATED: Papers = ('wang2003',)  # of pairs of translated images and their truth
 FID: Papers = ('szegedy2016',)  # of the extractor whose distance has that name
 RADIOMICS: Papers = ('konz2026', 'zwanenburg2020')  # of features that are no network's
 # Of networks of other tasks.
@@ -166,6 +169,9 @@ def _papers_of_scores(folder: Path) -> Iterator[str]:
         if not (folder / file).exists():
             continue
         report = workdirs.read_json(folder, str(file))
+        if not {'scores', 'directions'}.isdisjoint(report):
+            yield from TRANSLATED
+            continue
         try:
             scores = [each['scores'] for each in report[part]]
             measured = [

@@ -4,7 +4,8 @@ All scores come with a 95% interval, the floor (held-out real images in place of
 images and the extractor; a score that cannot be computed says why. `--against=DIR2` measures a second run on the
 same real images, and the difference of the two with its interval. Writes report.json and a page with pictures.
 
-A run that translates is measured on pairs, whose truth is known, beside what needs no network; without extractor.
+A run that translates is measured on pairs, whose truth is known, beside what needs no network. Where it does so
+between classes, --extractor is a classifier of them: are images what they should be?
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from absl import flags
 
 import input_pipeline
+from backbones.images import read_facts
 from foundation.training import launch
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
@@ -22,7 +24,9 @@ from gan.evaluation.page import PAGE_FILE
 from gan.evaluation.report import REPORT_FILE, check_folder, create_report, write_evaluation
 from gan.evaluation.tables import print_scores
 from gan.generator import check_checkpoint, read_recipe
-from gan.translation.pairs import describe_pairs, evaluate_pairs, tabulate_pairs
+from gan.recipe import GanRecipe
+from gan.translation.classes import describe_classes, evaluate_classes, load_classifier, tabulate_classes
+from gan.translation.pairs import check_unseen, describe_pairs, evaluate_pairs, request_pairs, tabulate_pairs
 from gan.translation.translator import Translator
 from gan.weights import check_apart
 
@@ -36,6 +40,9 @@ _NUM = flags.DEFINE_integer('num', 10_000, 'Generated images.', 2, 10_000_000)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the generated images.', 0, 2**32 - 1)
 _REFERENCE = flags.DEFINE_string('reference', 'train', 'Split of real images to compare with.')
 _HELD_OUT = flags.DEFINE_string('held_out', 'test', 'Split that training has not seen, for the floor.')
+_PAIRS = flags.DEFINE_list(
+    'pairs', [], 'Of a run that translates: SOURCE,TARGET, data sets whose pairs are measured in place of its own.'
+)
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
 _BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest distance to real images.')
 _BATCH = flags.DEFINE_integer('batch_size', 128, 'Images at a time.', 1, 65_536)
@@ -50,8 +57,9 @@ def main(argv: Sequence[str]) -> None:
     workdir = launch.workdir()
     launch.start_jax_alone('gan.evaluate')
     check_checkpoint(_STEP.value, best=_BEST.value)
-    if read_recipe(workdir).target is not None:
-        _evaluate_translator(workdir)
+    recipe = read_recipe(workdir)
+    if recipe.family.translates:
+        _evaluate_translator(workdir, recipe)
         return
     if not _EXTRACTOR.value:
         raise UserError(
@@ -82,18 +90,35 @@ def main(argv: Sequence[str]) -> None:
         print(f'Next: {launch.python()} -m gan.generate --workdir={workdir} --num=1000 --out={out.parent}/release')
 
 
-def _evaluate_translator(workdir: Path) -> None:
-    """Measures a run that translates, where the truth is known: by pairs, without an extractor."""
-    if _AGAINST.value is not None or _EXTRACTOR.value is not None:
+def _evaluate_translator(workdir: Path, recipe: GanRecipe) -> None:
+    """Measures a run that translates, where the truth is known: by pairs, and by classes where it has several."""
+    if _PAIRS.value and (recipe.target is None or len(_PAIRS.value) != 2):
+        raise UserError(
+            f'--pairs={",".join(_PAIRS.value)}: name two data sets, SOURCE,TARGET, of a run between two domains.'
+        )
+    if _AGAINST.value is not None or (recipe.target is not None and _EXTRACTOR.value is not None):
         raise UserError(
             f'{workdir} holds a run that translates images, which is measured on pairs of the split --held_out; '
-            'leave --against and --extractor out.'
+            'leave --against out, and --extractor where it has no classes.'
         )
     out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
     check_folder(out)
-    report = evaluate_pairs(Translator.load(workdir, _STEP.value, best=_BEST.value), _HELD_OUT.value)
-    workdirs.write_json(out / REPORT_FILE, describe_pairs(report))
-    print(tabulate_pairs(report))
+    if recipe.target is not None:
+        translator = Translator.load(workdir, _STEP.value, best=_BEST.value)
+        learnt = measured = recipe.images, recipe.target
+        if _PAIRS.value:
+            measured = request_pairs(translator, _PAIRS.value)
+            check_unseen(translator, measured, _HELD_OUT.value)
+        pairs = evaluate_pairs(translator, learnt, measured, _HELD_OUT.value)
+        described, told = describe_pairs(pairs), tabulate_pairs(pairs)
+    else:
+        facts = read_facts(workdir)
+        name = load_classifier(Path(_EXTRACTOR.value), facts) if _EXTRACTOR.value else None
+        translators = {to: Translator.load(workdir, _STEP.value, best=_BEST.value, to=to) for to in facts.classes}
+        classes = evaluate_classes(translators, _HELD_OUT.value, name)
+        described, told = describe_classes(classes), tabulate_classes(classes)
+    workdirs.write_json(out / REPORT_FILE, described)
+    print(told)
     print(f'Numbers: {out / REPORT_FILE}')
 
 

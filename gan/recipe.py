@@ -23,7 +23,7 @@ from foundation.training.errors import UserError
 from foundation.training.loop import Periods, periods_of
 from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation
-from gan.domains import TrainingImages, open_domains, request_target
+from gan.domains import TrainingImages, open_classes, open_domains, request_target
 from gan.families import FAMILIES, Family, choose_labelled
 from gan.networks import Generator, relative_cost
 from gan.objective import Objective
@@ -186,6 +186,8 @@ class GanRecipe:
         if self.target is not None:
             paired = self.family.translates == 'paired'
             return open_domains(self.images, self.target, self.split, training=True, paired=paired)
+        if self.family.translates:
+            return open_classes(self.images, self.split)
         images = self.images.open(self.split, flip=True, in_memory=True)
         if self.conditional and not images.classes:
             raise UserError(f'config.conditional is set, but the data set {images.name!r} has no classes.')

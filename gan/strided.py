@@ -16,7 +16,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 _SMALLEST = 8  # height or width up to which XLA's convolutions with strides are slow on CPUs, up to 100 times
-_DRAW = nn.initializers.normal(0.02)  # DCGAN, section 4
 
 Large = Float[Array, 'batch height width large']  # even height and width
 Small = Float[Array, 'batch _ _ small']  # half of them
@@ -93,21 +92,23 @@ kernel_gradient.defvjp(lambda x, y, size: (kernel_gradient(x, y, size), (x, y)),
 
 
 class _Strided(nn.Module):
-    """Weights drawn from N(0, 0.02^2), and a bias that starts at 0.
+    """Weights drawn at random, and a bias that starts at 0.
 
     Attributes:
       features: output channels.
       kernel_size: at least 2.
       dtype: type of the computation; parameters are float32.
+      draw: the weights, from N(0, 0.02^2) as in DCGAN (section 4) if nothing else is said.
     """
 
     features: int
     kernel_size: int
     dtype: DTypeLike
+    draw: nn.initializers.Initializer = nn.initializers.normal(0.02)
 
     def _weights(self, channels: int) -> tuple[Array, Array]:
         shape = (self.kernel_size, self.kernel_size, channels, self.features)
-        kernel = self.param('kernel', _DRAW, shape, jnp.float32)
+        kernel = self.param('kernel', self.draw, shape, jnp.float32)
         return kernel.astype(self.dtype), self.param('bias', nn.initializers.zeros, (self.features,), jnp.float32)
 
     def _add_bias(self, x: Array, bias: Array) -> Array:

@@ -34,7 +34,7 @@ from gan.schedule import Stage, fade_in
 from gan.state import GanState, grow
 from gan.step import create_cycle
 from gan.transfer import adopt_from, check_source
-from gan.translation.samples import TranslatedSamples
+from gan.translation.samples import ClassSamples, Samples, TranslatedSamples
 from gan.watch import SCORE, create_watch
 from gan.weights import is_exported
 
@@ -109,7 +109,7 @@ def prepare(recipe: GanRecipe, workdir: Path, record: RunRecord) -> PreparedRun:
         workdir,
         mesh,
         record=record,
-        files=facts.files(recipe.images.data_dir) | domain_files(images),
+        files=facts.files(recipe.images.data_dir) | domain_files(images, recipe.family.translates),
         told=[_describe_data(facts, recipe), *_describe_unused(facts, recipe)],
         details=[*_tabulate_networks(recipe, image_format)],
     )
@@ -148,10 +148,12 @@ def train(
         )
 
 
-def _create_samples(training: PreparedRun) -> TrainingSamples | TranslatedSamples:
+def _create_samples(training: PreparedRun) -> Samples:
     recipe, images, form = training.recipe, training.images, training.image_format
     if isinstance(images, input_pipeline.Domains):
         return TranslatedSamples(recipe, images, form, training.mesh)
+    if recipe.family.translates:
+        return ClassSamples(recipe, images, form, training.mesh)
     return TrainingSamples(recipe, form, images.classes, training.mesh, training.stages)
 
 
@@ -204,7 +206,7 @@ def _controls(stage: Stage, images_seen: int) -> dict[str, float]:
 
 
 def _make_sample(
-    recipe: GanRecipe, workdir: Path, samples: TrainingSamples | TranslatedSamples, stages: tuple[Stage, ...]
+    recipe: GanRecipe, workdir: Path, samples: Samples, stages: tuple[Stage, ...]
 ) -> Callable[..., np.ndarray]:
     """Returns the function that draws a grid into samples/*.png, and the curves."""
     marks = {stage.name: stage.start for stage in stages}
@@ -239,7 +241,7 @@ def _describe_data(facts: DataFacts, recipe: GanRecipe) -> str:
 
 def _describe_unused(facts: DataFacts, recipe: GanRecipe) -> Iterator[str]:
     """A line for each thing that the data have and the run leaves aside."""
-    if recipe.target is not None:  # domains are made of classes, and have no masks
+    if recipe.family.translates:  # domains are made of classes, and have no masks
         return
     content = input_pipeline.find_content(facts.name, recipe.images.data_dir)
     if content is None:

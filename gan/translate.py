@@ -27,6 +27,7 @@ from input_pipeline.records import PIXEL_LIMIT, reader_options
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
 _BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint whose translated images were nearest to the target.')
+_TO = flags.DEFINE_string('to', None, 'Class to translate to, of a run of stargan.')
 _AXIS = flags.DEFINE_integer('axis', 2, 'Volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
 _PIXEL_LIMIT = flags.DEFINE_integer(
     'pixel_limit',
@@ -35,7 +36,7 @@ _PIXEL_LIMIT = flags.DEFINE_integer(
     1,
 )
 flags.adopt_module_key_flags(launch)
-_COMMAND = (_STEP, _BEST, _AXIS)  # flags that decide the images
+_COMMAND = (_STEP, _BEST, _TO, _AXIS)  # flags that decide the images
 _SHOWN = 20
 
 
@@ -51,7 +52,8 @@ def main(argv: Sequence[str]) -> None:
         raise UserError('gan.translate runs on one process; leave --distributed and --coordinator out.')
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f'{out} exists already; give --out a new folder.')
-    translator, refusals = Translator.load(workdir, _STEP.value, best=_BEST.value), Refusals(skip=True)
+    refusals = Refusals(skip=True)
+    translator = Translator.load(workdir, _STEP.value, best=_BEST.value, to=_TO.value)
     options = reader_options(_AXIS.value, _PIXEL_LIMIT.value)
     found = find_incoming(paths, options, refusals)
     if not found:

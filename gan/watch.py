@@ -16,11 +16,11 @@ from foundation.training.phases import Phase
 from gan.domains import TrainingImages
 from gan.features import create_extractor
 from gan.recipe import GanRecipe, ImageFormat
-from gan.samples import TrainingSamples, read_reals
+from gan.samples import read_reals
 from gan.scores.gaussian import frechet_distance
 from gan.scores.neighbours import coverage
 from gan.state import GanState
-from gan.translation.samples import TranslatedSamples
+from gan.translation.samples import Samples
 
 SCORE = 'distance'
 _LOGGER = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Looker:
         recipe: GanRecipe,
         images: input_pipeline.ImageData,
         image_format: ImageFormat,
-        samples: TrainingSamples | TranslatedSamples,
+        samples: Samples,
     ) -> None:
         self._samples = samples
         self._extract, self._resolution = create_extractor(recipe.resolution), recipe.resolution
@@ -89,7 +89,7 @@ def create_watch(
     recipe: GanRecipe,
     images: TrainingImages,
     image_format: ImageFormat,
-    samples: TrainingSamples | TranslatedSamples,
+    samples: Samples,
 ) -> Watch | None:
     """What the loop watches, as the recipe says; None for nothing. What is translated shall be like the target."""
     plan = recipe.watch

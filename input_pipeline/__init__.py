@@ -12,7 +12,7 @@ from input_pipeline.dataset.content import find_content
 from input_pipeline.dataset.generated import Generated, write_generated
 from input_pipeline.dataset.provenance import Provenance, find_provenance
 from input_pipeline.dataset.selection import open_dataset
-from input_pipeline.domains import Domains, open_domains
+from input_pipeline.domains import Domains, NoPairsError, open_domains, require_window
 from input_pipeline.errors import DataError
 from input_pipeline.intensities import from_unit, join_masks, split_masks, to_physical, to_unit, unpack
 from input_pipeline.phantom import PhantomOptions
@@ -26,6 +26,7 @@ __all__ = [
     'Domains',
     'Generated',
     'ImageData',
+    'NoPairsError',
     'PhantomOptions',
     'Preprocessing',
     'Provenance',
@@ -61,6 +62,7 @@ __all__ = [
     'readers',
     'records',
     'report',
+    'require_window',
     'restore_size',
     'split_masks',
     'stream',

@@ -23,6 +23,10 @@ _LOGGER = logging.getLogger(__name__)
 _WIDER = 257  # 65535 / 255: 8 bits as 16, exactly
 
 
+class NoPairsError(DataError):
+    """No images of two domains show the same."""
+
+
 class Domains:
     """Images of a source and of a target in turn: even rows of a batch are of the source, odd ones of the target.
 
@@ -40,6 +44,7 @@ class Domains:
         self.num_patients = max(source.num_patients, target.num_patients)
         self.classes: tuple[str, ...] = ()
         self.dtype, self.stored_dtype, self.intensity = target.dtype, target.stored_dtype, target.intensity
+        self.lowest = target.lowest
         chosen = [[own.fingerprint, own.records.keys, own.records.patients] for own in (source, target)]
         self.fingerprint = hashlib.sha256(json.dumps(chosen).encode()).hexdigest()
 
@@ -101,7 +106,7 @@ def open_domains(
       open_source, open_target: open this split of each.
       data_dir: of all data sets.
       split: see above.
-      paired: whether to keep only images that have their counterpart; see `pair_records`.
+      paired: whether to keep only images that have their counterpart, see `pair_records`; NoPairsError where none.
 
     Raises:
       DataError: when one of them cannot be opened, values of -1 and 1 differ among its images, nothing is left of
@@ -109,12 +114,7 @@ def open_domains(
     """
     opened = [open_source(), open_target()]
     for own in opened:
-        if own.intensity is None:
-            raise DataError(
-                f'{own.name}: images have a window each, or brightness that falls in some of them, so that values '
-                "of a translated image would mean nothing; set its window to 'dataset', or to 'physical' with a "
-                'range.'
-            )
+        require_window(own)
     outside = [_patients_elsewhere(own, data_dir, split) for own in opened]
     source, target = (_leave_out(own, other) for own, other in zip(opened, reversed(outside), strict=True))
     if source.name == target.name and set(source.records.keys) == set(target.records.keys):
@@ -126,7 +126,7 @@ def open_domains(
         return Domains(source, target)
     places = pair_records(source.records, target.records)
     if not len(places[0]):
-        raise DataError(
+        raise NoPairsError(
             f'no image of {source.name} has its counterpart in {target.name}: the same patient and key, or the '
             'same slice of the only volume, of slices of the same numbers, that the patient has in each; without '
             'pairs train cyclegan.'
@@ -134,6 +134,15 @@ def open_domains(
     counts = source.num_examples, target.num_examples
     _LOGGER.info('Pairs: %d, of %d images of the source and %d of the target.', len(places[0]), *counts)
     return Domains(source.choosing(places[0]), target.choosing(places[1]))
+
+
+def require_window(images: ImageData) -> None:
+    """Raises DataError unless -1 and 1 mean the same values in all images."""
+    if images.intensity is None:
+        raise DataError(
+            f'{images.name}: images have a window each, or brightness that falls in some of them, so that values '
+            "of a translated image would mean nothing; set its window to 'dataset', or to 'physical' with a range."
+        )
 
 
 def _patients_elsewhere(images: ImageData, data_dir: Path | str | None, split: str) -> set[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from input_pipeline.phantom.contrasts import CLASSES
 from input_pipeline.records import PIXEL_LIMIT
 
 SOURCES = ('image_folder', 'paired_folder', 'dicom', 'nifti', 'arrays', 'phantom', 'contrasts', 'catalogue')
@@ -211,6 +212,12 @@ def _add_phantom(group: argparse._ArgumentGroup) -> None:
         type=_shares,
         default=(0.5,),
         help='share of the patients with a tumour: of all contrasts, or of each',
+    )
+    add(
+        '--classes',
+        choices=CLASSES,
+        default='lesion',
+        help='of contrasts: lesion, the contrast and whether there is a tumour; contrast, that alone',
     )
     add('--seed', type=int, default=0, help='decides every pixel')
     add('--images_per_patient', type=count, default=4, help='slices or exposures of each patient')

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from foundation.export.manifest import DERIVED
 from foundation.export.verification import read_whole
 from foundation.training.errors import UserError
 from input_pipeline import command, flags
@@ -69,7 +70,7 @@ def _prepare(options: argparse.Namespace) -> None:
         phantom = PhantomOptions(**{field: getattr(options, field) for field in fields})
         print(describe(prepare_phantom(target, phantom, write), target.folder))
     elif options.source == 'contrasts':
-        own = ('count', 'size', 'contrasts', 'prevalence', 'seed', 'images_per_patient')
+        own = ('count', 'size', 'contrasts', 'prevalence', 'seed', 'images_per_patient', 'classes')
         heads = scan_contrasts(ContrastOptions(**{field: getattr(options, field) for field in own}))
         print(describe(write_dataset(heads, target, write, Refusals(skip=False)), target.folder))
     else:
@@ -93,7 +94,7 @@ def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOpti
     )
     refusals, sample = Refusals(skip=options.on_error == 'skip'), DeclaredSample()
     print(f'Looking through {options.path} ...', flush=True)
-    _check_release(options.path)
+    _check_release(options.path, refusals)
     items = names.hide(READERS[options.source](options.path, reader, refusals))
     summary = write_dataset(items if exemplars is None else sample.tap(items), target, write, refusals, names)
     text = names.reveal(describe(summary | {'refused': refusals.reasons, 'notes': refusals.notes}, target.folder))
@@ -103,12 +104,17 @@ def _prepare_files(options: argparse.Namespace, target: Target, write: WriteOpti
     return text if exemplars is None else f'{text}\n{describe_likeness(exemplars, sample.pictures, options.kind)}'
 
 
-def _check_release(path: Path) -> None:
-    """Refuses generated images that are not as they were released; other folders have no manifest."""
+def _check_release(path: Path, refusals: Refusals) -> None:
+    """Refuses images of this software that are not as they were written, and notes where they show patients.
+
+    The manifest lies in their folder, or in the one above; other folders have none.
+    """
     try:
-        read_whole(path)
+        manifests = [read_whole(folder) for folder in (path, path.absolute().parent)]
     except UserError as error:
         raise DataError(str(error)) from error
+    if any(manifest is not None and manifest['synthetic'] == DERIVED for manifest in manifests):
+        refusals.note(f'All of this is {DERIVED}: it shows the anatomy of those who are in it.')
 
 
 def _recorded(options: argparse.Namespace, names: Pseudonyms) -> dict[str, Any]:

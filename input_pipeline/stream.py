@@ -125,6 +125,7 @@ class ImageData:
       stored_dtype: of the images in the data set.
       fingerprint: SHA-256 of all keys, splits and pixels; for sets of the catalogue, of name and version.
       intensity: physical values that -1 and 1 mean, or None where volumes differ.
+      lowest: physical value in the data set; None for sets of the catalogue.
       has_masks: whether decoded examples have masks.
       preprocessing: how images are made alike, without 'auto'.
       records: what the data set lists of each image, in stored order.
@@ -164,6 +165,7 @@ class ImageData:
         self.dtype = output_dtype(split.stored_dtype, preprocessing.window)
         self.fingerprint: str = split.summary.get('fingerprint') or f'{name}/{split.folder.name}'
         self.intensity = intensity
+        self.lowest: float | None = split.summary.get('intensity_range', [None])[0]
         self.has_masks = preprocessing.mask_classes > 0
         self._decoder = decoder
         self._indices = indices

@@ -29,7 +29,7 @@ from gan.recipe import create_recipe, recreate_recipe
 from gan.step import create_cycle
 
 FOLDER = Path(__file__).resolve().parents[1] / 'configs' / 'gan'
-NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem not in ('__init__', 'schema'))
+NAMES = sorted({path.stem for path in FOLDER.glob('*.py')} - {'__init__', 'architectures', 'schema'})
 VARIANTS = {
     'aae': aae.VARIANTS,
     'comparison': comparison.VARIANTS,
@@ -121,7 +121,7 @@ def test_config_makes_a_step(spec, number):
     def start_and_step(key, batch, alpha):
         state = gan.create_state(recipe, key)
         if gan.family.translates:
-            given = (batch['image'][:2],)
+            given = (batch['image'][:2], batch['label'][:2])[: 1 + config.conditional]
         else:
             latents = draw_latents(key, 2, recipe.generator.latent_size, config.generator.latent_distribution)
             given = (latents, batch['label'][:2], alpha)
@@ -138,7 +138,9 @@ def test_config_makes_a_step(spec, number):
     assert images.shape[1:] == (stage.resolution, stage.resolution, (config.channels or 1) + config.mask_classes)
     for judged in verdict if isinstance(verdict[0], tuple) else (verdict,):
         assert judged.logits.dtype == jnp.float32
-        assert judged.logits.shape == ((14 * 14,) if gan.family.translates else (1,))  # of patches, at 128x128
+        # Of patches where images are translated, at 128x128.
+        patches = {'': 1, 'unpaired': 14 * 14, 'paired': 14 * 14, 'classes': 2 * 2}[gan.family.translates]
+        assert judged.logits.shape == (patches,)
     assert after == before
     assert {'generator_loss', 'discriminator_loss'} <= metrics.keys()
     assert all(metric.shape == () for metric in metrics.values())

@@ -14,7 +14,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from configs.gan import dcgan
-from configs.gan.schema import DISCRIMINATORS, GAN, GENERATORS
+from configs.gan.architectures import DISCRIMINATORS, GENERATORS
+from configs.gan.schema import GAN
 from detect.attacks.threat import Threat, Worst, create_box, differentiate, find_logits, keep_worst, margins_of
 from detect.evaluation.robustness import attacked_logits, measure_robustness, worst_logits
 from foundation.statistics.jackknife import POSITIVE, Estimate, create_estimate, find_faults, group_sums, leave_out

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from configs import tables
-from configs.gan.schema import DISCRIMINATORS, GENERATORS
+from configs.gan.architectures import DISCRIMINATORS, GENERATORS
 from gan.families import FAMILIES
 from gan.losses import LOSSES
 from gan.networks.dcgan import ACTIVATIONS

@@ -36,7 +36,8 @@ def train_like_cyclegan(config: ConfigDict) -> ConfigDict:
     """A config of translators, with the optimiser and the schedule of CycleGAN."""
     config.resolution = 128
     config.data.window = 'dataset'
-    config.target.window = 'dataset'
+    if 'target' in config:
+        config.target.window = 'dataset'
     config.generator.blocks = 6
     config.loss.penalty = 'none'
     config.loss.drift_weight = 0.0

@@ -44,6 +44,7 @@ class DicomDerivation:
       window: physical values of 0 and of 65535.
       weights_sha256: of the network.
       meaning: what was done, in at most 64 characters.
+      target: name of what images become, where the network can make several things of them; '' otherwise.
     """
 
     modality: str
@@ -51,6 +52,7 @@ class DicomDerivation:
     window: tuple[float, float]
     weights_sha256: str
     meaning: str
+    target: str
 
     def encode(
         self,
@@ -59,6 +61,7 @@ class DicomDerivation:
         frame: int,
         plane: Float[np.ndarray, '3 4'] | None,
         number: int,
+        volume: str,
     ) -> bytes:
         """One image as a file of its own.
 
@@ -69,6 +72,7 @@ class DicomDerivation:
           plane: millimetres in LPS+ of a step along columns, rows and slices, and of the first pixel; None where
             the place is unknown.
           number: of the image in its series, from 1.
+          volume: what tells it from other volumes of its series, see `name_volume`.
         """
         dataset = FileDataset('', {}, file_meta=FileMetaDataset(), preamble=b'\0' * 128)
         dataset.SpecificCharacterSet = source.get('SpecificCharacterSet') or 'ISO_IR 192'
@@ -77,7 +81,7 @@ class DicomDerivation:
             if keyword in source or keyword in _TYPE_2:
                 setattr(dataset, keyword, source.get(keyword, ''))
         pixels = hashlib.sha256(stored.tobytes()).hexdigest()
-        self._identify(dataset, source, frame, number, pixels)
+        self._identify(dataset, source, frame, number, pixels, volume)
         self._place(dataset, plane)
         self._derive(dataset, source, frame)
         low, high = self.window
@@ -92,19 +96,21 @@ class DicomDerivation:
         dataset.save_as(file, enforce_file_format=True)
         return file.getvalue()
 
-    def _identify(self, dataset: Dataset, source: Dataset, frame: int, number: int, pixels: str) -> None:
+    def _identify(
+        self, dataset: Dataset, source: Dataset, frame: int, number: int, pixels: str, volume: str
+    ) -> None:
         """New UIDs of series and instance, the same for the same network and source, also where that has none."""
-        own = [SOFTWARE, self.weights_sha256, self.meaning]
+        own = [SOFTWARE, self.weights_sha256, self.meaning, self.target]
         series = [str(source.get(name, '')) for name in ('PatientID', 'StudyInstanceUID', 'SeriesInstanceUID')]
         instance = [str(source.get('SOPInstanceUID') or [*series, number, pixels]), str(frame)]
-        dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[*own, 'series', *series])
+        dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[*own, 'series', *series, volume])
         dataset.SOPInstanceUID = generate_uid(entropy_srcs=[*own, 'instance', *instance])
         if not dataset.get('StudyInstanceUID'):
             dataset.StudyInstanceUID = generate_uid(entropy_srcs=[*own, 'study', *series])
         dataset.Modality = self.modality if self.modality in _CLASSES else 'OT'
         dataset.SeriesNumber = 1000 + int(source.get('SeriesNumber') or 0) % 1000  # apart from those of a scanner
         dataset.InstanceNumber = number
-        dataset.SeriesDescription = self.meaning
+        dataset.SeriesDescription = ': '.join(filter(None, (self.target, self.meaning)))[:64]
         dataset.Manufacturer = dataset.ManufacturerModelName = SOFTWARE
         dataset.SoftwareVersions = software_version()
 
@@ -146,6 +152,17 @@ class DicomDerivation:
         for keyword in ('BurnedInAnnotation', 'LossyImageCompression'):  # what nobody knows is not denied
             if source.get(keyword):
                 setattr(dataset, keyword, source.get(keyword))
+
+
+def name_volume(first: Dataset, frame: int, stored: UInt16[np.ndarray, 'height width 1']) -> str:
+    """What tells volumes of one series apart: the first image of each, by its UID, or by what it became.
+
+    Args:
+      first: header of that image.
+      frame: of that file, from 0.
+      stored: the result.
+    """
+    return f'{first.get("SOPInstanceUID") or hashlib.sha256(stored.tobytes()).hexdigest()}/{frame}'
 
 
 def _refer(source: Dataset, frame: int) -> Dataset:

@@ -55,6 +55,7 @@ class ValueForm:
       mask_classes: foreground classes of the masks; 0 without masks.
       dtype: 'uint8' or 'uint16', the stored type of the data.
       intensity: physical values of -1 and 1; None where they differ from image to image.
+      lowest: physical value in the data; None where it is not known.
       modality: DICOM's short name of the one of the data; 'unknown' where it is, or where there are several.
       spacing: typical millimetres between rows and columns; None where unknown, or where it varies.
     """
@@ -64,13 +65,16 @@ class ValueForm:
     mask_classes: int
     dtype: str
     intensity: tuple[float, float] | None
+    lowest: float | None
     modality: str
     spacing: tuple[float, float] | None
 
     @property
     def is_hounsfield(self) -> bool:
-        """Whether values are Hounsfield units: CT that reaches below water. Grey levels of pictures start at 0."""
-        return self.modality == 'CT' and self.intensity is not None and min(self.intensity) < 0
+        """Whether values are Hounsfield units: of CT data below water. Grey levels of pictures start at 0."""
+        if self.modality != 'CT' or self.intensity is None:
+            return False
+        return min(*self.intensity, self.lowest or 0) < 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from gan.families.family import Coded, Family, pair
 from gan.families.infogan import INFOGAN
 from gan.families.lapgan import LAPGAN
 from gan.families.pix2pix import PIX2PIX
+from gan.families.stargan import STARGAN
 from gan.families.stylegan2 import style_updates
 from gan.networks import (
     BigGanDiscriminator,
@@ -49,6 +50,7 @@ FAMILIES: dict[str, Family] = {
     'lapgan': LAPGAN,
     'cyclegan': CYCLEGAN,
     'pix2pix': PIX2PIX,
+    'stargan': STARGAN,
 }
 
 __all__ = ['FAMILIES', 'Coded', 'Family', 'choose_labelled', 'family', 'methods', 'pair']

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from foundation.training.state import Params, Variables
+from gan.edges import gradient_correlation
 from gan.families import translation
 from gan.families.family import Family, Fields, Networks, Sections
 from gan.families.translation import SOURCE, TARGET, distance, translate
 from gan.networks.translation import PooledPatchDiscriminator, ResidualTranslator
 from gan.optimizers import Side
 from gan.pool import POOL, exchange
-from gan.step import StepRecipe, average_generator, reals_of
+from gan.step import RealBatch, StepRecipe, average_generator, reals_of
 from gan.updates import Found, Given, Metrics, Update
 
 
@@ -45,7 +46,7 @@ _SIDES: dict[str, Side] = {
 class JudgedPair(NamedTuple):
     """What a discriminator is shown: real and translated images, with its pool afterwards."""
 
-    real: Array
+    real: RealBatch
     fake: Array
     model_state: Variables
 
@@ -79,7 +80,7 @@ def _show(recipe: StepRecipe, given: Given) -> tuple[dict[str, JudgedPair], PRNG
         model_state = dict(given.state.networks[way.judge].model_state)
         if POOL in model_state:
             model_state[POOL], fake = exchange(model_state[POOL], fake, key)
-        shown[way.judge] = JudgedPair(reals_of(recipe, given, way.target).images, fake, model_state)
+        shown[way.judge] = JudgedPair(reals_of(recipe, given, way.target), fake, model_state)
     return shown, loss_key
 
 
@@ -94,9 +95,9 @@ def _discriminators_loss(
     images, key = shown
     total, metrics = jnp.zeros(()), Metrics()
     for way, own_key in zip(DIRECTIONS, jax.random.split(key, len(DIRECTIONS)), strict=True):
-        seen = images[way.judge].real, images[way.judge].fake
+        (real, labels), fake, _ = images[way.judge]
         loss, told = translation.discriminator_loss(
-            recipe, way.judge, params[way.judge], given, seen, own_key, penalised=penalised
+            recipe, way.judge, params[way.judge], given, (real, fake), labels, own_key, penalised=penalised
         )
         total, metrics = total + loss, metrics | _named(way, told)
     return total, Found({name: own.model_state for name, own in images.items()}, metrics)
@@ -105,23 +106,27 @@ def _discriminators_loss(
 def _translators_loss(
     recipe: StepRecipe, params: dict[str, Params], given: Given, shown: None, *, penalised: bool
 ) -> tuple[Array, Found]:
-    """Adversarial loss, the way there and back (equation 2), and images of the target stay (section 5.2)."""
+    """Adversarial loss, way there and back (equation 2), images of the target stay (section 5.2), and edges."""
     del shown, penalised
     options, total, metrics = recipe.options, jnp.zeros(()), Metrics()
-    cycle, identity = jnp.zeros(()), jnp.zeros(())
+    cycle, identity, edges = jnp.zeros(()), jnp.zeros(()), jnp.zeros(())
     for way, other in zip(DIRECTIONS, reversed(DIRECTIONS), strict=True):
-        real, target = (reals_of(recipe, given, part).images for part in (way.source, way.target))
+        (real, labels), (target, _) = (reals_of(recipe, given, part) for part in (way.source, way.target))
         # Both at once: no image feels the others of its batch.
         both = jnp.concatenate([real, target]) if options['identity_weight'] else real
         drawn = translate(recipe, way.translator, params[way.translator], both)
         fake = drawn[: len(real)]
         if options['identity_weight']:
             identity += distance(drawn[len(real) :], target)
+        if options['gradient_weight']:
+            edges += 1 - gradient_correlation(fake, real)
         cycle += distance(translate(recipe, other.translator, params[other.translator], fake), real)
-        loss, told = translation.generator_loss(recipe, way.judge, given, target, fake)
+        loss, told = translation.generator_loss(recipe, way.judge, given, target, fake, labels)
         total, metrics = total + loss, metrics | _named(way, told)
     total += options['cycle_weight'] * cycle + options['identity_weight'] * identity
+    total += options['gradient_weight'] * edges
     metrics |= {'cycle_loss': cycle, 'identity_loss': identity}
+    metrics |= {'gradient_loss': edges} if options['gradient_weight'] else {}
     return total, Found({way.translator: {} for way in DIRECTIONS}, metrics)
 
 
@@ -132,7 +137,7 @@ def _named(way: Direction, told: Metrics) -> Metrics:
 
 def _create(sections: Sections, shared: Fields) -> Networks:
     fields = translation.images_alone(shared)
-    translator = ResidualTranslator(**fields, **sections['generator'])
+    translator = ResidualTranslator(**shared, **sections['generator'])
     judge = PooledPatchDiscriminator(**fields, **sections['discriminator'])
     return {
         THERE.translator: translator,
@@ -152,6 +157,7 @@ CYCLEGAN = Family(
     fits=translation.fits,
     curves={
         'distances of images there and back, and of images that should stay': ('cycle_loss', 'identity_loss'),
+        'edges that are not those of the source': ('gradient_loss',),
         'losses of the way back': ('inverse_generator_loss', 'inverse_discriminator_loss', 'inverse_penalty'),
     },
 )

@@ -104,7 +104,8 @@ class Family:
       grows: from a smaller resolution to the final one.
       smallest: resolution that it can draw.
       translates: whether its generator maps images of a source to those of a target, and what it learns that
-        from: images of both that are `paired`, or not; '' where it draws from latents.
+        from: images of both that are `paired`, or not, or `classes` of one set, each of which is source and
+        target; '' where it draws from latents.
       repeats: `repeats(section)`: updates of the generator after which all updates repeat, from the section
         `family` of a config, which may be empty.
       allows: fields of the config, by dotted name, that cannot have all their values: those that they can have.
@@ -121,7 +122,7 @@ class Family:
     sides: Mapping[str, Side] = dataclasses.field(default_factory=lambda: PAIR)
     grows: bool = False
     smallest: int = 8
-    translates: Literal['', 'unpaired', 'paired'] = ''
+    translates: Literal['', 'unpaired', 'paired', 'classes'] = ''
     repeats: Callable[[Fields], int] = _always
     allows: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     fits: Callable[[Fields], str] = _fits

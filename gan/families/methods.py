@@ -172,6 +172,13 @@ METHODS = (
         'the same from pairs: the upper bound',
         'a lower error than CycleGAN on the same images',
     ),
+    Method(
+        'stargan',
+        'StarGAN',
+        'choi2018',
+        'images of any class become any other, by one network',
+        'a classifier of real images finds the class that was asked for',
+    ),
 )
 # Configs that train one of these on other data, at another size, or two of them side by side.
 APPLICATIONS = ('comparison', 'dcgan_cifar_dog', 'dcgan_medical', 'quickstart', 'small', 'tiny')

@@ -57,8 +57,10 @@ def _discriminator_loss(
     *,
     penalised: bool,
 ) -> tuple[Array, Found]:
+    seen, key = shown
+    labels = reals_of(recipe, given, SOURCE).labels
     total, metrics = translation.discriminator_loss(
-        recipe, 'discriminator', params['discriminator'], given, *shown, penalised=penalised
+        recipe, 'discriminator', params['discriminator'], given, seen, labels, key, penalised=penalised
     )
     return total, Found({'discriminator': {}}, metrics)
 
@@ -69,8 +71,9 @@ def _translator_loss(
     """Equation 4."""
     del shown, penalised
     real, pairs, fake = _pair(recipe, params['generator'], given)
-    total, metrics = translation.generator_loss(recipe, 'discriminator', given, real, pairs)
-    error = distance(fake, reals_of(recipe, given, TARGET).images)
+    target, labels = reals_of(recipe, given, TARGET)
+    total, metrics = translation.generator_loss(recipe, 'discriminator', given, real, pairs, labels)
+    error = distance(fake, target)
     total += recipe.options['supervised_weight'] * error
     return total, Found({'generator': {}}, metrics | {'supervised_loss': error})
 
@@ -79,7 +82,7 @@ def _create(sections: Sections, shared: Fields) -> Networks:
     fields = translation.images_alone(shared)
     pairs = {**fields, 'channels': 2 * fields['channels']}
     return {
-        'generator': ResidualTranslator(**fields, **sections['generator']),
+        'generator': ResidualTranslator(**shared, **sections['generator']),
         'discriminator': PooledPatchDiscriminator(**pairs, **sections['discriminator'], pool=0),
     }
 

@@ -16,7 +16,7 @@ from gan.step import StepRecipe
 from gan.updates import Given, Metrics
 
 SOURCE, TARGET = 0, 1  # parts of a batch, see `step.reals_of`
-# What no translating family can do; losses of pairs, and what changes over time, it can.
+# What families between two domains cannot do; losses of pairs, and what changes over time, they can.
 ALLOWS: Mapping[str, tuple[Any, ...]] = {
     **{place: values for place, values in OWN_STEP.items() if place not in ('loss.name', 'anneal.images')},
     'loss.input_noise': (0,),
@@ -36,20 +36,20 @@ def images_alone(shared: Fields) -> Fields:
     return {name: value for name, value in shared.items() if name != 'num_classes'}
 
 
-def fits(fields: Fields) -> str:
-    """The maps of the discriminator must not vanish."""
+def fits(fields: Fields, least: int = SMALLEST_MAP) -> str:
+    """The maps of the discriminator must not have fewer pixels a side."""
     layers, resolution = fields['discriminator']['layers'], fields['resolution']
-    if resolution >> layers < SMALLEST_MAP:
+    if resolution >> layers < least:
         return (
             f'config.discriminator.layers is {layers}, but {resolution} pixels halved so often are fewer than '
-            f'{SMALLEST_MAP}, of which the patches are made; set fewer layers.'
+            f'{least}, of which the patches are made; set fewer layers.'
         )
     return ''
 
 
-def translate(recipe: StepRecipe, name: str, params: Params, images: Array) -> Array:
-    """Images by the translator of this name."""
-    return recipe.networks[name].apply({'params': params}, images)
+def translate(recipe: StepRecipe, name: str, params: Params, images: Array, *labels: Array) -> Array:
+    """Images by the translator of this name; to these classes where it knows several."""
+    return recipe.networks[name].apply({'params': params}, images, *labels)
 
 
 def judge(recipe: StepRecipe, name: str, params: Params, given: Given, images: Array) -> DiscriminatorOutput:
@@ -64,15 +64,18 @@ def discriminator_loss(
     params: Params,
     given: Given,
     seen: tuple[Array, Array],
+    labels: Array,
     key: PRNGKeyArray,
     *,
     penalised: bool,
 ) -> tuple[Array, Metrics]:
-    """Of real and translated images as one discriminator sees them; the slope is that of the mean over patches."""
+    """Of real and translated images as one discriminator sees them; the slope is that of the mean over patches.
+
+    The labels are the classes of the real images, for discriminators that name them.
+    """
     loss_key, penalty_key = jax.random.split(key)
     judge_images = partial(judge, recipe, name, params, given)
     real, fake = seen
-    labels = given.batch['label'][: len(real)]  # of no class
     verdicts = judge_images(real), judge_images(fake)
     total, metrics = recipe.objective.discriminator_loss(*verdicts, labels, loss_key)
     if penalised:
@@ -88,12 +91,14 @@ def discriminator_loss(
     return total, metrics
 
 
-def generator_loss(recipe: StepRecipe, name: str, given: Given, real: Array, fake: Array) -> tuple[Array, Metrics]:
-    """Of translated images before the discriminator of this name, beside real ones for losses of pairs."""
+def generator_loss(
+    recipe: StepRecipe, name: str, given: Given, real: Array, fake: Array, labels: Array
+) -> tuple[Array, Metrics]:
+    """Of images translated to these classes before a discriminator, beside real ones for losses of pairs."""
     params = given.state.networks[name].params
     verdict = judge(recipe, name, params, given, fake)
     beside = judge(recipe, name, params, given, real) if recipe.objective.loss.pairs else None
-    return recipe.objective.generator_loss(verdict, given.batch['label'][: len(fake)], beside)
+    return recipe.objective.generator_loss(verdict, labels, beside)
 
 
 def distance(one: Array, other: Array) -> Float[Array, '']:

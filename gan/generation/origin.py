@@ -40,6 +40,7 @@ def find_origin(trained: TrainedGenerator, run: ReportedRun, seed: int) -> Origi
             mask_classes=image_format.mask_classes,
             dtype=facts.dtype,
             intensity=facts.intensity,
+            lowest=facts.lowest,
             modality=provenance.modality,
             spacing=provenance.spacing,
         ),

@@ -1,14 +1,14 @@
-"""Networks from images to images: a generator of residual blocks, and a discriminator of patches.
+"""Networks from images to images: a generator of residual blocks, and discriminators of patches.
 
 Johnson et al. 2016, arXiv:1603.08155, as Zhu et al. 2017 (arXiv:1703.10593, appendix 7.2) have it; Isola et al.
-2017, arXiv:1611.07004.
+2017, arXiv:1611.07004. For several classes: Choi et al. 2018, arXiv:1711.09020, table 4 and 5.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from backbones.networks.normalization import GroupNorm
 from gan.layers import leaky_relu
@@ -38,9 +38,13 @@ class ResidualTranslator(nn.Module):
     Padding mirrors but for the layers that halve and double, which pad with zeros and have kernels of 4x4, so that
     all pixels of a doubled map are sums of as many products.
 
+    The class that an image shall become is a further channel, 1 everywhere, of as many as there are. The first
+    convolution is then not normalized: that would take away the mean of each map, and all that such channels tell.
+
     Attributes:
       resolution: of the images in training; others can be translated.
       channels: of the images.
+      num_classes: that images can become; 0 where there is one kind alone.
       first_width: features at full size; twice as many at each halving.
       blocks: residual blocks.
       dtype: type of the computation; images are float32.
@@ -48,16 +52,23 @@ class ResidualTranslator(nn.Module):
 
     resolution: int
     channels: int
+    num_classes: int
     first_width: int
     blocks: int
     dtype: DTypeLike
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, 'batch height width channels']
+        self, images: Float[Array, 'batch height width channels'], labels: Int[Array, 'batch'] | None = None
     ) -> Float[Array, 'batch height width channels']:
-        """Translates images in [-1, 1]."""
-        x = jax.nn.relu(self._mirrored('from_image', images, self.first_width, _EDGE))
+        """Translates images in [-1, 1], to these classes where there are several."""
+        if self.num_classes:
+            planes = jax.nn.one_hot(labels, self.num_classes)[:, None, None, :]
+            shape = (*images.shape[:-1], self.num_classes)
+            x = reflect(jnp.concatenate([images, jnp.broadcast_to(planes, shape)], axis=-1), _EDGE // 2)
+            x = jax.nn.relu(_convolve('from_image', x, self.first_width, _EDGE, self.dtype))
+        else:
+            x = jax.nn.relu(self._mirrored('from_image', images, self.first_width, _EDGE))
         for level in range(1, HALVINGS + 1):
             x = StridedConv(self.first_width << level, _KERNEL, self.dtype, name=f'down{level}')(x)
             x = jax.nn.relu(_normalize(x, self.dtype, f'down{level}_norm'))
@@ -121,3 +132,33 @@ class PooledPatchDiscriminator(nn.Module):
     def _shrink(self, name: str, x: Array, features: int) -> Array:
         """A convolution of 4x4 with one pixel of padding, which takes one off height and width."""
         return _convolve(name, jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), features, _KERNEL, self.dtype)
+
+
+class ClassPatchDiscriminator(nn.Module):
+    """A logit for each of the overlapping patches of an image, and its class: convolutions without normalization.
+
+    Attributes:
+      resolution, channels, dtype: as in ResidualTranslator.
+      num_classes: that an image may be of.
+      layers, first_width, max_width: as in PooledPatchDiscriminator; the verdicts follow.
+    """
+
+    resolution: int
+    channels: int
+    num_classes: int
+    layers: int
+    first_width: int
+    max_width: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, images: Float[Array, 'batch height width channels']) -> DiscriminatorOutput:
+        """Judges patches, those of an image after those of the image before it, and names classes."""
+        x, draw = images, nn.initializers.lecun_normal()
+        for layer in range(self.layers):
+            width = min(self.first_width << layer, self.max_width)
+            x = jax.nn.leaky_relu(StridedConv(width, _KERNEL, self.dtype, draw, name=f'conv{layer}')(x), 0.01)
+        logits = nn.Conv(1, (3, 3), padding=1, use_bias=False, dtype=self.dtype, name='logits')(x)
+        whole = nn.Dense(self.num_classes, use_bias=False, dtype=self.dtype, name='classes')
+        classes = whole(x.reshape(len(x), -1))
+        return DiscriminatorOutput(logits.astype(jnp.float32).reshape(-1), classes.astype(jnp.float32))

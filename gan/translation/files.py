@@ -9,7 +9,7 @@ from jaxtyping import Float32, Shaped
 
 import input_pipeline
 from foundation.export import nifti, pictures
-from foundation.export.derived import DicomDerivation
+from foundation.export.derived import DicomDerivation, name_volume
 from foundation.export.origin import ValueForm
 from foundation.software import SOFTWARE
 from foundation.training.errors import UserError
@@ -43,6 +43,7 @@ class TranslationWriter:
             mask_classes=0,
             dtype=self.target.facts.dtype,
             intensity=self.target.window,
+            lowest=self.target.facts.lowest,
             modality=self.target.modality,
             spacing=None,
         )
@@ -91,10 +92,14 @@ class TranslationWriter:
             window=(low, high),
             weights_sha256=self.checksum,
             meaning=MEANING,
+            target=self.target.name,
         )
+        path, frame = grid.frames[case.records[0].key]
+        volume = name_volume(read_header(path), frame, values[0])
         contents = {}
         for number, (record, stored) in enumerate(zip(case.records, values, strict=True)):
             path, frame = grid.frames[record.key]
-            content = derivation.encode(stored, read_header(path), frame, grid.plane(record.key), number + 1)
-            contents['.dcm' if len(values) == 1 else f'/{number:04d}.dcm'] = content
+            ending = '.dcm' if len(values) == 1 else f'/{number:04d}.dcm'
+            plane = grid.plane(record.key)
+            contents[ending] = derivation.encode(stored, read_header(path), frame, plane, number + 1, volume)
         return contents

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
@@ -41,8 +42,8 @@ class Translator:
     translate_squares: Callable[[Images], Images]
 
     @classmethod
-    def load(cls, workdir: Path, step: int | None, *, best: bool) -> 'Translator':
-        """The translator of a run; see `restore_state`.
+    def load(cls, workdir: Path, step: int | None, *, best: bool, to: str | None = None) -> 'Translator':
+        """The translator of a run, to a class where it knows several; see `restore_state` and `read_domains`.
 
         Raises:
           UserError: when there is none, or it cannot be read, or it was trained on images that were cropped.
@@ -51,19 +52,20 @@ class Translator:
         recipe = run.recipe
         if not recipe.family.translates:
             raise UserError(
-                f'{workdir} holds a run of {recipe.architecture}, which translates nothing; give one of cyclegan '
-                'or pix2pix.'
+                f'{workdir} holds a run of {recipe.architecture}, which translates nothing; give one of '
+                'cyclegan, pix2pix or stargan.'
             )
         if recipe.images.preprocessing.fit == 'crop':
             raise UserError(
                 f"{workdir}: its images were cut (config.data.fit is 'crop'), so that whole ones cannot be "
                 'translated; train with pad.'
             )
-        source, target = read_domains(workdir)
-        network = recipe.networks_at(recipe.resolution, run.image_format)['generator']
+        source, target = read_domains(workdir, to)
+        network, names = recipe.networks_at(recipe.resolution, run.image_format)['generator'], run.facts.classes
 
         def apply(variables: Variables, images: Array) -> Array:
-            return network.apply(variables, images)
+            labels = () if to is None else (jnp.full(len(images), names.index(to), jnp.int32),)
+            return network.apply(variables, images, *labels)
 
         variables, mapped = run.state.averaged('generator'), create_mapper(apply, parallel.create_mesh(), SLICES)
         return cls(run, source, target, variables, functools.partial(mapped, variables))

@@ -10,6 +10,7 @@ from input_pipeline.phantom.images import CONTRASTS
 from input_pipeline.phantom.randomness import Purpose, create_generator
 from input_pipeline.records import Item, Record
 
+CLASSES = ('lesion', 'contrast')
 MODALITIES = {'CT': 'CT', 'T1': 'MR', 'T2': 'MR'}  # by contrast, as DICOM calls them
 
 
@@ -25,6 +26,7 @@ class ContrastOptions:
         it is rare has one where it is frequent; where shares are equal, so are the masks.
       seed: in [0, 2**64); decides every pixel. Equal seeds mean equal patients, in sets of other contrasts too.
       images_per_patient: slices of each patient.
+      classes: what they tell: `lesion`, the contrast and whether there is a tumour; `contrast`, that alone.
 
     Raises:
       DataError: a value is out of its range.
@@ -36,6 +38,7 @@ class ContrastOptions:
     prevalence: tuple[float, ...]
     seed: int
     images_per_patient: int
+    classes: str
 
     def __post_init__(self) -> None:
         known = ', '.join(CONTRASTS)
@@ -50,6 +53,7 @@ class ContrastOptions:
             ),
             f'seed is {self.seed}: choose a whole number from 0 to 2**64 - 1': 0 <= self.seed < 2**64,
             f'images_per_patient is {self.images_per_patient}: choose at least 1': self.images_per_patient >= 1,
+            f'classes are {self.classes!r}: choose one of {", ".join(CLASSES)}': self.classes in CLASSES,
         }
         for message, good in checks.items():
             if not good:
@@ -57,14 +61,16 @@ class ContrastOptions:
 
 
 def scan_contrasts(options: ContrastOptions) -> list[Item]:
-    """An item for each patient and contrast, of class `<contrast>_healthy` or `<contrast>_lesion`; see `scan`."""
+    """An item for each patient and contrast, of class `<contrast>_healthy` or `_lesion`, or `<contrast>`."""
     shares = options.prevalence * (len(options.contrasts) if len(options.prevalence) == 1 else 1)
     items = []
     for index in range(-(-options.count // options.images_per_patient)):
         patient = f'head-{options.seed}-{index:05d}'
         luck = create_generator((options.seed << 64) + index, Purpose.LESION, 1).random()
         for contrast, share in zip(options.contrasts, shares, strict=True):
-            label = f'{contrast}_{"lesion" if luck < share else "healthy"}'
+            lesion, label = luck < share, contrast
+            if options.classes == 'lesion':
+                label += '_lesion' if lesion else '_healthy'
             items.append(
                 Item(
                     key=f'{patient}-{contrast}',
@@ -73,20 +79,22 @@ def scan_contrasts(options: ContrastOptions) -> list[Item]:
                     label=label,
                     dtype='uint16',
                     channels=1,
-                    load=functools.partial(_load, options, index, patient, contrast, label),
+                    load=functools.partial(_load, options, index, patient, contrast, lesion, label),
                 )
             )
     return items
 
 
-def _load(options: ContrastOptions, index: int, patient: str, contrast: str, label: str) -> Iterator[Record]:
+def _load(
+    options: ContrastOptions, index: int, patient: str, contrast: str, lesion: bool, label: str
+) -> Iterator[Record]:
     slices = min(options.images_per_patient, options.count - index * options.images_per_patient)
     return create_records(
         CONTRASTS[contrast],
         (options.seed << 64) + index,
         [f'{patient}-{contrast}/{number:03d}' for number in range(slices)],
         size=options.size,
-        lesion=label.endswith('lesion'),
+        lesion=lesion,
         patient=patient,
         modality=MODALITIES[contrast],
         label=label,

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from configs.backbones import classifier
-from configs.gan import dcgan, enhanced_gan, pggan, r3gan, sngan, wgan
+from configs.gan import dcgan, enhanced_gan, pggan, r3gan, sngan, stargan, wgan
 from configs.segment import unet
 from foundation.training.errors import UserError
 from gan import citations
@@ -113,6 +113,12 @@ def test_radiomic_features_have_papers_of_their_own(tmp_path):
     evaluation = _evaluation(is_radiomic=True, frechet_distance=1.0)
     found = citations.find_papers(_write_run(tmp_path / 'run', dcgan.get_config(), evaluation))
     assert found[-3:] == ['heusel2017', 'konz2026', 'zwanenburg2020']
+
+
+@pytest.mark.parametrize('report', [{'scores': {}, 'metrics': {}}, {'directions': {}, 'named': {}}])
+def test_pairs_of_translated_images_are_measured_by_ms_ssim(tmp_path, report):
+    found = citations.find_papers(_write_run(tmp_path / 'run', stargan.get_config(), report))
+    assert (found[0], found[-1]) == ('choi2018', 'wang2003')
 
 
 def test_what_a_sweep_measured_counts_too(tmp_path):

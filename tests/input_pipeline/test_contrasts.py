@@ -25,6 +25,7 @@ def _options(**changes):
         'prevalence': (0.5,),
         'seed': 3,
         'images_per_patient': 2,
+        'classes': 'lesion',
     }
     return ContrastOptions(**values | changes)
 
@@ -78,6 +79,16 @@ def test_patients_with_a_tumour_where_it_is_rare_have_one_where_it_is_frequent()
     assert 0.7 * 200 - 20 < len(found['T1']) < 0.7 * 200 + 20
 
 
+def test_classes_may_be_the_contrasts_alone_of_the_same_images():
+    plain, told = scan_contrasts(_options(classes='contrast')), scan_contrasts(_options())
+    assert [item.label for item in plain[:3]] == ['CT', 'T1', 'T2']
+    for one, other in zip(plain[:6], told[:6], strict=True):
+        for own, same in zip(one.load(), other.load(), strict=True):
+            np.testing.assert_array_equal(own.image, same.image)
+            np.testing.assert_array_equal(own.mask, same.mask)
+            assert (own.label, own.key) == (one.label, same.key)
+
+
 def test_records_are_the_same_whenever_they_are_drawn():
     items = scan_contrasts(_options())
     assert [item.key for item in items[:3]] == ['head-3-00000-CT', 'head-3-00000-T1', 'head-3-00000-T2']
@@ -112,6 +123,7 @@ def test_the_command_prepares_them_and_slices_pair(tmp_path, capsys):
         ({'size': 7}, '8 to 1024'),
         ({'seed': -1}, 'seed is -1'),
         ({'images_per_patient': 0}, 'images_per_patient is 0'),
+        ({'classes': 'none'}, "classes are 'none': choose one of lesion, contrast"),
     ],
 )
 def test_options_out_of_range_are_refused(changes, message):

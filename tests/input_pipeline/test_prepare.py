@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from foundation.export.manifest import write_manifest
+from foundation.export.manifest import DERIVED, write_manifest
 from input_pipeline.dataset import catalogue
 from input_pipeline.prepare import main
 from tests.foundation.export.manifests import MANIFEST
@@ -58,6 +58,17 @@ def test_a_release_that_is_not_whole_is_refused_and_a_foreign_manifest_means_not
     assert main(_arguments(pictures, name='cut')) == 1
     assert 'missing: ill/p00_1.png' in capsys.readouterr().err
     assert not (pictures.parent / 'data' / 'cut').exists()
+
+
+@pytest.mark.parametrize('place', ['pictures', 'its parent'])
+def test_translated_images_are_said_to_be_derived_from_patients(pictures, capsys, place):
+    told = 'All of this is derived from patient data: it shows the anatomy'
+    write_manifest(pictures if place == 'pictures' else pictures.parent, MANIFEST | {'synthetic': DERIVED})
+    sets = pictures.parent.with_name(f'{pictures.parent.name}_sets')  # no part of what the manifest lists
+    assert main([*_arguments(pictures), f'--data_dir={sets}']) == 0
+    assert told in capsys.readouterr().out
+    (summary,) = sets.rglob('summary.json')
+    assert any(told in note for note in json.loads(summary.read_text())['notes'])
 
 
 def test_the_licence_is_kept_and_shown(pictures, capsys):

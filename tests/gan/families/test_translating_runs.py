@@ -19,7 +19,7 @@ from gan.families import FAMILIES
 from gan.generator import TrainedGenerator
 from gan.train import train_and_evaluate
 from gan.translation.folder import translate_all
-from gan.translation.pairs import describe_pairs, evaluate_pairs, tabulate_pairs
+from gan.translation.pairs import check_unseen, describe_pairs, evaluate_pairs, request_pairs, tabulate_pairs
 from gan.translation.translator import Translator
 from gan.translation.windows import in_windows, starts_of
 from input_pipeline.errors import Refusals
@@ -39,11 +39,7 @@ OPTIONS = ReaderOptions(modality='', percentiles=(0.5, 99.5), pixel_limit=PIXEL_
 
 
 def _create(sections, shared):
-    judge = translators.TinyJudge(1, sections['discriminator']['pool'], SIDE)
-    return {
-        name: translators.TinyTranslator(SIDE) if side == 'generator' else judge.clone()
-        for name, side in FAMILIES['cyclegan'].sides.items()
-    }
+    return translators.create_networks('cyclegan', SIDE, sections['discriminator']['pool'])
 
 
 def _config(architecture, data_dir):
@@ -111,9 +107,11 @@ def test_a_translating_run_watches_shows_its_images_and_draws_none(runs):
     (grid,) = (runs / 'whole' / 'samples').glob('*.png')
     with Image.open(grid) as picture:
         assert picture.size == (6 * 64, 3 * 64)
-    source, target = read_domains(runs / 'whole')
+    source, target = read_domains(runs / 'whole', None)
     assert target.window == (0.0, 1500.0) != source.window
     assert (source.modality, target.modality) == ('CT', 'MR')
+    with pytest.raises(UserError, match='to one kind of images alone; leave --to out'):
+        read_domains(runs / 'whole', 'MR')
     with pytest.raises(UserError, match='a run of cyclegan, whose generator translates images and draws none'):
         TrainedGenerator.load(runs / 'whole')
 
@@ -223,6 +221,35 @@ def test_a_slice_that_cannot_be_read_is_told_again_after_a_stop(translator, tmp_
     assert read_manifest(tmp_path / 'out')['refused'] == refusals.reasons
 
 
+def test_volumes_of_one_series_and_other_targets_get_series_of_their_own(translator, tmp_path):
+    """Two images at each place of a series are two volumes; a network of several classes makes several of each."""
+    series.save_series(tmp_path / 'in', series.random_values(6, SIDE, SIDE), [0.0, 3.0, 6.0] * 2)
+    other = dataclasses.replace(translator, target=dataclasses.replace(translator.target, name='T2'))
+    found = set()
+    for own, name in ((translator, 'one'), (other, 'other')):
+        rows, refusals = _translate(own, [tmp_path / 'in'], tmp_path / name)
+        assert ([row['slices'] for row in rows], refusals.reasons) == ([3, 3], {})
+        for row in rows:
+            written = [pydicom.dcmread(tmp_path / name / file) for file in row['written']]
+            assert len({image.SeriesInstanceUID for image in written}) == 1
+            found |= {(image.SeriesInstanceUID, image.SOPInstanceUID) for image in written}
+    assert (len({uid for uid, _ in found}), len({uid for _, uid in found})) == (4, 12)
+    assert written[0].SeriesDescription == 'T2: Translated by a neural network'
+
+
+def test_ct_is_in_hounsfield_units_in_a_window_above_water_too(translator, tmp_path):
+    facts = dataclasses.replace(translator.target.facts, intensity=(0.0, 80.0), lowest=-1024.0)
+    brain = dataclasses.replace(
+        translator, target=dataclasses.replace(translator.target, facts=facts, modality='CT')
+    )
+    series.save_series(tmp_path / 'in', series.random_values(2, SIDE, SIDE), [0.0, 3.0])
+    nib.save(nib.Nifti1Image(series.random_values(SIDE, SIDE, 2), np.eye(4)), tmp_path / 'in.nii.gz')
+    rows, _ = _translate(brain, [tmp_path / 'in', tmp_path / 'in.nii.gz'], tmp_path / 'out')
+    (image,) = [pydicom.dcmread(tmp_path / 'out' / row['written'][0]) for row in rows if row['kind'] == 'dicom']
+    assert (image.RescaleType, image.RescaleIntercept) == ('HU', 0)
+    assert nib.load(tmp_path / 'out/images/in.nii.gz').get_data_dtype() == np.int16
+
+
 def test_images_without_uids_get_uids_of_their_own(translator, tmp_path):
     for patient in ('one', 'other'):
         for file in series.save_series(
@@ -318,7 +345,7 @@ def test_windows_cover_an_image_and_fade_into_each_other(length, side):
 def test_pairs_of_a_split_are_measured_beside_what_needs_no_network(translator, tmp_path):
     """With a network that changes nothing, `translated` is `identity`."""
     for contrast in ('CT', 'T1'):
-        options = ContrastOptions(60, SIDE, (contrast,), (1.0,), 5, 2)
+        options = ContrastOptions(60, SIDE, (contrast,), (1.0,), 5, 2, 'lesion')
         write(scan_contrasts(options), tmp_path, contrast.lower())
     recipe = translator.run.recipe
     requests = [
@@ -327,7 +354,7 @@ def test_pairs_of_a_split_are_measured_beside_what_needs_no_network(translator, 
     ]
     recipe = dataclasses.replace(recipe, images=requests[0], target=requests[1])
     measured = dataclasses.replace(translator, run=dataclasses.replace(translator.run, recipe=recipe))
-    report = evaluate_pairs(measured, 'test')
+    report = evaluate_pairs(measured, tuple(requests), tuple(requests), 'test')
     assert report.images == 2 * report.patients > 4
     scores = describe_pairs(report)['scores']
     assert scores['translated'] == scores['identity'] != scores['histogram']
@@ -335,4 +362,25 @@ def test_pairs_of_a_split_are_measured_beside_what_needs_no_network(translator, 
         low, high = own['error']['interval']
         assert 0 < low < own['error']['value'] < high < 1500
         assert 0 <= own['lost']['value'] <= 100
+        assert own['invented']['value'] >= 0
     assert f'{report.images} pairs of {report.patients} patients' in tabulate_pairs(report)
+
+
+def test_pairs_of_other_sets_are_seen_in_the_windows_of_the_training(translator, tmp_path):
+    """Of patients who were not in the training; a run whose sets they are is refused."""
+    recipe = translator.run.recipe
+    for contrast, seed in itertools.product(('CT', 'T1'), (5, 6)):
+        options = ContrastOptions(60, SIDE, (contrast,), (1.0,), seed, 2, 'lesion')
+        write(scan_contrasts(options), tmp_path, f'{contrast}_{seed}'.lower())
+    learnt = [
+        dataclasses.replace(own, name=name, data_dir=str(tmp_path), modalities=(), phantom=None)
+        for own, name in ((recipe.images, 'ct_5'), (recipe.target, 't1_5'))
+    ]
+    recipe = dataclasses.replace(recipe, images=learnt[0], target=learnt[1])
+    trained = dataclasses.replace(translator, run=dataclasses.replace(translator.run, recipe=recipe))
+    with pytest.raises(UserError, match="patients in the split 'train' of ct_5, t1_5 were in the training"):
+        check_unseen(trained, request_pairs(trained, ('ct_5', 't1_5')), 'train')
+    other = request_pairs(trained, ('ct_6', 't1_6'))
+    check_unseen(trained, other, 'train')
+    assert [own.preprocessing.window for own in other] == [translator.source.window, translator.target.window]
+    assert evaluate_pairs(trained, tuple(learnt), other, 'train').images > 20

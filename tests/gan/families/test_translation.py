@@ -1,5 +1,6 @@
 """Families that translate images: their networks, the terms of their losses, and what they refuse."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 
 from foundation.training.errors import UserError
+from gan.edges import gradient_correlation
 from gan.families import FAMILIES
-from gan.networks.translation import PooledPatchDiscriminator, ResidualTranslator, reflect
+from gan.families.stargan import choose_classes
+from gan.networks.translation import ClassPatchDiscriminator, PooledPatchDiscriminator, ResidualTranslator, reflect
 from gan.recipe import create_recipe
 from gan.step import create_cycle
+from gan.updates import Given
 from tests.gan.families import small, translators
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,7 +34,7 @@ def test_padding_mirrors_as_numpy_does():
 
 @pytest.mark.slow
 def test_a_translator_takes_any_multiple_of_four_and_sees_each_image_alone():
-    network = ResidualTranslator(8, 2, 4, 1, jnp.float32)
+    network = ResidualTranslator(8, 2, 0, 4, 1, jnp.float32)
     images = jax.random.uniform(jax.random.key(1), (2, 12, 20, 2), minval=-1)
     variables = jax.jit(network.init)(jax.random.key(0), images)
 
@@ -64,6 +68,35 @@ def test_a_discriminator_judges_patches_of_70_pixels():
     for stride in (1, 1, 2, 2, 2):  # backwards from the verdict, kernels of 4
         field = (field - 1) * stride + 4
     assert field == 70
+
+
+def test_what_an_image_becomes_depends_on_the_class_that_is_asked_for():
+    """Also far from the edges, where zeros in the padding would tell the class."""
+    network = ResidualTranslator(8, 1, 3, 4, 1, jnp.float32)
+    images = jnp.tile(jax.random.uniform(jax.random.key(1), (1, 32, 32, 1), minval=-1), (3, 1, 1, 1))
+    labels = jnp.asarray([0, 1, 1], jnp.int32)
+    drawn = jax.jit(lambda key: network.init_with_output(key, images, labels)[0])(jax.random.key(0))
+    middle = np.asarray(drawn)[:, 12:20, 12:20]
+    np.testing.assert_array_equal(middle[1], middle[2])
+    assert np.abs(middle[0] - middle[1]).min() > 0
+    assert np.abs(middle[0] - middle[1]).max() > 1e-3
+
+
+def test_a_class_is_named_of_the_whole_image_and_patches_are_judged():
+    network = ClassPatchDiscriminator(16, 1, 3, 2, 4, 6, jnp.float32)
+    images = jax.random.uniform(jax.random.key(1), (2, 16, 16, 1), minval=-1)
+    verdict, variables = network.init_with_output(jax.random.key(0), images)
+    assert (verdict.logits.shape, verdict.class_logits.shape) == ((2 * 4 * 4,), (2, 3))
+    params = variables['params']
+    assert [params[name]['kernel'].shape[-1] for name in ('conv0', 'conv1')] == [4, 6]
+    assert params['classes']['kernel'].shape[0] == 4 * 4 * 6
+    changed = images.at[0, 0, 0].add(1.0)
+    other = network.apply(variables, changed)
+    patches = np.asarray(other.logits != verdict.logits).reshape(2, 4, 4)
+    assert patches[0, 0, 0]
+    assert not patches[0, -1, -1]
+    assert not patches[1].any()
+    assert (other.class_logits[0] != verdict.class_logits[0]).all()
 
 
 @pytest.fixture(scope='module')
@@ -146,6 +179,25 @@ def test_the_step_descends_along_all_terms(batch):
             np.testing.assert_allclose(moved, -0.1 * gradient, rtol=1e-4, atol=1e-6)
 
 
+def test_edges_of_the_source_can_be_asked_for_in_both_directions(batch):
+    recipe = dataclasses.replace(
+        translators.create_recipe('cyclegan'), options={**translators.OPTIONS, 'gradient_weight': 3.0}
+    )
+    state = translators.create_start(recipe, FAMILIES['cyclegan'].inputs)
+    _, update = recipe.create_updates(recipe)
+    given = Given(state, batch, jax.random.key(1), small.controls())
+    params = {name: state.networks[name].params for name in ('generator', 'inverse')}
+    with_edges, found = update.loss(params, given, None, penalised=False)
+    _, plain = translators.create_recipe('cyclegan').create_updates(translators.create_recipe('cyclegan'))
+    without, _ = plain.loss(params, given, None, penalised=False)
+    expected = sum(
+        1 - gradient_correlation(_apply(recipe, name, {'params': params[name]}, images), images)
+        for name, images in (('generator', batch['image'][0::2]), ('inverse', batch['image'][1::2]))
+    )
+    np.testing.assert_allclose(found.metrics['gradient_loss'], expected, rtol=1e-5)
+    np.testing.assert_allclose(with_edges - without, 3 * expected, rtol=1e-4)
+
+
 def test_pix2pix_judges_pairs_and_is_told_the_truth(batch):
     recipe, state, ((_, judged), (_, drawn)) = _run('pix2pix', batch, loss='non_saturating')
     source, target = batch['image'][0::2], batch['image'][1::2]
@@ -159,6 +211,54 @@ def test_pix2pix_judges_pairs_and_is_told_the_truth(batch):
     np.testing.assert_allclose(drawn['supervised_loss'], jnp.abs(fake - target).mean(), rtol=1e-5)
 
 
+def test_targets_are_the_classes_of_the_batch_in_another_order():
+    labels = jnp.asarray([0, 0, 1, 2, 2, 2], jnp.int32)
+    orders = np.stack([choose_classes(labels, jax.random.key(number)) for number in range(200)])
+    assert (np.sort(orders, axis=1) == np.asarray(labels)).all()
+    shares = (orders == 2).mean(axis=0)  # of half of the labels, at every place
+    assert np.abs(shares - 0.5).max() < 0.15
+
+
+def test_stargan_is_trained_for_its_terms(batch):
+    recipe, state, ((after, judged), (moved, drawn)) = _run('stargan', batch, loss='wasserstein')
+    assert _moved(state, after) == {'discriminator'}
+    assert _moved(state, moved) == {'generator'}
+    images, labels = batch['image'], batch['label']
+    keys = jax.random.split(jax.random.key(1), 2)  # of the two updates, each made by itself
+    discriminator, generator = (state.networks[name] for name in ('discriminator', 'generator'))
+
+    def become(params, seen, classes):
+        return recipe.networks['generator'].apply({'params': params}, seen, classes)
+
+    def verdict(params, seen):
+        return _apply(recipe, 'discriminator', {'params': params}, seen)
+
+    def entropy(logits, classes):
+        return -jax.nn.log_softmax(logits)[jnp.arange(len(classes)), classes].mean()
+
+    shown = choose_classes(labels, jax.random.split(keys[0])[0])
+    real, fake = (
+        verdict(discriminator.params, seen) for seen in (images, become(generator.params, images, shown))
+    )
+    np.testing.assert_allclose(
+        judged['discriminator_loss'], fake.logits.mean() - real.logits.mean(), rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(judged['real_class_loss'], entropy(real.class_logits, labels), rtol=1e-5)
+    wanted = choose_classes(labels, keys[1])
+
+    def total(params):
+        fake = become(params, images, wanted)
+        said = verdict(discriminator.params, fake)
+        cycle = jnp.abs(become(params, fake, labels) - images).mean()
+        return -said.logits.mean() + entropy(said.class_logits, wanted) + 10 * cycle, cycle
+
+    gradients, cycle = jax.grad(total, has_aux=True)(generator.params)
+    np.testing.assert_allclose(drawn['cycle_loss'], cycle, rtol=1e-5)
+    for name, gradient in gradients.items():
+        step = moved.networks['generator'].params[name] - generator.params[name]
+        np.testing.assert_allclose(step, -0.1 * gradient, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize('architecture', NAMES)
 def test_pairs_of_logits_and_slopes_can_be_asked_for(architecture, batch):
     recipe = translators.create_recipe(architecture, 'relativistic', 'zero_centred_both')
@@ -170,11 +270,12 @@ def test_pairs_of_logits_and_slopes_can_be_asked_for(architecture, batch):
 
 
 @pytest.mark.slow
-def test_two_devices_give_what_one_gives():
+@pytest.mark.parametrize('architecture', ['cyclegan', 'stargan'])
+def test_two_devices_give_what_one_gives(architecture):
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'}
     environment['XLA_FLAGS'] = f'{environment.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count=2'
     done = subprocess.run(
-        [sys.executable, '-m', 'tests.gan.families.translated_on_two'],
+        [sys.executable, '-m', 'tests.gan.families.translated_on_two', architecture],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -210,6 +311,11 @@ def test_the_learning_rate_stays_for_half_the_time_and_falls_to_zero_in_a_line()
         ({'mask_classes': 1}, r"config\.mask_classes is 1, but architecture 'cyclegan' works only with 0"),
         ({'conditional': True}, r'config\.conditional is True'),
         (
+            {'architecture': 'stargan', 'conditional': False},
+            r'config\.conditional is False',
+        ),
+        ({'architecture': 'stargan', 'discriminator__layers': 3}, 'halved so often are fewer than 2'),
+        (
             {'anneal__images': 40, 'anneal__learning_rate': 0.0, 'schedule__stable_images': 80},
             r'config\.anneal\.learning_rate is 0 from 40 images on .* the schedule has 80',
         ),
@@ -217,4 +323,4 @@ def test_the_learning_rate_stays_for_half_the_time_and_falls_to_zero_in_a_line()
 )
 def test_what_cannot_be_is_refused(changes, expected):
     with pytest.raises(UserError, match=expected):
-        create_recipe(small.small_config('cyclegan', **changes)).stages(num_examples=1)
+        create_recipe(small.small_config(**{'architecture': 'cyclegan', **changes})).stages(num_examples=1)

@@ -1,6 +1,7 @@
-"""A few steps of CycleGAN on one device and on two, run as a process of its own; prints the largest difference."""
+"""A few steps of the family that is named, on one device and on two; prints the largest difference."""
 
 import functools
+import sys
 
 import jax
 import numpy as np
@@ -12,12 +13,12 @@ from gan.step import create_cycle
 from tests.gan.families import small, translators
 
 
-def train(count: int) -> list[np.ndarray]:
+def train(architecture: str, count: int) -> list[np.ndarray]:
     """All arrays after a few steps on so many devices, and before them."""
     mesh = Mesh(np.asarray(jax.devices()[:count]), (parallel.AXIS,))
-    recipe = translators.create_recipe('cyclegan')
+    recipe = translators.create_recipe(architecture)
     (step,) = create_cycle(recipe)
-    state = start = translators.create_start(recipe, FAMILIES['cyclegan'].inputs)
+    state = start = translators.create_start(recipe, FAMILIES[architecture].inputs)
     run = jax.jit(step, out_shardings=parallel.replicated(mesh))
     for number in range(3):
         batch = {
@@ -31,7 +32,7 @@ def train(count: int) -> list[np.ndarray]:
 
 
 if __name__ == '__main__':
-    one, two = map(train, (1, 2))
+    one, two = (train(sys.argv[1], count) for count in (1, 2))
     size = functools.reduce(max, (float(np.abs(a - b).max()) for a, b in zip(one, two, strict=True)))
     half = len(one) // 2
     moved = functools.reduce(

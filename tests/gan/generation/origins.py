@@ -13,6 +13,7 @@ _FORM = ValueForm(
     mask_classes=0,
     dtype='uint16',
     intensity=(-1024.0, 3071.0),
+    lowest=None,
     modality='CT',
     spacing=(0.7, 0.8),
 )

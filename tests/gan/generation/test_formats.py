@@ -32,6 +32,7 @@ COLOUR = {'channels': 3, 'dtype': 'uint8', 'intensity': None, 'modality': 'unkno
 FORMS = {
     'ct': {},
     'ct_8': {'dtype': 'uint8', 'intensity': (0.0, 255.0)},
+    'ct_brain': {'intensity': (0.0, 80.0), 'lowest': -1024.0},
     'ct_relative': {'intensity': None},
     'ct_without_spacing': {'spacing': None},
     'mr': RELATIVE_MR,
@@ -99,6 +100,7 @@ def test_dicom_values_and_marks(name):
         ('ct', 'CT', 'CT Image Storage', 'HU', 16),
         ('ct_8', 'CT', 'CT Image Storage', 'US', 12),
         ('ct_relative', 'CT', 'CT Image Storage', 'US', 16),
+        ('ct_brain', 'CT', 'CT Image Storage', 'HU', 16),
         ('ct_without_spacing', 'CT', 'Secondary Capture Image Storage', 'HU', 16),
         ('mr', 'MR', 'MR Image Storage', None, 16),
         ('mr_units', 'MR', 'MR Image Storage', 'US', 16),
