@@ -121,8 +121,8 @@ def _read_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:
         raise DataError(f'is of version {version} of the .npy format; save it again with np.save')
     if dtype.hasobject:
         raise DataError('holds Python objects, which are never unpickled; save plain numbers (allow_pickle=False)')
-    if 0 in shape:
-        raise DataError(f'is empty: its shape is {shape}')
+    if min(shape, default=1) < 1 or not dtype.itemsize:  # a damaged header may also say less than nothing
+        raise DataError(f'is empty: its shape is {shape}, of {dtype.itemsize} bytes each')
     return shape, fortran_order, dtype
 
 

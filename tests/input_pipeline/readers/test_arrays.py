@@ -109,6 +109,19 @@ def test_scanning_reads_headers_only(tmp_path, read):
     assert all('is truncated' in reading.refused[name] for name in ('huge.npy', 'huge.npz'))
 
 
+@pytest.mark.parametrize(
+    ('kind', 'shape'), [('|u1', (2**62, 8, -1)), ('|u1', (-1, 5, 6)), ('|S0', (2**62, 5, 6)), ('|V0', (2**62, 5, 6))]
+)
+def test_headers_that_describe_no_bytes_are_refused(tmp_path, read, kind, shape):
+    np.save(tmp_path / 'good.npy', _images(2, 5, 6))
+    with (tmp_path / 'damaged.npy').open('wb') as file:
+        np.lib.format.write_array_header_1_0(file, {'descr': kind, 'fortran_order': False, 'shape': shape})
+        file.write(bytes(100))
+    reading = read('arrays', tmp_path)
+    assert len(reading.records) == 2
+    assert 'is empty' in reading.refused['damaged.npy']
+
+
 def test_unusable_arrays_are_refused(tmp_path, read):
     np.save(tmp_path / 'good.npy', _images(2, 5, 6))
     np.save(tmp_path / 'objects.npy', np.array([{'a': 1}, None], dtype=object))
