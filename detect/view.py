@@ -91,9 +91,11 @@ def find_blank(slices: Sequence[Record]) -> Bool[np.ndarray, ' slice']:
     A slice is, where fewer than 1% of its pixels lie farther from its median, in physical units, than a twentieth
     of what they do in the slice in which they lie farthest. A picture alone never is.
     """
+    if len(slices) == 1:
+        return np.zeros(1, bool)
     ranges = np.array([abs(record.intensity[1] - record.intensity[0]) for record in slices])
     spreads = ranges * [_spread(record.image) / stored_maximum(record.image.dtype) for record in slices]
-    return (spreads <= _EVEN_RANGE * spreads.max()) & (len(slices) > 1) & (spreads < spreads.max())
+    return (spreads <= _EVEN_RANGE * spreads.max()) & (spreads < spreads.max())
 
 
 def _spread(image: Shaped[np.ndarray, 'height width channels']) -> float:

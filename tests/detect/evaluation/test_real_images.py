@@ -41,6 +41,14 @@ def test_cases_of_one_patient_count_as_one():
     assert once == often
 
 
+def test_a_patient_with_many_cases_weighs_as_much_as_these():
+    """One of 31 has 90 of 120 cases, all of them hits: without this patient, as in many draws, none is."""
+    patients = np.concatenate([np.zeros(90, int), np.arange(1, 31)])
+    share = share_of(patients == 0, patients, resamples=2000, seed=0)
+    assert (share.value, share.low) == (0.75, 0)
+    assert share.high > 0.85
+
+
 def test_no_false_alarm_at_all_still_has_an_upper_end():
     share = share_of(np.zeros(60, bool), np.arange(60) // 2, resamples=200, seed=0)
     assert (share.value, share.low) == (0, 0)
