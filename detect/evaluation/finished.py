@@ -15,7 +15,7 @@ from foundation.export.manifest import content_checksum
 from input_pipeline.journal import AnswerJournal
 
 _LOGGER = logging.getLogger(__name__)
-_BAR = '{desc}: {percentage:3.0f}%|{bar}| [{elapsed}, about {remaining} left]'
+_BAR = '{desc}{percentage:3.0f}%|{bar}| [{elapsed}, about {remaining} left]'
 
 
 @dataclasses.dataclass(frozen=True)
