@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from detect import calibration
+from detect.judge import describe_judgement, open_judge
 from detect.kinds import KINDS_FILE, PictureKinds, describe_pictures, fit_kinds, read_kinds
 from detect.recipe import create_recipe
 from foundation.training.errors import UserError
 from input_pipeline.cases import create_case
+from tests.detect import drawn
 from tests.detect.test_detector import _record
 
 
@@ -120,6 +122,12 @@ def test_the_training_command_adds_kinds_to_an_older_detector(detector_workdir, 
     whole = calibration.read_calibration(workdir)
     calibration.write_calibration(workdir, dataclasses.replace(whole, kinds=()))
     (workdir / KINDS_FILE).unlink()
+    older = open_judge(workdir, error_level=0.1, prevalence=None, batch_size=8)
+    for picture in drawn.draw_pictures(0, 'test')[:8]:
+        judgement = older.judge(create_case([_record(picture)]))
+        assert judgement.answer != 'real'
+        assert judgement.evidence.kind_p is judgement.evidence.made_kind_p is judgement.slices[0].kind_p is None
+        assert describe_judgement(judgement)['evidence']['kind']['known'] is None
     data = create_recipe(create_config()).data
     calibration.calibrate(workdir, data.open('train', train=False), data.open('validation', train=False))
     again = calibration.read_calibration(workdir)
