@@ -81,7 +81,7 @@ def test_a_family_trains_watches_and_draws(architecture, data_dir, tmp_path):
         with pytest.raises(UserError, match="'lapgan' has no encoder; train one of bigan, aae or infogan"):
             encode_images(run, opened, batch_size=5)
         return
-    taken: list[np.ndarray] = []
+    taken = []
     coded = encode_images(run, opened, batch_size=5, take=taken.append)
     assert sum(map(len, taken)) == (0 if coded.reconstructions is None else len(opened))
     assert len(coded.keys) == len(coded.labels) == len(coded.coded['codes']) == len(opened)
