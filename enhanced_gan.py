@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'detect prepare': ('detect.prepare', 'real and synthetic images become one data set'),
     'detect train': ('detect.main', 'train a detector of synthetic images'),
     'detect evaluate': ('detect.evaluate', 'score it, with a card of shortcuts and attacks'),
+    'detect check': ('detect.check', 'how often it is wrong on your own real images'),
     'detect predict': ('detect.predict', 'tell of new files whether they are synthetic'),
     'detect tamper': ('detect.tamper', 'copies of real volumes, altered in one place each'),
     'detect anomalies': ('detect.anomalies', 'find strange images among those of new patients'),

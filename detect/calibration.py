@@ -13,9 +13,11 @@ import input_pipeline
 from detect.conformal import Conformal, fit_conformal
 from detect.data import binary_labels, choose_evenly, is_real, read_batches
 from detect.fusion import Stacking, fit_logit_temperature, fit_stacking
+from detect.kinds import KINDS_FILE, PictureKinds, fit_kinds
 from detect.metrics.thresholds import DecisionThresholds, fit_thresholds
 from detect.scoring import ANOMALIES_FILE, FUSED, LOCATING, NETWORK, Anomalies, Scored, fit_anomalies
 from detect.trained_network import TrainedNetwork, restore_network
+from foundation.statistics.conformal import conformal_p_values
 from foundation.training import parallel
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
@@ -46,6 +48,8 @@ class Calibration:
       checksum: of the weights that this belongs to.
       step: of their checkpoint.
       depths: stored types of the real images before they were made alike; () of older runs.
+      kinds: sorted distances of real validation images to the nearest real training image, and of synthetic ones
+        to the nearest synthetic one, see `PictureKinds`; () of older runs.
     """
 
     temperature: float
@@ -60,10 +64,18 @@ class Calibration:
     checksum: str
     step: int
     depths: tuple[str, ...] = ()
+    kinds: tuple[tuple[float, ...], ...] = ()
 
     def fuse(self, scores: Mapping[str, Float64[np.ndarray, ' image']]) -> Float64[np.ndarray, ' image']:
         """Calibrated log odds of synthetic, at the share of synthetic images in validation."""
         return self.stacking.log_odds({name: scores[name] for name in self.stacking.names})
+
+    def kind_p_values(
+        self, distances: Float64[np.ndarray, 'kind image']
+    ) -> tuple[Float64[np.ndarray, ' image'], ...]:
+        """How often real validation images are as far from training, and how often synthetic ones."""
+        pairs = zip(self.kinds, distances, strict=True)
+        return tuple(conformal_p_values(np.array(own), far) for own, far in pairs)
 
     def heat(self, maps: Float[np.ndarray, 'image height width']) -> Float[np.ndarray, 'image height width']:
         """Maps of distances from 0, as in most real images, to 1, on one scale for all."""
@@ -97,6 +109,7 @@ def read_calibration(workdir: Path) -> Calibration:
                 'map_ends': tuple(map(float, content['map_ends'])),
                 'modalities': tuple(map(str, content['modalities'])),
                 'depths': tuple(map(str, content.get('depths', ()))),
+                'kinds': tuple(tuple(map(float, own)) for own in content.get('kinds', ())),
             }
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError, input_pipeline.DataError) as error:
@@ -112,15 +125,43 @@ def calibrate(workdir: Path, train: input_pipeline.ImageData, validation: input_
       UserError: when there are too few images.
     """
     trained = restore_network(workdir, None, batch_size=_BATCH_SIZE)
-    if (workdir / DETECTOR_FILE).is_file() and read_calibration(workdir).checksum == trained.checksum:
+    if _is_calibrated(workdir, trained.checksum):
         return
     _LOGGER.info('Fitting anomaly scores on real training images.')
     anomalies, modalities = _fit_anomalies(trained, train)
     scored = score_split(trained, anomalies, validation)
-    calibration = _fit(trained, scored, validation, modalities)
+    kinds = _fit_kinds(trained, train)
+    calibration = dataclasses.replace(
+        _fit(trained, scored, validation, modalities), kinds=_measure_kinds(trained, kinds, validation)
+    )
     if parallel.is_first_process():
         anomalies.save(workdir / ANOMALIES_FILE)
+        kinds.save(workdir / KINDS_FILE)
         write_calibration(workdir, calibration)
+
+
+def _is_calibrated(workdir: Path, checksum: str) -> bool:
+    """Whether all is there, kinds of pictures too, which older versions did not look at."""
+    if not (workdir / DETECTOR_FILE).is_file():
+        return False
+    calibration = read_calibration(workdir)
+    return calibration.checksum == checksum and bool(calibration.kinds)
+
+
+def _fit_kinds(trained: TrainedNetwork, train: input_pipeline.ImageData) -> PictureKinds:
+    """From as many real as synthetic training images, those of anomaly scores at most."""
+    real, most = is_real(train), trained.recipe.anomaly.images
+    chosen = [choose_evenly(own, most) for own in (real, ~real)]
+    side = trained.recipe.resolution
+    return fit_kinds(*(np.concatenate([*read_batches(train, side, _BATCH_SIZE, own)]) for own in chosen))
+
+
+def _measure_kinds(
+    trained: TrainedNetwork, kinds: PictureKinds, validation: input_pipeline.ImageData
+) -> tuple[tuple[float, ...], ...]:
+    batches = read_batches(validation, trained.recipe.resolution, _BATCH_SIZE, None)
+    distances, real = np.concatenate([kinds.score(batch) for batch in batches], axis=1), is_real(validation)
+    return tuple(tuple(np.sort(far[own]).tolist()) for far, own in zip(distances, (real, ~real), strict=True))
 
 
 def _fit_anomalies(trained: TrainedNetwork, train: input_pipeline.ImageData) -> tuple[Anomalies, tuple[str, ...]]:

@@ -22,6 +22,90 @@ Answer = Literal['real', 'synthetic', "don't know"]
 
 
 @dataclasses.dataclass(frozen=True)
+class Evidence:
+    """Three things that are known of an image, none of which stands for another; all are conformal p values.
+
+    Attributes:
+      real_p, fake_p: trace of synthesis: how often real images bear as much of it, and synthetic ones
+        as little.
+      anomaly_p: distance from real training images: how often real images of validation are as strange.
+      kind_p, made_kind_p: whether this kind of picture was trained on: how often real images of validation are as
+        far from the real ones of training, and synthetic ones from the synthetic; None where the detector was
+        finished before that was looked at.
+    """
+
+    real_p: float
+    fake_p: float
+    anomaly_p: float
+    kind_p: float | None
+    made_kind_p: float | None
+
+    def fits(self, error_level: float) -> tuple[bool, bool]:
+        """Whether it fits real images, and synthetic ones, by its trace."""
+        return self.real_p > error_level, self.fake_p > error_level
+
+    def knows(self, error_level: float) -> tuple[bool, bool] | None:
+        """Whether real pictures of its kind were trained on, and synthetic ones; None where nobody looked."""
+        if self.kind_p is None or self.made_kind_p is None:
+            return None
+        return self.kind_p > error_level, self.made_kind_p > error_level
+
+    def describe(self, error_level: float) -> dict[str, Any]:
+        """What each says at the error level, for JSON and for people."""
+        fits_real, fits_fake = self.fits(error_level)
+        strange = self.anomaly_p <= error_level
+        known = self.knows(error_level)
+        return {
+            'trace': {
+                'found': None if fits_real == fits_fake else fits_fake,
+                'real_p': self.real_p,
+                'fake_p': self.fake_p,
+                'says': _TRACES[fits_real, fits_fake],
+            },
+            'strangeness': {'found': strange, 'p': self.anomaly_p, 'says': _STRANGENESS[strange]},
+            'kind': {
+                'known': None if known is None else any(known),
+                'real_p': self.kind_p,
+                'fake_p': self.made_kind_p,
+                'says': _KINDS[known],
+            },
+        }
+
+
+def describe_unseen() -> dict[str, Any]:
+    """What `Evidence.describe` tells of an image that was not looked at."""
+    says = 'It was not looked at.'
+    return {
+        'trace': {'found': None, 'real_p': None, 'fake_p': None, 'says': says},
+        'strangeness': {'found': None, 'p': None, 'says': says},
+        'kind': {'known': None, 'real_p': None, 'fake_p': None, 'says': says},
+    }
+
+
+_TRACES = {
+    (True, True): 'It fits both real and synthetic images.',
+    (True, False): 'It bears no trace of a generator that is known.',
+    (False, True): 'It bears the trace of a generator.',
+    (False, False): 'It fits neither real nor synthetic images.',
+}
+_STRANGENESS = {
+    True: 'It is unlike the real images of training.',
+    False: 'It is no stranger than real images are.',
+}
+_KINDS = {
+    (True, True): 'Pictures of its kind were trained on.',
+    (True, False): 'Real pictures of its kind were trained on.',
+    (False, True): 'Of its kind, only synthetic pictures were trained on.',
+    (False, False): 'Pictures of its kind were not trained on.',
+    None: 'Whether pictures of its kind were trained on is not known.',
+}
+_UNCHECKED = (
+    'It bears no trace of a generator, but whether pictures of its kind were trained on is not known: this '
+    'detector was finished before that was looked at; run its training command again, which adds it.'
+)
+
+
+@dataclasses.dataclass(frozen=True)
 class ConformalVerdict:
     """What is said of an image.
 
@@ -56,7 +140,7 @@ class Conformal:
             raise ValueError('Conformal verdicts need finite scores of real and of fake images.')
 
     def judge(self, scores: Scores, *, error_level: float) -> list[ConformalVerdict]:
-        """A verdict for each score.
+        """A verdict for each score, by the trace of synthesis alone.
 
         Args:
           scores: of images.
@@ -67,7 +151,8 @@ class Conformal:
         """
         self.check_level(error_level)
         real_p, fake_p = self.p_values(scores)
-        return [decide(float(real), float(fake), error_level) for real, fake in zip(real_p, fake_p, strict=True)]
+        pairs = zip(real_p, fake_p, strict=True)
+        return [decide(Evidence(float(real), float(fake), 1.0, 1.0, 1.0), error_level) for real, fake in pairs]
 
     def p_values(self, scores: Scores) -> tuple[Float64[np.ndarray, ' image'], Float64[np.ndarray, ' image']]:
         """Of being real and of being fake, for each score."""
@@ -112,18 +197,29 @@ def fit_conformal(scores: Scores, labels: Labels, *, split: str) -> Conformal:
     return Conformal(tuple(np.sort(scores[~fake]).tolist()), tuple(np.sort(scores[fake]).tolist()))
 
 
-def decide(real_p: float, fake_p: float, error_level: float, *, anomaly_p: float = 1.0) -> ConformalVerdict:
-    """The class that is conformal at the error level, where the other is not.
+def decide(evidence: Evidence, error_level: float) -> ConformalVerdict:
+    """The class that is conformal at the error level, where the other is not, and the kind of picture is known.
 
-    What is stranger than nearly all real images (`anomaly_p` at most the error level) is never called real: it
-    need not bear the traces of generators that are known.
+    What is stranger than nearly all real images is never called real: it need not bear the traces of generators
+    that are known. Nothing is called anything of a kind that was not trained on, nor real where only synthetic
+    pictures of its kind were.
     """
-    fits_real, fits_fake = real_p > error_level, fake_p > error_level
-    if fits_real and fits_fake:
-        return ConformalVerdict("don't know", real_p, fake_p, 'The image fits both real and synthetic images.')
-    if not fits_real and not fits_fake:
-        return ConformalVerdict("don't know", real_p, fake_p, 'The image fits neither real nor synthetic images.')
-    if fits_real and anomaly_p <= error_level:
-        reason = 'It bears no trace of a generator, but is unlike the real images of training.'
-        return ConformalVerdict("don't know", real_p, fake_p, reason)
-    return ConformalVerdict('real' if fits_real else 'synthetic', real_p, fake_p, None)
+    fits_real, _ = evidence.fits(error_level)
+    reason = _find_doubt(evidence, error_level)
+    answer: Answer = "don't know" if reason else 'real' if fits_real else 'synthetic'
+    return ConformalVerdict(answer, evidence.real_p, evidence.fake_p, reason)
+
+
+def _find_doubt(evidence: Evidence, error_level: float) -> str | None:
+    """Why nothing can be said, the weightiest first; None where something can."""
+    fits_real, fits_fake = evidence.fits(error_level)
+    known = evidence.knows(error_level)
+    if known == (False, False):
+        return 'It is unlike every kind of picture that the detector was trained on.'
+    if fits_real == fits_fake:
+        return f'The image fits {"both real and" if fits_real else "neither real nor"} synthetic images.'
+    if fits_real and evidence.anomaly_p <= error_level:
+        return 'It bears no trace of a generator, but is unlike the real images of training.'
+    if fits_real and known == (False, True):
+        return 'It bears no trace of a generator, but only synthetic pictures of its kind were trained on.'
+    return _UNCHECKED if fits_real and known is None else None

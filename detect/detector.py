@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from detect.calibration import Calibration, read_calibration
+from detect.kinds import PictureKinds, read_kinds
 from detect.scoring import Anomalies, read_anomalies
 from detect.trained_network import TrainedNetwork, restore_network
 from foundation.training.errors import UserError
@@ -17,10 +18,12 @@ class TrainedDetector(TrainedNetwork):
     Attributes:
       anomalies: its scores of strangeness.
       calibration: what all its scores mean.
+      kinds: of pictures that it was trained on; None of a detector that was finished before they were looked at.
     """
 
     anomalies: Anomalies
     calibration: Calibration
+    kinds: PictureKinds | None
 
     @classmethod
     def load(cls, workdir: Path, *, batch_size: int) -> 'TrainedDetector':
@@ -40,4 +43,7 @@ class TrainedDetector(TrainedNetwork):
                 f'{workdir} was trained on after it was calibrated; run its training command to the end.'
             )
         own: dict[str, Any] = {field.name: getattr(network, field.name) for field in dataclasses.fields(network)}
-        return cls(**own, anomalies=read_anomalies(workdir), calibration=calibration)
+        kinds = read_kinds(workdir) if calibration.kinds else None
+        if calibration.kinds and kinds is None:
+            raise UserError(f'{workdir} holds no finished detector; run its training command to the end.')
+        return cls(**own, anomalies=read_anomalies(workdir), calibration=calibration, kinds=kinds)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +10,19 @@ import scipy.special
 from jaxtyping import Float, Float64
 
 import input_pipeline
-from detect.conformal import Answer, decide
+from detect.conformal import Answer, Evidence, decide, describe_unseen
 from detect.detector import TrainedDetector
 from detect.fusion import log_odds_at_prevalence
 from detect.scoring import LOCATING
 from detect.stacks.detector import StackReader, open_stack
 from detect.trained_network import Images
+from detect.view import View, create_view
 from foundation.statistics.conformal import conformal_p_values
-from input_pipeline import depth
-from input_pipeline.cases import create_case
-from input_pipeline.dataset.mixture import crop_record, deciding_side, unify_record
 from input_pipeline.placement import locate, placement
 
 _STACK_SHARE = 0.05  # of the slices of a stack that decide about it: the most suspicious ones
-_SLICES_AT_A_TIME = 32
-Window = str | tuple[float, float]
+_KIND_SHARE = 0.5  # of them that decide which kind of picture it is: one strange slice makes no other kind
+PerKind = tuple[Float64[np.ndarray, ' slice'] | None, Float64[np.ndarray, ' slice'] | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +34,7 @@ class SliceScore:
       probability: of being synthetic, calibrated, at the share of synthetic images in validation.
       anomaly_p: how often real validation images are as strange.
       row, column: pixel of the file's own grid that is the strangest.
+      kind_p, made_kind_p: see `Evidence`.
       weight: share of the slice in what the stack detector says of the volume; None where it did not look.
     """
 
@@ -45,6 +43,8 @@ class SliceScore:
     anomaly_p: float
     row: int
     column: int
+    kind_p: float | None
+    made_kind_p: float | None
     weight: float | None = None
 
 
@@ -57,9 +57,11 @@ class Judgement:
       reason: one sentence, for "don't know".
       probability: of being synthetic, at the share of synthetic images in validation; None where nobody can tell.
       probability_at_prevalence: the same at the stated prevalence; None where none was stated.
-      anomaly_p: how often real validation images are as strange.
-      real_p, fake_p: conformal p values.
-      slices: each of them.
+      evidence: trace of synthesis, strangeness, and kind of picture, see there; None where nothing was looked at.
+      error_level: at which the evidence was weighed.
+      slices: each that was looked at.
+      deciding: numbers of the slices that decided about the trace, the most suspicious one first.
+      blank: numbers of the slices that were left out, since there is nothing in them.
       heat: where each slice is strange, 0 to 1 on the scale of the data, on the grid the network sees.
       shown: the slices as the network sees them, in [-1, 1].
       looked_at: one sentence: which of the file's pixels, and how large they were made.
@@ -72,12 +74,13 @@ class Judgement:
     reason: str | None
     probability: float | None
     probability_at_prevalence: float | None
-    anomaly_p: float | None
-    real_p: float | None
-    fake_p: float | None
+    evidence: Evidence | None
+    error_level: float
     slices: tuple[SliceScore, ...]
     heat: Float[np.ndarray, 'slice height width']
     shown: Images
+    deciding: tuple[int, ...] = ()
+    blank: tuple[int, ...] = ()
     looked_at: str = ''
     note: str | None = None
     stack_probability: float | None = None
@@ -105,119 +108,91 @@ class Judge:
         Raises:
           DataError: when its images cannot be made like those of training for another reason than their kind.
         """
-        doubt = self._find_doubt(case)
-        if doubt:
-            return _unknown(doubt)
-        window, note = self._choose_window(case.records[0])
-        contents = tuple(map(self.detector.calibration.form.find_content, case.records))
-        records = tuple(map(crop_record, case.records, contents))
-        side, shown = self.detector.recipe.resolution, list(self._batches(records, window))
-        parts = [self.detector.anomalies.score(self.detector.describe(batch), side, side) for batch in shown]
+        view = create_view(case, self.detector)
+        if isinstance(view, str):
+            return self._abstain(view)
+        side = self.detector.recipe.resolution
+        parts = [self.detector.anomalies.score(self.detector.describe(own), side, side) for own in view.batches()]
         scores = {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores}
         log_odds = self.detector.calibration.fuse(scores)
         if not np.isfinite(log_odds).all():
-            return _unknown('The network gives no finite score for it.')
+            return self._abstain('The network gives no finite score for it.')
         maps = np.concatenate([part.maps for part in parts])
-        form = self.detector.calibration.form.preprocessing
-        places = [_place(*each, form) for each in zip(maps, records, contents, strict=True)]
-        judgement = self._conclude(places, log_odds, scores[LOCATING], maps, np.concatenate(shown))
-        judgement = dataclasses.replace(judgement, note=note, looked_at=self._describe_content(case, contents[0]))
+        judgement = self._conclude(view, log_odds, scores[LOCATING], maps)
+        blank = tuple(sorted(set(range(len(case.records))) - set(view.places)))
+        judgement = dataclasses.replace(judgement, blank=blank)
         if self.stack is None or len(case.records) == 1:
             return judgement
         return _add_stack(judgement, self.stack, np.concatenate([part.pooled for part in parts]))
 
-    def _find_doubt(self, case: input_pipeline.Case) -> str:
-        """Why nothing can be said of it; '' where something can."""
-        modality, known = case.records[0].modality, set(self.detector.calibration.modalities) - {'unknown'}
-        if modality not in (*known, 'unknown') and known:
-            return f'It is {modality}, and the detector was trained on {", ".join(sorted(known))} alone.'
-        form = self.detector.calibration.form.preprocessing
-        side = min(_deciding_side(record, form) for record in case.records)
-        if side < form.resolution:
-            kind = 'longer' if form.fit == 'pad' else 'shorter'
-            return f'It has {side:g} pixels along its {kind} side, and the detector needs {form.resolution}.'
-        return ''
-
-    def _choose_window(self, record: input_pipeline.Record) -> tuple[Window | None, str | None]:
-        """The window of an image of another depth than the real ones of training, and what to say; else None."""
-        calibration, form = self.detector.calibration, self.detector.calibration.form
-        trained = calibration.depths or (('uint16',) if form.depth > 8 else ())
-        wanted = form.preprocessing.window
-        if not isinstance(wanted, str) and depth.is_measured(record):
-            fits = depth.is_shown(record, wanted, trained)
-        else:
-            has_range = wanted != 'stored' or record.image.dtype.kind == 'u'
-            fits = has_range and not depth.differs(record.image.dtype, trained)
-        if fits:
-            return None, None
-        # Pictures of 8 bits were shown in their whole range beside deeper ones, see `MixtureForm`.
-        window = 'stored' if record.image.dtype == np.uint8 and form.depth == 8 else depth.OWN
-        return window, depth.describe(record, window, trained, whose='real training images')
-
-    def _batches(self, records: Sequence[input_pipeline.Record], window: Window | None) -> Iterator[Images]:
-        """So many slices at a time, and the rest one by one: two shapes in all, so that little is compiled."""
-        whole = len(records) // _SLICES_AT_A_TIME * _SLICES_AT_A_TIME
-        for start in range(0, whole, _SLICES_AT_A_TIME):
-            yield self._prepare(records[start : start + _SLICES_AT_A_TIME], window)
-        for record in records[whole:]:
-            yield self._prepare([record], window)
-
-    def _prepare(self, records: Sequence[input_pipeline.Record], window: Window | None) -> Images:
-        """As the records of training were stored, and then read; what is judged passes for real on its way."""
-        form = dataclasses.replace(self.detector.calibration.form, borders='kept')  # they are cut already
-        stored = [unify_record(record, form, is_real=True, window=window) for record in records]
-        reading = self.detector.recipe.data.request.preprocessing
-        return input_pipeline.preprocess_case(create_case(stored), reading, None)
+    def _abstain(self, reason: str) -> Judgement:
+        nothing = np.zeros((0, 1, 1), np.float32)
+        return Judgement("don't know", reason, None, None, None, self.error_level, (), nothing, nothing[..., None])
 
     def _conclude(
         self,
-        places: Sequence[tuple[int, int]],
+        view: View,
         log_odds: Float64[np.ndarray, ' slice'],
         strangeness: Float64[np.ndarray, ' slice'],
         maps: Float[np.ndarray, 'slice height width'],
-        shown: Images,
     ) -> Judgement:
-        calibration = self.detector.calibration
-        anomaly_p = conformal_p_values(np.array(calibration.strangeness), strangeness)
-        real_p, fake_p = calibration.conformal.p_values(log_odds)
-        deciding = max(1, math.ceil(_STACK_SHARE * len(log_odds)))
-        whole_real, whole_anomaly = (combine_p_values(p, deciding) for p in (real_p, anomaly_p))
-        whole_fake = float(np.sort(fake_p)[::-1][deciding - 1])
-        whole = np.sort(log_odds)[::-1][:deciding].mean(keepdims=True)
-        verdict = decide(whole_real, whole_fake, self.error_level, anomaly_p=whole_anomaly)
+        deciding = np.argsort(-log_odds, kind='stable')[: max(1, math.ceil(_STACK_SHARE * len(log_odds)))]
+        whole = log_odds[deciding].mean(keepdims=True)
+        anomaly_p = conformal_p_values(np.array(self.detector.calibration.strangeness), strangeness)
+        kind_p = self._find_kind_p_values(view.shown)
+        evidence = self._combine(log_odds, anomaly_p, kind_p, len(deciding))
+        verdict = decide(evidence, self.error_level)
+        form = self.detector.calibration.form.preprocessing
         return Judgement(
             answer=verdict.answer,
             reason=verdict.reason,
             probability=float(scipy.special.expit(whole)[0]),
             probability_at_prevalence=self._at_prevalence(whole),
-            anomaly_p=whole_anomaly,
-            real_p=whole_real,
-            fake_p=whole_fake,
+            evidence=evidence,
+            error_level=self.error_level,
             slices=tuple(
-                SliceScore(index, float(p), float(own), *place)
-                for index, (p, own, place) in enumerate(
-                    zip(scipy.special.expit(log_odds), anomaly_p, places, strict=True)
+                SliceScore(
+                    place,
+                    float(scipy.special.expit(log_odds[row])),
+                    float(anomaly_p[row]),
+                    *_place(maps[row], view.records[row], view.contents[row], form),
+                    *(None if own is None else float(own[row]) for own in kind_p),
                 )
+                for row, place in enumerate(view.places)
             ),
-            heat=calibration.heat(maps),
-            shown=shown,
+            deciding=tuple(view.places[row] for row in deciding),
+            heat=self.detector.calibration.heat(maps),
+            shown=view.shown,
+            looked_at=view.described,
+            note=view.note,
         )
 
-    def _describe_content(self, case: input_pipeline.Case, content: tuple[slice, slice]) -> str:
-        """Which pixels were looked at, of the first slice, and what they were made for the network."""
-        side, (height, width) = self.detector.recipe.resolution, case.records[0].image.shape[:2]
-        shown, (rows, columns) = f'made {side} x {side} pixels', content
-        if len(case.records) > 1:
-            is_cut = self.detector.calibration.form.borders == 'cut'
-            within = ', each within its borders of one grey value' if is_cut else ''
-            return f'{len(case.records)} slices of {height} x {width} pixels{within}, {shown}.'
-        if (rows.stop - rows.start, columns.stop - columns.start) == (height, width):
-            return f'All {height} x {width} pixels, {shown}.'
-        return (
-            f'Rows {rows.start} to {rows.stop - 1} and columns {columns.start} to {columns.stop - 1} of '
-            f'{height} x {width} pixels, counted from 0, {shown}; around them is a border of one grey value, '
-            'which was cut off.'
+    def _combine(
+        self,
+        log_odds: Float64[np.ndarray, ' slice'],
+        anomaly_p: Float64[np.ndarray, ' slice'],
+        kind_p: PerKind,
+        deciding: int,
+    ) -> Evidence:
+        """What is known of all slices together."""
+        real_p, fake_p = self.detector.calibration.conformal.p_values(log_odds)
+        most = math.ceil(_KIND_SHARE * len(log_odds))
+        return Evidence(
+            real_p=combine_p_values(real_p, deciding),
+            fake_p=float(np.sort(fake_p)[::-1][deciding - 1]),
+            anomaly_p=combine_p_values(anomaly_p, deciding),
+            **{
+                name: None if own is None else combine_p_values(own, most)
+                for name, own in zip(('kind_p', 'made_kind_p'), kind_p, strict=True)
+            },
         )
+
+    def _find_kind_p_values(self, shown: Images) -> PerKind:
+        kinds = self.detector.kinds
+        if kinds is None:
+            return None, None
+        real, synthetic = self.detector.calibration.kind_p_values(kinds.score(shown))
+        return real, synthetic
 
     def _at_prevalence(self, log_odds: Float64[np.ndarray, ' case']) -> float | None:
         if self.prevalence is None:
@@ -235,11 +210,6 @@ def combine_p_values(p_values: Float64[np.ndarray, ' slice'], deciding: int) -> 
     smallest possible value grows with them; it asks for that share of the slices to be suspicious.
     """
     return float(min(1.0, len(p_values) / deciding * np.sort(p_values)[deciding - 1]))
-
-
-def _deciding_side(record: input_pipeline.Record, form: input_pipeline.Preprocessing) -> float:
-    height, width = record.image.shape[:2]
-    return deciding_side(height, width, form.fit, form.scale(record.spacing))
 
 
 def _place(
@@ -268,11 +238,6 @@ def _add_stack(
     return dataclasses.replace(judgement, stack_probability=probability, slices=slices)
 
 
-def _unknown(reason: str) -> Judgement:
-    nothing = np.zeros((0, 1, 1), np.float32)
-    return Judgement("don't know", reason, None, None, None, None, None, (), nothing, nothing[..., None])
-
-
 def open_judge(
     workdir: Path, *, error_level: float, prevalence: float | None, batch_size: int, stack: Path | None = None
 ) -> Judge:
@@ -298,8 +263,14 @@ def open_judge(
 
 def describe_judgement(judgement: Judgement) -> dict[str, Any]:
     """The judgement as JSON has it, without pictures."""
-    hidden = ('heat', 'shown')
+    hidden = ('heat', 'shown', 'evidence', 'error_level')
     own = {field.name: getattr(judgement, field.name) for field in dataclasses.fields(judgement)}
+    evidence, level = judgement.evidence, judgement.error_level
+    p_values = dict.fromkeys(field.name for field in dataclasses.fields(Evidence))
     return {name: value for name, value in own.items() if name not in hidden} | {
-        'slices': [dataclasses.asdict(one) for one in judgement.slices]
+        **(p_values if evidence is None else dataclasses.asdict(evidence)),
+        'evidence': describe_unseen() if evidence is None else evidence.describe(level),
+        'deciding': list(judgement.deciding),
+        'blank': list(judgement.blank),
+        'slices': [dataclasses.asdict(one) for one in judgement.slices],
     }

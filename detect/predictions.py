@@ -242,9 +242,10 @@ def _find_checksums(files: Sequence[Path]) -> dict[Path, str]:
 
 def draw_judgement(judgement: Judgement) -> np.ndarray:
     """The most suspicious slices in their order, each as it is and with its heat, uint8 (height, width, 3)."""
-    suspicious = sorted(judgement.slices, key=lambda one: -one.probability)[:_SHOWN]
+    every = judgement.slices
+    suspicious = sorted(range(len(every)), key=lambda index: -every[index].probability)[:_SHOWN]
     columns = []
-    for index in sorted(one.index for one in suspicious):
+    for index in sorted(suspicious):
         grey = judgement.shown[index].mean(axis=-1)
         plain = draw_heat(grey, np.zeros_like(judgement.heat[index]))
         columns.append(np.concatenate([plain, draw_heat(grey, judgement.heat[index])], axis=0))

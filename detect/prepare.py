@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from detect.imitations import IMITATIONS, list_imitations
 from detect.sources import Source, divide, find_items, read_source
 from foundation.training.errors import UserError
 from input_pipeline import command
@@ -23,7 +24,7 @@ from input_pipeline.dataset.summary import read_records
 from input_pipeline.dataset.user_key import load_key
 from input_pipeline.decode import Split
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.flags import Parser, add_key, names
+from input_pipeline.flags import Parser, add_key, names, share
 from input_pipeline.preprocessing import PIXELS
 from input_pipeline.records import PIXEL_LIMIT, Item, reader_options
 from input_pipeline.report import describe
@@ -100,15 +101,32 @@ def _create_mixture(
         items.setdefault(source.name, []).extend(found if source.derived else divide(found, shared))
     for path, reason in skipping.reasons.items():
         refusals.add(path, reason)
+    form = MixtureForm.from_dict(vars(options))
+    _add_imitations(items, options, real, form)
     _check_sides(counts, items)
     return Mixture(
         reals=options.real,
         synthetic=items,
-        form=MixtureForm.from_dict(vars(options)),
+        form=form,
         modalities=dict(options.modality or ()),
         licence=options.licence or ' AND '.join(sorted({one.get('licence', '') for one in summaries} - {''})),
         recorded=_describe_sources(options, sources, {one['dtype'] for one in summaries}, hidden),
     )
+
+
+def _add_imitations(
+    items: dict[str, list[Item]],
+    options: argparse.Namespace,
+    real: Mapping[str, Mapping[str, Split]],
+    form: MixtureForm,
+) -> None:
+    """Raises UserError where folders of --fakes bear the name of an imitation."""
+    taken = items.keys() & set(options.imitations)
+    if taken:
+        raise UserError(
+            f'--fakes and --imitations both have {", ".join(sorted(taken))}; give the folder another name.'
+        )
+    items |= list_imitations(options.imitations, real, form, share=options.imitated, seed=options.seed)
 
 
 def _check_sides(counts: Mapping[str, int], items: Mapping[str, Sequence[Item]]) -> None:
@@ -132,7 +150,19 @@ def _describe_sources(
         'real': list(options.real),
         'divided': list(options.divide),
         'depths': sorted(depths),  # stored types of the real images
-        'sources': [dataclasses.asdict(source) | {'folder': hidden.of(source.folder.name)} for source in sources],
+        'sources': [
+            *(dataclasses.asdict(source) | {'folder': hidden.of(source.folder.name)} for source in sources),
+            *(_describe_imitation(options, kind) for kind in options.imitations),
+        ],
+    }
+
+
+def _describe_imitation(options: argparse.Namespace, kind: str) -> dict[str, Any]:
+    """As other sources, which lie in no folder, in the splits of their patients."""
+    source = Source(kind, Path(), '', '', altered=kind == 'blended', derived=True)
+    return dataclasses.asdict(source) | {
+        'folder': '',
+        'imitation': {'share': options.imitated, 'seed': options.seed},
     }
 
 
@@ -173,19 +203,34 @@ def _add_form(parser: Parser) -> None:
     add('--pixels', choices=PIXELS, default='square', help='before that: those that are not made square, or kept')
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser('detect.prepare', _DESCRIPTION)
+def _add_sources(parser: Parser) -> None:
+    """The flags of where synthetic images come from."""
     add = parser.add_argument
-    add('--name', required=True, help='name of the new data set')
-    add('--real', required=True, nargs='+', help='names of prepared data sets')
     add(
         '--fakes',
-        required=True,
+        default=(),
         nargs='+',
         metavar='NAME=FOLDER[@SPLIT]',
         help='folders of images, each with the name of its generator (several may share it), and the split of '
         'these patients that it was trained on where no manifest or index tells',
     )
+    add(
+        '--imitations',
+        choices=IMITATIONS,
+        default=(),
+        nargs='+',
+        help='fakes that are made of the real images: halved and doubled again, or blended with one another',
+    )
+    add('--imitated', type=share, default=0.5, help='share of the patients of whom they are made')
+    add('--seed', type=int, default=0, help='of all that chance decides about imitations')
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser('detect.prepare', _DESCRIPTION)
+    add = parser.add_argument
+    add('--name', required=True, help='name of the new data set')
+    add('--real', required=True, nargs='+', help='names of prepared data sets')
+    _add_sources(parser)
     add('--divide', type=names, default=(), help='splits that share generators, like train,validation')
     _add_form(parser)
     add('--modality', type=_modality, nargs='+', metavar='CLASS=MODALITY', help='what images of a class are')
@@ -202,6 +247,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--data_dir', type=Path, help='folder of all data sets; $TFDS_DATA_DIR or ~/tensorflow_datasets')
     add('--overwrite', action='store_true', help='replace a data set of this name')
     options = parser.read(arguments)
+    if not options.fakes and not options.imitations:
+        parser.error('no synthetic image is named; give --fakes or --imitations')
     if set(options.divide) - set(SPLITS):
         parser.error(f'--divide={",".join(options.divide)} must name some of {", ".join(SPLITS)}')
     return options

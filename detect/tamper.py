@@ -27,7 +27,7 @@ from input_pipeline.dataset.items import open_splits
 from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.decode import Split
 from input_pipeline.errors import Refusals
-from input_pipeline.flags import Parser, count, names
+from input_pipeline.flags import Parser, count, names, share
 
 FACTS = 'tampering.json'
 _DESCRIPTION = """Copies of real volumes or images, altered in one place each, with masks of where.
@@ -163,15 +163,6 @@ class _Work:
         )
 
 
-def _share(text: str) -> float:
-    if not 0 < float(text) <= 1:
-        raise ValueError(text)
-    return float(text)
-
-
-_share.__name__ = 'share above 0, up to 1'  # argparse puts it into its message
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser('detect.tamper', _DESCRIPTION)
     add = parser.add_argument
@@ -179,7 +170,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('--out', type=Path, required=True, help='new folder')
     add('--kind', required=True, choices=('injected', 'removed', 'identity'), help='what is done')
     add('--splits', type=names, default=SPLITS, help='those to alter, of those that there are')
-    add('--share', type=_share, default=0.5, help='of the patients of each split')
+    add('--share', type=share, default=0.5, help='of the patients of each split')
     add('--per_volume', type=count, default=1, help='copies of each volume, each altered in another place')
     add('--side', type=count, default=32, help='of the cube that is cut')
     add('--blank', type=count, default=20, help='side of its middle, which is made anew')

@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +53,19 @@ class CodedImages:
     prior: str = ''
 
 
-def encode_images(run: RestoredRun, source: SourceImages, batch_size: int) -> CodedImages:
+def encode_images(
+    run: RestoredRun,
+    source: SourceImages,
+    batch_size: int,
+    take: Callable[[Float[np.ndarray, 'image height width channel']], None] | None = None,
+) -> CodedImages:
     """Codes of all images.
+
+    Args:
+      run: whose networks find them.
+      source: the images.
+      batch_size: of them at a time.
+      take: is given all reconstructions in their order, a batch at a time, where the family draws any.
 
     Raises:
       UserError: when the run's family finds no codes.
@@ -85,6 +96,8 @@ def encode_images(run: RestoredRun, source: SourceImages, batch_size: int) -> Co
     for batch in source.batches(batch_size):
         part = mapped(variables, batch.images)
         drawn = part.pop('reconstructions', None)
+        if take is not None and drawn is not None:
+            take(drawn)
         rows = rows_of(chosen, first, len(batch.images))
         shown.append((batch.images[rows], None if drawn is None else drawn[rows]))
         first += len(batch.images)

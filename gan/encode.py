@@ -10,7 +10,8 @@ if __name__ == '__main__':  # before the imports below, which take seconds
 
     end_in_one_line()
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -22,7 +23,8 @@ from foundation.training.errors import UserError
 from gan.codes import anomaly_scores, encode_images, summarize, write_codes
 from gan.generation.folder import check_out
 from gan.generator import check_checkpoint, restore_state
-from gan.sources import open_source
+from gan.reconstructions import ReconstructionWriter
+from gan.sources import SourceImages, open_source
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _DATA = flags.DEFINE_string('data', None, "Prepared data set; by default the run's own.")
@@ -36,6 +38,11 @@ _PIXEL_SHARE = flags.DEFINE_float(
 _BATCH = flags.DEFINE_integer('batch_size', 128, 'Images at a time.', 1, 65_536)
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
 _BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest distance to real images.')
+_RECONSTRUCTIONS = flags.DEFINE_string(
+    'reconstructions',
+    '',
+    'New folder for images of the split as the run draws them again, for detect.prepare.',
+)
 flags.adopt_module_key_flags(launch)
 
 
@@ -59,7 +66,8 @@ def main(argv: Sequence[str]) -> None:
         split=_SPLIT.value,
         classes=_CLASSES.value,
     )
-    images = encode_images(run, source, _BATCH.value)
+    with _open_writer(source) as writer:
+        images = encode_images(run, source, _BATCH.value, None if writer is None else writer.add)
     scores = anomaly_scores(images.coded, _PIXEL_SHARE.value) if 'feature_distances' in images.coded else None
     classes = run.facts.classes if run.image_format.num_classes else ()
     summary = summarize(images, classes)
@@ -70,6 +78,20 @@ def main(argv: Sequence[str]) -> None:
     print(f'{source.name}: {told}.')
     print(f'Codes: {out / "codes.csv"}, {out / "codes.npz"}')
     print('They tell of real images: treat them as you treat these.')
+
+
+@contextlib.contextmanager
+def _open_writer(source: SourceImages) -> Iterator[ReconstructionWriter | None]:
+    """What writes reconstructions; the folder is whole or absent. None where nobody asks for them."""
+    if not _RECONSTRUCTIONS.value:
+        yield None
+        return
+    if source.images is None:
+        raise UserError('--reconstructions tells whose images are drawn again, and files do not; name --data.')
+    with input_pipeline.complete_folder(Path(_RECONSTRUCTIONS.value).absolute(), overwrite=False) as folder:
+        writer = ReconstructionWriter(folder, source.images, _SPLIT.value)
+        yield writer
+        writer.finish()
 
 
 if __name__ == '__main__':

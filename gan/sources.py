@@ -43,6 +43,7 @@ class SourceImages:
       classes: names of the labels.
       batches: `batches(batch_size)`: all of them.
       notes: sentences on how they are shown.
+      images: of a prepared data set; None of files.
     """
 
     name: str
@@ -50,6 +51,7 @@ class SourceImages:
     classes: tuple[str, ...]
     batches: Callable[[int], Iterator[LabelledBatch]]
     notes: tuple[str, ...] = ()
+    images: input_pipeline.ImageData | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -86,7 +88,8 @@ def images_of_split(images: input_pipeline.ImageData, split: str, resolution: in
             for batch in found:
                 yield LabelledBatch(batch['image'], batch['label'])
 
-    return SourceImages(f'{images.name} ({split})', images.records.keys, tuple(images.classes), batches)
+    name, keys = f'{images.name} ({split})', images.records.keys
+    return SourceImages(name, keys, tuple(images.classes), batches, images=images)
 
 
 def images_of_files(paths: Sequence[Path], recipe: GanRecipe, facts: DataFacts, resolution: int) -> SourceImages:

@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int64
 from input_pipeline.intensities import to_unit
 from input_pipeline.placement import AS_STORED, Scale, placement
 from input_pipeline.preprocessing import Preprocessing, preprocess_image, resolve_window
+from input_pipeline.readers.pixels import percentile_window, sample, to_physical
 from input_pipeline.records import Record
 
 
@@ -45,6 +46,19 @@ def create_case(records: Sequence[Record]) -> Case:
     """The case of these slices, or of this one image."""
     name, patient = volume_of(records[0].key, records[0].patient)
     return Case(name, patient, tuple(records))
+
+
+def share_window(records: Sequence[Record], percentiles: tuple[float, float]) -> list[Record]:
+    """Slices in the window that their reader would have found if their volume had no others.
+
+    Args:
+      records: of one volume.
+      percentiles: of brightness, lower and upper, 0 to 100.
+    """
+    values = [sample(to_physical(record.image, record.intensity), len(records)) for record in records]
+    low, high = records[0].intensity
+    window = percentile_window(values, percentiles, bright_low=low > high)
+    return [dataclasses.replace(record, window=window) for record in records]
 
 
 def number_volumes(keys: Sequence[str], patients: Sequence[str]) -> Int64[np.ndarray, ' records']:

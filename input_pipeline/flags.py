@@ -66,6 +66,15 @@ def count(text: str) -> int:
 count.__name__ = 'count of at least 1'
 
 
+def share(text: str) -> float:
+    if not 0 < float(text) <= 1:
+        raise ValueError(text)
+    return float(text)
+
+
+share.__name__ = 'share above 0, up to 1'
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the flags; exits with status 1 where they are wrong.
 

@@ -17,6 +17,8 @@ from detect.scoring import FUSED, NETWORK, Scored
 from foundation.training.errors import UserError
 from input_pipeline.dataset.mixture import MixtureForm
 
+OUTPUTS = 'outputs.npz'
+_SCORE = 'score.'
 _BATCH_SIZE = 64
 
 
@@ -86,6 +88,22 @@ def measure(detector: TrainedDetector, images: input_pipeline.ImageData) -> Spli
         records.modalities,
         dataclasses.replace(scored, scores=scored.scores | {FUSED: fused}),
     )
+
+
+def save_outputs(measured: SplitOutputs, folder: Path) -> None:
+    """Writes what a detector says, without what the images are."""
+    scored = measured.scored
+    arrays = {f'{_SCORE}{name}': own for name, own in scored.scores.items()}
+    np.savez(folder / OUTPUTS, allow_pickle=False, pooled=scored.pooled, maps=scored.maps, **arrays)
+
+
+def read_outputs(images: input_pipeline.ImageData, folder: Path) -> SplitOutputs:
+    """What `save_outputs` wrote, of the same images."""
+    with np.load(folder / OUTPUTS, allow_pickle=False) as file:
+        scores = {name.removeprefix(_SCORE): file[name] for name in file.files if name.startswith(_SCORE)}
+        scored = Scored(scores, file['pooled'], file['maps'])
+    records = images.records
+    return SplitOutputs(images, binary_labels(images), records.labels, records.modalities, scored)
 
 
 def logits_of_split(detector: TrainedDetector, images: input_pipeline.ImageData) -> Float64[np.ndarray, ' image']:

@@ -214,7 +214,6 @@ def transfer(detectors: Sequence[TrainedDetector], measured: SplitOutputs) -> di
 def _test(
     detector: TrainedDetector, measured: SplitOutputs, logits: Float64[np.ndarray, ' image']
 ) -> list[TransferCell]:
-    wanted = tuple(detector.recipe.data.sources)
     threshold = detector.calibration.thresholds[NETWORK].youden
     cells = []
     for source, chosen in cells_by_fakes(measured.labels, measured.sources, measured.modalities).items():
@@ -224,7 +223,7 @@ def _test(
             TransferCell(
                 run=str(detector.workdir),
                 source=source,
-                seen=not wanted or source in wanted,
+                seen=source in detector.facts.classes,  # as far as names tell, where --data is another set
                 auroc=auroc_of(own, labels),
                 balanced_accuracy=decisions.balanced_accuracy(made).item(),
                 fake_accuracy=decisions.recall(made).item(),

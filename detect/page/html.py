@@ -112,14 +112,33 @@ def _add_figures(article: Element, answer: Mapping[str, Any]) -> None:
         expected, moved = 100 * answer['prevalence'], answer['probability_at_prevalence']
         _add(figures, 'dt', f'If {expected:g}% of your images are synthetic')
         _add(figures, 'dd', f'{_percent(moved)}: odds of {odds(moved)} for synthetic', {'class': 'odds'})
-    _add(figures, 'dt', 'Strangeness (p value)')
-    _add(figures, 'dd', f'{answer["anomaly_p"]:.3f}: the share of real images that are as strange as this')
+    evidence = answer['evidence']
+    _add(figures, 'dt', 'Trace of synthesis (conformal p values)')
+    _add(
+        figures,
+        'dd',
+        f'{evidence["trace"]["says"]} Fit to real images {answer["real_p"]:.3f}, to synthetic ones '
+        f'{answer["fake_p"]:.3f}',
+    )
+    _add(figures, 'dt', 'Distance from real training images (p value)')
+    _add(
+        figures,
+        'dd',
+        f'{evidence["strangeness"]["says"]} {answer["anomaly_p"]:.3f}: the share of real images so strange',
+    )
+    _add(figures, 'dt', 'Kind of picture (p values)')
+    p_values = [answer['kind_p'], answer['made_kind_p']]
+    shares = (
+        '' if None in p_values else ' {:.3f} of real ones are as far, {:.3f} of synthetic ones'.format(*p_values)
+    )
+    _add(figures, 'dd', f'{evidence["kind"]["says"]}{shares}')
     if len(answer['slices']) == 1:
         (place,) = answer['slices']
         _add(figures, 'dt', 'Strangest place')
         _add(figures, 'dd', f'row {place["row"]}, column {place["column"]} of the file, counted from 0')
-    _add(figures, 'dt', 'Fit to real images, and to synthetic ones (conformal p values)')
-    _add(figures, 'dd', f'{answer["real_p"]:.3f} and {answer["fake_p"]:.3f}')
+    if len(answer['slices']) > 1:
+        _add(figures, 'dt', 'Slices that decided, the most suspicious first')
+        _add(figures, 'dd', ', '.join(str(place + 1) for place in answer['deciding']))
     _add(figures, 'dt', 'Looked at')
     _add(figures, 'dd', answer['looked_at'])
     _add(figures, 'dt', 'Modality')
@@ -146,7 +165,7 @@ def _add_picture(article: Element, picture: bytes, slices: int) -> None:
 
 
 def _add_slices(article: Element, slices: Sequence[Mapping[str, Any]]) -> None:
-    details = _add_details(article, f'All {len(slices)} slices')
+    details = _add_details(article, f'All {len(slices)} slices that were looked at')
     frame = SubElement(
         details, 'div', {'class': 'scroll', 'tabindex': '0', 'role': 'region', 'aria-label': 'Table of slices'}
     )

@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 
 from detect.calibration import score_split
-from detect.conformal import decide
+from detect.conformal import Evidence, decide
 from detect.judge import Judge, combine_p_values, describe_judgement, open_judge
 from detect.recipe import create_recipe
 from detect.scoring import LOCATING, Anomalies, Scored
@@ -95,14 +95,15 @@ def test_a_picture_is_decided_by_its_p_values(judge, reals):
     conformal = judge.detector.calibration.conformal
     for record in reals[:8]:
         judgement = judge.judge(create_case([record]))
-        log_odds = _log_odds(judgement)
+        log_odds, evidence = _log_odds(judgement), judgement.evidence
         real_p = conformal_p_values(np.array(conformal.reals), log_odds)[0]
         fake_p = conformal_p_values(-np.array(conformal.fakes), -log_odds)[0]
-        assert (judgement.real_p, judgement.fake_p) == pytest.approx((real_p, fake_p), abs=1 / 25 + 1e-9)
-        verdict = decide(judgement.real_p, judgement.fake_p, 0.1, anomaly_p=judgement.anomaly_p)
-        assert judgement.answer == verdict.answer
+        assert (evidence.real_p, evidence.fake_p) == pytest.approx((real_p, fake_p), abs=1 / 25 + 1e-9)
+        assert judgement.answer == decide(evidence, 0.1).answer
         assert (judgement.reason is None) == (judgement.answer != "don't know")
-        assert judgement.anomaly_p == judgement.slices[0].anomaly_p
+        (one,) = judgement.slices
+        for name in ('anomaly_p', 'kind_p', 'made_kind_p'):
+            assert getattr(evidence, name) == getattr(one, name)
 
 
 @pytest.mark.parametrize('value', [0, 2**16 - 1])
@@ -114,7 +115,7 @@ def test_a_border_changes_no_answer_and_is_told(judge, reals, value, spare):
     bordered = dataclasses.replace(_record(padded), window=plain.window)
     own, other = (judge.judge(create_case([each])) for each in (plain, bordered))
     np.testing.assert_array_equal(own.shown, other.shown)
-    assert (own.answer, own.probability, own.anomaly_p) == (other.answer, other.probability, other.anomaly_p)
+    assert (own.answer, own.probability, own.evidence) == (other.answer, other.probability, other.evidence)
     (top, _), (left, _) = spare
     assert other.slices[0].row == own.slices[0].row + top
     assert other.slices[0].column == own.slices[0].column + left
@@ -127,11 +128,37 @@ def test_a_border_changes_no_answer_and_is_told(judge, reals, value, spare):
 
 
 def test_what_is_unlike_all_real_images_is_not_called_real():
-    assert decide(0.5, 0.01, 0.05, anomaly_p=0.06).answer == 'real'
-    strange = decide(0.5, 0.01, 0.05, anomaly_p=0.05)
+    assert decide(Evidence(0.5, 0.01, 0.06, 0.06, 0.01), 0.05).answer == 'real'
+    strange = decide(Evidence(0.5, 0.01, 0.05, 0.06, 0.5), 0.05)
     assert strange.answer == "don't know"
     assert 'unlike the real images' in strange.reason
-    assert decide(0.01, 0.5, 0.05, anomaly_p=0.01).answer == 'synthetic'
+    assert decide(Evidence(0.01, 0.5, 0.01, 0.01, 0.06), 0.05).answer == 'synthetic'
+
+
+def test_nothing_is_said_of_a_kind_that_was_not_trained_on():
+    for evidence in (Evidence(0.5, 0.01, 0.5, 0.05, 0.05), Evidence(0.01, 0.5, 0.5, 0.05, 0.01)):
+        verdict = decide(evidence, 0.05)
+        assert verdict.answer == "don't know"
+        assert 'unlike every kind of picture' in verdict.reason
+    verdict = decide(Evidence(0.5, 0.01, 0.5, 0.05, 0.5), 0.05)
+    assert verdict.answer == "don't know"
+    assert 'only synthetic pictures of its kind' in verdict.reason
+
+
+def test_a_detector_that_never_looked_at_kinds_calls_nothing_real():
+    verdict = decide(Evidence(0.5, 0.01, 0.5, None, None), 0.05)
+    assert verdict.answer == "don't know"
+    assert 'run its training command again' in verdict.reason
+    assert decide(Evidence(0.01, 0.5, 0.5, None, None), 0.05).answer == 'synthetic'
+
+
+def test_three_pieces_of_evidence_are_told_apart():
+    told = Evidence(0.5, 0.01, 0.02, 0.3, 0.02).describe(0.05)
+    assert [told['trace']['found'], told['strangeness']['found'], told['kind']['known']] == [False, True, True]
+    told = Evidence(0.01, 0.5, 0.3, 0.02, 0.02).describe(0.05)
+    assert [told['trace']['found'], told['strangeness']['found'], told['kind']['known']] == [True, False, False]
+    told = Evidence(0.5, 0.5, 0.3, None, None).describe(0.05)
+    assert [told['trace']['found'], told['strangeness']['found'], told['kind']['known']] == [None, False, None]
 
 
 def test_odds_at_the_stated_prevalence(judge, reals, detector_workdir):
@@ -152,8 +179,8 @@ def test_odds_at_the_stated_prevalence(judge, reals, detector_workdir):
 @pytest.mark.parametrize('slices', [2, 21, 40])
 def test_the_most_suspicious_twentieth_decides_about_a_stack(judge, reals, slices):
     records = [reals[number % len(reals)] for number in range(slices - 1)]
-    fake = drawn.add_blocks(drawn.draw_pictures(1, 'test')[0], 0)
-    case = _stack([*records, dataclasses.replace(records[0], image=fake[..., None], intensity=(0.0, 255.0))])
+    fake = drawn.add_blocks(drawn.draw_pictures(1, 'test')[0], 0)[..., None].astype(np.uint16) * 16
+    case = _stack([*records, dataclasses.replace(records[0], image=fake)])
     judgement = judge.judge(case)
     assert [one.index for one in judgement.slices] == list(range(slices))
     deciding = math.ceil(0.05 * slices)
@@ -161,10 +188,15 @@ def test_the_most_suspicious_twentieth_decides_about_a_stack(judge, reals, slice
     highest = np.sort(log_odds)[-deciding:].mean()
     assert judgement.probability == pytest.approx(scipy.special.expit(highest), rel=1e-6)
     anomaly_p = np.sort([one.anomaly_p for one in judgement.slices])
-    assert judgement.anomaly_p == pytest.approx(min(1.0, slices / deciding * anomaly_p[deciding - 1]))
+    evidence = judgement.evidence
+    assert evidence.anomaly_p == pytest.approx(min(1.0, slices / deciding * anomaly_p[deciding - 1]))
     real_p = np.sort(conformal_p_values(np.array(judge.detector.calibration.conformal.reals), log_odds))
-    assert judgement.real_p == pytest.approx(min(1.0, slices / deciding * real_p[deciding - 1]))
-    assert judgement.fake_p >= 1 / 25
+    assert evidence.real_p == pytest.approx(min(1.0, slices / deciding * real_p[deciding - 1]))
+    assert evidence.fake_p >= 1 / 25
+    half = math.ceil(slices / 2)
+    kind_p = np.sort([one.kind_p for one in judgement.slices])
+    assert evidence.kind_p == pytest.approx(min(1.0, slices / half * kind_p[half - 1]))
+    assert judgement.deciding == tuple(np.argsort(-log_odds, kind='stable')[:deciding])
     assert judgement.shown.shape == (slices, 32, 32, 1)
     assert judgement.heat.shape == (slices, 32, 32)
 
@@ -205,7 +237,7 @@ def test_what_it_knows_nothing_of_is_not_judged(judge, modality, shape, dtype, r
     image = np.random.default_rng(0).integers(0, 255, shape).astype(dtype)
     judgement = judge.judge(create_case([_record(image, modality)]))
     assert (judgement.answer, judgement.reason) == ("don't know", reason)
-    assert judgement.probability is judgement.anomaly_p is judgement.real_p is None
+    assert judgement.probability is judgement.evidence is None
     assert judgement.slices == ()
     assert json.loads(json.dumps(describe_judgement(judgement)))['reason'] == reason
 
@@ -362,5 +394,6 @@ def test_a_judgement_as_json_has_it(judge, reals):
     judgement = judge.judge(create_case(reals[:1]))
     told = json.loads(json.dumps(describe_judgement(judgement), allow_nan=False))
     assert {'answer', 'reason', 'probability', 'probability_at_prevalence', 'anomaly_p', 'slices'} <= told.keys()
+    assert told['evidence']['kind']['real_p'] == told['kind_p'] == judgement.evidence.kind_p
     assert not {'heat', 'shown'} & told.keys()
     assert told['slices'][0].keys() >= {'index', 'probability', 'anomaly_p', 'row', 'column'}

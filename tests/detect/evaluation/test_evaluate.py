@@ -53,6 +53,9 @@ def test_the_matrix_marks_what_a_run_has_not_seen(detector, blind, measured):
         (str(blind.workdir), 'noise'): False,
     }
     assert matrix['unseen']['worst']['source'] == 'noise'
+    elsewhere = tuple('other' if source == 'noise' else source for source in measured.sources)
+    cells = scores.transfer([detector], dataclasses.replace(measured, sources=elsewhere))['cells']
+    assert {cell['source']: cell['seen'] for cell in cells} == {'blocks': True, 'other': False}
     header, rows, _ = tables.transfer_table({'transfer': matrix})
     assert header == ['run', 'blocks', 'noise']
     assert rows[1][2].endswith('*')

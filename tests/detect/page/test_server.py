@@ -37,6 +37,17 @@ def test_a_fake_and_a_real_picture_are_told_apart(served, pictures, judge):
     assert 'no proof and no diagnosis' in response.text
 
 
+def test_three_pieces_of_evidence_are_told_apart(served, pictures, tmp_path):
+    (article,) = articles(served.post(('fake.png', pictures['fake'])).text)
+    for told in ('Trace of synthesis', 'Distance from real training images', 'Kind of picture'):
+        assert told in article
+    assert re.search(r'[01]\.\d{3} of real ones are as far, [01]\.\d{3} of synthetic ones', article)
+    assert 'Slices that decided' not in article
+    paths = save_series(tmp_path, random_values(3, 64, 64), [0.0, 1.0, 2.0])
+    (article,) = articles(served.post(*((path.name, path.read_bytes()) for path in paths)).text)
+    assert re.search(r'Slices that decided, the most suspicious first\s*[123]\b', article)
+
+
 def test_odds_follow_the_stated_prevalence(served, pictures):
     by_percent = {}
     for percent in ('', '0.1', '50'):

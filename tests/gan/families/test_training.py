@@ -81,7 +81,9 @@ def test_a_family_trains_watches_and_draws(architecture, data_dir, tmp_path):
         with pytest.raises(UserError, match="'lapgan' has no encoder; train one of bigan, aae or infogan"):
             encode_images(run, opened, batch_size=5)
         return
-    coded = encode_images(run, opened, batch_size=5)
+    taken = []
+    coded = encode_images(run, opened, batch_size=5, take=taken.append)
+    assert sum(map(len, taken)) == (0 if coded.reconstructions is None else len(opened))
     assert len(coded.keys) == len(coded.labels) == len(coded.coded['codes']) == len(opened)
     assert (coded.reconstructions is None) == (architecture == 'infogan')
     assert all(np.isfinite(values).all() for values in coded.coded.values())
