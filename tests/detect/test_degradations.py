@@ -38,7 +38,7 @@ NONE = Degradation(
 OPERATIONS = ('cutting', 'resampling', 'blur', 'noise', 'compression')
 QUALITIES = [1, 10, 30, 49, 50, 75, 95, 100]
 KEY = jax.random.key(0)
-_jpeg, _blur, _resample, _enlarge = map(jax.jit, (jpeg, gaussian_blur, resample, enlarge))
+_jpeg, _blur, _resample, _enlarge = (jax.jit(each) for each in (jpeg, gaussian_blur, resample, enlarge))
 
 
 @functools.partial(jax.jit, static_argnums=0)
