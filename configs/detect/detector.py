@@ -6,7 +6,7 @@
 
 The default looks at what is lost by halving an image (the residual between neighbouring pixels) with the first
 half of a ResNet-50: 1.4 million parameters, 256x256. `small` is half as wide and sees 64x64, for two CPU cores:
-some minutes for 8,000 images. `attention` adds self-attention, `branches` spectrum and co-occurrence; `resnet50`,
+half an hour for 8,000 images. `attention` adds self-attention, `branches` spectrum and co-occurrence; `resnet50`,
 `densenet121` and `densenet201` see the pixels themselves, and can begin with the weights of a classifier or of a
 file (--config.start_from); `adversarial` trains the small one on images that were changed to mislead it.
 `schema.py` explains every field.
@@ -29,7 +29,7 @@ def get_config(variant: str = 'default') -> ConfigDict:
     if variant in ('small', 'adversarial'):
         config.resolution = 64
         config.network.width = 32
-        config.schedule.epochs, config.schedule.batch_size = 4, 64
+        config.schedule.epochs, config.schedule.batch_size = 12, 64
     if variant == 'adversarial':
         config.adversarial.eps, config.adversarial.steps = 2.0, 3
     if variant == 'attention':
