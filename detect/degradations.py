@@ -1,4 +1,4 @@
-"""What happens to images on their way: compression, blur, noise, resampling; for training and to test a detector.
+"""What happens to images on their way: turns, cuts, resampling, blur, noise, JPEG; for training, and to test with.
 
 Pure functions of images in [-1, 1], with a strength for each image, made of matrix products: they are cheap inside
 a compiled training step. None of them looks at the label, so none can give it away.
@@ -40,12 +40,17 @@ class Degradation:
     probability 0.5 and quality 30 to 100. CT and MR are rather resampled and noisy than compressed.
 
     Attributes:
+      turning: probability of a turn by one, two or three quarters.
+      cutting, part: probability that a part is enlarged to the whole; its lowest and highest share of the side.
       resampling, factor: probability; lowest and highest size in between, as a share of the image's.
       blur, sigma: probability; lowest and highest standard deviation, in pixels.
       noise, deviation: probability; lowest and highest standard deviation, in units of the images.
       compression, quality: probability; lowest and highest quality of JPEG, both included.
     """
 
+    turning: float
+    cutting: float
+    part: tuple[float, float]
     resampling: float
     factor: tuple[float, float]
     blur: float
@@ -59,6 +64,14 @@ class Degradation:
 def degrade(degradation: Degradation, images: Images, key: PRNGKeyArray) -> Images:
     """Images after what chance decides for each, in the order of a scanner and an archive: JPEG comes last."""
     count = len(images)
+    if degradation.turning:
+        happens, quarters = _draw(jax.random.fold_in(key, 1), count, degradation.turning, (1.0, 4.0))
+        images = turn(images, jnp.where(happens, jnp.floor(quarters), 0).astype(jnp.int32))
+    if degradation.cutting:
+        drawing, placing = jax.random.split(jax.random.fold_in(key, 2))
+        happens, parts = _draw(drawing, count, degradation.cutting, degradation.part)
+        places = jax.random.uniform(placing, (count, 2))
+        images = enlarge(images, jnp.where(happens, parts, 1.0), places)
     resampling, blurring, noising, grain, compressing, grade = jax.random.split(key, 6)
     if degradation.resampling:
         happens, factors = _draw(resampling, count, degradation.resampling, degradation.factor)
@@ -84,6 +97,30 @@ def _draw(
     happens, strength = jax.random.split(key)
     applied = jax.random.uniform(happens, (count,)) < probability
     return applied, jax.random.uniform(strength, (count,), minval=ends[0], maxval=ends[1])
+
+
+def turn(images: Images, quarters: Int[Array, 'batch']) -> Images:
+    """Square images, each turned by so many quarters against the clock; no pixel changes."""
+    turned = [jnp.rot90(images, number, axes=(1, 2)) for number in range(4)]
+    return jnp.select([(quarters == number)[:, None, None, None] for number in range(4)], turned)
+
+
+def enlarge(images: Images, part: Row, places: Float[Array, 'batch 2']) -> Images:
+    """A part of each image as large as the whole, by linear weights.
+
+    Args:
+      images: in [-1, 1].
+      part: its share of both sides, more than 0 and at most 1, which changes nothing.
+      places: of the part from the top and from the left, as shares of what is left over.
+    """
+    lines = [_enlarging_matrix(part, place, size) for place, size in zip(places.T, images.shape[1:3], strict=True)]
+    return _along_lines(images, *lines)
+
+
+def _enlarging_matrix(part: Row, place: Row, size: int) -> Lines:
+    start, step = (place * (1 - part) * size)[:, None, None], part[:, None, None]
+    wanted = start + (jnp.arange(size)[:, None] + 0.5) * step - 0.5
+    return jnp.maximum(1 - jnp.abs(jnp.clip(wanted, 0, size - 1) - jnp.arange(size)), 0)
 
 
 def jpeg(images: Images, quality: Int[Array, 'batch']) -> Images:

@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import flags
 
 import input_pipeline
+from backbones.grids import save_picture
 from backbones.images import read_facts
 from foundation.training import launch
 from foundation.training import workdir as workdirs
@@ -25,9 +26,16 @@ from gan.evaluation.report import REPORT_FILE, check_folder, create_report, writ
 from gan.evaluation.tables import print_scores
 from gan.generator import check_checkpoint, read_recipe
 from gan.recipe import GanRecipe
-from gan.translation.classes import describe_classes, evaluate_classes, load_classifier, tabulate_classes
+from gan.translation.classes import (
+    describe_classes,
+    draw_worst,
+    evaluate_classes,
+    load_classifier,
+    tabulate_classes,
+)
 from gan.translation.pairs import check_unseen, describe_pairs, evaluate_pairs, request_pairs, tabulate_pairs
 from gan.translation.translator import Translator
+from gan.translation.worst import COLUMNS
 from gan.weights import check_apart
 
 _AGAINST = flags.DEFINE_string('against', None, 'Workdir of a second run on the same data.')
@@ -110,16 +118,20 @@ def _evaluate_translator(workdir: Path, recipe: GanRecipe) -> None:
             measured = request_pairs(translator, _PAIRS.value)
             check_unseen(translator, measured, _HELD_OUT.value)
         pairs = evaluate_pairs(translator, learnt, measured, _HELD_OUT.value)
-        described, told = describe_pairs(pairs), tabulate_pairs(pairs)
+        described, told, pictures = describe_pairs(pairs), tabulate_pairs(pairs), {'worst.png': pairs.worst}
     else:
         facts = read_facts(workdir)
         name = load_classifier(Path(_EXTRACTOR.value), facts) if _EXTRACTOR.value else None
         translators = {to: Translator.load(workdir, _STEP.value, best=_BEST.value, to=to) for to in facts.classes}
         classes = evaluate_classes(translators, _HELD_OUT.value, name)
-        described, told = describe_classes(classes), tabulate_classes(classes)
+        described, told, pictures = describe_classes(classes), tabulate_classes(classes), draw_worst(classes)
     workdirs.write_json(out / REPORT_FILE, described)
+    for file, picture in pictures.items():
+        save_picture(picture, out / file)
     print(told)
     print(f'Numbers: {out / REPORT_FILE}')
+    if pictures:
+        print(f'The worst pairs first, {", ".join(COLUMNS)}: {", ".join(str(out / file) for file in pictures)}')
 
 
 if __name__ == '__main__':

@@ -20,7 +20,7 @@ from gan.networks import Discriminator, DiscriminatorOutput, Generator, fade_rea
 from gan.objective import Objective
 from gan.penalties import orthogonal_penalty
 from gan.state import GanState, Optimizers, ema_decay, update_ema
-from gan.updates import Found, Given, Metrics, TrainStep, Turn, Update, make_step
+from gan.updates import Found, Given, Metrics, TrainStep, Turn, Update, keep, make_step
 from gan.updates import create_cycle as create_cycle_of
 
 
@@ -100,18 +100,33 @@ class StepRecipe:
 
 def pair_updates(recipe: StepRecipe) -> tuple[Update, ...]:
     """The discriminator's update, then the generator's."""
+    adapt = partial(adapt_probability, recipe)
+    return alternate(recipe, _show_pair, _discriminator_loss, _generator_loss, then=adapt)
+
+
+def alternate(
+    recipe: StepRecipe, show: Callable, discriminator: Callable, generator: Callable, then: Callable = keep
+) -> tuple[Update, ...]:
+    """One discriminator, and every so many steps one generator, whose running mean follows.
+
+    Args:
+      recipe: first argument of all functions.
+      show: what the discriminator is shown, see `Update`.
+      discriminator, generator: their losses, see `Update`.
+      then: what follows the discriminator's update, see `Update`.
+    """
     return (
         Update(
             trains=('discriminator',),
-            loss=partial(_discriminator_loss, recipe),
+            loss=partial(discriminator, recipe),
             every=1,
             penalty_every=recipe.objective.penalty_period,
-            show=partial(_show_pair, recipe),
-            then=partial(adapt_probability, recipe),
+            show=partial(show, recipe),
+            then=then,
         ),
         Update(
             trains=('generator',),
-            loss=partial(_generator_loss, recipe),
+            loss=partial(generator, recipe),
             every=recipe.discriminator_steps,
             penalty_every=0,
             then=partial(average_generator, recipe),

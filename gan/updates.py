@@ -63,7 +63,8 @@ def _show_nothing(given: Given) -> Any:
     del given
 
 
-def _keep(given: Given, found: Found) -> tuple[GanState, Metrics]:
+def keep(given: Given, found: Found) -> tuple[GanState, Metrics]:
+    """The state as it is."""
     del found
     return given.state, {}
 
@@ -86,7 +87,7 @@ class Update:
     every: int
     penalty_every: int
     show: Callable[[Given], Any] = _show_nothing
-    then: Callable[[Given, Found], tuple[GanState, Metrics]] = _keep
+    then: Callable[[Given, Found], tuple[GanState, Metrics]] = keep
 
     def turn(self, number: int) -> 'Turn':
         """What of it is due in a step."""

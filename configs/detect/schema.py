@@ -38,7 +38,10 @@ _DATA = Section(
 )
 DEGRADE = Section(
     {
-        'resampling': Field(0.1, 'probability of another size in between', low=0, high=1),
+        'turning': Field(0.5, 'probability of a turn by one to three quarters', low=0, high=1, before=0.0),
+        'cutting': Field(0.3, 'probability that a part is enlarged to the whole', low=0, high=1, before=0.0),
+        'part': Field((0.75, 1.0), 'its two ends, as a share of the side', low=0.1, high=1.0, before=(1.0, 1.0)),
+        'resampling': Field(0.3, 'probability of another size in between', low=0, high=1),
         'factor': Field((0.5, 1.0), 'its two ends, as a share of the side', low=0.05, high=1.0),
         'blur': Field(0.1, 'probability of a Gaussian blur', low=0, high=1),
         'sigma': Field((0.0, 1.0), 'its two ends, in pixels', low=0.0, high=100.0),

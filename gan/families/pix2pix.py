@@ -3,8 +3,6 @@
 Isola et al. 2017, arXiv:1611.07004.
 """
 
-from functools import partial
-
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
@@ -13,28 +11,13 @@ from gan.families import translation
 from gan.families.family import Family, Fields, Networks, Sections
 from gan.families.translation import SOURCE, TARGET, distance, translate
 from gan.networks.translation import PooledPatchDiscriminator, ResidualTranslator
-from gan.step import StepRecipe, average_generator, reals_of
+from gan.step import StepRecipe, alternate, reals_of
 from gan.updates import Found, Given, Update
 
 
 def create_updates(recipe: StepRecipe) -> tuple[Update, ...]:
     """The discriminator of pairs, then the translator."""
-    return (
-        Update(
-            trains=('discriminator',),
-            loss=partial(_discriminator_loss, recipe),
-            every=1,
-            penalty_every=recipe.objective.penalty_period,
-            show=partial(_show, recipe),
-        ),
-        Update(
-            trains=('generator',),
-            loss=partial(_translator_loss, recipe),
-            every=recipe.discriminator_steps,
-            penalty_every=0,
-            then=partial(average_generator, recipe),
-        ),
-    )
+    return alternate(recipe, _show, _discriminator_loss, _translator_loss)
 
 
 def _pair(recipe: StepRecipe, params: Params, given: Given) -> tuple[Array, Array, Array]:

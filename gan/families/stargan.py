@@ -15,7 +15,7 @@ from gan.families import translation
 from gan.families.family import Family, Fields, Networks, Sections, image_of
 from gan.families.translation import distance, translate
 from gan.networks.translation import ClassPatchDiscriminator, ResidualTranslator
-from gan.step import StepRecipe, average_generator, reals_of
+from gan.step import StepRecipe, alternate, reals_of
 from gan.updates import Found, Given, Update
 
 LEAST_MAP = 2  # pixels of the maps whose verdict is told
@@ -32,22 +32,7 @@ class Judged(NamedTuple):
 
 def create_updates(recipe: StepRecipe) -> tuple[Update, ...]:
     """The discriminator, then the translator."""
-    return (
-        Update(
-            trains=('discriminator',),
-            loss=partial(_discriminator_loss, recipe),
-            every=1,
-            penalty_every=recipe.objective.penalty_period,
-            show=partial(_show, recipe),
-        ),
-        Update(
-            trains=('generator',),
-            loss=partial(_translator_loss, recipe),
-            every=recipe.discriminator_steps,
-            penalty_every=0,
-            then=partial(average_generator, recipe),
-        ),
-    )
+    return alternate(recipe, _show, _discriminator_loss, _translator_loss)
 
 
 def choose_classes(labels: Int[Array, 'batch'], key: PRNGKeyArray) -> Int[Array, 'batch']:

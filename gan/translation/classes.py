@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 import itertools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 import input_pipeline
 from backbones.extractors import restore_classifier
@@ -136,6 +137,15 @@ def describe_classes(report: ClassReport) -> dict[str, Any]:
         for method, own in report.named.items()
     }
     return {'directions': pairs, 'named': named, 'meaning': MEANING}
+
+
+def draw_worst(report: ClassReport) -> dict[str, UInt8[np.ndarray, 'height width 3']]:
+    """Pictures of the worst pairs of each direction, by the names of their files."""
+    return {
+        f'worst_{number:02d}_{re.sub(r"[^0-9A-Za-z]+", "_", direction)}.png': own.worst
+        for number, (direction, own) in enumerate(report.pairs.items(), 1)
+        if not isinstance(own, str)
+    }
 
 
 def tabulate_classes(report: ClassReport) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 import input_pipeline
 from backbones.images import ImageRequest
@@ -16,6 +16,7 @@ from gan.domains import open_domains
 from gan.samples import read_reals
 from gan.translation.measures import BOUNDS, METRICS, Draw, LesionLook, look_at_lesions, match_levels, score_images
 from gan.translation.translator import Translator
+from gan.translation.worst import WorstPairs
 
 Requests = tuple[ImageRequest, ImageRequest]  # source and target
 _BATCH, _FITTED = 32, 256  # images at a time, and those whose grey levels are matched
@@ -30,11 +31,13 @@ class PairReport:
     Attributes:
       images, patients: that were measured.
       scores: by method (`translated`, `identity`, `histogram`) and metric, the mean over patients.
+      worst: the translations with the largest errors, see `WorstPairs`.
     """
 
     images: int
     patients: int
     scores: Mapping[str, Mapping[str, Mean]]
+    worst: UInt8[np.ndarray, 'height width 3']
 
 
 def list_methods(translator: Translator, learnt: Requests) -> dict[str, Draw]:
@@ -107,7 +110,7 @@ def evaluate_pairs(translator: Translator, learnt: Requests, measured: Requests,
     form = dataclasses.replace(target.preprocessing, mask_classes=content.mask_classes if content else 0)
     masked = dataclasses.replace(target, preprocessing=form)
     pairs = open_domains(source, masked, split, training=False, paired=True)
-    methods, look = list_methods(translator, learnt), _look_at_lesions(pairs.target)
+    methods, look, worst = list_methods(translator, learnt), _look_at_lesions(pairs.target), WorstPairs()
     found: dict[str, dict[str, list[np.ndarray]]] = {name: {metric: [] for metric in METRICS} for name in methods}
     with (
         contextlib.closing(pairs.source.in_order(resolution, _BATCH)) as sources,
@@ -116,17 +119,18 @@ def evaluate_pairs(translator: Translator, learnt: Requests, measured: Requests,
         for shown, truth in zip(sources, truths, strict=True):
             image, ids = input_pipeline.split_masks(truth['image'], form.channels, form.mask_classes)
             for name, draw in methods.items():
-                values_of = score_images(
-                    draw(shown['image']), image, ids[..., 0] > 0, look, translator.target.window
-                )
-                for metric, values in values_of.items():
+                drawn = draw(shown['image'])
+                measures = score_images(drawn, image, ids[..., 0] > 0, look, translator.target.window)
+                for metric, values in measures.items():
                     found[name][metric].append(values)
+                if name == 'translated':
+                    worst.add(measures['error'], shown['image'], drawn, image)
     patients = np.asarray(pairs.source.records.patients)
     scores = {
         name: {metric: average([np.concatenate(parts)], [patients]) for metric, parts in measured.items()}
         for name, measured in found.items()
     }
-    return PairReport(len(patients), len(np.unique(patients)), scores)
+    return PairReport(len(patients), len(np.unique(patients)), scores, worst.draw())
 
 
 def _look_at_lesions(truths: input_pipeline.ImageData) -> LesionLook:

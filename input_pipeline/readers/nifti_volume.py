@@ -148,7 +148,7 @@ def _four_axes(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     first, second, third, fourth, *extra = (*(int(length) for length in shape), 1, 1, 1, 1)
     if len(shape) < 2 or any(length != 1 for length in extra):
         raise DataError(f'has the shape {tuple(shape)}; only images of two to four axes are read')
-    if 0 in shape:
+    if min(shape) < 1:  # a damaged header of 64 bits may also say less than nothing
         raise DataError('holds no voxels')
     return first, second, third, fourth
 

@@ -177,7 +177,12 @@ def _curve(
 
 
 def _claim(design: StudyDesign, compared: list[ArmComparison]) -> list[str]:
-    """The claims that generated images help, and that one generator's help more: stated or refused."""
+    """The claims that generated images help, and that one generator's help more: stated or refused.
+
+    A claim about a method needs several trainings of it. With one generator for all seeds it is about its images.
+    """
+    one_training = len(design.generators.seeds) == 1
+    owner = 'one training of ' if one_training else ''
     sentences = []
     for one in compared:
         first, second = ARMS[one.first.arm], ARMS[one.second.arm]
@@ -185,8 +190,14 @@ def _claim(design: StudyDesign, compared: list[ArmComparison]) -> list[str]:
             continue
         stated = 'is stated' if one.verdict.answer == 'better' else 'is refused'
         if one.second.arm == design.reference:
-            sentences.append(f'The claim that images of {first.generator} help {stated}. {one.sentence}')
+            sentences.append(f'The claim that images of {owner}{first.generator} help {stated}. {one.sentence}')
         elif second.generator and second.generator != first.generator:
-            claim = f'The claim that images of {first.generator} help more than those of {second.generator}'
+            ours, theirs = (f'{owner}{arm.generator}' for arm in (first, second))
+            claim = f'The claim that images of {ours} help more than those of {theirs}'
             sentences.append(f'{claim} {stated}. {one.sentence}')
+    if sentences and one_training:
+        sentences.append(
+            'Each kind of generator was trained once: these are claims about these images, not about a method. '
+            'For the latter, give config.generators.seeds a seed for each of config.seeds.'
+        )
     return sentences

@@ -13,14 +13,19 @@ from scipy import ndimage
 from detect.degradations import (
     Degradation,
     degrade,
+    enlarge,
     gaussian_blur,
     gaussian_noise,
     jpeg,
     quantisation_steps,
     resample,
+    turn,
 )
 
 NONE = Degradation(
+    turning=0.0,
+    cutting=0.0,
+    part=(0.6, 0.9),
     resampling=0.0,
     factor=(0.3, 0.8),
     blur=0.0,
@@ -30,10 +35,10 @@ NONE = Degradation(
     compression=0.0,
     quality=(30, 100),
 )
-OPERATIONS = ('resampling', 'blur', 'noise', 'compression')
+OPERATIONS = ('cutting', 'resampling', 'blur', 'noise', 'compression')
 QUALITIES = [1, 10, 30, 49, 50, 75, 95, 100]
 KEY = jax.random.key(0)
-_jpeg, _blur, _resample = map(jax.jit, (jpeg, gaussian_blur, resample))
+_jpeg, _blur, _resample, _enlarge = (jax.jit(each) for each in (jpeg, gaussian_blur, resample, enlarge))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -164,3 +169,39 @@ def test_qualities_include_both_ends(images):
 
 def _with(**changes):
     return Degradation(**{**vars(NONE), **changes})
+
+
+def test_images_are_turned_by_quarters_and_no_pixel_changes(images):
+    square = images[:4, :40, :40]
+    turned = turn(square, jnp.arange(4))
+    for number in range(4):
+        np.testing.assert_array_equal(turned[number], np.rot90(square[number], number))
+
+
+def test_turns_happen_as_often_as_they_should_each_by_one_to_three_quarters(images):
+    same = jnp.broadcast_to(images[:1, :16, :16], (400, 16, 16, 2))
+    turned = np.asarray(_degrade(_with(turning=0.6), same, KEY))
+    expected = [np.rot90(same[0], number) for number in range(4)]
+    seen = [sum((image == one).all() for image in turned) for one in expected]
+    assert sum(seen) == 400
+    assert 130 < seen[0] < 190
+    assert min(seen[1:]) > 50
+
+
+def test_a_part_that_is_the_whole_changes_nothing(images):
+    whole = _enlarge(images, jnp.ones(len(images)), jnp.full((len(images), 2), 0.3))
+    np.testing.assert_allclose(whole, images, atol=1e-6)
+
+
+def test_a_half_is_enlarged_as_scipy_does(images):
+    """Pixel centres of the quarter at the bottom left, cut at its outer edges."""
+    (height, width), count = images.shape[1:3], len(images)
+    found = _enlarge(images, jnp.full(count, 0.5), jnp.tile(jnp.array([1.0, 0.0]), (count, 1)))
+    rows = height / 2 + (np.arange(height) + 0.5) / 2 - 0.5
+    columns = (np.arange(width) + 0.5) / 2 - 0.5
+    places = np.meshgrid(np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1), indexing='ij')
+    for image, one in zip(images, found, strict=True):
+        expected = [
+            ndimage.map_coordinates(np.asarray(image[..., channel]), places, order=1) for channel in (0, 1)
+        ]
+        np.testing.assert_allclose(one, np.stack(expected, axis=-1), atol=1e-5)

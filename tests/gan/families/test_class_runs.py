@@ -20,7 +20,13 @@ from gan.reporting.sections import write_report
 from gan.train import train_and_evaluate
 from gan.translation import classes as class_evaluation
 from gan.translation import pairs
-from gan.translation.classes import describe_classes, evaluate_classes, load_classifier, tabulate_classes
+from gan.translation.classes import (
+    describe_classes,
+    draw_worst,
+    evaluate_classes,
+    load_classifier,
+    tabulate_classes,
+)
 from gan.translation.folder import translate_all
 from gan.translation.samples import find_others
 from gan.translation.translator import Translator
@@ -183,6 +189,8 @@ def test_all_directions_are_measured_by_pairs_and_by_a_classifier(unchanged, mon
     assert described['directions']['CT to T1']['patients'] == report.pairs['CT to T1'].patients
     assert described['named']['real']['CT']['value'] == 100
     assert 'T2 to CT:' in tabulate_classes(report)
+    assert [*draw_worst(report)][:2] == ['worst_01_CT_to_T1.png', 'worst_02_CT_to_T2.png']
+    assert len(draw_worst(report)) == 6
 
 
 def test_directions_without_pairs_say_so(unchanged, monkeypatch):
@@ -195,6 +203,7 @@ def test_directions_without_pairs_say_so(unchanged, monkeypatch):
         'no image has its counterpart.'
     }
     assert 'name a classifier by --extractor' in tabulate_classes(report)
+    assert draw_worst(report) == {}
 
 
 def test_a_classifier_of_other_classes_or_windows_is_refused(runs, tmp_path, monkeypatch):

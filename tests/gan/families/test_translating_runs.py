@@ -364,6 +364,7 @@ def test_pairs_of_a_split_are_measured_beside_what_needs_no_network(translator, 
         assert 0 <= own['lost']['value'] <= 100
         assert own['invented']['value'] >= 0
     assert f'{report.images} pairs of {report.patients} patients' in tabulate_pairs(report)
+    assert report.worst.shape[0] // min(report.images, 8) == report.worst.shape[1] // 4 >= 64
 
 
 def test_pairs_of_other_sets_are_seen_in_the_windows_of_the_training(translator, tmp_path):

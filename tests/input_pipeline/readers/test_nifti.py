@@ -214,6 +214,19 @@ def test_unusable_volumes_are_refused(tmp_path, read):
     assert 'truncated or damaged' in read('nifti', tmp_path).refused['cut.nii.gz']
 
 
+@pytest.mark.parametrize('sides', [(4, 5, -1, 4, 2**62), (4, 5, 6, -7, 2**40), (4, -(2**62), 6, 4, 3)])
+def test_headers_that_describe_less_than_nothing_are_refused(tmp_path, read, sides):
+    """A negative side makes the number of bytes negative, and so less than the file has."""
+    _save(tmp_path / 'good.nii', _volume())
+    nib.Nifti2Image(_volume((5, 6, 4, 2)), np.eye(4)).to_filename(tmp_path / 'damaged.nii')
+    content = bytearray((tmp_path / 'damaged.nii').read_bytes())
+    content[16:56] = np.array(sides, '<i8').tobytes()  # `dim` of NIfTI-2: how many axes, then their sides
+    (tmp_path / 'damaged.nii').write_bytes(content)
+    reading = read('nifti', tmp_path)
+    assert {record.source for record in reading.records} == {'good.nii'}
+    assert list(reading.refused) == ['damaged.nii']
+
+
 def test_empty_slices_are_left_out(tmp_path, read):
     values = np.zeros((5, 6, 7), np.int16)
     values[:, :, 2:4] = _volume((5, 6, 2))

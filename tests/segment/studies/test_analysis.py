@@ -54,9 +54,9 @@ def test_a_planted_uplift_is_claimed(design):
     assert answers['pggan', 'real_augmented'] in ('undecided', 'equivalent')
     stated, refused = ([text for text in analysis.claims if word in text] for word in ('is stated', 'is refused'))
     assert len(stated) == 2
-    assert all('images of enhanced' in text for text in stated)
+    assert all('images of one training of enhanced' in text for text in stated)
     assert len(refused) == 1
-    assert 'images of pggan help is refused' in refused[0]
+    assert 'images of one training of pggan help is refused' in refused[0]
     compared = analysis.compared[0]
     low, high = compared.difference.distribution.interval(0.95)
     assert low < 0.05 < high
@@ -156,7 +156,7 @@ def test_reports_are_read_presented_and_written(design, tmp_path, capsys):
     design = dataclasses.replace(design, seeds=(0, 1, 2, 3, 7))
     present(design, tmp_path, read, analyse(design, read, REAL_IMAGES), audits)
     printed = capsys.readouterr().out
-    assert 'The claim that images of enhanced help is stated.' in printed
+    assert 'The claim that images of one training of enhanced help is stated.' in printed
     assert 'one generated image is worth' in printed
     assert 'where each arm has one generator, what another training of it would give is not in them' in printed
     content = json.loads((tmp_path / 'study.json').read_text())
@@ -246,3 +246,14 @@ def test_audits_are_read_from_what_gan_evaluate_writes(tmp_path):
     (folder / 'report.json').unlink()
     with pytest.raises(UserError, match=r'is missing; delete jobs/audit-one.json of the study and start it again'):
         read_audits({'one': tmp_path})
+
+
+@pytest.mark.parametrize('trainings', [1, 5])
+def test_one_training_of_a_generator_makes_claims_about_its_images_not_about_a_method(design, trainings):
+    seeds = tuple(range(trainings))
+    design = dataclasses.replace(design, generators=dataclasses.replace(design.generators, seeds=seeds))
+    claims = analyse(design, _simulate(design, {'enhanced': 0.05}), REAL_IMAGES).claims
+    owner = 'one training of ' if trainings == 1 else ''
+    assert f'The claim that images of {owner}enhanced help is stated.' in ' '.join(claims)
+    assert f'help more than those of {owner}pggan' in ' '.join(claims)
+    assert ('not about a method' in ' '.join(claims)) == (trainings == 1)

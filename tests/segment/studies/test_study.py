@@ -148,7 +148,7 @@ def test_a_planted_uplift_is_found_and_shuffled_masks_bring_none(config, tmp_pat
     assert answers['enhanced', 'real_augmented'] == 'better', printed
     assert answers['enhanced', 'shuffled'] == 'better', printed
     assert answers['shuffled', 'real_augmented'] in ('worse', 'undecided'), printed
-    assert 'The claim that images of enhanced help is stated.' in printed
+    assert 'The claim that images of one training of enhanced help is stated.' in printed
     assert content['patients'] == 24
     before = list(in_process)
     study.run_study(config, workdir)  # all is done: nothing is done again, and it says the same
