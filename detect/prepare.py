@@ -60,7 +60,7 @@ def _prepare(options: argparse.Namespace) -> None:
     summary = write_mixture(mixture, target.data_dir, target, refusals, hidden)
     shown = summary | {'refused': refusals.reasons, 'notes': refusals.notes}
     print(hidden.reveal(describe(shown, target.folder)))
-    print(advise_detector(options.name, options.data_dir))
+    print(advise_detector(options.name, options.data_dir, options.resolution))
 
 
 def _fingerprints(real: Mapping[str, Mapping[str, Split]]) -> dict[str, str]:

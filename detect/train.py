@@ -27,12 +27,13 @@ from detect.stacks.recipe import create_recipe as create_stack_recipe
 from detect.stacks.train import train_stack
 from detect.step import make_describe, make_train_step
 from foundation.training import launch, parallel
+from foundation.training.errors import UserError
 from foundation.training.fit import Validation, create_phase, fit, tabulate_network
 from foundation.training.mapping import create_mapper
 from foundation.training.phases import Phase
 from foundation.training.state import Variables
 from foundation.training.supervised import SupervisedState
-from foundation.training.workdir import RunRecord
+from foundation.training.workdir import RunRecord, has_begun
 
 _CURVES = {
     'loss': ('loss', 'log_loss'),
@@ -64,6 +65,8 @@ def _train(recipe: DetectorRecipe, workdir: Path, record: RunRecord) -> None:
     mesh = parallel.create_mesh()
     parallel.check_batch_size(mesh, recipe.schedule.batch_size, 'config.schedule.batch_size')
     images, validation = (recipe.data.open(split, train=split == 'train') for split in ('train', 'validation'))
+    if not has_begun(workdir):
+        _check_sides(recipe, images)
     facts = facts_of(images)
     facts.check_same(workdir)
     encoder = find_begun_encoder(workdir, recipe.start_from, recipe.channels)
@@ -92,6 +95,16 @@ def _train(recipe: DetectorRecipe, workdir: Path, record: RunRecord) -> None:
         sample=None,
         finish=functools.partial(_finish, workdir, images, validation),
     )
+
+
+def _check_sides(recipe: DetectorRecipe, images: input_pipeline.ImageData) -> None:
+    """Raises UserError where images would be enlarged: files like them would be too small to be judged."""
+    if 0 < images.largest_side < recipe.resolution:
+        raise UserError(
+            f'config.resolution is {recipe.resolution}, but no image of {images.name} has more than '
+            f'{images.largest_side} pixels a side, and a detector enlarges none; '
+            f'use --config.resolution={images.largest_side}.'
+        )
 
 
 def _check_maps(recipe: DetectorRecipe) -> None:

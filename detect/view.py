@@ -115,7 +115,9 @@ def _find_doubt(case: input_pipeline.Case, calibration: Calibration) -> str:
     side = min(_deciding_side(record, form) for record in case.records)
     if side < form.resolution:
         kind = 'longer' if form.fit == 'pad' else 'shorter'
-        return f'It has {side:g} pixels along its {kind} side, and the detector needs {form.resolution}.'
+        square = '' if float(side).is_integer() else ' once they are square'
+        needed = f'and the detector needs {form.resolution}'
+        return f'It has {int(side)} pixels along its {kind} side{square}, {needed}.'
     return ''
 
 

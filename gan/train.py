@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import logging
 import math
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -281,7 +282,10 @@ def _say_goodbye(training: PreparedRun, outcome: loop.Outcome) -> None:
         print(f'Pictures: {grids[-1]}   curves: {workdir / "curves.png"}')
     print(f'Real images to compare with: {workdir / "real.png"}')
     if training.recipe.family.translates:
-        print(f'Next: {launch.python()} -m gan.translate --workdir={workdir} --out={workdir}/translated PATHS')
+        to = ''
+        if training.recipe.family.translates == 'classes':
+            to = f' --to={shlex.quote(training.images.classes[0])}'
+        print(f'Next: {launch.python()} -m gan.translate --workdir={workdir} --out={workdir}/translated{to} PATHS')
         return
     print(
         f'Next: {launch.python()} -m gan.generate '

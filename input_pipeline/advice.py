@@ -71,6 +71,7 @@ DETECTOR = {
     True: Training('configs/detect/detector.py:small', {}, 'some minutes'),
     False: Training('configs/detect/detector.py', {}, 'an hour or more'),
 }
+_DETECTOR_SIDES = {True: 64, False: 256}  # of these configs, which larger images are halved down to
 
 
 def advise(name: str, data_dir: Path | None, content: Content) -> str:
@@ -120,10 +121,19 @@ def choose_flags(content: Content, training: Training) -> dict[str, object]:
     return flags
 
 
-def advise_detector(name: str, data_dir: Path | None) -> str:
-    """The command that trains a detector on real and synthetic images; see `advise`."""
-    data = _name_data(name, data_dir)
-    return '\n'.join(['Next:', *_tell(DETECTOR[on_cpu()], 'detect.main', data, f'runs/{name}', {})])
+def advise_detector(name: str, data_dir: Path | None, side: int) -> str:
+    """The command that trains a detector on real and synthetic images; see `advise`.
+
+    Args:
+      name, data_dir: of the data set; None for the usual folder of all.
+      side: pixels of a side of its images, which none is enlarged beyond.
+    """
+    cpu, data = on_cpu(), _name_data(name, data_dir)
+    trained = side
+    while trained > _DETECTOR_SIDES[cpu] and trained % 2 == 0:
+        trained //= 2
+    flags = {} if trained == _DETECTOR_SIDES[cpu] else {'resolution': trained}
+    return '\n'.join(['Next:', *_tell(DETECTOR[cpu], 'detect.main', data, f'runs/{name}', flags)])
 
 
 def _name_data(name: str, data_dir: Path | None) -> dict[str, object]:

@@ -112,11 +112,24 @@ def test_the_folder_of_data_sets_is_named_where_it_is_not_the_usual(tmp_path):
     assert config.data.data_dir == str(tmp_path / 'my data')
 
 
-@pytest.mark.parametrize('cpu', [True, False])
-def test_the_detector_fits_the_machine(cpu, monkeypatch):
+@pytest.mark.parametrize(
+    ('cpu', 'side', 'expected'),
+    [
+        (True, 64, 64),
+        (True, 32, 32),
+        (True, 512, 64),
+        (True, 96, 48),
+        (True, 63, 63),
+        (False, 256, 256),
+        (False, 32, 32),
+        (False, 512, 256),
+    ],
+)
+def test_the_detector_fits_the_machine_and_enlarges_no_image(cpu, side, expected, monkeypatch):
     monkeypatch.setattr(advice, 'on_cpu', lambda: cpu)
-    (command,) = _commands(advice.advise_detector('mixed', None))
-    assert _configured(command).resolution == (64 if cpu else 256)
+    (command,) = _commands(advice.advise_detector('mixed', None, side))
+    assert _configured(command).resolution == expected
+    assert any('resolution' in word for word in command) == (expected != (64 if cpu else 256))
 
 
 def test_times_are_those_that_were_measured_and_ranges_elsewhere():

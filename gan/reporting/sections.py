@@ -54,15 +54,21 @@ def write_report(runs: Sequence[ReportedRun], out: Path) -> Path:
     _summarize(report, runs)
     _compare(report, runs)
     _draw_curves(report, runs)
+    if not all(run.recipe.family.translates for run in runs):
+        _show_drawn(report, runs)
+    _cite(report, runs)
+    report.page.write(out / PAGE)
+    return out / PAGE
+
+
+def _show_drawn(report: '_Report', runs: Sequence[ReportedRun]) -> None:
+    """What generators draw from latents."""
     artists = [restore_artists(run.workdir) for run in runs]
     _each(report, 'Best and last', runs, artists, _show_best_and_last)
     _each(report, 'Between latents', runs, artists, _show_interpolation)
     if any(run.recipe.family.encode is not None for run in runs):
         _each(report, 'Codes of real images', runs, artists, _show_codes)
     _each(report, 'Nearest training images', runs, artists, _show_neighbours)
-    _cite(report, runs)
-    report.page.write(out / PAGE)
-    return out / PAGE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +94,9 @@ def _each(
     for number, (run, drawn) in enumerate(zip(runs, artists, strict=True), start=1):
         if len(runs) > 1:
             report.page.heading(run.name)
+        if run.recipe.family.translates:
+            report.page.note('It translates images, and draws none from latents.')
+            continue
         show(report, run, drawn, f'_{number}' if len(runs) > 1 else '')
 
 
@@ -128,10 +137,12 @@ def _compare(report: _Report, runs: Sequence[ReportedRun]) -> None:
     if figure is None:
         report.page.note('No samples yet: config.run.sample_images says when the first are drawn.')
         return
+    kinds = ('latents', 'source images')
+    same = ' or '.join(kinds[kind] for kind in sorted({bool(run.recipe.family.translates) for run in runs}))
     report.figure(
         figure,
         'comparison',
-        f'The first {SHOWN} x {SHOWN} images of each grid, of the same latents throughout a run, and the losses '
+        f'The first {SHOWN} x {SHOWN} images of each grid, of the same {same} throughout a run, and the losses '
         'against images seen (faint: as logged; strong: running means).',
     )
 

@@ -414,7 +414,7 @@ def _note_kinds(volumes: Sequence[Volume], refusals: Refusals) -> None:
             elif first.frames[0].orientation != main.frames[0].orientation:
                 told['images of another direction'] += _count(volume)
     for kind, count in told.items():
-        refusals.note(f'{count} {kind} lie in series of other images; they are volumes of their own.')
+        refusals.note(f'In series of other images, and volumes of their own: {kind} ({count}).')
 
 
 def _note_gaps(volumes: Sequence[Volume], refusals: Refusals) -> None:

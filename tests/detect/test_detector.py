@@ -378,6 +378,8 @@ def test_oblong_pixels_are_judged_as_square_ones(judge):
     short = own.judge(create_case([dataclasses.replace(narrow, spacing=(1.0, 1.0, 1.0))]))
     assert short.reason == 'It has 63 pixels along its longer side, and the detector needs 64.'
     assert own.judge(create_case([dataclasses.replace(narrow, spacing=(4.0, 1.0, 1.0))])).slices
+    flat = own.judge(create_case([dataclasses.replace(narrow, spacing=(3.99, 1.0, 1.0))]))
+    assert flat.reason == 'It has 63 pixels along its longer side once they are square, and the detector needs 64.'
 
 
 def test_heat_is_on_the_scale_of_the_data(judge, reals):

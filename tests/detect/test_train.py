@@ -104,6 +104,7 @@ def test_a_finished_run_is_left_as_it_is(create_config, detector_workdir, capsys
         ({'compute_dtype': 'float16'}, r"config\.compute_dtype is 'float16'"),
         ({'start_from': 'nowhere'}, r'nowhere holds no finished classifier'),
         ({'anomaly.padim_features': 500}, r'padim_features is 500, but the maps have'),
+        ({'resolution': 128}, r'no image of mixed has more than 64 pixels a side.* --config\.resolution=64\.'),
     ],
 )
 def test_what_cannot_be_trained_leaves_nothing_behind(create_config, tmp_path, changes, expected):

@@ -15,6 +15,8 @@ from foundation.training.errors import UserError
 from gan.domains import read_domains
 from gan.families import FAMILIES
 from gan.recipe import create_recipe
+from gan.reporting.runs import read_runs
+from gan.reporting.sections import write_report
 from gan.train import train_and_evaluate
 from gan.translation import classes as class_evaluation
 from gan.translation import pairs
@@ -93,6 +95,20 @@ def test_a_run_goes_on_bit_for_bit(runs):
     one, other = (saved_state(runs / name / 'checkpoints', END // small.BATCH) for name in ('whole', 'stopped'))
     assert one.keys() == other.keys()
     assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_the_next_command_names_a_class(runs, capsys):
+    train_here(train_and_evaluate, _config(runs / 'data'), runs / 'whole')
+    out = runs / 'whole' / 'translated'
+    assert f'gan.translate --workdir={runs / "whole"} --out={out} --to=CT PATHS' in capsys.readouterr().out
+
+
+def test_a_report_shows_nothing_that_is_drawn_from_latents(runs, tmp_path):
+    text = write_report(read_runs([runs / 'whole']), tmp_path).read_text()
+    assert 'of the same source images throughout' in text
+    assert 'latents' not in text
+    assert 'no checkpoint' not in text
+    assert text.index('Curves') < text.index('Papers')
 
 
 def test_a_grid_shows_every_class_that_each_image_becomes(runs):

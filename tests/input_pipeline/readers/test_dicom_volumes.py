@@ -133,8 +133,8 @@ def test_a_scout_and_derived_images_are_no_part_of_the_stack(tmp_path, read):
     _write(tmp_path / 'axial_scout', 901, 3, ImageType=['ORIGINAL', 'PRIMARY', 'LOCALIZER'])
     reading = read('dicom', tmp_path)
     assert _volumes(reading) == [[100, 101, 102, 103], [500, 501, 502, 503], [900], [901]]
-    assert '2 localizers' in _notes(reading)
-    assert '4 derived images' in _notes(reading)
+    assert 'In series of other images, and volumes of their own: localizers (2).' in _notes(reading)
+    assert 'derived images (4).' in _notes(reading)
 
 
 def _write_frames(path, places, orientations, brightest, **elements):
