@@ -129,11 +129,13 @@ def check_truncation(network: Generator, truncation: float) -> None:
         return
     if isinstance(network, ProgressiveGenerator):
         raise UserError(
-            '--truncation: this generator scales every latent vector to one length, so cutting its numbers off '
-            'does not bring it nearer to the common ones; leave it out.'
+            'This generator has no truncation: it scales every latent vector to one length, so cutting its numbers '
+            'off does not bring it nearer to the common ones.'
         )
     if network.latent_distribution != 'normal':
-        raise UserError('--truncation: this generator was trained on uniform latents, of which none is rare.')
+        raise UserError(
+            'This generator has no truncation: it was trained on uniform latents, of which none is rare.'
+        )
 
 
 def draw_images(

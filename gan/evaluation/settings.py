@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+from foundation.training.errors import UserError
 from gan.generator import TrainedGenerator
 from gan.networks import GranGenerator, LaplacianGenerator, StyleGenerator
 from gan.sampler import check_truncation
@@ -53,8 +54,11 @@ def find_settings(trained: TrainedGenerator, truncations: Sequence[float]) -> tu
             for side, size in zip(network.sides, sizes, strict=True)
         ]
     wanted = truncations or (_SHARES if isinstance(network, StyleGenerator) else _LIMITS)
-    for truncation in wanted:
-        check_truncation(network, truncation)
+    try:
+        for truncation in wanted:
+            check_truncation(network, truncation)
+    except UserError as error:
+        raise error if truncations else UserError(f'There is nothing to sweep. {error}') from error
     return 'truncation', [
         Setting(f'{limit:g}' if limit < math.inf else 'none', trained, limit) for limit in sorted(wanted)
     ]
