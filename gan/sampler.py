@@ -129,8 +129,8 @@ def check_truncation(network: Generator, truncation: float) -> None:
         return
     if isinstance(network, ProgressiveGenerator):
         raise UserError(
-            'This generator has no truncation: it scales every latent vector to one length, so cutting its numbers '
-            'off does not bring it nearer to the common ones.'
+            'This generator has no truncation: it scales every latent vector to one length, so cutting its '
+            'numbers off does not bring it nearer to the common ones.'
         )
     if network.latent_distribution != 'normal':
         raise UserError(

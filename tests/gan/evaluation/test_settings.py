@@ -42,7 +42,7 @@ def test_a_generator_that_cannot_be_set_is_refused():
         UserError, match=r'There is nothing to sweep\. .* scales every latent vector to one length'
     ):
         find_settings(create_trained('progressive'), ())
-    with pytest.raises(UserError, match='^This generator has no truncation'):
+    with pytest.raises(UserError, match=r'^This generator has no truncation'):
         find_settings(create_trained('progressive'), (0.5,))
     with pytest.raises(UserError, match='uniform latents, of which none is rare'):
         find_settings(create_trained('infogan'), ())
