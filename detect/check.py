@@ -71,6 +71,10 @@ def main(argv: Sequence[str]) -> None:
         write_check(report, folder)
     print_check(report, list_rows(report))
     print(f'\nPage: {out / "report.html"}   numbers: {out / "report.json"}')
+    if refusals.reasons:
+        raise UserError(
+            f'{len(refusals.reasons)} could not be read, and are not counted; the lines above tell why.'
+        )
 
 
 if __name__ == '__main__':

@@ -249,6 +249,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.read(arguments)
     if not options.fakes and not options.imitations:
         parser.error('no synthetic image is named; give --fakes or --imitations')
+    if len(set(options.imitations)) < len(options.imitations):
+        parser.error(f'--imitations={" ".join(options.imitations)} names one twice')
     if set(options.divide) - set(SPLITS):
         parser.error(f'--divide={",".join(options.divide)} must name some of {", ".join(SPLITS)}')
     return options

@@ -1,11 +1,13 @@
 """The numbers of a report as rows of text, for the screen and for the page."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gan.evaluation.scoring import NO_FLOOR
 
 _SHOWN = 10  # classes that a note names
+_NUMBERS = re.compile(r'\d[\d,.]*')
 _SIGNS = {'lower': 'low', 'higher': 'high', 'floor': 'as real'}  # what is good
 Report = Mapping[str, Any]
 
@@ -152,8 +154,12 @@ def _describe_difference(score: Mapping[str, Any], digits: int) -> str:
 
 
 def missing_reasons(report: Report) -> list[str]:
-    """Why scores are missing: each reason once, behind the titles of all scores that have it."""
+    """Why scores are missing: each reason once, behind the titles of all scores that have it.
+
+    Of classes that lack the same for reasons that differ in numbers alone, the first stands for all.
+    """
     reasons: dict[str, dict[str, None]] = {}
+    alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for run in report['runs']:
         for name, score in run['scores'].items():
             title, few = report['meanings'][name]['title'], score['at_floor_count']
@@ -166,11 +172,15 @@ def missing_reasons(report: Report) -> list[str]:
                 reasons.setdefault(score['floor']['reason'], {})[f'{title}, floor'] = None
         for label, scores in run['by_class'].items():
             for name, score in scores.items():
-                title = f'{report["meanings"][name]["title"]}, class {label}'
-                if score['value'] is None:
-                    reasons.setdefault(score['reason'], {})[title] = None
-                elif score['floor']['value'] is None:
-                    reasons.setdefault(score['floor']['reason'], {})[f'{title}, floor'] = None
+                part, of = (score, '') if score['value'] is None else (score['floor'], ', floor')
+                if part['value'] is None:
+                    title = f'{report["meanings"][name]["title"]}{of}'
+                    key = title, _NUMBERS.sub('', part['reason'])
+                    alike.setdefault(key, []).append((label, part['reason']))
+    for (title, _), found in alike.items():
+        labels = list(dict.fromkeys(label for label, _ in found))
+        others = f' (and {len(labels) - 1} others likewise)' if len(labels) > 1 else ''
+        reasons.setdefault(found[0][1], {})[f'{title}, class {labels[0]}{others}'] = None
     return [f'{"; ".join(titles)}: {reason}' for reason, titles in reasons.items()]
 
 

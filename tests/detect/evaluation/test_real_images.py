@@ -128,6 +128,11 @@ def test_the_command(detector_workdir, tmp_path, pictures):
     done = commands.run('detect.check', *flags)
     assert done.returncode == 1
     assert 'exists already; --overwrite replaces it' in done.stdout
+    (tmp_path / 'in' / 'bad.png').write_bytes(b'no picture')
+    done = commands.run('detect.check', *flags, '--overwrite')
+    assert done.returncode == 1
+    assert '1 could not be read, and are not counted' in done.stdout
+    assert json.loads((out / 'report.json').read_text())['parts']['all']['all']['cases'] == 6
     done = commands.run('detect.check', flags[0], f'--real={tmp_path / "nothing"}', f'--out={tmp_path / "new"}')
     assert done.returncode == 1
     assert not (tmp_path / 'new').exists()

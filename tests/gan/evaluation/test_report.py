@@ -134,6 +134,19 @@ def test_a_reason_is_given_once(measured):
     assert 'Inception Score; AM Score: needs classes.' in tables.missing_reasons(report)
 
 
+def test_classes_that_lack_the_same_are_told_of_together(measured):
+    _, _, report = measured
+    report = copy.deepcopy(report)
+    by_class = report['runs'][0]['by_class']
+    for number, scores in enumerate(by_class.values()):
+        scores['recall'] = {**scores['recall'], 'value': None, 'reason': f'needs 9 images; there are {number}.'}
+    first, *_ = by_class
+    told = [reason for reason in tables.missing_reasons(report) if 'needs 9 images' in reason]
+    assert told == [
+        f'recall, class {first} (and {len(by_class) - 1} others likewise): needs 9 images; there are 0.'
+    ]
+
+
 def test_unknown_patients_are_not_counted(measured):
     reals, evaluated, report = measured
     assert report['data']['reference']['patients'] == len(np.unique(reals.reference.owners))
