@@ -19,7 +19,7 @@ import input_pipeline
 from detect.anomaly.codes import read_given, read_scores
 from detect.detector import TrainedDetector
 from detect.evaluation.explanations import PICTURE, explain
-from detect.evaluation.finished import FinishedParts, Part
+from detect.evaluation.finished import FinishedParts, Piece
 from detect.evaluation.outputs import OUTPUTS, SplitOutputs, measure, read_detector, read_outputs, save_outputs
 from detect.evaluation.report import print_report, write_report
 from detect.evaluation.robustness import attack_grid, certify_some, degradation_grid
@@ -80,7 +80,7 @@ def _evaluate(
     images = detector.recipe.data.with_every_source().open('test', train=False)
     further = read_scores(given, images.records.keys)
     finished = FinishedParts(out / 'unfinished', _describe_common(detector, images))
-    outputs = Part('outputs', {}, 1, lambda: save_outputs(measure(detector, images), finished.files), (OUTPUTS,))
+    outputs = Piece('outputs', {}, 1, lambda: save_outputs(measure(detector, images), finished.files), (OUTPUTS,))
     finished.measure([outputs])
     measured = read_outputs(images, finished.files).with_scores(further)
     depends = {'scores': {name: content_checksum({'own': own.tolist()}) for name, own in further.items()}}
@@ -127,7 +127,7 @@ def _list_parts(
     control: TrainedDetector | None,
     measured: SplitOutputs,
     folder: Path,
-) -> list[Part]:
+) -> list[Piece]:
     """All that is measured. Costs are images that the network looks at, in those of the test split."""
     protocol, seed, count = _protocol(), _SEED.value, max(1, len(measured.labels))
     told = {'protocol': dataclasses.asdict(protocol)}
@@ -136,19 +136,19 @@ def _list_parts(
     runs = [[str(other.workdir), other.checksum] for other in others]
     known = None if control is None else [str(control.workdir), control.checksum]
     return [
-        Part('scores', told, 1, lambda: score_all(detector, measured, protocol)),
-        Part('parts', told, 1, lambda: score_parts(detector, measured, protocol)),
-        Part('baselines', told | {'wanted': _BASELINES.value}, 4 * _BASELINES.value, lambda: score_baselines(
+        Piece('scores', told, 1, lambda: score_all(detector, measured, protocol)),
+        Piece('parts', told, 1, lambda: score_parts(detector, measured, protocol)),
+        Piece('baselines', told | {'wanted': _BASELINES.value}, 4 * _BASELINES.value, lambda: score_baselines(
             detector, measured, protocol) if _BASELINES.value else {}),
-        Part('transfer', {'against': runs}, 1 + len(others), lambda: transfer([detector, *others], measured)),
-        Part('shortcuts', {'control': known}, 8, lambda: [
+        Piece('transfer', {'against': runs}, 1 + len(others), lambda: transfer([detector, *others], measured)),
+        Piece('shortcuts', {'control': known}, 8, lambda: [
             dataclasses.asdict(entry) for entry in draw_card(detector, measured, control, seed)]),
-        Part('degradations', {}, 12, lambda: degradation_grid(detector, measured)),
-        Part('attacks', attacks, 60 * _ATTACKED.value * _ATTACK_STEPS.value / count, lambda: attack_grid(
+        Piece('degradations', {}, 12, lambda: degradation_grid(detector, measured)),
+        Piece('attacks', attacks, 60 * _ATTACKED.value * _ATTACK_STEPS.value / count, lambda: attack_grid(
             detector, measured, **attacks, seed=seed) if _ATTACKED.value else None),
-        Part('certificates', certified, _CERTIFIED.value * _DRAWS.value / count, lambda: certify_some(
+        Piece('certificates', certified, _CERTIFIED.value * _DRAWS.value / count, lambda: certify_some(
             detector, measured, **certified, seed=seed)),
-        Part('maps', {'images': _EXPLAINED.value}, 60 * _EXPLAINED.value / count, lambda: explain(
+        Piece('maps', {'images': _EXPLAINED.value}, 60 * _EXPLAINED.value / count, lambda: explain(
             detector, measured, folder, images=_EXPLAINED.value, seed=seed), (PICTURE,)),
     ]  # fmt: skip
 

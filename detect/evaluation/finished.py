@@ -19,7 +19,7 @@ _BAR = '{desc}{percentage:3.0f}%|{bar}| [{elapsed}, about {remaining} left]'
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class Piece:
     """Something that takes its time to measure.
 
     Attributes:
@@ -55,7 +55,7 @@ class FinishedParts:
         if len(self._journal):
             _LOGGER.info('Going on with %d finished parts of an evaluation that was stopped.', len(self._journal))
 
-    def measure(self, parts: Sequence[Part]) -> dict[str, Any]:
+    def measure(self, parts: Sequence[Piece]) -> dict[str, Any]:
         """The result of each by its name, from its file where it is finished; a bar tells how much is left."""
         results = {}
         total = sum(part.cost for part in parts)
@@ -66,7 +66,7 @@ class FinishedParts:
                 bar.update(part.cost)
         return results
 
-    def _measure(self, part: Part) -> Any:
+    def _measure(self, part: Piece) -> Any:
         name = f'{part.name} {content_checksum({**self._common, **part.depends})}'
         found = self._journal.find(name)
         if found is None:

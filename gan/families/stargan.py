@@ -21,7 +21,7 @@ from gan.updates import Found, Given, Update
 LEAST_MAP = 2  # pixels of the maps whose verdict is told
 
 
-class Judged(NamedTuple):
+class ShownClasses(NamedTuple):
     """What the discriminator is shown: real images of these classes, translated ones, and the key of its loss."""
 
     real: Array
@@ -40,16 +40,16 @@ def choose_classes(labels: Int[Array, 'batch'], key: PRNGKeyArray) -> Int[Array,
     return jax.random.permutation(key, labels)
 
 
-def _show(recipe: StepRecipe, given: Given) -> Judged:
+def _show(recipe: StepRecipe, given: Given) -> ShownClasses:
     class_key, loss_key = jax.random.split(given.key)
     real, labels = reals_of(recipe, given, 0)
     params = given.state.networks['generator'].params
     fake = translate(recipe, 'generator', params, real, choose_classes(labels, class_key))
-    return Judged(real, fake, labels, loss_key)
+    return ShownClasses(real, fake, labels, loss_key)
 
 
 def _discriminator_loss(
-    recipe: StepRecipe, params: dict[str, Params], given: Given, shown: Judged, *, penalised: bool
+    recipe: StepRecipe, params: dict[str, Params], given: Given, shown: ShownClasses, *, penalised: bool
 ) -> tuple[Array, Found]:
     """Adversarial loss, and the classes of real images (equations 1, 2 and 5)."""
     real, fake, labels, key = shown

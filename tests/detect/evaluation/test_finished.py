@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from detect.evaluation.finished import FinishedParts, Part
+from detect.evaluation.finished import FinishedParts, Piece
 from tests.gan.command import Commands, read_files
 
 
@@ -25,7 +25,7 @@ def measure(tmp_path):
             return {'value': math.nan, 'table': (1, 2.5)}
 
         before = len(calls)
-        (result,) = finished.measure([Part('part', depends, 1, work, ('picture',))]).values()
+        (result,) = finished.measure([Piece('part', depends, 1, work, ('picture',))]).values()
         return result, len(calls) > before
 
     return run
