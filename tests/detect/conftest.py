@@ -21,6 +21,8 @@ FLAGS = {
     'network.depth': 18,
     'network.width': 4,
     'augment.shift': 0.0,
+    'degrade.turning': 0.0,
+    'degrade.cutting': 0.0,
     'degrade.resampling': 0.0,
     'degrade.blur': 0.0,
     'degrade.compression': 0.0,
