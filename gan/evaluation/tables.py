@@ -159,7 +159,7 @@ def missing_reasons(report: Report) -> list[str]:
     Of classes that lack the same for reasons that differ in numbers alone, the first stands for all.
     """
     reasons: dict[str, dict[str, None]] = {}
-    alike: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    alike: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
     for run in report['runs']:
         for name, score in run['scores'].items():
             title, few = report['meanings'][name]['title'], score['at_floor_count']
@@ -174,13 +174,12 @@ def missing_reasons(report: Report) -> list[str]:
             for name, score in scores.items():
                 part, of = (score, '') if score['value'] is None else (score['floor'], ', floor')
                 if part['value'] is None:
-                    title = f'{report["meanings"][name]["title"]}{of}'
-                    key = title, _NUMBERS.sub('', part['reason'])
+                    key = report['meanings'][name]['title'], of, _NUMBERS.sub('', part['reason'])
                     alike.setdefault(key, []).append((label, part['reason']))
-    for (title, _), found in alike.items():
+    for (title, of, _), found in alike.items():
         labels = list(dict.fromkeys(label for label, _ in found))
         others = f' (and {len(labels) - 1} others likewise)' if len(labels) > 1 else ''
-        reasons.setdefault(found[0][1], {})[f'{title}, class {labels[0]}{others}'] = None
+        reasons.setdefault(found[0][1], {})[f'{title}, class {labels[0]}{others}{of}'] = None
     return [f'{"; ".join(titles)}: {reason}' for reason, titles in reasons.items()]
 
 
