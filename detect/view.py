@@ -14,11 +14,10 @@ from input_pipeline import depth
 from input_pipeline.cases import create_case, share_window
 from input_pipeline.dataset.mixture import crop_record, deciding_side, unify_record
 from input_pipeline.preprocessing import stored_maximum
-from input_pipeline.records import Record
+from input_pipeline.records import PERCENTILES, Record
 
 _EVEN_SHARE, _EVEN_RANGE = 0.99, 0.05  # of the pixels of a blank picture, and how far they lie from its median
 _PROBE = 128  # pixels along a side that tell whether a slice is blank
-_PERCENTILES = (0.5, 99.5)  # as readers take them, see `reader_options`
 _SLICES_AT_A_TIME = 32
 Window = str | tuple[float, float]
 Content = tuple[slice, slice]
@@ -64,7 +63,7 @@ def create_view(case: input_pipeline.Case, detector: TrainedDetector) -> View | 
         return doubt
     uneven = ~find_blank(case.records)
     voting = [record for record, votes in zip(case.records, uneven, strict=True) if votes]
-    voting = voting if uneven.all() else share_window(voting, _PERCENTILES)
+    voting = voting if uneven.all() else share_window(voting, PERCENTILES)
     window, note = _choose_window(voting[0], detector.calibration)
     contents = [detector.calibration.form.find_content(record) for record in voting]
     records = [crop_record(*each) for each in zip(voting, contents, strict=True)]

@@ -3,11 +3,12 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 import input_pipeline
 from backbones.evaluation import count_confusion
@@ -18,8 +19,8 @@ from foundation.training import parallel
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
-from foundation.training.state import Variables
 from gan.embedding import draw_embedding
+from gan.families import Coded
 from gan.generator import RestoredRun
 from gan.networks import Generator
 from gan.recipe import ImageFormat
@@ -78,47 +79,45 @@ def encode_images(
             f'A run of architecture {recipe.architecture!r} has no encoder; train one of bigan, aae or infogan.'
         )
     networks = recipe.networks_at(run.stage.resolution, run.image_format)
-
-    def encode_batch(variables: dict[str, Variables], batch: Array) -> dict[str, Array]:
-        return {
-            name: value
-            for name, value in encode(networks, variables, batch)._asdict().items()
-            if value is not None
-        }
-
-    mapped = create_mapper(encode_batch, parallel.create_mesh(), batch_size)
+    mapped = create_mapper(partial(encode, networks), parallel.create_mesh(), batch_size)
     variables = {name: network.variables for name, network in run.state.networks.items()}
-    parts: list[dict[str, np.ndarray]] = []
+    parts: list[Coded] = []
     labels: list[np.ndarray] = []
     shown: list[tuple[np.ndarray, np.ndarray | None]] = []
     chosen = source.choose(SHOWN)
     first = 0
     for batch in source.batches(batch_size):
         part = mapped(variables, batch.images)
-        drawn = part.pop('reconstructions', None)
+        drawn = part.reconstructions
         if take is not None and drawn is not None:
             take(drawn)
         rows = rows_of(chosen, first, len(batch.images))
         shown.append((batch.images[rows], None if drawn is None else drawn[rows]))
         first += len(batch.images)
-        parts.append(part)
+        parts.append(part._replace(reconstructions=None))  # of which a few are kept
         labels.append(batch.labels)
     drawn_rows = [own for _, own in shown if own is not None]
     return CodedImages(
         keys=source.keys,
         labels=np.concatenate(labels),
         classes=source.classes,
-        coded={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
+        coded=_join(parts),
         images=np.concatenate([own for own, _ in shown]),
         reconstructions=np.concatenate(drawn_rows) if drawn_rows else None,
         image_format=run.image_format,
-        prior=_find_prior(networks['generator'], parts[0]['codes']),
+        prior=_find_prior(networks['generator'], parts[0].codes.shape[1]),
     )
 
 
-def _find_prior(generator: Generator, codes: np.ndarray) -> str:
+def _join(parts: Sequence[Coded]) -> dict[str, np.ndarray]:
+    """What was found in all images, by its name."""
+    found = [name for name, value in parts[0]._asdict().items() if value is not None]
+    return {name: np.concatenate([getattr(part, name) for part in parts]) for name in found}
+
+
+def _find_prior(generator: Generator, code_size: int) -> str:
     """That of the latents where codes stand in their place."""
-    return generator.latent_distribution if codes.shape[1] == generator.latent_size else ''
+    return generator.latent_distribution if code_size == generator.latent_size else ''
 
 
 def anomaly_scores(coded: Mapping[str, np.ndarray], pixel_share: float) -> Float[np.ndarray, ' image']:

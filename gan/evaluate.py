@@ -33,7 +33,14 @@ from gan.translation.classes import (
     load_classifier,
     tabulate_classes,
 )
-from gan.translation.pairs import check_unseen, describe_pairs, evaluate_pairs, request_pairs, tabulate_pairs
+from gan.translation.pairs import (
+    check_unseen,
+    describe_pairs,
+    evaluate_pairs,
+    list_methods,
+    request_pairs,
+    tabulate_pairs,
+)
 from gan.translation.translator import Translator
 from gan.translation.worst import COLUMNS
 from gan.weights import check_apart
@@ -117,7 +124,7 @@ def _evaluate_translator(workdir: Path, recipe: GanRecipe) -> None:
         if _PAIRS.value:
             measured = request_pairs(translator, _PAIRS.value)
             check_unseen(translator, measured, _HELD_OUT.value)
-        pairs = evaluate_pairs(translator, learnt, measured, _HELD_OUT.value)
+        pairs = evaluate_pairs(translator, list_methods(translator, learnt), measured, _HELD_OUT.value)
         described, told, pictures = describe_pairs(pairs), tabulate_pairs(pairs), {'worst.png': pairs.worst}
     else:
         facts = read_facts(workdir)

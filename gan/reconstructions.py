@@ -31,7 +31,7 @@ class ReconstructionWriter:
     def add(self, drawn: Float[np.ndarray, 'image height width channel']) -> None:
         """The next images in stored order, in [-1, 1]; mask channels are left out."""
         shown = drawn[..., : self._images.channels]
-        for picture in np.rint((np.clip(shown, -1, 1) + 1) * 127.5).astype(np.uint8):
+        for picture in input_pipeline.from_unit(shown, np.uint8):
             write_file(self._folder / _name(self._count), encode_png(picture))
             self._count += 1
 

@@ -100,8 +100,8 @@ class StepRecipe:
 
 def pair_updates(recipe: StepRecipe) -> tuple[Update, ...]:
     """The discriminator's update, then the generator's."""
-    adapt = partial(adapt_probability, recipe)
-    return alternate(recipe, _show_pair, _discriminator_loss, _generator_loss, then=adapt)
+    then = partial(adapt_probability, recipe)
+    return alternate(recipe, _show_pair, _discriminator_loss, _generator_loss, then)
 
 
 def alternate(

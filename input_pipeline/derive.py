@@ -23,7 +23,7 @@ from input_pipeline.errors import DataError, Refusals
 from input_pipeline.flags import Parser, count
 from input_pipeline.placement import fit_image, fit_mask
 from input_pipeline.preprocessing import apply_window, stored_maximum
-from input_pipeline.records import Item, Record
+from input_pipeline.records import PERCENTILES, Item, Record
 from input_pipeline.report import describe
 
 _LARGEST_RESOLUTION = 2**14  # of whose images one alone has a gigabyte on the way
@@ -111,7 +111,7 @@ def derive_dataset(derivation: Derivation, data_dir: Path, target: Target) -> di
     recorded = {'source': 'derived', 'derivation': dataclasses.asdict(derivation), 'train_patients': sorted(kept)}
     licence = derivation.licence or source['train'].summary.get('licence', '')
     channels = source['train'].features['image'].shape[-1]
-    options = WriteOptions(SplitFractions(0, 0), channels, (0.5, 99.5), recorded, licence)
+    options = WriteOptions(SplitFractions(0, 0), channels, PERCENTILES, recorded, licence)
     return write_dataset(items, target, options, Refusals(skip=False))
 
 

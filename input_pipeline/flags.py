@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from input_pipeline.phantom.contrasts import CLASSES
-from input_pipeline.records import PIXEL_LIMIT
+from input_pipeline.records import PERCENTILES, PIXEL_LIMIT
 
 SOURCES = ('image_folder', 'paired_folder', 'dicom', 'nifti', 'arrays', 'phantom', 'contrasts', 'catalogue')
 DRAWN = ('phantom', 'contrasts')  # without files
@@ -185,7 +185,7 @@ def _add_reading(group: argparse._ArgumentGroup) -> None:
 
 def _add_values(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add('--percentiles', type=_pair, default=(0.5, 99.5), help='lower and upper, for intensity windows')
+    add('--percentiles', type=_pair, default=PERCENTILES, help='lower and upper, for intensity windows')
     add(
         '--pixel_limit',
         type=count,

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 Dtype = Literal['uint8', 'uint16', 'float32']
+PERCENTILES = (0.5, 99.5)  # of brightness: where a window begins and ends unless something else is said
 PIXEL_LIMIT = 2**26  # 8192 x 8192, and volumes of 2**28 voxels: what is read then fits in 2 GiB
 
 
@@ -104,5 +105,5 @@ class ReaderOptions:
 def reader_options(axis: int, pixel_limit: int) -> ReaderOptions:
     """How files are read that nobody prepared, of which users may say nothing else."""
     return ReaderOptions(
-        modality='', percentiles=(0.5, 99.5), pixel_limit=pixel_limit, axis=axis, patient_pattern=''
+        modality='', percentiles=PERCENTILES, pixel_limit=pixel_limit, axis=axis, patient_pattern=''
     )

@@ -55,10 +55,13 @@ def score_table(
     drawn = draw_weights(judged.patients, judged.fake, resamples=resamples, seed=seed)
     blocks = [_evaluate(judged, thresholds, prevalence, own) | _measure_gaps(judged, bins, own) for own in drawn]
     draws = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-    scores = {name: _create_score(name, value, draws[name], judged, prevalence) for name, value in points.items()}
-    for name, interval in _find_proportions(judged, thresholds):
-        if interval is not None:
-            scores[name] = Score(points[name], *interval)
+    known = {name: interval for name, interval in _find_proportions(judged, thresholds) if interval is not None}
+    scores = {
+        name: Score(value, *known[name])
+        if name in known
+        else _create_score(name, value, draws[name], judged, prevalence)
+        for name, value in points.items()
+    }
     for name, error in errors.items():
         scores[name] = Score(error, *error_interval(gaps[name][0], draws[name], TAIL))
     return scores

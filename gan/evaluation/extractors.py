@@ -1,6 +1,7 @@
 """The extractor that the command line names."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -11,7 +12,6 @@ from backbones.extractors import Extracted, Extractor, import_extractor, restore
 from backbones.radiomics import DIAGNOSTICS, FEATURES, describe_images
 from backbones.weights import KINDS
 from foundation.training.errors import UserError
-from foundation.training.state import Variables
 from gan.features import LARGEST, SEED, random_features, resized
 
 RANDOM = 'random'
@@ -40,44 +40,47 @@ def create_extractor(wanted: str) -> Extractor:
 
 
 def _create_random() -> Extractor:
-    """Features of a network that was never trained, see `gan.features`; it has no classes."""
+    """Features of a network that was never trained, see `gan.features`."""
 
-    def extract(variables: Variables, images: Float[Array, 'batch height width channel']) -> Extracted:
+    def extract(images: Float[Array, 'batch height width channel']) -> Float[Array, 'batch feature']:
         size = max(min(images.shape[1], LARGEST), 16)
-        return Extracted(random_features(resized(images, size)), jnp.zeros((len(images), 0)))
+        return random_features(resized(images, size))
 
-    return Extractor(
-        name='random features',
-        checksum=hashlib.sha256(f'random features {SEED}'.encode()).hexdigest(),
-        resize=f'to at most {LARGEST}x{LARGEST} pixels by means of squares, to at least 16x16 by repetition',
-        classes=(),
-        channels=(),
-        temperature=1.0,
-        is_fid=False,
-        variables={},
-        extract=extract,
-    )
+    resize = f'to at most {LARGEST}x{LARGEST} pixels by means of squares, to at least 16x16 by repetition'
+    return _without_weights('random features', f'random features {SEED}', resize, extract, ())
 
 
 def _create_radiomics(name: str) -> Extractor:
-    """Features of the Frechet radiomic distance, see `backbones.radiomics`; they have no classes."""
-    measures = RADIOMICS[name]
+    """Features of the Frechet radiomic distance, see `backbones.radiomics`."""
+    measures, diagnostics = RADIOMICS[name], name == 'frd-score'
 
-    def extract(
-        variables: Variables, images: Float[Array | np.ndarray, 'batch height width channel']
-    ) -> Extracted:
-        described = describe_images(np.asarray(images), diagnostics=len(measures) > len(FEATURES))
-        return Extracted(jnp.asarray(described), jnp.zeros((len(images), 0)))
+    def extract(images: Float[Array | np.ndarray, 'batch height width channel']) -> Float[Array, 'batch feature']:
+        return jnp.asarray(describe_images(np.asarray(images), diagnostics=diagnostics))
 
+    shown = 'radiomic features and diagnostics' if diagnostics else 'radiomic features'
+    resize = 'to half of the pixels, by cubic B-splines'
+    return _without_weights(shown, ' '.join(measures), resize, extract, measures)
+
+
+def _without_weights(
+    name: str, decides: str, resize: str, extract: Callable[..., Array], measures: tuple[str, ...]
+) -> Extractor:
+    """An extractor that needs no file, takes images of any channels, and has no classes.
+
+    Args:
+      name, resize, measures: see `Extractor`.
+      decides: text that changes whenever the features do.
+      extract: the features of images.
+    """
     return Extractor(
-        name={'radiomics': 'radiomic features', 'frd-score': 'radiomic features and diagnostics'}[name],
-        checksum=hashlib.sha256(' '.join(measures).encode()).hexdigest(),
-        resize='to half of the pixels, by cubic B-splines',
+        name=name,
+        checksum=hashlib.sha256(decides.encode()).hexdigest(),
+        resize=resize,
         classes=(),
         channels=(),
         temperature=1.0,
         is_fid=False,
         variables={},
-        extract=extract,
+        extract=lambda variables, images: Extracted(extract(images), jnp.zeros((len(images), 0))),
         measures=measures,
     )

@@ -96,7 +96,7 @@ def evaluate_classes(translators: Mapping[str, Translator], split: str, name: Na
         else:
             methods = list_methods(translator, (source, target))
             try:
-                pairs[direction] = evaluate_pairs(translator, (source, target), (source, target), split)
+                pairs[direction] = evaluate_pairs(translator, methods, (source, target), split)
             except input_pipeline.NoPairsError as error:
                 pairs[direction] = str(error)
         if name is not None:

@@ -92,11 +92,14 @@ def check_unseen(translator: Translator, measured: Requests, split: str) -> None
         )
 
 
-def evaluate_pairs(translator: Translator, learnt: Requests, measured: Requests, split: str) -> PairReport:
+def evaluate_pairs(
+    translator: Translator, methods: Mapping[str, Draw], measured: Requests, split: str
+) -> PairReport:
     """Measures all pairs of a split that are registered.
 
     Args:
-      translator, learnt: see `list_methods`.
+      translator: of a run.
+      methods: what is measured, see `list_methods`.
       measured: source and target whose pairs are measured.
       split: of these.
 
@@ -110,7 +113,7 @@ def evaluate_pairs(translator: Translator, learnt: Requests, measured: Requests,
     form = dataclasses.replace(target.preprocessing, mask_classes=content.mask_classes if content else 0)
     masked = dataclasses.replace(target, preprocessing=form)
     pairs = open_domains(source, masked, split, training=False, paired=True)
-    methods, look, worst = list_methods(translator, learnt), _look_at_lesions(pairs.target), WorstPairs()
+    look, worst = _look_at_lesions(pairs.target), WorstPairs()
     found: dict[str, dict[str, list[np.ndarray]]] = {name: {metric: [] for metric in METRICS} for name in methods}
     with (
         contextlib.closing(pairs.source.in_order(resolution, _BATCH)) as sources,

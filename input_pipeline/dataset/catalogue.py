@@ -18,11 +18,11 @@ from input_pipeline.dataset.summary import SUMMARY_FILE
 from input_pipeline.errors import DataError, Refusals, first_line
 from input_pipeline.phantom import PhantomOptions
 from input_pipeline.phantom import scan as scan_phantom
+from input_pipeline.records import PERCENTILES
 
 _PART = re.compile(r'\w[\w.+-]*')
 _VERSION = re.compile(r'\d+\.\d+\.\d+')
 DEFAULT_FRACTIONS = SplitFractions(validation=0.1, test=0.1)
-DEFAULT_PERCENTILES = (0.5, 99.5)
 
 
 def find_data_dir(data_dir: Path | str | None) -> Path:
@@ -130,7 +130,7 @@ def ensure_prepared(name: str, data_dir: Path | str | None, phantom: PhantomOpti
         return
     target = Target(name, root, overwrite=False)
     if dataset_folder(name, root) is None:
-        options = WriteOptions(DEFAULT_FRACTIONS, None, DEFAULT_PERCENTILES, {'source': 'phantom'}, licence='')
+        options = WriteOptions(DEFAULT_FRACTIONS, None, PERCENTILES, {'source': 'phantom'}, licence='')
         try:
             prepare_phantom(target, phantom, options)
         except DataError:

@@ -13,7 +13,7 @@ from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
 from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.errors import Refusals
 from input_pipeline.preprocessing import stored_maximum
-from input_pipeline.records import Dtype, Item, Record
+from input_pipeline.records import PERCENTILES, Dtype, Item, Record
 
 _Image = UInt[np.ndarray, 'height width channels']
 _Mask = UInt8[np.ndarray, 'height width 1']
@@ -68,7 +68,7 @@ def write_generated(
     options = WriteOptions(
         SplitFractions(validation=0, test=0),
         generated.channels,
-        (0.5, 99.5),
+        PERCENTILES,
         generated.recorded,
         generated.licence,
     )

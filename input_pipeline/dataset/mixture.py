@@ -23,7 +23,7 @@ from input_pipeline.depth import is_measured
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.placement import Scale, fit_mask
 from input_pipeline.preprocessing import Preprocessing, preprocess_image, resolve_window
-from input_pipeline.records import Dtype, Item, Record
+from input_pipeline.records import PERCENTILES, Dtype, Item, Record
 
 REAL = 'real'  # the class of real images; the others are named after their source
 Borders = Literal['cut', 'kept']
@@ -148,7 +148,7 @@ def write_mixture(
         items += [_unify_item(mixture, source, source, item) for item in own]
     recorded = {**mixture.recorded, 'form': mixture.form.to_dict()}
     options = WriteOptions(
-        SplitFractions(0, 0), mixture.form.preprocessing.channels, (0.5, 99.5), recorded, mixture.licence
+        SplitFractions(0, 0), mixture.form.preprocessing.channels, PERCENTILES, recorded, mixture.licence
     )
     return write_dataset(items, target, options, refusals, names)
 

@@ -10,9 +10,9 @@ from input_pipeline.identification.selection import build_exemplars
 from input_pipeline.identification.thumbnails import SIDE, Picture, shrink
 from input_pipeline.parallel import ordered_map
 from input_pipeline.phantom import images, torso_ct
-from input_pipeline.phantom.dataset import PERCENTILES, store
+from input_pipeline.phantom.dataset import store
 from input_pipeline.phantom.randomness import Purpose, create_generator
-from input_pipeline.records import Record
+from input_pipeline.records import PERCENTILES, Record
 
 # Phantom modality, and the part of the body where CT draws either of two.
 KINDS = {

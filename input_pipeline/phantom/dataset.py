@@ -9,10 +9,9 @@ from jaxtyping import Float, UInt16
 
 from input_pipeline.errors import DataError
 from input_pipeline.phantom.images import MODALITIES, Modality, draw_as
-from input_pipeline.records import Item, Record
+from input_pipeline.records import PERCENTILES, Item, Record
 
 SIZES = (8, 1024)
-PERCENTILES = (0.5, 99.5)
 
 
 @dataclasses.dataclass(frozen=True)

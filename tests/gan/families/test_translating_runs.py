@@ -19,7 +19,14 @@ from gan.families import FAMILIES
 from gan.generator import TrainedGenerator
 from gan.train import train_and_evaluate
 from gan.translation.folder import translate_all
-from gan.translation.pairs import check_unseen, describe_pairs, evaluate_pairs, request_pairs, tabulate_pairs
+from gan.translation.pairs import (
+    check_unseen,
+    describe_pairs,
+    evaluate_pairs,
+    list_methods,
+    request_pairs,
+    tabulate_pairs,
+)
 from gan.translation.translator import Translator
 from gan.translation.windows import in_windows, starts_of
 from input_pipeline.errors import Refusals
@@ -354,7 +361,7 @@ def test_pairs_of_a_split_are_measured_beside_what_needs_no_network(translator, 
     ]
     recipe = dataclasses.replace(recipe, images=requests[0], target=requests[1])
     measured = dataclasses.replace(translator, run=dataclasses.replace(translator.run, recipe=recipe))
-    report = evaluate_pairs(measured, tuple(requests), tuple(requests), 'test')
+    report = evaluate_pairs(measured, list_methods(measured, tuple(requests)), tuple(requests), 'test')
     assert report.images == 2 * report.patients > 4
     scores = describe_pairs(report)['scores']
     assert scores['translated'] == scores['identity'] != scores['histogram']
@@ -384,4 +391,4 @@ def test_pairs_of_other_sets_are_seen_in_the_windows_of_the_training(translator,
     other = request_pairs(trained, ('ct_6', 't1_6'))
     check_unseen(trained, other, 'train')
     assert [own.preprocessing.window for own in other] == [translator.source.window, translator.target.window]
-    assert evaluate_pairs(trained, tuple(learnt), other, 'train').images > 20
+    assert evaluate_pairs(trained, list_methods(trained, tuple(learnt)), other, 'train').images > 20
