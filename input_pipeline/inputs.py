@@ -21,6 +21,7 @@ from input_pipeline.readers import dicom, dicom_file, nifti
 from input_pipeline.readers.dicom_volumes import Volume, find_volumes
 from input_pipeline.readers.itk_volume import encode_like
 from input_pipeline.readers.nifti import from_upright
+from input_pipeline.readers.nifti_volume import Volume as VolumeFile
 from input_pipeline.readers.nifti_volume import open_volume
 from input_pipeline.readers.paired_folder import stem
 from input_pipeline.readers.paths import describe_kinds, patient_finder, refusing, walk
@@ -187,13 +188,26 @@ def load_picture(root: Path, relative: PurePosixPath, options: ReaderOptions) ->
     return Case(name, patient, (create_record(name, values, options, patient, None, None, name),))
 
 
-def load_volume(root: Path, relative: PurePosixPath, index: int, options: ReaderOptions) -> Case:
+def load_volume(
+    root: Path,
+    relative: PurePosixPath,
+    index: int,
+    options: ReaderOptions,
+    open_file: Callable[[Path, int], VolumeFile],
+) -> Case:
     """One volume of a NIfTI, NRRD or MetaImage file, every slice of it.
+
+    Args:
+      root: folder of all files.
+      relative: the file.
+      index: of the volume along the fourth axis.
+      options: how it is read.
+      open_file: opens it, or hands out what it has open.
 
     Raises:
       DataError: it is truncated, damaged, constant, or not finite.
     """
-    volume = open_volume(root / relative, options.pixel_limit)
+    volume = open_file(root / relative, options.pixel_limit)
     name = f'{relative}/{index:04d}' if volume.count > 1 else str(relative)
     patient = patient_finder(options.patient_pattern)(str(relative), nifti.case_name(relative, None))
     return Case(name, patient, tuple(nifti.cut(volume, volume.read(index), name, patient, str(relative), options)))
@@ -248,12 +262,14 @@ def find_incoming(paths: Sequence[Path], options: ReaderOptions, refusals: Refus
     root, found, named = _list_files(paths, refusals)
     opened: list[Incoming] = []
     series: list[PurePosixPath] = []
+    # The file opened last stays open: of a packed one, each volume would be unpacked from the start otherwise.
+    open_file = functools.lru_cache(maxsize=1)(open_volume)
     for relative in found:
         with refusing(relative, refusals):
             if relative.suffix.lower() in EXTENSIONS:
                 opened.append(_create_picture(root, relative, options))
             elif nifti.is_volume(relative):
-                opened += _create_volumes(root, relative, options)
+                opened += _create_volumes(root, relative, options, open_file)
             elif dicom_file.is_dicom(root / relative):
                 series.append(relative)
             else:
@@ -312,9 +328,11 @@ def _create_picture(root: Path, relative: PurePosixPath, options: ReaderOptions)
     )
 
 
-def _create_volumes(root: Path, relative: PurePosixPath, options: ReaderOptions) -> list[Incoming]:
+def _create_volumes(
+    root: Path, relative: PurePosixPath, options: ReaderOptions, open_file: Callable[[Path, int], VolumeFile]
+) -> list[Incoming]:
     file, name = root / relative, str(relative.with_name(stem(relative)))
-    volume = open_volume(file, options.pixel_limit)
+    volume = open_file(file, options.pixel_limit)
     grid = VolumeGrid(
         file=file,
         shape=volume.stored.shape[:3] if volume.count > 1 else volume.file_shape,
@@ -328,7 +346,7 @@ def _create_volumes(root: Path, relative: PurePosixPath, options: ReaderOptions)
             source=str(relative),
             files=(file,),
             grid=grid,
-            load=functools.partial(load_volume, root, relative, index, options),
+            load=functools.partial(load_volume, root, relative, index, options, open_file),
         )
         for index in range(volume.count)
     ]

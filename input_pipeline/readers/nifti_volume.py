@@ -1,7 +1,9 @@
 """One NIfTI, NRRD or MetaImage file: what its header says, and its voxels on RAS+ axes as the file stores them."""
 
 import dataclasses
+import gzip
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from input_pipeline.readers.pixels import check_volume_size, storage_dtype
 from input_pipeline.records import Dtype
 
 _DEFLATE_RATIO = 1032  # bytes that one compressed byte can become (https://zlib.net/zlib_tech.html)
+_PIECE = 2**20  # bytes
 _MILLIMETRES = {'meter': 1000.0, 'micron': 0.001}
 
 
@@ -81,7 +84,7 @@ def open_volume(path: Path, pixel_limit: int) -> Volume:
     check_volume_size(math.prod(shape[:3]), pixel_limit)
     proxy: Any = image.dataobj  # an ArrayProxy, which nibabel types as any array
     storage = storage_dtype(proxy.dtype)
-    _check_length(Path(proxy.file_like), proxy.offset + math.prod(shape) * proxy.dtype.itemsize)
+    _check_length(Path(proxy.file_like), proxy.offset + math.prod(shape) * proxy.dtype.itemsize, shape[3])
     orientation = nib.io_orientation(image.affine)
     if not np.isfinite(orientation).all():
         raise DataError('has no usable orientation: its affine has an axis of length zero')
@@ -153,13 +156,31 @@ def _four_axes(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     return first, second, third, fourth
 
 
-def _check_length(path: Path, needed: int) -> None:
+def _check_length(path: Path, needed: int, count: int) -> None:
+    """Raises DataError where a file is shorter than its header says; of a packed volume, where it must be.
+
+    Several packed volumes are unpacked once to know: with the last ones missing, each would be looked for anew.
+    """
     if not path.is_file():
         raise DataError(f'is a header without its voxels ({path.name} is missing)')
     length = path.stat().st_size
-    most = length * _DEFLATE_RATIO if path.suffix.lower() == '.gz' else length
-    if most < needed:
+    is_packed = path.suffix.lower() == '.gz'
+    if (length * _DEFLATE_RATIO if is_packed else length) < needed:
         raise DataError(f'is truncated: its header describes {needed} bytes, the file has {length}')
+    if is_packed and count > 1 and (unpacked := _unpacked_length(path, needed)) < needed:
+        raise DataError(f'is truncated: its header describes {needed} bytes, {unpacked} can be unpacked')
+
+
+def _unpacked_length(path: Path, needed: int) -> int:
+    """How many bytes a .gz file holds; not more than a piece beyond `needed` are unpacked."""
+    unpacked = 0
+    try:
+        with gzip.open(path) as packed:
+            while unpacked < needed and (piece := packed.read(_PIECE)):
+                unpacked += len(piece)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f'is truncated or damaged ({one_line(error)})') from error
+    return unpacked
 
 
 def check_same_space(image: Volume, labels: Volume) -> None:

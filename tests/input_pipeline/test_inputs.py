@@ -11,9 +11,10 @@ import pydicom
 import pytest
 from PIL import Image
 
+from input_pipeline import inputs
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.inputs import Incoming, find_incoming, read_header
-from input_pipeline.readers import READERS
+from input_pipeline.readers import READERS, nifti_volume
 from input_pipeline.readers.pixels import to_physical
 from input_pipeline.records import ReaderOptions
 from tests.input_pipeline.series import SPACING, expected_place, random_values, save_frames, save_series
@@ -88,6 +89,32 @@ def test_each_volume_along_the_fourth_axis_is_one(tmp_path):
     assert [incoming.name for incoming in found] == ['a_volume0000', 'a_volume0001']
     for index, incoming in enumerate(found):
         np.testing.assert_array_equal(incoming.grid.restore(_physical(incoming.load())), values[..., index])
+
+
+def test_volumes_of_a_packed_file_are_unpacked_in_one_go(tmp_path, monkeypatch):
+    """Opened anew, each would be unpacked from the start: 200 volumes took 32 s in place of 2."""
+    nib.save(nib.Nifti1Image(random_values(5, 6, 7, 4), np.eye(4)), tmp_path / 'a.nii.gz')
+    opened = []
+
+    def open_volume(path, limit):
+        opened.append(path)
+        return nifti_volume.open_volume(path, limit)
+
+    monkeypatch.setattr(inputs, 'open_volume', open_volume)
+    found, refused = _find(tmp_path / 'a.nii.gz')
+    assert [len(incoming.load().records) for incoming in found] == [7] * 4
+    assert (len(opened), refused) == (1, {})
+
+
+def test_a_packed_file_without_its_last_volumes_is_refused_as_one(tmp_path):
+    whole = nib.Nifti1Image(random_values(5, 6, 7, 4), np.eye(4)).to_bytes()
+    for name, content in (('a', whole), ('b', whole[:-9])):
+        (tmp_path / f'{name}.nii.gz').write_bytes(gzip.compress(content))
+    (tmp_path / 'c.nii.gz').write_bytes((tmp_path / 'a.nii.gz').read_bytes()[:-99])
+    found, refused = _find(tmp_path)
+    assert {incoming.source for incoming in found} == {'a.nii.gz'}
+    assert f'{len(whole)} bytes, {len(whole) - 9} can be unpacked' in refused['b.nii.gz']
+    assert 'is truncated or damaged' in refused['c.nii.gz']
 
 
 def test_real_files_are_read_as_for_training(medical_data):
