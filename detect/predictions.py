@@ -19,7 +19,7 @@ from foundation.export.manifest import MANIFEST_FILE, file_checksum, read_manife
 from foundation.software import software_version
 from foundation.training.errors import UserError
 from input_pipeline import Case
-from input_pipeline.atomic import resumable
+from input_pipeline.atomic import finish, resumable
 from input_pipeline.depth import NOTE
 from input_pipeline.errors import DataError, Refusals, reason_of
 from input_pipeline.inputs import Incoming, list_checksum, read_header
@@ -62,6 +62,7 @@ def _find_in_manifest(file: Path, checksum: str) -> dict[str, Any] | None:
     return None
 
 
+_LINES = ''  # the part of the journal that is kept when all lines are written; no file has this name
 _SHOWN = 8  # slices of an overlay: the most suspicious ones
 
 
@@ -83,9 +84,10 @@ class PredictionRequest:
 
     def check(self) -> None:
         """Raises UserError where something would be overwritten or cannot be written."""
-        if self.out is not None and self.out.exists():
-            raise UserError(f'{self.out} exists already; give --out a new file.')
         folder = self.overlays
+        # Where pictures are missing, a call may have been killed before they got their name: `answer_all` looks.
+        if self.out is not None and self.out.exists() and (folder is None or folder.exists()):
+            raise self.is_taken()
         if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f'{folder} exists already; give --overlays a new folder.')
         if self.audit is not None and self.audit.is_dir():
@@ -93,6 +95,10 @@ class PredictionRequest:
         for path in (self.out, self.audit):
             if path is not None and not path.absolute().parent.is_dir():
                 raise UserError(f'{path}: there is no folder {path.absolute().parent}.')
+
+    def is_taken(self) -> UserError:
+        """What is said where the file of lines is there."""
+        return UserError(f'{self.out} exists already; give --out a new file.')
 
 
 def answer_all(found: Sequence[Incoming], judge: Judge, order: PredictionRequest, refusals: Refusals) -> int:
@@ -105,9 +111,15 @@ def answer_all(found: Sequence[Incoming], judge: Judge, order: PredictionRequest
       judge: the detector.
       order: where lines and pictures go.
       refusals: takes what fails, and a note on windows; what it holds already gets its lines first.
+
+    Raises:
+      UserError: the file of lines is there, and no pictures wait that belong to it.
     """
     answered, told = 0, 0
-    with _begin(order, _identify(found, judge, order)) as answers:
+    command = _identify(found, judge, order)
+    if order.out is not None and order.out.exists():
+        return _finish(order.out, order, command, refusals)
+    with _begin(order, command) as answers:
         for incoming in tqdm.tqdm(found, unit=' cases', file=sys.stderr):
             told = _tell(refusals, told, answers.lines)
             try:
@@ -165,17 +177,31 @@ class _Answers:
         self.journal.keep(name, answer, [])
 
 
+def _finish(out: Path, order: PredictionRequest, command: Mapping[str, Any], refusals: Refusals) -> int:
+    """Names the pictures of a call that was killed when the lines had their name; returns how many it answered."""
+    kept = {_LINES: file_checksum(out)}
+    if order.overlays is None or not finish(order.overlays.absolute(), command, _LINES, kept):
+        raise order.is_taken()
+    lines = [json.loads(line) for line in out.read_text(encoding='utf-8').splitlines()]
+    for line in lines:
+        if 'error' in line and line['name'] not in refusals.reasons:
+            refusals.add(line['name'], line['error'])
+    return sum('error' not in line for line in lines)
+
+
 @contextlib.contextmanager
 def _begin(order: PredictionRequest, command: Mapping[str, Any]) -> Iterator[_Answers]:
     with contextlib.ExitStack() as stack:
         lines, journal, overlays = sys.stdout, None, None
-        if order.out is not None:
-            journal = stack.enter_context(resumable(order.out.absolute(), command, is_file=True))
         if order.overlays is not None:
             overlays = stack.enter_context(resumable(order.overlays.absolute(), command))
-        if order.out is not None and journal is not None:
+        if order.out is not None:
+            journal = stack.enter_context(resumable(order.out.absolute(), command, is_file=True))
             lines = stack.enter_context((journal.folder / order.out.name).open('w', encoding='utf-8'))
         yield _Answers(lines, journal, overlays)
+        if overlays is not None and journal is not None:  # the file gets its name first, then `_finish` can help
+            lines.close()
+            overlays.keep(_LINES, {_LINES: file_checksum(Path(lines.name))}, [])
 
 
 def _answer(

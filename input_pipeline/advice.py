@@ -94,6 +94,9 @@ def advise(name: str, data_dir: Path | None, content: Content) -> str:
         short = {'schedule.fade_images': images, 'schedule.stable_images': images, 'schedule.final_images': 0}
         command = _command('gan.main', training, data, f'runs/{name}_speed', flags | short)
         lines += ['To know how long that takes here, measure its steps in some minutes first:', f'  {command}']
+    if training == SMALL:
+        look = choose_flags(content, QUICKSTART)
+        lines += ['A first look, at 32 x 32:', *_tell(QUICKSTART, 'gan.main', data, f'runs/{name}_look', look)]
     if content.mask_classes:
         lines += ['A network that draws masks on images:']
         lines += _tell(UNET[cpu], 'segment.main', data, f'runs/{name}_unet', {})

@@ -83,6 +83,27 @@ def resumable(final: Path, command: Mapping[str, Any], *, is_file: bool = False)
                 _settle(scratch)
 
 
+def finish(final: Path, command: Mapping[str, Any], last: str, answer: Mapping[str, Any]) -> bool:
+    """Puts in its place what a command had whole when it was killed; False where nothing of the kind waits.
+
+    Args:
+      final, command: as for `resumable`.
+      last, answer: the part that the command kept when all was whole.
+
+    Raises:
+      DataError: when something is in its place.
+    """
+    owner = {'final': final.name, 'command': dict(command)}
+    for scratch, lock in _lock_leftovers(final.parent):
+        with lock:
+            folder, path = scratch / _NEW, scratch / _JOURNAL
+            if read_owner(path) == owner and AnswerJournal(path, folder, owner).find(last) == answer:
+                _put_in_place(folder, final, overwrite=False)
+                _settle(scratch)
+                return True
+    return False
+
+
 def clear_leftovers(parent: Path) -> None:
     """Removes what killed processes left in a folder, after a whole folder among it went to its empty place.
 

@@ -90,13 +90,23 @@ def test_commands_take_their_flags_and_use_what_the_data_have(cpu, side, masks, 
     monkeypatch.setattr(advice, 'on_cpu', lambda: cpu)
     content = _content(side=side, mask_classes=masks, classes=classes)
     commands = _commands(advice.advise('chest', None, content))
-    assert [command[2] for command in commands] == ['gan.main', 'gan.main'] + ['segment.main'] * bool(masks)
+    looks = cpu and side > 32
+    expected = ['gan.main'] * (3 if looks else 2) + ['segment.main'] * bool(masks)
+    assert [command[2] for command in commands] == expected
     config = _configured(commands[0])
     assert config.conditional == (len(classes) > 1)
     assert config.mask_classes == (masks if masks <= 8 else 0)
     assert config.data.name == 'chest'
     largest = 64 if cpu else 256
     assert config.resolution == min({28: 32, 64: 64, 100: 128, 512: 512}[side], largest)
+    if looks:
+        look = _configured(commands.pop(1))
+        assert (look.resolution, look.conditional, look.mask_classes) == (
+            32,
+            config.conditional,
+            config.mask_classes,
+        )
+        assert look.data.name == 'chest'
     short = _configured(commands[1])
     assert short.schedule.final_images == 0
     assert {**config.to_dict(), 'schedule': 0} == {**short.to_dict(), 'schedule': 0}

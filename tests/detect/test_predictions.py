@@ -13,6 +13,7 @@ import pytest
 from detect import predictions
 from detect.predictions import PredictionRequest, answer_all, answer_one
 from foundation.training.errors import UserError
+from input_pipeline import atomic
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
 from input_pipeline.records import reader_options
@@ -116,6 +117,36 @@ def test_what_was_answered_before_a_stop_is_kept(stopped, tmp_path):
     assert [line['overlay'] for line in lines if 'overlay' in line] == [
         str(tmp_path / f'overlays/{name}.png') for name in 'abc'
     ]
+
+
+def test_pictures_get_their_name_after_a_kill_between_the_two(stopped, tmp_path, monkeypatch):
+    order, again = stopped
+    with monkeypatch.context() as patched:
+        put = atomic._put_in_place
+
+        def put_file_only(partial, final, overwrite):
+            if final == order.overlays:
+                raise SystemExit  # the file is in place
+            put(partial, final, overwrite)
+
+        patched.setattr(atomic, '_put_in_place', put_file_only)
+        with pytest.raises(SystemExit):
+            again()
+    assert order.out.exists()
+    assert not order.overlays.exists()
+    order.check()
+    text = order.out.read_text()
+    order.out.write_text(text + '{}\n')
+    with pytest.raises(UserError, match=r'out\.jsonl exists already'):
+        again()
+    order.out.write_text(text)
+    with pytest.raises(UserError, match=r'out\.jsonl exists already'):
+        again(dataclasses.replace(order, command={'axis': 1}))
+    assert again() == (3, [])
+    assert sorted(path.name for path in order.overlays.iterdir()) == ['a.png', 'b.png', 'c.png']
+    assert not list(tmp_path.glob('incomplete.*'))
+    with pytest.raises(UserError, match=r'out\.jsonl exists already'):
+        order.check()
 
 
 def test_what_another_command_answered_is_not_taken(stopped):
