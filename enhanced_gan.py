@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'sweep': ('gan.sweep', 'score it over truncation, strokes or levels; path lengths'),
     'generate': ('gan.generate', 'draw images; nothing is written unless the release gate passes'),
     'release': ('gan.generate', 'the same as generate'),
+    'privacy': ('gan.privacy', 'what the release gate can tell of a generator, and what it cannot'),
     'encode': ('gan.encode', 'codes of real images, from BiGAN, an autoencoder or InfoGAN'),
     'project': ('gan.project', 'the styles that real images are drawn from, of StyleGAN and StyleGAN2'),
     'translate': ('gan.translate', 'images of one kind become another: pictures, DICOM series and volumes'),

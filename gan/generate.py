@@ -16,14 +16,13 @@ import input_pipeline
 from foundation.export.manifest import NOT_CHECKED, Release
 from foundation.training import launch
 from foundation.training.errors import UserError
-from gan.evaluation.extractors import RANDOM, create_extractor
 from gan.generation.folder import GenerationRequest, check_out, write_images
 from gan.generation.likeness import Likeness
 from gan.generation.origin import find_origin
 from gan.generation.selection import LARGEST_SEED, MOST, read_counts, read_seeds
 from gan.generation.writers import FORMATS
 from gan.generator import TrainedGenerator, check_checkpoint
-from gan.release.decision import Policy
+from gan.release import policy_flags
 from gan.release.guard import ReleaseGuard
 from gan.reporting.runs import ReportedRun, read_runs
 from gan.sampler import Labels, check_truncation, draw_images, labels_in_turn
@@ -51,27 +50,25 @@ _LABEL = flags.DEFINE_string('label', None, 'Draw this class only (conditional g
 _FORMAT = flags.DEFINE_enum('format', 'png', FORMATS, 'Files to write; tfds makes a data set, named as --out.')
 _LICENCE = flags.DEFINE_string('licence', '', 'Of the images, like CC-BY-4.0; kept in manifest and model card.')
 _DATE = flags.DEFINE_string('date', '', 'Kept in manifest and model card; without it no date is written anywhere.')
-_EXTRACTOR = flags.DEFINE_string(
-    'extractor', RANDOM, 'In whose features the gate compares images; as for gan.evaluate.'
-)
-_QUANTILE = flags.DEFINE_float(
-    'gate_quantile', 0.01, 'The gate withholds images as near as this share of held-out patients is.', 1e-6, 0.5
-)
-_LARGEST_WITHHELD = flags.DEFINE_float(
-    'largest_withheld', 0.1, 'The release fails when a larger share of the images is withheld.', 0.0, 0.99
-)
-_LARGEST_AREA = flags.DEFINE_float(
-    'largest_attack_area',
-    0.6,
-    "The release fails when the membership attack's area under the curve may be above this (0.5 is chance).",
-    0.5,
-    1.0,
-)
 _ANYWAY = flags.DEFINE_bool('release_anyway', False, 'Write images that fail; the manifest tells.')
 _GATE = flags.DEFINE_bool('gate', True, 'Check the images; --nogate, only with --release_anyway, does not.')
 flags.adopt_module_key_flags(launch)
+flags.adopt_module_key_flags(policy_flags)
 # Flags that decide which images are drawn and how they are written.
-_COMMAND = (_NUM, _COUNTS, _SEED, _SEEDS, _TRUNCATION, _BATCH, _STEP, _BEST, _LABEL, _FORMAT, _GATE, _QUANTILE)
+_COMMAND = (
+    _NUM,
+    _COUNTS,
+    _SEED,
+    _SEEDS,
+    _TRUNCATION,
+    _BATCH,
+    _STEP,
+    _BEST,
+    _LABEL,
+    _FORMAT,
+    _GATE,
+    policy_flags.QUANTILE,
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -117,8 +114,7 @@ def _write(
     if not _GATE.value:
         drawn = draw_images(drawing, labels, seed=seed, batch_size=batch_size, truncation=truncation)
         return write_images(likeness.look(drawn), order, run, origin, lambda: likeness.remark(NOT_CHECKED))
-    policy = Policy(_QUANTILE.value, _LARGEST_WITHHELD.value, _LARGEST_AREA.value)
-    extractor = create_extractor(_EXTRACTOR.value)
+    policy, extractor = policy_flags.read_policy(), policy_flags.open_extractor()
     try:
         guard = ReleaseGuard(drawing, extractor, policy, seed=seed, batch_size=batch_size, truncation=truncation)
     except input_pipeline.DataError as error:

@@ -53,7 +53,11 @@ def _source(module: str) -> Path | None:
 
 def _flags(source: Path) -> set[str]:
     shared = [ROOT / 'input_pipeline/flags.py', *ROOT.glob('*/launch.py'), *ROOT.glob('*/*/launch.py')]
-    texts = [source.read_text(), *(path.read_text() for path in shared)]
+    text = source.read_text()
+    for name in re.findall(r'adopt_module_key_flags\((\w+)\)', text):
+        (package,) = re.findall(rf'^from (\S+) import .*\b{name}\b', text, re.MULTILINE)
+        shared.append((ROOT / package.replace('.', '/') / name).with_suffix('.py'))
+    texts = [text, *(path.read_text() for path in shared)]
     return {name for text in texts for name in _FLAG.findall(text)} | {'help'}
 
 

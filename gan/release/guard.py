@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import tqdm
-from jaxtyping import Float32, Int, UInt
+from jaxtyping import Float, Float32, Int, UInt
 
 import input_pipeline
 from backbones.extractors import Extractor
@@ -20,8 +20,8 @@ from foundation.training.mapping import create_mapper
 from gan.generator import TrainedGenerator
 from gan.release.decision import Policy, create_release, decide
 from gan.release.gate import Tally, find_thresholds
-from gan.release.membership import MembershipAttack, attack
-from gan.release.nearest import NearestImages, reduce
+from gan.release.membership import AttackedImages, MembershipAttack, attack
+from gan.release.nearest import Distances, NearestImages, reduce
 from gan.sampler import Drawn, Sampler, labels_in_turn
 
 VALIDATION, TEST = 'validation', 'test'
@@ -88,11 +88,17 @@ class ReleaseGuard:
         self._extract = lambda images: mapped(extractor.variables, images).features.astype(np.float32)
         training, held_out = self._read(split), self._read(TEST)
         self._splits = {split: len(training.owners), TEST: len(held_out.owners)}
-        self._likeness = NearestImages(training.images, training.features)
+        self.nearest = NearestImages(training.images, training.features)
         self.thresholds = find_thresholds(
-            self._likeness.measure(held_out.images, held_out.features), held_out.owners, policy.quantile
+            self.nearest.measure(held_out.images, held_out.features), held_out.owners, policy.quantile
         )
-        self._attack = self._attack_with(training, held_out)
+        self.attacked, self.rows = self._choose_attacked(training, held_out)
+        self.owners = training.owners, held_out.owners
+        self.attack = (
+            MembershipAttack(Missing('needs held-out images of two patients.'), calibrated=False)
+            if self.attacked is None
+            else attack(*self.attacked)
+        )
 
     def _read(self, split: str) -> Seen:
         recipe = self._trained.recipe
@@ -114,33 +120,57 @@ class ReleaseGuard:
                 bar.update(len(unit))
         return Seen(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
-    def _attack_with(self, training: Seen, held_out: Seen) -> MembershipAttack:
+    def _choose_attacked(
+        self, training: Seen, held_out: Seen
+    ) -> tuple[AttackedImages | None, Int[np.ndarray, ' member']]:
+        """The images of the attack, None for one held-out patient, and the members' rows in the training split."""
         # Of all patients, as often as they are in training, as the held-out ones are.
         chosen = np.sort(np.random.default_rng(0).permutation(len(training.owners))[:_ATTACK_IMAGES])
         group_count = count_groups(training.owners[chosen], held_out.owners)
         if group_count < 2:
-            return MembershipAttack(Missing('needs held-out images of two patients.'), calibrated=False)
+            return None, chosen
         owners = training.owners[chosen]
         members = FeatureSample(training.features[chosen], deal_groups(owners, group_count), group_count)
         others = FeatureSample(held_out.features, deal_groups(held_out.owners, group_count), group_count)
-        numbers = np.arange(_ATTACK_NUMBERS, _ATTACK_NUMBERS + _ATTACK_IMAGES)
-        labels = labels_in_turn(len(numbers), self._trained.image_format.num_classes, None)
-        drawn = self._draw(numbers, labels)
-        features = self._extract(input_pipeline.to_unit(self._store(drawn)))
         try:
             reference = self._read(VALIDATION).features
         except input_pipeline.DataError as error:
             _LOGGER.warning('The membership attack is not calibrated: %s', error)
             reference = None
-        return attack(members, others, (training.labels[chosen], held_out.labels), features, reference)
+        classes = (training.labels[chosen], held_out.labels)
+        return AttackedImages(members, others, classes, self._draw_attacked(), reference), chosen
+
+    def _draw_attacked(self) -> Float32[np.ndarray, 'generated feature']:
+        """Features of what the attacker draws."""
+        numbers = np.arange(_ATTACK_NUMBERS, _ATTACK_NUMBERS + _ATTACK_IMAGES)
+        labels = labels_in_turn(len(numbers), self._trained.image_format.num_classes, None)
+        return self.extract(self._draw(numbers, labels))
+
+    def extract(self, drawn: Drawn) -> Float32[np.ndarray, 'batch feature']:
+        """Features of drawn images as they would be written.
+
+        Raises:
+          UserError: when one is not finite.
+        """
+        _check_finite(drawn)
+        return self._extract(input_pipeline.to_unit(input_pipeline.from_unit(drawn.images, self._dtype)))
+
+    def measure(
+        self, images: Float[np.ndarray, 'batch height width channel']
+    ) -> tuple[Distances, Float32[np.ndarray, 'batch feature']]:
+        """Distances of images in [-1, 1], rounded as they would be written, to the training images; features."""
+        stored = input_pipeline.from_unit(np.asarray(images, np.float32), self._dtype)
+        features = self._extract(input_pipeline.to_unit(stored))
+        return self.nearest.measure(reduce(stored), features), features
+
+    def open_training(self, rows: Int[np.ndarray, ' some']) -> Float[np.ndarray, 'some height width channel']:
+        """Some training images at the resolution of the generator, by their rows."""
+        images = self._trained.recipe.open_split(self._trained.recipe.split).choosing(rows)
+        with contextlib.closing(images.in_order(self._trained.network.resolution, self._batch_size)) as batches:
+            return np.concatenate([batch['image'][..., : images.channels] for batch in batches])
 
     def _draw(self, numbers: Int[np.ndarray, 'batch'], labels: Int[np.ndarray, 'batch']) -> Drawn:
         return self._sampler.draw_numbered(self._trained.weights, self._seed, numbers, labels)
-
-    def _store(self, drawn: Drawn) -> UInt[np.ndarray, 'batch height width channel']:
-        """The images as they will be written."""
-        _check_finite(drawn)
-        return input_pipeline.from_unit(drawn.images, self._dtype)
 
     def draw(self, wanted: Int[np.ndarray, 'count']) -> Iterator[Drawn]:
         """Draws images that pass, one for each label; a withheld one is replaced by another of its class.
@@ -157,9 +187,8 @@ class ReleaseGuard:
             labels = np.concatenate([again, fresh])
             numbers = np.arange(self._tally.candidates, self._tally.candidates + len(labels))
             drawn = self._draw(numbers, labels)
-            stored = self._store(drawn)
-            distances = self._likeness.measure(reduce(stored), self._extract(input_pipeline.to_unit(stored)))
-            passed = self._tally.add(self.thresholds.too_near(distances))
+            _check_finite(drawn)
+            passed = self._tally.add(self.thresholds.too_near(self.measure(drawn.images)[0]))
             again = labels[~passed]
             if passed.any():
                 yield drawn.keep(passed)
@@ -179,12 +208,12 @@ class ReleaseGuard:
         Raises:
           UserError: when it fails, and is not.
         """
-        passed, reasons = decide(self._tally, self.thresholds, self._attack, self._policy)
+        passed, reasons = decide(self._tally, self.thresholds, self.attack, self._policy)
         if not passed and not anyway:
             raise UserError(
                 f'The release fails: {"; ".join(reasons)}. Nothing was written; train on more patients, take an '
-                'earlier checkpoint (--step, --best), or hold out more patients. --release_anyway writes the '
-                'images with this verdict in their manifest.'
+                'earlier checkpoint (--step, --best), or hold out more patients; python -m gan.privacy explains it. '
+                '--release_anyway writes the images with this verdict in their manifest.'
             )
         extractor = {'name': self._extractor.name, 'sha256': self._extractor.checksum}
         return create_release(
@@ -192,7 +221,7 @@ class ReleaseGuard:
             reasons,
             self._tally,
             self.thresholds,
-            self._attack,
+            self.attack,
             self._policy,
             extractor=extractor,
             splits=self._splits,

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
@@ -27,6 +28,16 @@ class MembershipAttack:
 
     area: Score
     calibrated: bool
+
+
+class AttackedImages(NamedTuple):
+    """What an attack compares; see `attack`."""
+
+    members: FeatureSample
+    others: FeatureSample
+    classes: tuple[Labels, Labels]
+    generated: Float[np.ndarray, 'generated feature']
+    reference: Float[np.ndarray, 'reference feature'] | None
 
 
 def attack(
@@ -56,26 +67,35 @@ def attack(
     for name, features in (('generated', generated), ('reference', reference)):
         if features is not None and not np.isfinite(features).all():
             return MembershipAttack(Missing(f'has {name} images whose features are not finite.'), calibrated)
-    scores = [-nearest(sample.values, generated)[0] for sample in (members, others)]
-    if reference is not None and len(reference):
-        easy = [nearest(sample.values, reference)[0] for sample in (members, others)]
-        scores = [score + distance for score, distance in zip(scores, easy, strict=True)]
+    scores = [score_images(sample.values, generated, reference) for sample in (members, others)]
     counts = {'members': len(members), 'others': len(others), 'generated': len(generated)}
-    areas = [_area_within_classes(scores, classes)]
+    areas = [area_within_classes(scores, classes)]
     for group in range(members.group_count):
         kept = [sample.groups != group for sample in (members, others)]
-        areas.append(_area_within_classes(_keep(scores, kept), _keep(classes, kept)))
+        areas.append(area_within_classes(_keep(scores, kept), _keep(classes, kept)))
     if not np.isfinite(areas).all():
         return MembershipAttack(Missing('has no class with training and held-out images.'), calibrated)
     return MembershipAttack(Estimate(areas[0], np.asarray(areas[1:]), counts, SHARE), calibrated)
+
+
+def score_images(
+    images: Float[np.ndarray, 'image feature'],
+    generated: Float[np.ndarray, 'generated feature'],
+    reference: Float[np.ndarray, 'reference feature'] | None,
+) -> Float64[np.ndarray, ' image']:
+    """How much nearer the nearest generated image is than the nearest reference image; see `attack`."""
+    scores = -nearest(images, generated)[0]
+    if reference is not None and len(reference):
+        scores = scores + nearest(images, reference)[0]
+    return scores
 
 
 def _keep(columns: Sequence[np.ndarray], kept: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [column[rows] for column, rows in zip(columns, kept, strict=True)]
 
 
-def _area_within_classes(scores: Sequence[np.ndarray], classes: Sequence[np.ndarray]) -> float:
-    """The area over all pairs of a member and another of the same class; NaN without any."""
+def area_within_classes(scores: Sequence[np.ndarray], classes: Sequence[np.ndarray]) -> float:
+    """The area under the ROC curve over all pairs of a member and another of the same class; NaN without any."""
     wins, pairs = 0.0, 0
     for label in np.intersect1d(classes[0], classes[1]):
         members, others = _keep(scores, [labels == label for labels in classes])

@@ -107,6 +107,23 @@ def test_a_release_that_cannot_be_shown_to_be_safe_is_not_written(commands, trai
     assert '**fail**' in (tmp_path / 'out' / 'MODEL_CARD.md').read_text()
 
 
+def test_what_the_gate_can_tell_is_a_page(commands, trained, tmp_path):
+    flags = (f'--workdir={trained}', '--num=8', '--batch_size=8')
+    done = commands.run('gan.privacy', *flags, f'--out={tmp_path}/out')
+    assert done.returncode == 0, done.stdout
+    assert 'Release gate: fail.' in done.stdout
+    found = json.loads((tmp_path / 'out' / 'privacy.json').read_text())
+    assert found['copies'][0]['kind'] == 'as it is'
+    page = (tmp_path / 'out' / 'privacy.html').read_text()
+    assert 'What this cannot exclude' in page
+    again = commands.run('gan.privacy', *flags, f'--out={tmp_path}/out')
+    assert 'give --out a new folder' in again.stdout
+    same = commands.run('gan.privacy', *flags, f'--out={tmp_path}/new', f'--control={trained}')
+    assert 'was trained on the same images' in same.stdout
+    assert (again.returncode, same.returncode) == (1, 1)
+    assert not (tmp_path / 'new').exists()
+
+
 def test_leaving_the_gate_out_must_be_said_twice(commands, trained, tmp_path):
     done = commands.run('gan.generate', f'--workdir={trained}', '--num=1', f'--out={tmp_path}/out', '--nogate')
     assert done.returncode == 1

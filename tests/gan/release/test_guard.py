@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 
 from backbones.images import facts_of
 from configs.gan import tiny
-from foundation.statistics.jackknife import Missing
+from foundation.statistics.jackknife import Estimate, Missing
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
 from gan.evaluation.extractors import create_extractor
@@ -18,9 +19,12 @@ from gan.generator import TrainedGenerator, Weights
 from gan.networks import ProgressiveGenerator
 from gan.recipe import ImageFormat, create_recipe
 from gan.release import guard
+from gan.release.control import attack_unseen, control_members
 from gan.release.decision import Policy
+from gan.release.findings import Findings, explain, write_page
 from gan.release.guard import ReleaseGuard
 from gan.release.membership import MembershipAttack
+from gan.release.power import COPIES, find_copies, plant_copies
 
 pytestmark = pytest.mark.slow
 POLICY = Policy(quantile=0.1, largest_withheld=0.5, largest_area=0.9)
@@ -82,7 +86,7 @@ def untrained(config, training):
 
 
 def test_a_generator_that_repeats_its_patients_is_found_out(repeater):
-    area = repeater._attack.area
+    area = repeater.attack.area
     assert area.value > 0.9
     with pytest.raises(UserError, match=r'candidates are nearer to a training image than held-out patients are'):
         list(repeater.draw(np.zeros(50, np.int32)))
@@ -94,13 +98,60 @@ def test_a_generator_that_repeats_its_patients_is_found_out(repeater):
 
 
 def test_an_untrained_generator_knows_nobody(untrained):
-    area = untrained._attack.area
+    area = untrained.attack.area
     low, high = area.interval()
     assert low < 0.5 < high
     drawn = list(untrained.draw(np.zeros(50, np.int32)))
     numbers = np.concatenate([batch.numbers for batch in drawn])
     np.testing.assert_array_equal(numbers, np.arange(50))
     assert untrained.judge(anyway=False).verdict == 'pass'
+
+
+def test_copies_are_caught_and_noise_between_them_is_not(untrained):
+    kinds = {kind: COPIES[kind] for kind in ('as it is', 'mirrored')}
+    kinds['another image'] = lambda image, other, generator: generator.uniform(-1, 1, image.shape)
+    found = {each.kind: each for each in find_copies(untrained, kinds)}
+    assert [found[kind].share for kind in kinds] == [1.0, 1.0, 0.0]
+    assert found['as it is'].count == min(200, len(untrained.owners[0]))
+    assert found['as it is'].interval[0] > 0.95
+
+
+def test_copies_among_the_images_of_the_attacker_raise_its_area(untrained):
+    planted = plant_copies(untrained, 0.6, repeats=2)
+    areas = [each.area for each in planted]
+    assert [each.share for each in planted] == [0.001, 0.005, 0.01, 0.05]
+    assert areas[-1] == max(areas)
+    assert areas[-1] > untrained.attack.area.value + 0.1
+    assert planted[-1].fails == 1.0
+
+
+def test_findings_are_told_in_words(untrained, tmp_path):
+    images, members = untrained.attacked, untrained.owners[0][untrained.rows]
+    findings = Findings(
+        workdir='runs/<chest>',
+        step=7,
+        policy=POLICY,
+        release=untrained.judge(anyway=True),
+        attack=untrained.attack,
+        in_blocks=control_members(images, members, in_blocks=True),
+        by_chance=control_members(images, members, in_blocks=False),
+        unseen=attack_unseen(images),
+        other=None,
+        held_out=len(np.unique(untrained.owners[1])),
+        copies=find_copies(untrained, {'as it is': COPIES['as it is']}),
+        planted=Missing('is not asked for.'),
+    )
+    write_page(findings, tmp_path)
+    page = (tmp_path / 'privacy.html').read_text()
+    for words in ('runs/&lt;chest&gt;', 'as it is', 'neighbours', 'It is withheld where', 'is not asked for'):
+        assert words in page
+    assert (tmp_path / 'control.png').exists()
+    found = json.loads(json.dumps(findings.to_json()))
+    assert found['controls']['in_blocks']['share_as_high'] > 0.05  # nothing was learned, so nothing is to explain
+    assert len(found['controls']['by_chance']['areas']) == 200
+    leak = Estimate(0.9, 0.9 + 0.01 * np.resize([1, -1], 20), {})
+    leaking = dataclasses.replace(findings, attack=MembershipAttack(leak, calibrated=True))
+    assert 'a difference between splits does not explain it' in explain(leaking)
 
 
 def test_withheld_images_are_replaced(config, training):
