@@ -212,8 +212,8 @@ class ReleaseGuard:
         if not passed and not anyway:
             raise UserError(
                 f'The release fails: {"; ".join(reasons)}. Nothing was written; train on more patients, take an '
-                'earlier checkpoint (--step, --best), or hold out more patients; python -m gan.privacy explains it. '
-                '--release_anyway writes the images with this verdict in their manifest.'
+                'earlier checkpoint (--step, --best), or hold out more patients (gan.privacy tells '
+                'why). --release_anyway writes the images with this verdict in their manifest.'
             )
         extractor = {'name': self._extractor.name, 'sha256': self._extractor.checksum}
         return create_release(
