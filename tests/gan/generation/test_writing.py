@@ -57,6 +57,7 @@ def _order(out, image_format='png', **fields):
             'licence': '',
             'date': '',
             'command': {},
+            'signing': None,
             **fields,
         }
     )
