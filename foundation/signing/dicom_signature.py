@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
@@ -43,6 +43,11 @@ _X509 = 'X509_1993_SIG'
 # Older ones (SHA-1, MD5, RIPEMD-160) can be forged, or are not known to be safe.
 _ALGORITHMS = {'SHA256': hashes.SHA256(), 'SHA384': hashes.SHA384(), 'SHA512': hashes.SHA512()}
 _LENGTH_TO_END = 0x00080001
+# How these are written, which the signature itself does not secure.
+_VRS = {
+    _MAC_ID: b'US', _MAC_SYNTAX: b'UI', _MAC_ALGORITHM: b'CS', _SIGNED_TAGS: b'AT', _TIME: b'DT',
+    _CERTIFICATE_TYPE: b'CS', _CERTIFICATE: b'OB', _SIGNATURE: b'OB',
+}  # fmt: skip
 _SHOWN = 5  # tags that are told
 
 
@@ -95,7 +100,7 @@ def check_dicom_signature(content: bytes, authority: x509.Certificate | None) ->
     except DicomFormError as error:
         has_one = b'\xfa\xff\xfa\xffSQ' in content
         return Finding('broken' if has_one else 'unclear', f'it cannot be read: {error}')
-    except (struct.error, UnsupportedAlgorithm) as error:
+    except Exception as error:  # a certificate that was damaged makes its reader raise almost anything
         return Finding('broken', f'its signature cannot be read ({type(error).__name__})')
     if not found:
         return Finding('broken', 'its sequence of signatures is empty')
@@ -167,11 +172,19 @@ def _read_parameters(content: bytes, sequence: Element) -> dict[bytes, dict[int,
 
 
 def _values(content: bytes, item: list[Element]) -> dict[int, bytes]:
+    """Values by tag.
+
+    Raises:
+      DicomFormError: for one that is not written as the standard has it.
+    """
+    for element in item:
+        if element.vr != _VRS.get(element.tag, element.vr):
+            raise DicomFormError('its signature has elements of a wrong kind')
     return {element.tag: content[element.value : element.stop] for element in item}
 
 
-def _text(value: bytes) -> str:
-    return value.rstrip(b'\0 ').decode('ascii', 'replace')
+def _text(value: bytes, padding: bytes) -> str:
+    return value.removesuffix(padding).decode('ascii', 'replace')
 
 
 def _check_item(
@@ -187,8 +200,8 @@ def _check_item(
     certificate = _parse_certificate(values.get(_CERTIFICATE, b''))
     if mac is None or certificate is None or _SIGNATURE not in values:
         return Finding('broken', 'its signature lacks how it was made, a certificate, or itself')
-    algorithm, mac_syntax = _text(mac.get(_MAC_ALGORITHM, b'')), _text(mac.get(_MAC_SYNTAX, b''))
-    if algorithm not in _ALGORITHMS or _text(values.get(_CERTIFICATE_TYPE, b'')) != _X509:
+    algorithm, mac_syntax = _text(mac.get(_MAC_ALGORITHM, b''), b' '), _text(mac.get(_MAC_SYNTAX, b''), b'\0')
+    if algorithm not in _ALGORITHMS or _text(values.get(_CERTIFICATE_TYPE, b''), b' ') != _X509:
         return Finding('unclear', f'its signature is of a kind that is not relied on here ({algorithm!a})')
     listed = _read_tags(mac.get(_SIGNED_TAGS, b''))
     covered = [element for element in elements if element.tag in listed]
@@ -200,7 +213,7 @@ def _check_item(
         certificate, values[_SIGNATURE], stream, _ALGORITHMS[algorithm]
     ):
         return Finding('broken', 'its signature is not that of what it holds')
-    return _judge(certificate, authority, _text(values.get(_TIME, b'')), elements, listed)
+    return _judge(certificate, authority, _text(values.get(_TIME, b''), b' '), elements, listed)
 
 
 def _judge(
@@ -235,10 +248,8 @@ def _parse_certificate(value: bytes) -> x509.Certificate | None:
     """A certificate in DER; its length is even in a file, whatever its own."""
     for content in (value, value[:-1]) if value.endswith(b'\0') else (value,):
         try:
-            certificate = x509.load_der_x509_certificate(content)
-            certificate.public_key(), certificate.subject
-            return certificate
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+            return x509.load_der_x509_certificate(content)
+        except ValueError:
             continue
     return None
 

@@ -17,6 +17,10 @@ _TRANSFER_SYNTAX = 0x00020010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
 _LONG = {b'OB', b'OD', b'OF', b'OL', b'OV', b'OW', b'SQ', b'SV', b'UC', b'UN', b'UR', b'UT', b'UV'}
+_SHORT = {
+    b'AE', b'AS', b'AT', b'CS', b'DA', b'DS', b'DT', b'FD', b'FL', b'IS', b'LO', b'LT', b'PN', b'SH', b'SL', b'SS',
+    b'ST', b'TM', b'UI', b'UL', b'US',
+}  # fmt: skip
 _DEEPEST = 32  # sequences in one another
 _MOST = 10**6  # elements of a data set, items of a sequence
 
@@ -125,7 +129,7 @@ def _read_element(content: bytes, start: int, end: int, depth: int) -> Element:
     if start + 8 > end:
         raise DicomFormError('it ends within an element')
     tag, vr = _read_tag(content, start), content[start + 4 : start + 6]
-    if not vr.isalpha() or not vr.isupper():
+    if vr not in _LONG and vr not in _SHORT:
         raise DicomFormError(f'an element is not of explicit VR, at byte {start}')
     if vr in _LONG:
         if start + 12 > end or content[start + 6 : start + 8] != b'\0\0':  # reserved
