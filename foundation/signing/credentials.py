@@ -31,6 +31,7 @@ _OFFLINE: dict[str, Any] = {
     'verify': {'remote_manifest_fetch': False, 'ocsp_fetch': False},
     'builder': {'thumbnail': {'enabled': False}},
 }
+_LABEL, _CHUNK = b'c2pa', 2**20
 _UNTRUSTED = 'signingCredential.untrusted'
 
 
@@ -126,7 +127,9 @@ class CredentialReader:
         except c2pa.C2paError.RemoteManifest:
             return Finding('unclear', 'its credentials lie elsewhere, and are not fetched')
         except c2pa.C2paError as error:
-            return Finding('broken', f'the file or its credentials are damaged ({_one_line(error)})')
+            if _mentions_credentials(path):
+                return Finding('broken', f'the file or its credentials are damaged ({_one_line(error)})')
+            return Finding('unclear', f'the file cannot be read ({_one_line(error)})')
         except OSError as error:
             return Finding('broken', f'it cannot be read ({error.strerror or error})')
         return self._judge(report)
@@ -155,6 +158,17 @@ def _find_source(active: Mapping[str, Any]) -> str:
     ]
     sources = [str(action.get('digitalSourceType', '')).removeprefix(_SOURCES) for action in actions]
     return next(filter(None, sources), 'of no source that is told')
+
+
+def _mentions_credentials(path: Path) -> bool:
+    """Whether a file that cannot be read holds the label of credentials all the same."""
+    rest = b''
+    with path.open('rb') as file:
+        while piece := file.read(_CHUNK):
+            if _LABEL in rest + piece:
+                return True
+            rest = piece[1 - len(_LABEL) :]
+    return False
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Content credentials: pixels stay, the library's own reader trusts them, and no byte of the picture changes unseen."""
+"""Content credentials: pixels stay, the reader of the library trusts them, and no changed byte goes unseen."""
 
 import io
 
@@ -96,8 +96,9 @@ def test_credentials_of_another_picture_are_noticed(tmp_path):
 
 def test_pictures_without_and_damaged_ones_are_told(tmp_path):
     assert _check(tmp_path, picture('png')).state == 'absent'
-    assert _check(tmp_path, b'no picture').state == 'broken'
+    assert _check(tmp_path, b'no picture').state == 'unclear'
     assert _check(tmp_path, _embed('png')[:-40]).state == 'broken'
+    assert _check(tmp_path, b'?' + _embed('png')[1:]).state == 'broken'
     assert CredentialReader(None).check(tmp_path / 'nowhere', 'image/png').state == 'broken'
 
 
