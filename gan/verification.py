@@ -90,7 +90,7 @@ def _check_manifest(target: Verified) -> Finding:
         if check.counts[kind] > len(names):
             faults.append(f'{kind}: ... and {check.counts[kind] - len(names)} more')
     if faults:
-        return Finding('broken', f'{check.counts.total():,} files are not as it says', tuple(faults))
+        return Finding('broken', f'not as it says: {check.counts.total():,} of its files or others', tuple(faults))
     return Finding('held', f'{len(check.manifest["files"]):,} files are as it says, and no other is there')
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,24 @@ def test_other_tools_verify_it(release):
     assert told.startswith(fingerprint(keys().release.public_key()))
     assert 'Signature Verified Successfully' in told
     assert _run_recipe(release, key_folder('Clinic Y') / 'public_key.pem')[0] == [True, False, True]
+
+
+@needs_tools
+def test_the_recipe_is_that_of_the_page():
+    page = (Path(__file__).resolve().parents[3] / 'docs/releasing.md').read_text()
+    assert '\n'.join(RECIPE).format(key='~/public_key.pem') in page
+
+
+@needs_tools
+def test_one_file_is_verified_beside_the_signature(release, tmp_path):
+    (tmp_path / 'images').mkdir()
+    shutil.copytree(release / 'signature', tmp_path / 'signature')
+    shutil.copy(release / 'images/1.png', tmp_path / 'images')
+    line = RECIPE[2].replace('--quiet', '--ignore-missing')
+    done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, 'images/1.png: OK\n' in done.stdout) == (0, True)
+    (tmp_path / 'images/1.png').write_bytes(b'forged')
+    assert subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True).returncode == 1
 
 
 @needs_tools
