@@ -21,7 +21,7 @@ from gan.generation.folder import GenerationRequest, check_out, write_images
 from gan.generation.likeness import Likeness
 from gan.generation.origin import find_origin
 from gan.generation.selection import LARGEST_SEED, MOST, read_counts, read_seeds
-from gan.generation.signing import SigningRequest, load_request
+from gan.generation.signatures import SigningRequest, load_request
 from gan.generation.writers import FORMATS
 from gan.generator import TrainedGenerator, check_checkpoint
 from gan.release.decision import Policy

@@ -12,7 +12,7 @@ from foundation.export.verification import read_whole
 from foundation.signing.moment import read_moment
 from foundation.signing.packages import require_package
 from foundation.training.errors import UserError
-from gan.generation.signing import sign_copy, sign_release
+from gan.generation.signatures import sign_copy, sign_release
 from input_pipeline import command
 from input_pipeline.flags import Parser
 

@@ -23,7 +23,7 @@ from foundation.export.verification import printable
 from foundation.signing.findings import Finding, State
 from foundation.signing.packages import require_package
 from foundation.training.errors import UserError
-from gan.verification import CLAIMS, LAYERS, Verified
+from gan.protections import CLAIMS, LAYERS, Verified
 
 _WORDS: Mapping[State, str] = {'held': 'held', 'absent': 'absent', 'unclear': 'not checked', 'broken': 'BROKEN'}
 # What these layers are worth depends on whom they must come from.
@@ -87,8 +87,8 @@ def _load_pins(options: argparse.Namespace) -> tuple[Any, Any]:
 
 def _verify(target: Verified, required: Sequence[str]) -> bool:
     """Looks at all layers and prints what was found; whether that is as it should be."""
-    if not target.path.exists():
-        print(f'Error: there is no {printable(target.path)}.', file=sys.stderr)
+    if not target.path.is_dir() and not target.path.is_file():  # a pipe would wait for ever
+        print(f'Error: there is no folder and no file {printable(target.path)}.', file=sys.stderr)
         return False
     try:
         findings = {name: check(target) for name, check in LAYERS.items()}

@@ -138,8 +138,9 @@ class CredentialReader:
         state = report.get('validation_state')
         active = report.get('manifests', {}).get(report.get('active_manifest'), {})
         issuer = active.get('signature_info', {}).get('issuer', '')
-        failures = [entry['code'] for entry in report['validation_results']['activeManifest']['failure']]
-        if state == 'Invalid':
+        results = report.get('validation_results', {}).get('activeManifest', {})
+        if state not in ('Valid', 'Trusted'):
+            failures = [entry.get('code', '') for entry in results.get('failure', ())]
             told = ', '.join(code for code in failures if code != _UNTRUSTED) or 'of an earlier state of the file'
             return Finding('broken', f'the credentials are not right: {told}')
         if self._is_pinned and state != 'Trusted':

@@ -94,6 +94,8 @@ def read_items(content: bytes, element: Element) -> list[list[Element]]:
     Raises:
       DicomFormError: see there.
     """
+    if element.vr != b'SQ':
+        raise DicomFormError('what should be a sequence is none')
     return [read_set(content, start, stop) for start, stop in _find_items(content, element, 0)]
 
 

@@ -16,7 +16,7 @@ from foundation.export.origin import Origin
 from foundation.software import SOFTWARE
 from foundation.training.errors import UserError
 from gan.generation.card import CARD_FILE, Edition, write_card
-from gan.generation.signing import SigningRequest, sign_release
+from gan.generation.signatures import SigningRequest, sign_release
 from gan.generation.writers import create_writer
 from gan.reporting.runs import ReportedRun
 from gan.sampler import Drawn

@@ -15,7 +15,7 @@ from foundation.export.nifti import NiftiEncoder
 from foundation.export.origin import Origin
 from foundation.export.pictures import PngEncoder
 from foundation.software import SOFTWARE
-from gan.generation.signing import SignedEncoder
+from gan.generation.signatures import SignedEncoder
 
 if TYPE_CHECKING:  # its packages are loaded only where something is signed
     from foundation.signing.files import FileSigner

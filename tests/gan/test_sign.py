@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 
 from foundation.export.manifest import DERIVED, describe_content, read_manifest, write_manifest
 from gan import keys, sign, verify
-from gan.verification import LAYERS
+from gan.protections import LAYERS
 from input_pipeline import find_content
 from input_pipeline.errors import Refusals
 from input_pipeline.readers import READERS
@@ -91,6 +92,22 @@ def test_one_flipped_bit_is_found_by_each_layer(tmp_path, capsys, form):
 
 
 @pytest.mark.parametrize('name', ['png', 'dicom'])
+def test_a_new_manifest_does_not_mend_an_image(tmp_path, capsys, name):
+    layer, fields = FORMS[name]
+    signed = tmp_path / 'signed'
+    _sign(_write(tmp_path / 'release', name, fields), f'--out={signed}')
+    image, other = sorted((signed / 'images').iterdir())[:2]
+    ours = image.read_bytes().index(b'SYNTHETIC')
+    flip(image, ours)
+    shutil.rmtree(signed / 'signature')
+    write_manifest(signed, describe_content(read_manifest(signed)))
+    status, states, output = _verify(capsys, signed)
+    assert (status, states['manifest'].split()[0], states[layer].split()[0]) == (1, 'held', 'BROKEN')
+    assert 'signed: ALTERED\n' in output
+    assert other.name not in output
+
+
+@pytest.mark.parametrize('name', ['png', 'dicom'])
 def test_a_file_alone_is_verified(tmp_path, capsys, name):
     layer, fields = FORMS[name]
     signed = tmp_path / 'signed'
@@ -124,13 +141,17 @@ def test_the_same_time_gives_the_same_bytes_of_dicom(tmp_path):
     assert read_files(tmp_path / 'a') == read_files(tmp_path / 'b')
 
 
+def _read_images(folder):
+    items = READERS['image_folder'](folder / 'images', OPTIONS, Refusals(skip=False))
+    assert len(READERS['image_folder'](folder, OPTIONS, Refusals(skip=False))) == len(items)
+    return [record.image for item in items for record in item.load()]
+
+
 def test_signed_folders_are_read_as_before(tmp_path):
     release = write_release(tmp_path / 'release', 'png', dtype='uint8')
     _sign(release, f'--out={tmp_path / "signed"}')
-    found = [
-        READERS['image_folder'](folder, OPTIONS, Refusals(skip=False)) for folder in (release, tmp_path / 'signed')
-    ]
-    assert [len(items) for items in found] == [3, 3]
+    plain, read = (_read_images(folder) for folder in (release, tmp_path / 'signed'))
+    np.testing.assert_array_equal(read, plain)
     made = write_release(tmp_path / 'made', 'tfds')
     assert _sign(made) == 0
     assert find_content('made', tmp_path) is not None
@@ -187,7 +208,7 @@ def test_a_claim_alone_verifies_nothing(tmp_path, capsys):
 def test_what_cannot_be_checked_here_is_told(tmp_path, capsys, monkeypatch):
     signed = tmp_path / 'signed'
     _sign(write_release(tmp_path / 'release', 'png'), f'--out={signed}')
-    monkeypatch.setattr('gan.verification.is_installed', lambda package: False)
+    monkeypatch.setattr('gan.protections.is_installed', lambda package: False)
     status, states, _ = _verify(capsys, signed)
     assert status == 0
     assert states['signature'] == (

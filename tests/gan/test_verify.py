@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from foundation.export import manifest as manifests
-from gan.verification import LAYERS
+from gan.protections import LAYERS
 from gan.verify import main
 from tests.foundation.export.manifests import MANIFEST
 
@@ -203,7 +203,7 @@ def test_other_refusals_are_one_sentence(folder, tmp_path, capsys):
     assert status == 1
     assert 'empty: NOTHING HERE CAN BE VERIFIED' in output
     assert 'holds no manifest.json' in output
-    assert 'there is no ' in _verify(capsys, tmp_path / 'nowhere')[1]
+    assert 'there is no folder and no file ' in _verify(capsys, tmp_path / 'nowhere')[1]
     _forge(folder, lambda content: content.update(format_version=3))
     status, output = _verify(capsys, folder)
     assert status == 1

@@ -5,6 +5,7 @@ import functools
 import io
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,14 +48,14 @@ def picture(kind: str) -> bytes:
     if kind == 'jpeg':
         noise = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
         return cv2.imencode('.jpg', noise)[1].tobytes()
-    form = {
+    forms: dict[str, dict[str, Any]] = {
         'png': {'dtype': 'uint8'},
         'png16': {},
         'colour': {'dtype': 'uint8', 'channels': 3},
         'tiff16': {'channels': 5},
         'palette': {},
-    }[kind]
-    origin = make_origin(**form)
+    }
+    origin = make_origin(**forms[kind])
     if kind == 'palette':
         return PngEncoder(origin).mask(np.arange(36, dtype=np.uint8).reshape(6, 6, 1) % 3)[1]
     return PngEncoder(origin).image(make_stored(origin)[0], '', 0)[1]
@@ -64,7 +65,7 @@ def read_pixels(kind: str, content: bytes) -> np.ndarray:
     """The pixels of such a picture, by a library that knows nothing of credentials."""
     if kind == 'tiff16':
         return tifffile.imread(io.BytesIO(content))
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    return np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED))
 
 
 def dicom(**form) -> bytes:

@@ -21,7 +21,7 @@ from gan import verify
 from gan.generation.card import EVALUATION_FILE, _describe_scores, escape
 from gan.generation.folder import GenerationRequest, write_images
 from gan.generation.origin import find_origin
-from gan.generation.signing import SigningRequest, load_request
+from gan.generation.signatures import SigningRequest, load_request
 from gan.generator import TrainedGenerator, Weights
 from gan.recipe import ImageFormat, create_recipe
 from gan.reporting import tables
