@@ -20,6 +20,7 @@ from gan.generation.folder import GenerationRequest, check_out, write_images
 from gan.generation.likeness import Likeness
 from gan.generation.origin import find_origin
 from gan.generation.selection import LARGEST_SEED, MOST, read_counts, read_seeds
+from gan.generation.signatures import SigningRequest, load_request
 from gan.generation.writers import FORMATS
 from gan.generator import TrainedGenerator, check_checkpoint
 from gan.release import policy_flags
@@ -52,6 +53,14 @@ _LICENCE = flags.DEFINE_string('licence', '', 'Of the images, like CC-BY-4.0; ke
 _DATE = flags.DEFINE_string('date', '', 'Kept in manifest and model card; without it no date is written anywhere.')
 _ANYWAY = flags.DEFINE_bool('release_anyway', False, 'Write images that fail; the manifest tells.')
 _GATE = flags.DEFINE_bool('gate', True, 'Check the images; --nogate, only with --release_anyway, does not.')
+_SIGN = flags.DEFINE_string('sign', None, 'Folder of keys that gan.keys made: images and manifest are signed.')
+_SIGN_PASSPHRASE = flags.DEFINE_string(
+    'sign_passphrase', '', 'That the keys are encrypted with: env:VARIABLE or file:PATH.'
+)
+_SIGN_TIME = flags.DEFINE_string(
+    'sign_time', '', 'That the signature states, like 2026-11-28T12:00:00Z; that of the clock by default.'
+)
+_CREDENTIALS = flags.DEFINE_bool('credentials', True, 'With --sign, put content credentials (C2PA) into pictures.')
 flags.adopt_module_key_flags(launch)
 flags.adopt_module_key_flags(policy_flags)
 # Flags that decide which images are drawn and how they are written.
@@ -84,6 +93,7 @@ def main(argv: Sequence[str]) -> None:
     folders = {seed: out / f'seed_{seed}' for seed in read_seeds(_SEEDS.value)} or {_SEED.value: out}
     for folder in (out, *folders.values()):
         check_out(folder)
+    signing = _read_signing()
     trained = TrainedGenerator.load(workdir, _STEP.value, best=_BEST.value)
     labels = _find_labels(trained)
     if _TRUNCATION.value is not None:
@@ -97,10 +107,18 @@ def main(argv: Sequence[str]) -> None:
             licence=_LICENCE.value,
             date=_DATE.value,
             command={flag.name: flag.value for flag in _COMMAND},
+            signing=signing,
         )
         release = _write(trained, run, order, labels, seed)
         print(f'{len(labels)} images from step {trained.position.step} of {workdir}: {folder}')
         _print_verdict(release, folder)
+
+
+def _read_signing() -> SigningRequest | None:
+    if _SIGN.value is None:
+        return None
+    has_pictures = _CREDENTIALS.value and _FORMAT.value == 'png'
+    return load_request(Path(_SIGN.value), _SIGN_PASSPHRASE.value, _SIGN_TIME.value, credentials=has_pictures)
 
 
 def _write(

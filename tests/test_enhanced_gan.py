@@ -86,7 +86,7 @@ def test_configs_are_found_from_any_folder(started, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('words', 'code', 'text'),
     [
-        (['verify', '--help'], 0, 'checks folders that gan.generate wrote'),
+        (['verify', '--help'], 0, 'tells which protections images have'),
         (['verify', 'nowhere'], 1, 'Error: '),
         (['trian'], 1, "did you mean 'train'?"),
     ],

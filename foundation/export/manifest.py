@@ -17,6 +17,11 @@ from foundation.files import write_file
 from foundation.training.errors import UserError
 
 MANIFEST_FILE = 'manifest.json'
+SIGNATURE_FOLDER = 'signature'  # what signs a manifest, and so is in none: see foundation/signing/checklist.py
+SIGNATURE_FILES = tuple(
+    f'{SIGNATURE_FOLDER}/{name}'
+    for name in ('checksums.txt', 'checksums.txt.sig', 'public_key.pem', 'certificate_authority.pem')
+)
 FORMAT_VERSION = 2  # 2: data.split
 DERIVED = 'derived from patient data'  # what `synthetic` says of images that show patients all the same
 UNKNOWN_PATIENTS = 'patients unknown: each image counts as one'
@@ -75,11 +80,16 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     files = [
         {'name': name, 'bytes': path.stat().st_size, 'sha256': file_checksum(path)}
         for name, path, kind in walk(folder)
-        if kind == 'file' and name != MANIFEST_FILE
+        if kind == 'file' and name not in (MANIFEST_FILE, *SIGNATURE_FILES)
     ]
     manifest = {'format_version': FORMAT_VERSION, **content, 'files': files}
     manifest[_CHECKSUM] = _checksum(manifest)
     write_file(folder / MANIFEST_FILE, _encode(manifest).encode())
+
+
+def describe_content(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What `write_manifest` was given for a manifest."""
+    return {name: value for name, value in manifest.items() if name not in ('format_version', 'files', _CHECKSUM)}
 
 
 def has_manifest(folder: Path) -> bool:
@@ -203,6 +213,8 @@ def _check_values(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a name is relative, with plain parts only."""
+    """Whether a name is relative, with plain parts only, and that of a file that a manifest lists."""
     parts = name.split('/')
-    return name != MANIFEST_FILE and '\\' not in name and '\0' not in name and not {'', '.', '..'} & set(parts)
+    if name in (MANIFEST_FILE, *SIGNATURE_FILES):
+        return False
+    return '\\' not in name and '\0' not in name and not {'', '.', '..'} & set(parts)

@@ -5,7 +5,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from foundation.export.manifest import MANIFEST_FILE, Kind, file_checksum, has_manifest, read_manifest, walk
+from foundation.export.manifest import (
+    MANIFEST_FILE,
+    SIGNATURE_FILES,
+    Kind,
+    file_checksum,
+    has_manifest,
+    read_manifest,
+    walk,
+)
 from foundation.training.errors import UserError
 
 
@@ -40,7 +48,7 @@ def check_folder(folder: Path, shown: int) -> Check:
     """Compares every file of a folder with its manifest.
 
     Only files that are found below the folder are opened, never what a name in the manifest may lead to, and no
-    link is followed.
+    link is followed. The files of a signature are in no manifest: `foundation.signing.checklist` looks at them.
 
     Args:
       folder: with a manifest.
@@ -53,7 +61,7 @@ def check_folder(folder: Path, shown: int) -> Check:
     check = Check(read_manifest(folder))
     listed = {entry['name']: entry for entry in check.manifest['files']}
     for name, path, kind in walk(folder):
-        if name == MANIFEST_FILE:
+        if name == MANIFEST_FILE or (name in SIGNATURE_FILES and kind == 'file'):
             continue
         entry = listed.pop(name, None)
         fault = _find_fault(path, entry, kind)

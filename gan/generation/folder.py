@@ -11,11 +11,12 @@ import tqdm
 
 import input_pipeline
 from foundation.export.folder import Writer
-from foundation.export.manifest import Release, write_manifest
+from foundation.export.manifest import Release, read_manifest, write_manifest
 from foundation.export.origin import Origin
 from foundation.software import SOFTWARE
 from foundation.training.errors import UserError
 from gan.generation.card import CARD_FILE, Edition, write_card
+from gan.generation.signatures import SigningRequest, sign_release
 from gan.generation.writers import create_writer
 from gan.reporting.runs import ReportedRun
 from gan.sampler import Drawn
@@ -32,6 +33,7 @@ class GenerationRequest:
       licence: under which they are shared; '' where it is not stated.
       date: as the user gave it; '' without one. No other is written: the same command gives the same bytes.
       command: the flags that decided the images, as JSON has them.
+      signing: how it is signed; None for not at all.
     """
 
     out: Path
@@ -40,6 +42,7 @@ class GenerationRequest:
     licence: str
     date: str
     command: Mapping[str, Any]
+    signing: SigningRequest | None
 
 
 def check_out(out: Path) -> None:
@@ -77,13 +80,18 @@ def write_images(
     out = order.out.absolute()
     check_out(order.out)
     with input_pipeline.complete_folder(out, overwrite=False) as folder:
-        writer = create_writer(order.image_format, folder, origin, name=out.name, licence=order.licence)
+        signer = order.signing.create_signer() if order.signing else None
+        writer = create_writer(
+            order.image_format, folder, origin, name=out.name, licence=order.licence, signer=signer
+        )
         classes = _write_all(drawn, writer, origin, order.count)
         count = sum(classes.values())
         release = judge()
         edition = Edition(count, order.image_format, order.licence, order.date)
         write_card(folder / CARD_FILE, run, origin, edition, release)
         write_manifest(folder, _describe(order, origin, classes, release))
+        if order.signing:
+            sign_release(folder, read_manifest(folder), order.signing.keys, order.signing.time)
     return release
 
 

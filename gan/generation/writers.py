@@ -4,6 +4,7 @@ import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from foundation.export.nifti import NiftiEncoder
 from foundation.export.origin import Origin
 from foundation.export.pictures import PngEncoder
 from foundation.software import SOFTWARE
+from gan.generation.signatures import SignedEncoder
+
+if TYPE_CHECKING:  # its packages are loaded only where something is signed
+    from foundation.signing.files import FileSigner
 
 DATASET = 'tfds'
 _ENCODERS: dict[str, Callable[[Origin], ImageEncoder]] = {
@@ -25,7 +30,9 @@ FORMATS = (*_ENCODERS, DATASET)
 _SCRATCH = '.scratch'
 
 
-def create_writer(image_format: str, folder: Path, origin: Origin, *, name: str, licence: str) -> Writer:
+def create_writer(
+    image_format: str, folder: Path, origin: Origin, *, name: str, licence: str, signer: 'FileSigner | None'
+) -> Writer:
     """A writer of one of `FORMATS` into an empty folder.
 
     Args:
@@ -34,13 +41,15 @@ def create_writer(image_format: str, folder: Path, origin: Origin, *, name: str,
       origin: of the images.
       name: that the folder gets when it is whole.
       licence: of the images; '' where it is not stated.
+      signer: of each file that can hold a signature, which those of a data set cannot; None for none.
 
     Raises:
       UserError, DataError: when the format cannot hold these images.
     """
     if image_format == DATASET:
         return DatasetWriter(folder, origin, name, licence)
-    return FolderWriter(folder, origin, _ENCODERS[image_format](origin))
+    encoder = _ENCODERS[image_format](origin)
+    return FolderWriter(folder, origin, SignedEncoder(encoder, signer) if signer else encoder)
 
 
 class DatasetWriter:

@@ -35,7 +35,7 @@ _CONVERTERS = {
 _PACKED = ('.zip', '.gz', '.tar', '.tgz', '.bz2', '.xz', '.7z', '.rar', '.zst')
 _SOURCES = dict.fromkeys(('.nii', '.nii.gz', '.nrrd', '.nhdr', '.mha', '.mhd'), 'nifti')
 _SOURCES |= {'.dcm': 'dicom', '.npz': 'arrays', '.npy': 'arrays'}
-_COMPANIONS = {'.csv', '.tsv', '.txt', '.md', '.json', '.xml'}
+_COMPANIONS = {'.csv', '.tsv', '.txt', '.md', '.json', '.xml', '.pem', '.sig'}
 _COMPANION_NAMES = {'readme', 'license', 'copying', 'changes'}
 # What Windows, macOS and Synology's disk stations leave in folders.
 _SYSTEM_NAMES = {'__macosx', 'thumbs.db', 'desktop.ini', '@eadir', '$recycle.bin', 'system volume information'}
@@ -44,9 +44,9 @@ _SYSTEM_NAMES = {'__macosx', 'thumbs.db', 'desktop.ini', '@eadir', '$recycle.bin
 def walk(root: Path, refusals: Refusals) -> Iterator[PurePosixPath]:
     """Files below `root`, relative to it, in an order that is the same on every machine.
 
-    Counted as passed over: hidden files, what operating systems scatter (`__MACOSX`, `Thumbs.db`), and texts
-    that accompany data sets (csv, tsv, txt, md, json, xml, README, LICENSE), and what killed commands left of
-    folders that were not complete (`incomplete.*`). Links to files and folders below
+    Counted as passed over: hidden files, what operating systems scatter (`__MACOSX`, `Thumbs.db`), texts that
+    accompany data sets (csv, tsv, txt, md, json, xml, README, LICENSE) and their signatures (pem, sig), and what
+    killed commands left of folders that were not complete (`incomplete.*`). Links to files and folders below
     `root` are followed; those that leave it, lead nowhere or form a loop are refused, and so are pipes,
     sockets, devices, and folders that cannot be listed.
 

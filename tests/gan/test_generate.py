@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.foundation.signing.made import key_folder
 from tests.gan.command import SMALL, read_files
 
 pytestmark = pytest.mark.slow
@@ -140,6 +141,17 @@ def test_without_its_data_nothing_is_released(commands, trained, tmp_path):
     assert done.returncode == 1
     assert "'gone'" in done.stdout.splitlines()[-1]
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_release_is_signed_as_it_is_written(commands, trained, tmp_path):
+    known = [f'{key_folder()}/{name}' for name in ('public_key.pem', 'certificate_authority.pem')]
+    _generate(commands, trained, tmp_path / 'out', '--num=2', f'--sign={key_folder()}')
+    verified = commands.run(
+        'gan.verify', str(tmp_path / 'out'), '--require=manifest,signature,credentials',
+        *(f'--{flag}={path}' for flag, path in zip(('key', 'authority'), known, strict=True)),
+    )  # fmt: skip
+    assert verified.returncode == 0, verified.stdout
+    assert '4 files: trainedAlgorithmicMedia' in verified.stdout  # masks, too
 
 
 def test_an_unknown_label_names_the_known(commands, trained, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from foundation.export import manifest as manifests
+from gan.protections import LAYERS
 from gan.verify import main
 from tests.foundation.export.manifests import MANIFEST
 
@@ -56,6 +57,8 @@ def test_a_whole_folder_is_told(folder, capsys):
         '30 synthetic images (png), licence: CC0',
         'chest: 10 images, 5 patients, licence: not stated',
         'gate      pass\n',
+        '  manifest          held         30 files are as it says, and no other is there\n',
+        '  signature         absent       nobody signed this release\n',
     ):
         assert text in output
 
@@ -104,8 +107,8 @@ def test_empty_folders_that_were_added_are_named(folder, capsys):
     status, output = _verify(capsys, folder)
     assert status == 1
     assert [line.strip() for line in output.splitlines() if 'added' in line] == [
-        'added empty folder: images/deep/er/',
-        'added empty folder: new/',
+        'manifest: added empty folder: images/deep/er/',
+        'manifest: added empty folder: new/',
     ]
 
 
@@ -153,7 +156,9 @@ def test_an_altered_manifest_is_refused(folder, capsys, alter):
     assert status == 1
     assert 'manifest.json was altered or damaged' in output
     assert 'nothing that it says can be relied on' in output
-    assert output.count('\n') == 1
+    assert output.startswith(f'{folder}: ALTERED\n  manifest          BROKEN ')
+    assert output.count('manifest.json was altered') == 1
+    assert 'gate ' not in output  # nor anything else that the manifest says
 
 
 def _name(name):
@@ -194,8 +199,11 @@ def test_a_forged_manifest_cannot_lead_outside(folder, capsys, change, reason):
 
 def test_other_refusals_are_one_sentence(folder, tmp_path, capsys):
     (tmp_path / 'empty').mkdir()
-    assert 'holds no manifest.json' in _verify(capsys, tmp_path / 'empty')[1]
-    assert 'is no folder' in _verify(capsys, tmp_path / 'nowhere')[1]
+    status, output = _verify(capsys, tmp_path / 'empty')
+    assert status == 1
+    assert 'empty: NOTHING HERE CAN BE VERIFIED' in output
+    assert 'holds no manifest.json' in output
+    assert 'there is no folder and no file ' in _verify(capsys, tmp_path / 'nowhere')[1]
     _forge(folder, lambda content: content.update(format_version=3))
     status, output = _verify(capsys, folder)
     assert status == 1
@@ -224,7 +232,9 @@ def test_whoever_receives_a_folder_needs_no_accelerator_library(folder):
     assert done.stdout.splitlines()[-1] == '[]', done.stderr
 
 
-def test_help_says_that_it_is_no_signature(capsys):
+def test_help_says_what_each_layer_proves(capsys):
     with pytest.raises(SystemExit):
         main(['--help'])
-    assert 'no digital signature' in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert 'whoever alters a file can write a new one' in output
+    assert all(f'\n  {name} ' in output for name in LAYERS)

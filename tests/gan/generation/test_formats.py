@@ -57,7 +57,7 @@ def _half_step(origin):
 
 
 def _write(folder, image_format, origin, stored, masks, labels=None):
-    writer = create_writer(image_format, folder, origin, name='made', licence='CC0')
+    writer = create_writer(image_format, folder, origin, name='made', licence='CC0', signer=None)
     for number, (image, mask) in enumerate(zip(stored, masks, strict=True)):
         writer.write(image, mask, labels[number] if labels else '', 10 * number)
     writer.finish()
@@ -282,8 +282,8 @@ def test_a_generated_data_set_is_read_as_it_was_drawn(tmp_path, form):
 
 def test_a_data_set_needs_a_name_and_two_images(tmp_path):
     with pytest.raises(DataError, match="'Made-1' is not a name for a data set"):
-        create_writer('tfds', tmp_path, make_origin(), name='Made-1', licence='')
-    writer = create_writer('tfds', tmp_path, make_origin(), name='made', licence='')
+        create_writer('tfds', tmp_path, make_origin(), name='Made-1', licence='', signer=None)
+    writer = create_writer('tfds', tmp_path, make_origin(), name='made', licence='', signer=None)
     writer.write(make_stored(make_origin())[0], make_masks()[0], '', 0)
     with pytest.raises(DataError, match='a data set needs two at least'):
         writer.finish()

@@ -17,14 +17,18 @@ from foundation.export.manifest import NOT_CHECKED, Release
 from foundation.export.verification import check_folder
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
+from gan import verify
 from gan.generation.card import EVALUATION_FILE, _describe_scores, escape
 from gan.generation.folder import GenerationRequest, write_images
 from gan.generation.origin import find_origin
+from gan.generation.signatures import SigningRequest, load_request
 from gan.generator import TrainedGenerator, Weights
 from gan.recipe import ImageFormat, create_recipe
 from gan.reporting import tables
 from gan.reporting.runs import ReportedRun
 from gan.sampler import Drawn
+from tests.foundation.signing.made import TIME, key_folder, keys
+from tests.gan.command import read_files
 from tests.gan.generation.origins import fitted, make_masks, make_origin, make_stored
 from tests.input_pipeline.items import make_item, random_images, write
 
@@ -57,6 +61,7 @@ def _order(out, image_format='png', **fields):
             'licence': '',
             'date': '',
             'command': {},
+            'signing': None,
             **fields,
         }
     )
@@ -101,6 +106,32 @@ def test_numbers_may_skip_and_the_gate_is_recorded(tmp_path, run):
         'MODEL_CARD.md', 'index.csv', *(f'images/{number:06d}.png' for number in (0, 1, 4, 7))
     }  # fmt: skip
     assert check_folder(out, shown=5).is_whole
+
+
+@pytest.mark.parametrize(
+    ('image_format', 'layer'), [('png', 'credentials'), ('dicom', 'dicom_signature'), ('tfds', '')]
+)
+def test_a_release_is_signed_as_it_is_written(tmp_path, run, image_format, layer):
+    origin, signing = make_origin(mask_classes=2), SigningRequest(keys(), TIME, credentials=True)
+    outs = [
+        _write(tmp_path / name / 'out', run, origin, image_format=image_format, signing=signing) for name in 'ab'
+    ]
+    pins = [f'--key={key_folder()}/public_key.pem', f'--authority={key_folder()}/certificate_authority.pem']
+    assert verify.main([str(outs[0]), *pins, f'--require=manifest,signature{layer and ","}{layer}']) == 0
+    if image_format != 'png':  # credentials are salted
+        assert read_files(outs[0]) == read_files(outs[1])
+
+
+def test_keys_and_time_of_the_flags_are_looked_at_first():
+    stated = f'{TIME:%Y-%m-%dT%H:%M:%SZ}'
+    loaded = load_request(key_folder(), '', stated, credentials=True)
+    assert (loaded.keys.public_key, loaded.time, loaded.credentials) == (keys().public_key, TIME, True)
+    with pytest.raises(UserError, match='--sign_time=2026 is no time'):
+        load_request(key_folder(), '', '2026', credentials=True)
+    with pytest.raises(UserError, match='lies outside'):
+        load_request(key_folder(), '', '2001-01-01T00:00:00Z', credentials=True)
+    with pytest.raises(UserError, match='--sign_passphrase takes env:VARIABLE or file:PATH'):
+        load_request(key_folder(), 'secret', stated, credentials=True)
 
 
 def test_a_note_on_the_images_is_in_the_card(tmp_path, run):

@@ -22,13 +22,15 @@ def _images(drift: float, copies: int, seed: int = 0) -> AttackedImages:
     features[:, 0] += drift * place
     out = np.zeros(300, bool)
     out[180:240] = True
-    sets = [FeatureSample(values, np.arange(len(values)) % K, K) for values in (features[~out], features[out])]
+    members, others = (
+        FeatureSample(values, np.arange(len(values)) % K, K) for values in (features[~out], features[out])
+    )
     drawn = generator.normal(size=(600, 6))
     # Generators and references of the first patients alone: near to these for no reason but their kind.
     drawn[:, 0] += drift * generator.uniform(-1, -0.5, 600)
     drawn[:copies] = features[~out][:copies] + generator.normal(0, 0.01, (copies, 6))
     reference = generator.normal(size=(100, 6))
-    return AttackedImages(*sets, (np.zeros(240, int), np.zeros(60, int)), drawn, reference)
+    return AttackedImages(members, others, (np.zeros(240, int), np.zeros(60, int)), drawn, reference)
 
 
 def _control(images: AttackedImages, *, in_blocks: bool) -> MemberControl:

@@ -1,0 +1,18 @@
+"""Signatures on what is released, so that others can tell who released it and that nothing was changed since.
+
+Needs the package `cryptography` (extra `signing`), and `c2pa-python` (extra `c2pa`) for credentials in pictures.
+Nothing here imports NumPy or JAX.
+"""
+
+__all__ = [
+    'authority',
+    'checklist',
+    'credentials',
+    'dicom_signature',
+    'dicom_stream',
+    'files',
+    'findings',
+    'keys',
+    'moment',
+    'packages',
+]

@@ -1,0 +1,188 @@
+"""What can be checked of a release, or of a single file from anywhere: one layer of protection after the other."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from foundation.export.manifest import MANIFEST_FILE, SIGNATURE_FILES, walk
+from foundation.export.verification import Check, check_folder
+from foundation.signing.findings import Finding, join_findings
+from foundation.signing.packages import is_installed, name_remedy
+from foundation.training.errors import UserError
+
+if TYPE_CHECKING:  # whoever receives a folder need not have it
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+SHOWN = 20  # names of each kind of fault
+Kind = Literal['image/png', 'image/tiff', 'image/jpeg', 'dicom']
+_DICOM: Kind = 'dicom'
+# First bytes of pictures.
+_MAGIC: Mapping[bytes, Kind] = {
+    b'\x89PNG\r\n\x1a\n': 'image/png',
+    b'II*\0': 'image/tiff',
+    b'MM\0*': 'image/tiff',
+    b'\xff\xd8\xff': 'image/jpeg',
+}
+# So that a file whose first bytes were damaged counts, too.
+_ENDINGS: Mapping[str, Kind] = {
+    '.png': 'image/png',
+    '.tif': 'image/tiff',
+    '.tiff': 'image/tiff',
+    '.jpg': 'image/jpeg',
+    '.jpeg': 'image/jpeg',
+    '.dcm': _DICOM,
+}
+_LARGEST_DICOM = 2**30  # bytes of a file that is read
+
+
+@dataclasses.dataclass(frozen=True)
+class Verified:
+    """What is looked at, and whom it must come from.
+
+    Attributes:
+      path: a folder, or a file.
+      key: that must have signed the manifest; None for any.
+      authority: that must have certified who signed single files; None for any.
+    """
+
+    path: Path
+    key: 'ed25519.Ed25519PublicKey | None' = None
+    authority: 'x509.Certificate | None' = None
+
+    @functools.cached_property
+    def check(self) -> Check | str:
+        """What the manifest of the folder says, or why it says nothing."""
+        try:
+            return check_folder(self.path, shown=SHOWN)
+        except UserError as error:
+            return str(error)
+
+    @functools.cached_property
+    def files(self) -> dict[Kind, list[tuple[str, Path]]]:
+        """Names and paths of the files that can hold a signature, by kind; one may be of two."""
+        found: dict[Kind, list[tuple[str, Path]]] = {}
+        for name, path in self._walk():
+            for kind in _find_kinds(path):
+                found.setdefault(kind, []).append((name, path))
+        return found
+
+    def _walk(self) -> Iterator[tuple[str, Path]]:
+        if not self.path.is_dir():
+            yield self.path.name, self.path
+            return
+        yield from ((name, path) for name, path, kind in walk(self.path) if kind == 'file')
+
+
+def _check_manifest(target: Verified) -> Finding:
+    if not target.path.is_dir():
+        return Finding('absent', 'a single file; name its folder to have that compared')
+    if not (target.path / MANIFEST_FILE).exists() and not (target.path / MANIFEST_FILE).is_symlink():
+        return Finding('absent', f'{target.path} holds no {MANIFEST_FILE}')
+    check = target.check
+    if isinstance(check, str):
+        return Finding('broken', check)
+    faults = []
+    for kind, names in check.faults.items():
+        faults += [f'{kind}: {name}' for name in names]
+        if check.counts[kind] > len(names):
+            faults.append(f'{kind}: ... and {check.counts[kind] - len(names)} more')
+    if faults:
+        return Finding('broken', f'not as it says: {check.counts.total():,} of its files or others', tuple(faults))
+    return Finding('held', f'{len(check.manifest["files"]):,} files are as it says, and no other is there')
+
+
+def _check_signature(target: Verified) -> Finding:
+    folder = target.path
+    if not folder.is_dir():
+        return Finding('absent', 'a single file; name its folder to have that looked at')
+    if not is_installed('cryptography'):
+        is_there = any((folder / name).exists() for name in SIGNATURE_FILES)
+        return _lack('cryptography') if is_there else Finding('absent', 'nobody signed this release')
+    from foundation.signing.checklist import check_signature
+
+    return check_signature(folder, None if isinstance(target.check, str) else target.check.manifest, target.key)
+
+
+def _check_credentials(target: Verified) -> Finding:
+    pictures = [(kind, *row) for kind, rows in target.files.items() if kind != _DICOM for row in rows]
+    if not pictures:
+        return Finding('absent', 'no PNG, TIFF or JPEG file')
+    if not is_installed('c2pa'):
+        return _lack('c2pa')
+    from foundation.signing.credentials import CredentialReader
+
+    reader = CredentialReader(target.authority)
+    return join_findings(((name, reader.check(path, kind)) for kind, name, path in pictures), SHOWN)
+
+
+def _check_dicom_tag(target: Verified) -> Finding:
+    files = target.files.get(_DICOM)
+    if not files:
+        return Finding('absent', 'no DICOM file')
+    return join_findings(((name, _read_tag(path)) for name, path in files), SHOWN)
+
+
+def _check_dicom_signature(target: Verified) -> Finding:
+    files = target.files.get(_DICOM)
+    if not files:
+        return Finding('absent', 'no DICOM file')
+    if not is_installed('cryptography'):
+        return _lack('cryptography')
+    return join_findings(((name, _check_dicom_file(path, target.authority)) for name, path in files), SHOWN)
+
+
+# What is looked at, in the order of the table. A row more is a layer more.
+LAYERS: Mapping[str, Callable[[Verified], Finding]] = {
+    'manifest': _check_manifest,
+    'signature': _check_signature,
+    'credentials': _check_credentials,
+    'dicom_tag': _check_dicom_tag,
+    'dicom_signature': _check_dicom_signature,
+}
+# What says something, but proves nothing: anybody can write it.
+CLAIMS = ('dicom_tag',)
+
+
+def _lack(package: str) -> Finding:
+    return Finding('unclear', f'cannot be checked without the package {package}: {name_remedy(package)}')
+
+
+def _find_kinds(path: Path) -> set[Kind]:
+    try:
+        with path.open('rb') as file:
+            start = file.read(132)
+    except OSError:
+        start = b''
+    kinds = {kind for magic, kind in _MAGIC.items() if start.startswith(magic)}
+    if start[128:] == b'DICM':
+        kinds.add(_DICOM)
+    named = _ENDINGS.get(path.suffix.lower())
+    return kinds or ({named} if named else set())
+
+
+def _read_tag(path: Path) -> Finding:
+    """What a file says in SyntheticData (0008,001C)."""
+    import pydicom
+
+    try:
+        read = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=['SyntheticData'])
+        value = str(read.get('SyntheticData', ''))
+    except Exception as error:  # a damaged file makes pydicom raise almost anything
+        return Finding('unclear', f'it cannot be read ({type(error).__name__})')
+    if value == 'YES':
+        return Finding('held', 'SyntheticData = YES')
+    return Finding('absent', f'SyntheticData = {value!a}' if value else 'SyntheticData is not there')
+
+
+def _check_dicom_file(path: Path, authority: 'x509.Certificate | None') -> Finding:
+    from foundation.signing.dicom_signature import check_dicom_signature
+
+    try:
+        if path.stat().st_size > _LARGEST_DICOM:
+            return Finding('unclear', f'more than {_LARGEST_DICOM:,} bytes; it was not read')
+        return check_dicom_signature(path.read_bytes(), authority)
+    except OSError as error:
+        return Finding('broken', f'it cannot be read ({error.strerror or error})')
