@@ -111,11 +111,12 @@ def _replicates(
 
 
 def _standard_error(filled: Float64[np.ndarray, 'seeds patients'], freedom: int) -> tuple[float, float]:
-    """Of the mean, from the mean squares of seeds, patients and the rest, with Satterthwaite's degrees of freedom.
+    """Of the mean, from the mean squares of seeds, patients and the rest, with its degrees of freedom.
 
     The variance is (MS_seeds + MS_patients - MS_rest) / cells, but no less than what seeds alone or patients alone
-    say, so that chance does not make it vanish. With fewer than min(seeds, patients) - 1 degrees of freedom the
-    interval would only be wider for noise.
+    say, so that chance does not make it vanish. Degrees of freedom are Satterthwaite's, but at most
+    min(seeds, patients) - 1: three seeds that chance made alike say little of how seeds vary, and would have the
+    tails of a normal distribution, where claims after Holm's correction lie.
 
     Args:
       filled: without missing cells.
@@ -130,7 +131,7 @@ def _standard_error(filled: Float64[np.ndarray, 'seeds patients'], freedom: int)
     total = max(of_seeds + of_patients - rest, of_seeds, of_patients)
     weight = of_seeds**2 / (seeds - 1) + of_patients**2 / (patients - 1) + rest**2 / freedom
     satterthwaite = total**2 / weight if weight > 0 else np.inf
-    return float(np.sqrt(total / filled.size)), float(max(satterthwaite, min(seeds, patients) - 1))
+    return float(np.sqrt(total / filled.size)), float(min(satterthwaite, min(seeds, patients) - 1))
 
 
 @dataclasses.dataclass(frozen=True)

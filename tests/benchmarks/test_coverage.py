@@ -15,6 +15,14 @@ def test_intervals_in_use_hold_the_truth_more_often_than_percentiles(simulate):
     assert 0.02 < width < 0.6
 
 
+def test_studies_without_an_effect_seldom_claim_one():
+    ((seeds, spread, held, width, claimed),) = coverage.measure_studies([3], [0.08], 20, 4, 60)
+    assert (seeds, spread) == (3, 0.08)
+    assert held > 0.9
+    assert 0.2 < width < 0.8
+    assert claimed < 0.1  # 5% are promised, and 12% were seen with Satterthwaite's degrees of freedom alone
+
+
 def test_areas_are_those_that_were_asked_for():
     generator = np.random.default_rng(0)
     ours, percentiles = coverage.simulate_auroc(generator, 400, 2, 0.9)

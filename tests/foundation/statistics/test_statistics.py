@@ -137,6 +137,7 @@ def test_the_distribution_has_the_spread_of_an_analysis_of_variance(missing):
     table = _table(generator, 12, 40, (0.6, 1.0, 3.0))
     table[generator.random(table.shape) < missing] = np.nan
     error, freedom = _analyse(table)
+    freedom = min(freedom, 11)  # of twelve seeds
     distribution = hierarchical_bootstrap(table, resamples=20_000, seed=0).distribution
     expected = error * scipy.stats.t.std(freedom)
     assert distribution.replicates.std() == pytest.approx(expected, rel=0.02)
@@ -164,9 +165,9 @@ def test_intervals_lean_to_where_few_seeds_or_patients_are_far_off(skewed):
 @pytest.mark.parametrize(
     ('seeds', 'patients', 'deviations', 'upper'),
     [
-        (5, 40, (0.3, 1.0, 1.0), 0.985),
+        (5, 40, (0.3, 1.0, 1.0), 1.0),
         (5, 40, (1.0, 0.3, 0.5), 0.985),  # here plain percentiles hold it 86 times of 100
-        (3, 40, (1.0, 0.3, 0.5), 0.985),  # 76 times
+        (3, 40, (1.0, 0.3, 0.5), 0.99),  # 76 times
         (5, 40, (0.0, 0.0, 1.0), 1.0),  # all noise: no interval that allows for seeds is exact
         (10, 10, (0.2, 1.0, 1.0), 0.99),
     ],
@@ -195,9 +196,12 @@ def test_intervals_hold_the_difference_with_missing_cells():
 
 def test_no_difference_is_found_at_the_nominal_rate_and_a_planted_one_is():
     generator, deviations = np.random.default_rng(5), (0.005, 0.03, 0.03)
-    null = [_bootstrap(_table(generator, 5, 40, deviations)).distribution.p_value for _ in range(REPEATS)]
+    null = [_bootstrap(_table(generator, 5, 40, (0.03, 0.03, 0.03))).distribution.p_value for _ in range(REPEATS)]
     assert 0.015 <= np.mean(np.array(null) < 0.05) <= 0.085
     assert 0.3 <= np.mean(np.array(null) < 0.5) <= 0.6
+    # Where seeds hardly differ, five of them could not have told, and less is claimed.
+    alike = [_bootstrap(_table(generator, 5, 40, deviations)).distribution.p_value for _ in range(REPEATS)]
+    assert np.mean(np.array(alike) < 0.05) <= 0.03
     planted = [_bootstrap(_table(generator, 5, 40, deviations, 0.03)) for _ in range(30)]
     assert np.mean([table.distribution.p_value < 0.05 and table.estimate > 0 for table in planted]) > 0.9
 
