@@ -230,6 +230,7 @@ def request_images(
     context: int,
     target: Literal['class', 'modality'],
     foreground_share: float,
+    mask_slope: float = 0.0,
 ) -> ImageRequest:
     """What a config's `data`, `resolution`, `channels` and `seed` ask for.
 
@@ -238,6 +239,7 @@ def request_images(
       mask_classes: foreground classes of the masks; 0 without masks.
       context: slices on either side of each that become further channels.
       target, foreground_share: see ImageRequest.
+      mask_slope: see Preprocessing.
     """
     data = config.data
     return ImageRequest(
@@ -251,6 +253,7 @@ def request_images(
             mask_classes=mask_classes,
             context=context,
             pixels=data.pixel_size if data.pixels == 'resampled' else data.pixels,
+            mask_slope=mask_slope,
         ),
         flip_horizontal=data.flip_horizontal,
         flip_vertical=data.flip_vertical,

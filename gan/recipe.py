@@ -296,7 +296,12 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
         schedule = Schedule(final_resolution=resolution, **config.schedule.to_dict())
         last = schedule.stages(num_examples=1)[-1]  # refuses what does not depend on the data
         images = request_images(
-            config, mask_classes=config.mask_classes, context=0, target='class', foreground_share=0.0
+            config,
+            mask_classes=config.mask_classes,
+            context=0,
+            target='class',
+            foreground_share=0.0,
+            mask_slope=config.mask_slope,
         )
         return GanRecipe(
             seed=config.seed,

@@ -14,7 +14,7 @@ from jaxtyping import Int64, UInt
 from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.dataset.summary import SUMMARY_FILE
 from input_pipeline.errors import DataError, MissingSplitError, first_line
-from input_pipeline.intensities import mask_channels
+from input_pipeline.intensities import mask_channels, sloping_mask_channels
 from input_pipeline.placement import fit_mask
 from input_pipeline.preprocessing import (
     Preprocessing,
@@ -177,7 +177,7 @@ class Decoder:
         shown = [stored if other == index else self._read(other) for other in map(int, self.neighbours[index])]
         arrays = {'image': np.concatenate([self._image(example) for example in shown], axis=-1)}
         if self.preprocessing.mask_classes:
-            arrays['mask'] = self._mask(stored)
+            arrays['mask'] = self._mask(stored, resolution)
         for name, array in arrays.items():
             while array.shape[0] > resolution:
                 array = halve(array[None])[0]
@@ -197,12 +197,15 @@ class Decoder:
         window = resolve_window(self.preprocessing, intensity, volume, self.split.dataset_window)
         return preprocess_image(image, intensity, window, self.preprocessing, _spacing(stored))
 
-    def _mask(self, stored: Mapping[str, Any]) -> np.ndarray:
+    def _mask(self, stored: Mapping[str, Any], resolution: int) -> np.ndarray:
         ids, wanted, classes = stored['mask'], self.preprocessing, self.preprocessing.mask_classes
         if ids.max() > classes:
             raise DataError(f'a mask has class {ids.max()}, but mask_classes is {classes}.')
         fitted = fit_mask(ids, wanted.resolution, wanted.fit, wanted.scale(_spacing(stored)))
-        return mask_channels(fitted, classes)
+        if not wanted.mask_slope:
+            return mask_channels(fitted, classes)
+        # As steep in pixels of the wanted resolution, to which it is halved.
+        return sloping_mask_channels(fitted, classes, wanted.mask_slope * wanted.resolution / resolution)
 
 
 def _spacing(stored: Mapping[str, Any]) -> tuple[float, ...]:

@@ -37,6 +37,8 @@ class Preprocessing:
       pixels: what is done with the spacing in the plane before images are fitted: 'as_stored', nothing; 'square',
         images whose pixels are not square get pixels of the finer of their two spacings; or millimetres that all
         pixels of the result measure: then 'pad' pads alone, so no image may be larger, and 'crop' cuts and pads.
+      mask_slope: pixels over which a mask channel rises from the contour to its highest value, by the distance to
+        the contour, and falls outside; 0 for masks that are all or nothing.
 
     Raises:
       DataError: when a field has no meaning.
@@ -49,6 +51,7 @@ class Preprocessing:
     mask_classes: int
     context: int
     pixels: str | float = 'as_stored'
+    mask_slope: float = 0.0
 
     def __post_init__(self) -> None:
         self._check_pixels()
@@ -57,6 +60,8 @@ class Preprocessing:
                 f'resolution={self.resolution}, channels={self.channels}, mask_classes={self.mask_classes}: '
                 'the first two must be at least 1, the last 0 to 255.'
             )
+        if not (math.isfinite(self.mask_slope) and self.mask_slope >= 0):
+            raise DataError(f'mask_slope={self.mask_slope}: pixels of a slope are 0 or more.')
         if self.context < 0:
             raise DataError(f'context={self.context}: the slices on either side must be 0 or more.')
         if self.fit not in FITS:

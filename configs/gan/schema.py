@@ -131,6 +131,14 @@ GAN = Section(
         'mask_classes': Field(
             0, 'foreground classes of the masks to model with the images; 0: no masks', low=0, fixed=True
         ),
+        'mask_slope': Field(
+            0.0,
+            'pixels over which mask channels rise from the contour, by the distance to it; 0: all or nothing',
+            low=0.0,
+            high=64.0,
+            fixed=True,
+            before=0.0,
+        ),
         'conditional': Field(False, "on the data set's classes", fixed=True),
         'compute_dtype': common.COMPUTE_DTYPE,
         'data': _DATA,

@@ -11,6 +11,7 @@ from backbones.extractors import Extractor
 from foundation.statistics.jackknife import Missing, Spread, count_groups
 from foundation.training.errors import UserError
 from gan.evaluation import scoring
+from gan.evaluation.masks import MaskScores, evaluate_masks
 from gan.evaluation.scoring import Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
 from gan.evaluation.statistics import ImageStatistics, Units, find_units, in_units
@@ -94,6 +95,7 @@ class Evaluated:
       at_floor: of as many as the floor is of, to be compared with it.
       by_class: scores by features, by class name; empty without condition.
       as_published: mean and deviation over parts, as in the literature.
+      masks: of generated and of real images, by the name of the set; empty where none are drawn.
     """
 
     run: EvaluatedRun
@@ -102,6 +104,7 @@ class Evaluated:
     at_floor: Scores
     by_class: dict[str, ClassScores]
     as_published: dict[str, Spread | Missing]
+    masks: MaskScores
 
 
 def evaluate(
@@ -214,7 +217,9 @@ def _evaluate_run(
     classes = trained.facts.classes if num_classes else ()
     by_class = {name: _measure_class(number, name, generated, reals) for number, name in enumerate(classes)}
     published = scoring.measure_as_published(generated, reals.reference, names)
-    return Evaluated(run, generated, scores, at_floor, by_class, published)
+    splits = {'reference': protocol.reference, 'held_out': protocol.held_out}
+    masks = evaluate_masks(trained, labels, protocol.seed, splits, groups, protocol.batch_size)
+    return Evaluated(run, generated, scores, at_floor, by_class, published, masks)
 
 
 def _at_most(described: ImageStatistics, count: int) -> ImageStatistics:

@@ -53,6 +53,10 @@ def write_page(report: Mapping[str, Any], reals: Reals, evaluated: list[Evaluate
         if rows := tables.driver_rows(run):
             page.section(f'What sets images of {run["workdir"]} apart')
             page.table(tables.DRIVER_HEADER, rows, tables.DRIVER_CAPTION)
+    for run in report['runs']:
+        if rows := tables.mask_rows(run):
+            page.section(f'Masks of {run["workdir"]}')
+            page.table(tables.MASK_HEADER, rows, tables.MASK_CAPTION)
     page.section('Pictures')
     _add_grid(page, folder / 'reference.png', reals.reference, 'Real images of the reference')
     for number, each in enumerate(evaluated, 1):

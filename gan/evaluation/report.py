@@ -22,6 +22,7 @@ from gan.evaluation.page import PICTURES, write_page
 from gan.evaluation.scoring import Scores
 from gan.evaluation.statistics import ImageStatistics
 from gan.scores.classification import absent_classes
+from gan.scores.masks import MEASURES
 
 
 def differences(first: Evaluated, second: Evaluated) -> Scores:
@@ -102,6 +103,10 @@ def _describe_run(
         },
         'absent_classes': _find_absent_classes(each.generated, reals.reference, extractor.classes),
         'radiomics': radiomics,
+        'masks': {
+            name: {kind: describe_score(scores[name]) for kind, scores in each.masks.items()}
+            for name in (MEASURES if each.masks else ())
+        },
         'as_published': {name: _describe_spread(spread) for name, spread in each.as_published.items()},
     }
 

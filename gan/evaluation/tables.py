@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gan.evaluation.scoring import NO_FLOOR
+from gan.scores.masks import MEASURES
 
 _SHOWN = 10  # classes that a note names
 _NUMBERS = re.compile(r'\d[\d,.]*')
@@ -97,6 +98,22 @@ DRIVER_HEADER = ['what differs', 'shift', 'spread', 'feature']
 DRIVER_CAPTION = (
     'Shift: difference of the means, in standard deviations of real images. Spread: standard deviation of '
     'generated images, as a multiple of that of real ones.'
+)
+
+
+def mask_rows(run: Mapping[str, Any]) -> list[list[str]]:
+    """What a run's masks are like beside real ones, a row a measure; empty where it draws none."""
+    return [
+        [MEASURES[name].title, *(describe_value(sets[kind], MEASURES[name].digits) for kind in _MASK_SETS)]
+        for name, sets in run.get('masks', {}).items()
+    ]
+
+
+_MASK_SETS = {'generated': 'generated', 'reference': 'real, reference', 'held_out': 'real, held out'}
+MASK_HEADER = ['of masks', *_MASK_SETS.values()]
+MASK_CAPTION = (
+    'Means over images with a mask, with 95% intervals. A picture into which contours were drawn is rougher there '
+    'than real ones are.'
 )
 
 
@@ -260,6 +277,10 @@ def print_scores(report: Report) -> None:
         if rows := driver_rows(run):
             print(f'\nWhat sets images of {run["workdir"]} apart from real ones, most first. {DRIVER_CAPTION}')
             _print_table(DRIVER_HEADER, rows)
+            print()
+        if rows := mask_rows(run):
+            print(f'\nMasks of {run["workdir"]}. {MASK_CAPTION}')
+            _print_table(MASK_HEADER, rows)
             print()
     print(describe_protocol(report))
 

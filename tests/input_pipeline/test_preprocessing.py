@@ -8,6 +8,7 @@ import pytest
 from input_pipeline import from_unit, join_masks, split_masks, to_physical, to_unit, unpack
 from input_pipeline.decode import halve
 from input_pipeline.errors import DataError
+from input_pipeline.intensities import mask_channels, sloping_mask_channels
 from input_pipeline.placement import fit_mask
 from input_pipeline.preprocessing import (
     Preprocessing,
@@ -152,6 +153,32 @@ def test_uncertain_masks_become_background_or_the_strongest_class():
     np.testing.assert_array_equal(split_masks(output, 1, 2)[1][:, 0], [0, 2, 0])
     with pytest.raises(ValueError, match='3 channels'):
         split_masks(output, 2, 2)
+
+
+def test_sloping_masks_are_distances_to_the_contour():
+    ids = np.zeros((16, 16, 1), np.uint8)
+    ids[4:12] = 1  # a band: distances are along the rows
+    ids[:, :2] = 2
+    (first, second) = np.moveaxis(sloping_mask_channels(ids, 2, 4.0), -1, 0)
+    expected = 127.5 + 127.5 * np.clip((np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5, 3.5]) / 4), -1, 1)
+    np.testing.assert_allclose(first[1:9, 10], np.rint(expected))
+    np.testing.assert_array_equal(first[1:9, 10], first[14:6:-1, 10])
+    np.testing.assert_allclose(second[8, :8], np.rint(127.5 + 127.5 * np.clip((1.5 - np.arange(8)) / 4, -1, 1)))
+
+
+@pytest.mark.parametrize('slope', [0.5, 2.0, 8.0])
+def test_sloping_masks_have_the_contour_of_hard_ones(slope):
+    ids = (
+        np.random.default_rng(0).integers(3, size=(16, 16, 1)) * (np.indices((16, 16))[0] > 4)[..., None]
+    ).astype(np.uint8)
+    hard, soft = mask_channels(ids, 2), sloping_mask_channels(ids, 2, slope)
+    np.testing.assert_array_equal(soft > 127.5, hard > 127.5)
+    image = np.zeros((1, 16, 16, 1), np.float32)
+    joined = np.concatenate([image, to_unit(soft[None])], axis=-1)
+    np.testing.assert_array_equal(split_masks(joined, 1, 2)[1][0], ids)
+    empty = sloping_mask_channels(np.zeros((4, 4, 1), np.uint8), 2, slope)
+    full = sloping_mask_channels(np.ones((4, 4, 1), np.uint8), 2, slope)
+    assert (empty.max(), full[..., 0].min(), full[..., 1].max()) == (0, 255, 0)
 
 
 def test_without_mask_channels_all_is_background():

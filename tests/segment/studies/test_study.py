@@ -109,14 +109,14 @@ def config(tmp_path):
     config = study_brain_tumor.get_config()
     config.update(
         name='small', data='blobs', data_dir=str(tmp_path / 'data'), block=0, resolution=0, curve=(),
-        arms=('real_augmented', 'enhanced', 'shuffled'), fractions=(0.1,), ratios=(40.0,), seeds=(0, 1, 2),
+        arms=('real_augmented', 'enhanced', 'shuffled'), fractions=(0.1,), ratios=(40.0,), seeds=(0, 1, 2, 3, 4),
         resamples=2000,
         comparisons=(('enhanced', 'real_augmented'), ('shuffled', 'real_augmented'), ('enhanced', 'shuffled')),
     )  # fmt: skip
     config.generators.images = 160
     config.segmenter.flags = (
         '--config.resolution=16', '--config.patch=16', '--config.network.depth=2', '--config.network.width=8',
-        '--config.schedule.steps=150', '--config.schedule.batch_size=16', '--config.watch.steps=75',
+        '--config.schedule.steps=90', '--config.schedule.batch_size=16', '--config.watch.steps=45',
         '--config.network.deep_supervision=False', '--config.run.sample_images=100000',
     )  # fmt: skip
     config.segmenter.augmentation = 0.0
