@@ -30,8 +30,6 @@ _PATIENT_PATTERN = flags.DEFINE_string(
     'Regular expression whose first group is the patient, in paths of pictures and volumes.',
 )
 _ERROR_LEVEL = flags.DEFINE_float('error_level', 0.05, 'Share of real images that may be called synthetic.')
-_RESAMPLES = flags.DEFINE_integer('resamples', 2000, 'Of the bootstrap over patients.', 100)
-_SEED = flags.DEFINE_integer('seed', 0, 'Of the bootstrap.', 0, 2**31 - 1)
 _AXIS = flags.DEFINE_integer('axis', 2, 'Volumes are cut along it, as for detect.predict.', 0, 2)
 _PIXEL_LIMIT = flags.DEFINE_integer('pixel_limit', PIXEL_LIMIT, 'As for detect.predict.', 1)
 flags.adopt_module_key_flags(launch)
@@ -64,8 +62,6 @@ def main(argv: Sequence[str]) -> None:
         report = {'workdir': str(launch.workdir()), 'weights_sha256': judge.detector.checksum} | report_check(
             checked,
             error_level=_ERROR_LEVEL.value,
-            resamples=_RESAMPLES.value,
-            seed=_SEED.value,
             refused=len(refusals.reasons),
         )
         write_check(report, folder)

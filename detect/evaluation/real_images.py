@@ -15,8 +15,8 @@ from detect.evaluation.report import describe
 from detect.judge import Judge, Judgement
 from detect.predictions import read_case
 from foundation.report.page import Page
-from foundation.statistics.percentiles import Score, percentile_interval
-from foundation.statistics.resampling import draw_counts
+from foundation.statistics.percentiles import Score
+from foundation.statistics.proportions import share_interval
 from foundation.training import workdir as workdirs
 from input_pipeline.errors import DataError, Refusals
 from input_pipeline.inputs import Incoming, read_header
@@ -70,16 +70,12 @@ def _find_scanner(file: Path) -> str:
     return ' '.join(filter(None, told)) or _UNTOLD
 
 
-def report_check(
-    checked: Sequence[CheckedCase], *, error_level: float, resamples: int, seed: int, refused: int
-) -> dict[str, Any]:
+def report_check(checked: Sequence[CheckedCase], *, error_level: float, refused: int) -> dict[str, Any]:
     """Shares of all cases, and by modality and by scanner, each with an interval over patients.
 
     Args:
       checked: one case or more.
       error_level: the share of real images that may be called synthetic, as promised.
-      resamples: of the bootstrap over patients.
-      seed: of it.
       refused: files that could not be read.
     """
     parts: dict[str, dict[str, Any]] = {'all': {'all': [True] * len(checked)}}
@@ -89,26 +85,20 @@ def report_check(
     reasons = collections.Counter(case.reason for case in checked if case.reason)
     return {
         'error_level': error_level,
-        'resamples': resamples,
         'refused': refused,
         'parts': {
-            kind: {
-                name: _measure(checked, np.array(chosen), error_level, resamples, seed)
-                for name, chosen in own.items()
-            }
+            kind: {name: _measure(checked, np.array(chosen), error_level) for name, chosen in own.items()}
             for kind, own in parts.items()
         },
         'reasons': dict(reasons.most_common()),
     }
 
 
-def _measure(
-    checked: Sequence[CheckedCase], chosen: Bool[np.ndarray, ' case'], level: float, resamples: int, seed: int
-) -> dict[str, Any]:
+def _measure(checked: Sequence[CheckedCase], chosen: Bool[np.ndarray, ' case'], level: float) -> dict[str, Any]:
     own = [case for case, is_chosen in zip(checked, chosen, strict=True) if is_chosen]
     _, patients = np.unique([case.patient for case in own], return_inverse=True)
     answers = np.array([case.answer for case in own])
-    shares = {name: share_of(answers == name, patients, resamples=resamples, seed=seed) for name in _ANSWERS}
+    shares = {name: _share(answers == name, patients) for name in _ANSWERS}
     return {
         'cases': len(own),
         'patients': int(patients.max()) + 1,
@@ -117,24 +107,10 @@ def _measure(
     }
 
 
-def share_of(
-    hits: Bool[np.ndarray, ' case'], patients: Int[np.ndarray, ' case'], *, resamples: int, seed: int
-) -> Score:
-    """The share of cases, with the percentile interval of resampled patients, who bring all their cases along.
-
-    Where no case is one, or all are, the end is that of as many patients without an exception, see there.
-
-    Args:
-      hits: which cases are meant.
-      patients: of each case, numbered from 0.
-      resamples: of the bootstrap.
-      seed: of it.
-    """
-    cases = np.bincount(patients).astype(np.float64)
-    meant = np.bincount(patients, weights=hits)
-    draws = draw_counts(np.random.default_rng(seed), resamples, len(cases))
-    replicates = np.concatenate([(counts @ meant) / (counts @ cases) for (counts,) in draws])
-    return percentile_interval(float(meant.sum() / cases.sum()), replicates, len(cases))
+def _share(hits: Bool[np.ndarray, ' case'], patients: Int[np.ndarray, ' case']) -> Score:
+    """The share of cases, with its interval over patients; see `share_interval`."""
+    low, high = share_interval(hits, patients) or (None, None)
+    return Score(float(hits.mean()), low, high)
 
 
 def is_above(share: Score, level: float) -> bool | None:
