@@ -36,6 +36,7 @@ class Recipe:
       classes: names of the foreground classes, that of id 1 first.
       network: with its own encoder, until `with_encoder` gives it another.
       encoder: where the weights of another encoder come from; '' for its own.
+      start_from: workdir of the run whose best network is the first; '' for one that is drawn.
       patch: side of the squares that the network is trained on, in pixels.
       augmentation: of training images.
       loss: what the network is trained on.
@@ -50,6 +51,7 @@ class Recipe:
     classes: tuple[str, ...]
     network: UNet
     encoder: str
+    start_from: str
     patch: int
     augmentation: SegmentationAugmentation
     loss: LossWeights
@@ -107,6 +109,7 @@ def create_recipe(config: ConfigDict) -> Recipe:
         ),
         classes=_name_classes(tuple(config.data.class_names), config.mask_classes),
         encoder=fields.pop('encoder'),
+        start_from=config.start_from,
         network=UNet(
             **fields,
             num_classes=config.mask_classes + 1,

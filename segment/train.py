@@ -3,11 +3,13 @@
 import contextlib
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flax import traverse_util
 from jax.sharding import Mesh
 from jaxtyping import Float
 from ml_collections import ConfigDict
@@ -29,10 +31,12 @@ from segment.data import check_images, open_images, open_stored
 from segment.fingerprint import FINGERPRINT_FILE, Fingerprint, take_fingerprint
 from segment.inference import Images, Probabilities, create_predictor
 from segment.recipe import Recipe, create_recipe
+from segment.segmenter import TrainedSegmenter
 from segment.step import make_train_step
 from segment.suggestions import resolve
 
 _BATCH = 32
+_LOGGER = logging.getLogger(__name__)
 
 
 def measure_dice(
@@ -158,7 +162,9 @@ class _SegmenterRun:
         )
 
     def _adopt(self, state: SupervisedState) -> SupervisedState:
-        """Gives a fresh network the weights of its encoder; later they are in the checkpoints."""
+        """Gives a fresh network the weights of its encoder or of another run; then they are in checkpoints."""
+        if self.recipe.start_from:
+            return _start_from(Path(self.recipe.start_from), state)
         return begin_with(state, self.recipe.encoder, self.recipe.all_channels, ['encoder'])
 
     @functools.cached_property
@@ -197,6 +203,30 @@ class _SegmenterRun:
             return grid
 
         return sample
+
+
+def _start_from(source: Path, state: SupervisedState) -> SupervisedState:
+    """The fresh state with the best network of another run; its optimizer begins anew.
+
+    Raises:
+      UserError: when that run holds no segmenter, or one with other layers.
+    """
+    trained = TrainedSegmenter.load(source, None, best=True, mirror=False)
+    fresh = state.network
+    own, others = (
+        {name: leaf.shape for name, leaf in traverse_util.flatten_dict(variables, sep='/').items()}
+        for variables in (fresh.variables, trained.variables)
+    )
+    if own != others:
+        name = sorted(name for name in own.keys() | others.keys() if own.get(name) != others.get(name))[0]
+        raise UserError(
+            f'config.start_from={source}: its network has other layers ({name}: {others.get(name)} there, '
+            f'{own.get(name)} here); start from a run of the same network, channels, context and classes.'
+        )
+    _LOGGER.info('Begins with the best network of %s, of step %d.', source, trained.position.step)
+    model_state = {name: trained.variables[name] for name in fresh.model_state}
+    network = dataclasses.replace(fresh, params=trained.variables['params'], model_state=model_state)
+    return dataclasses.replace(state, network=network)
 
 
 def _choose_shown(images: input_pipeline.ImageData, resolution: int) -> np.ndarray:

@@ -280,6 +280,7 @@ def test_what_decides_networks_data_and_the_position_in_them_is_fixed(spec):
         'discriminator',
         'generator',
         'mask_classes',
+        'mask_slope',
         'optimizer.discriminator_limit',
         'optimizer.name',
         'resolution',

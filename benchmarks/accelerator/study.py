@@ -210,10 +210,11 @@ def _create_study(context: Context, data: tuple[str, Path]) -> ConfigDict:
         config.update(resolution=16, arms=_TOY_ARMS, comparisons=pairs, seeds=(0,))
     side = config.resolution
     config.segmenter.flags = (
-        f'--config.schedule.steps={steps}', f'--config.watch.steps={steps // 4}', f'--config.resolution={side}',
+        f'--config.watch.steps={steps // 4}', f'--config.resolution={side}',
         f'--config.patch={side}', '--config.run.sample_images=1000000', '--config.run.checkpoint_images=1000000',
         *extra,
     )  # fmt: skip
+    config.segmenter.steps = steps
     return config
 
 

@@ -132,7 +132,7 @@ GAN = Section(
             0, 'foreground classes of the masks to model with the images; 0: no masks', low=0, fixed=True
         ),
         'mask_slope': Field(
-            0.0,
+            2.0,
             'pixels over which mask channels rise from the contour, by the distance to it; 0: all or nothing',
             low=0.0,
             high=64.0,

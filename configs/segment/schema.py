@@ -135,6 +135,11 @@ UNET = Section(
             },
             fixed=True,
         ),
+        'start_from': Field(
+            '',
+            "workdir of another run, whose best network this one begins with; '': drawn afresh",
+            before='',
+        ),
         'watch': Section({'steps': Field(1000, 'between two looks at the validation split', low=1)}),
         'run': common.run(
             log=2_000,

@@ -42,5 +42,5 @@ def _make_full(config: ConfigDict) -> None:
     config.generators.seeds = (0, 1, 2, 3, 4)
     config.generators.audit = ('--extractor=random', '--num=8400', '--held_out=validation')
     config.segmenter.config = 'configs/segment/unet.py'
-    config.segmenter.flags = ()
+    config.segmenter.flags, config.segmenter.steps = (), 50_000
     config.curve = ()

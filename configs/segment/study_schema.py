@@ -24,6 +24,12 @@ _GENERATORS = Section(
             'config file of each generator',
             fixed=True,
         ),
+        'own': Field(
+            '',
+            "data set of generated images with masks, from prepare, made from training patients alone; '': none",
+            fixed=True,
+            before='',
+        ),
         'flags': Field(
             (
                 '--config.resolution=64',
@@ -47,7 +53,10 @@ _GENERATORS = Section(
 _SEGMENTER = Section(
     {
         'config': Field('configs/segment/unet.py:small', 'config file'),
-        'flags': Field(('--config.schedule.steps=500', '--config.watch.steps=125'), 'of segment.main'),
+        'flags': Field(('--config.watch.steps=125',), 'of segment.main'),
+        'steps': Field(
+            500, 'of each segmenter, in all stages together; 0: as flags or its config say', low=0, before=0
+        ),
         'augmentation': Field(1.0, 'scale of its probabilities in arms that are augmented'),
     },
     'trained in each cell',

@@ -21,6 +21,7 @@ class Arm:
       generator: whose images are added; '' for none.
       augmented: whether images are varied in the classical way.
       added_only: no real image is in training.
+      then_real: trained on the added images alone for half of the steps, and on the real ones for the others.
       shuffled: masks of added images are dealt by chance.
       repeat: how often each real image is there.
       meaning: for the table.
@@ -29,11 +30,13 @@ class Arm:
     generator: str = ''
     augmented: bool = True
     added_only: bool = False
+    then_real: bool = False
     shuffled: bool = False
     repeat: int = 1
     meaning: str = ''
 
 
+OWN = 'own'  # images that are there already, in place of a generator
 ARMS = {
     'real': Arm(augmented=False, meaning='real images, no augmentation'),
     'real_augmented': Arm(meaning='real images'),
@@ -41,6 +44,11 @@ ARMS = {
     'enhanced': Arm('enhanced', meaning='real and images of Enhanced-GAN'),
     'pggan_only': Arm('pggan', added_only=True, meaning='images of PGGAN alone'),
     'enhanced_only': Arm('enhanced', added_only=True, meaning='images of Enhanced-GAN alone'),
+    'pggan_first': Arm('pggan', then_real=True, meaning='images of PGGAN first, then real ones'),
+    'enhanced_first': Arm('enhanced', then_real=True, meaning='images of Enhanced-GAN first, then real ones'),
+    'own': Arm('own', meaning='real images and those of config.generators.own'),
+    'own_only': Arm('own', added_only=True, meaning='images of config.generators.own alone'),
+    'own_first': Arm('own', then_real=True, meaning='images of config.generators.own first, then real ones'),
     'duplicated': Arm(repeat=2, meaning='control: real images twice'),
     'shuffled': Arm('enhanced', shuffled=True, meaning='control: Enhanced-GAN with masks dealt by chance'),
 }
@@ -52,6 +60,7 @@ class GeneratorDesign:
 
     Attributes:
       configs: config file of each.
+      own: a prepared data set of generated images with masks, which the arms `own...` add; '' without.
       flags: of `gan.main`.
       images: drawn from each.
       seeds: one for all segmenters, or one for each of their seeds.
@@ -59,6 +68,7 @@ class GeneratorDesign:
     """
 
     configs: Mapping[str, str]
+    own: str
     flags: tuple[str, ...]
     images: int
     seeds: tuple[int, ...]
@@ -72,11 +82,13 @@ class SegmenterDesign:
     Attributes:
       config: file of it.
       flags: of `segment.main`.
+      steps: of each segmenter, in both stages together where it has two; 0 where flags or config tell.
       augmentation: scale of its probabilities in arms that are augmented.
     """
 
     config: str
     flags: tuple[str, ...]
+    steps: int
     augmentation: float
 
 
@@ -137,7 +149,7 @@ class StudyDesign:
         Args:
           real_images: training images at each fraction of the patients.
         """
-        if not any(ARMS[name].generator for name in self.arms):
+        if not any(ARMS[name].generator not in ('', OWN) for name in self.arms):
             return
         needed = max(round(max(self.ratios) * real_images[fraction]) for fraction in self.fractions)
         if self.generators.images < needed:
@@ -162,12 +174,15 @@ def create_design(config: ConfigDict) -> StudyDesign:
             'comparisons': tuple(tuple(pair) for pair in config.comparisons),
             'generators': GeneratorDesign(
                 configs=generators.configs.to_dict(),
+                own=generators.own,
                 flags=tuple(generators.flags),
                 images=generators.images,
                 seeds=tuple(generators.seeds),
                 audit=tuple(generators.audit),
             ),
-            'segmenter': SegmenterDesign(segmenter.config, tuple(segmenter.flags), segmenter.augmentation),
+            'segmenter': SegmenterDesign(
+                segmenter.config, tuple(segmenter.flags), segmenter.steps, segmenter.augmentation
+            ),
             'fields': tuple((name, str(value)) for name, value in config.items()),
         }
     )
@@ -181,8 +196,18 @@ def _check_arms(design: StudyDesign) -> None:
         if name not in ARMS:
             raise UserError(f'config.arms names {name!r}; choose among {", ".join(ARMS)}.')
         generator = ARMS[name].generator
-        if generator and generator not in design.generators.configs:
+        if generator == OWN and not design.generators.own:
+            raise UserError(
+                f'The arm {name!r} needs config.generators.own: a data set of your generated images with masks, '
+                'made from training patients alone.'
+            )
+        if generator not in ('', OWN) and generator not in design.generators.configs:
             raise UserError(f'config.generators.configs has no {generator!r}, which the arm {name!r} needs.')
+        if ARMS[name].then_real and design.segmenter.steps < 2:
+            raise UserError(
+                f'The arm {name!r} divides config.segmenter.steps, which is {design.segmenter.steps}; say how '
+                'many steps each segmenter takes.'
+            )
     for pair in design.comparisons:
         if len(pair) != 2 or pair[0] == pair[1]:
             raise UserError(f'config.comparisons holds {pair}; give pairs of two arms.')

@@ -9,7 +9,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from segment.studies.design import ARMS, StudyDesign
+from segment.studies.design import ARMS, OWN, StudyDesign
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,24 +108,42 @@ class Plan:
         """Where a cell's segmenter and its evaluation are."""
         return self._workdir / 'cells' / cell.name
 
+    def first_folder(self, cell: StudyCell) -> Path:
+        """Where the segmenter of a cell's first stage is, where it has two."""
+        return self._workdir / 'first' / cell.name
+
     def _add_cell(self, cell: StudyCell) -> None:
-        data = self._add_cell_data(cell)
-        folder, segmenter = self.cell_folder(cell), self._design.segmenter
-        scale = segmenter.augmentation if ARMS[cell.arm].augmented else 0.0
-        train = self._add(
-            f'train-{cell.name}',
-            ('segment.main', f'--config={segmenter.config}', f'--workdir={folder}', *segmenter.flags,
-             f'--config.data.name={data}', f'--config.data.data_dir={self._data_dir}',
-             f'--config.augment.scale={scale}', f'--config.seed={cell.seed}'),
-            needs=(f'data-{data}',),
-            makes=None,
-        )  # fmt: skip
+        data, steps = self._add_cell_data(cell), self._design.segmenter.steps
+        folder = self.cell_folder(cell)
+        if ARMS[cell.arm].then_real:
+            first = self.first_folder(cell)
+            before = self._add_training(f'first-{cell.name}', cell, data, first, steps // 2, ())
+            flags = (f'--config.start_from={first}',)
+            real = self.real[cell.fraction]
+            train = self._add_training(f'train-{cell.name}', cell, real, folder, steps - steps // 2, flags, before)
+        else:
+            train = self._add_training(f'train-{cell.name}', cell, data, folder, steps, ())
         self._add(
             f'evaluate-{cell.name}',
             ('segment.evaluate', f'--workdir={folder}', f'--policy={self._design.policy}', '--nodraw'),
             needs=(train,),
             makes=None,
         )
+
+    def _add_training(
+        self, name: str, cell: StudyCell, data: str, folder: Path, steps: int, flags: tuple[str, ...], *needs: str
+    ) -> str:
+        segmenter = self._design.segmenter
+        scale = segmenter.augmentation if ARMS[cell.arm].augmented else 0.0
+        length = (f'--config.schedule.steps={steps}',) if steps else ()
+        return self._add(
+            name,
+            ('segment.main', f'--config={segmenter.config}', f'--workdir={folder}', *segmenter.flags, *length,
+             f'--config.data.name={data}', f'--config.data.data_dir={self._data_dir}',
+             f'--config.augment.scale={scale}', f'--config.seed={cell.seed}', *flags),
+            needs=(f'data-{data}', *needs),
+            makes=None,
+        )  # fmt: skip
 
     def _add_cell_data(self, cell: StudyCell) -> str:
         """The data set of a cell, which seeds of one generator share; returns its name."""
@@ -136,11 +154,14 @@ class Plan:
         if not arm.generator:
             return self._derive(f'{real}_times{arm.repeat}', real, (f'--repeat={arm.repeat}',), ())
         seed = design.generators.seeds[design.seeds.index(cell.seed) % len(design.generators.seeds)]
-        images = self._add_generator(arm.generator, real, seed)
+        is_own = arm.generator == OWN
+        images = design.generators.own if is_own else self._add_generator(arm.generator, real, seed)
         flags = [f'--added={images}', f'--added_ratio={cell.ratio}', f'--seed={seed}']
-        flags += ['--added_only'] * arm.added_only + ['--shuffle_masks'] * arm.shuffled
-        name = f'{images}_{cell.arm}_{_plain(cell.ratio)}'
-        return self._derive(name, real, tuple(flags), (f'images-{images}',))
+        flags += ['--added_only'] * (arm.added_only or arm.then_real) + ['--shuffle_masks'] * arm.shuffled
+        base = f'{real}_{images}' if is_own else images  # which begins with the name of `real`
+        name = f'{base}_{cell.arm}_{_plain(cell.ratio)}'
+        needs = () if is_own else (f'images-{images}',)
+        return self._derive(name, real, tuple(flags), needs)
 
     def _add_real(self, fraction: float) -> str:
         design = self._design

@@ -19,6 +19,7 @@ from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.supervised import create_state
 from input_pipeline import DataError, split_masks
+from segment import train as segment_train
 from segment.data import open_images
 from segment.evaluation import measure_cases
 from segment.metrics import measure
@@ -101,6 +102,24 @@ def test_a_case_is_segmented_as_validation_does(segmenter, trained):
     scores = [line['dice'] for line in logged_metrics(trained) if 'dice' in line]
     dice = measure_dice(segmenter.predict, segmenter.variables, images, 16, 2)
     assert dice.mean() == pytest.approx(max(scores), abs=1e-6)
+
+
+def test_a_run_begins_with_the_best_network_of_another(create_config, trained, segmenter, tmp_path):
+    config = create_config({'start_from': str(trained), 'seed': 5, 'schedule.steps': 1})
+    train(config, tmp_path / 'run')
+    first = next(line for line in logged_metrics(tmp_path / 'run') if 'loss' in line)
+    train(create_config({'seed': 5, 'schedule.steps': 1}), tmp_path / 'fresh')
+    afresh = next(line for line in logged_metrics(tmp_path / 'fresh') if 'loss' in line)
+    assert first['loss'] < afresh['loss']  # of the same batch
+    recipe = segmenter.recipe
+    begun = segment_train._start_from(trained, recipe.create_state(jax.random.key(1)))
+    jax.tree.map(np.testing.assert_array_equal, begun.network.variables, segmenter.variables)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(begun.network.opt_state))  # begins anew
+    wider = dataclasses.replace(recipe, network=recipe.network.clone(width=6)).create_state(jax.random.key(1))
+    with pytest.raises(UserError, match=r'its network has other layers \(.*: \(4,\) there, \(6,\) here\)'):
+        segment_train._start_from(trained, wider)
+    with pytest.raises(UserError, match='nowhere'):
+        train(create_config({'start_from': str(tmp_path / 'nowhere')}), tmp_path / 'other')
 
 
 def test_sigterm_changes_nothing(create_config, trained, tmp_path, monkeypatch, capsys):

@@ -44,7 +44,50 @@ def test_seeds_differ_in_their_seed_alone(plan):
 
 def test_all_arms_train_for_as_long(config, plan):
     flags = {flag for job in _find(plan, 'train-') for flag in job.command if flag.startswith('--config.schedule')}
-    assert flags == {flag for flag in config.segmenter.flags if flag.startswith('--config.schedule')}
+    assert flags == {f'--config.schedule.steps={config.segmenter.steps}'}
+
+
+def test_generated_images_first_and_real_ones_then_take_as_long_as_one_training(config, tmp_path):
+    with config.unlocked():
+        config.arms, config.comparisons = ('real_augmented', 'enhanced_first'), ()
+        config.segmenter.steps = 501
+    plan = Plan(create_design(config), tmp_path / 'study', tmp_path / 'data')
+    first, second = (_find(plan, f'{kind}-enhanced_first_0.25_1_seed0')[0] for kind in ('first', 'train'))
+    assert '--config.schedule.steps=250' in first.command
+    assert '--config.schedule.steps=251' in second.command
+    (data,) = [job for job in plan.jobs if job.name == first.needs[0]]
+    assert '--added_only' in data.command
+    assert '--config.data.name=study_brain_0p25' in second.command
+    (workdir,) = [flag.partition('=')[2] for flag in first.command if flag.startswith('--workdir=')]
+    assert f'--config.start_from={workdir}' in second.command
+    assert second.needs == ('data-study_brain_0p25', first.name)
+    names = [job.name for job in plan.jobs]
+    assert names.index(first.name) < names.index(second.name)
+
+
+def test_own_images_are_an_arm_without_a_generator(config, tmp_path):
+    with config.unlocked():
+        config.arms, config.comparisons = ('real_augmented', 'own', 'own_only', 'own_first'), ()
+    with pytest.raises(UserError, match=r"arm 'own' needs config\.generators\.own"):
+        create_design(config)
+    with config.unlocked():
+        config.generators.own, config.generators.images = 'mine', 1
+    design = create_design(config)
+    design.check_generated({0.25: 500})  # nothing is drawn
+    plan = Plan(design, tmp_path / 'study', tmp_path / 'data')
+    assert not _find(plan, 'generator-')
+    added = _find(plan, 'data-study_brain_0p25_mine')
+    assert {job.name.rpartition('mine_')[2] for job in added} == {'own_1', 'own_only_1', 'own_first_1'}
+    assert all('--added=mine' in job.command for job in added)
+    assert plan.generators == {}
+
+
+def test_stages_need_a_number_of_steps(config):
+    with config.unlocked():
+        config.arms, config.comparisons = ('real_augmented', 'pggan_first'), ()
+        config.segmenter.steps = 0
+    with pytest.raises(UserError, match=r'divides config\.segmenter\.steps'):
+        create_design(config)
 
 
 def test_generators_see_the_real_patients_of_their_arm_alone(plan):

@@ -116,10 +116,10 @@ def config(tmp_path):
     config.generators.images = 160
     config.segmenter.flags = (
         '--config.resolution=16', '--config.patch=16', '--config.network.depth=2', '--config.network.width=8',
-        '--config.schedule.steps=90', '--config.schedule.batch_size=16', '--config.watch.steps=45',
+        '--config.schedule.batch_size=16', '--config.watch.steps=45',
         '--config.network.deep_supervision=False', '--config.run.sample_images=100000',
     )  # fmt: skip
-    config.segmenter.augmentation = 0.0
+    config.segmenter.augmentation, config.segmenter.steps = 0.0, 90
     _write_blobs(tmp_path / 'data', 'blobs', {'train': 40, 'validation': 12, 'test': 24})
     return config
 
