@@ -17,7 +17,7 @@ from foundation.export.manifest import NOT_CHECKED, Release
 from foundation.export.verification import check_folder
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
-from gan.generation.card import EVALUATION_FILE, _describe_scores, escape
+from gan.generation.card import EVALUATION_FILE, describe_scores, escape
 from gan.generation.folder import GenerationRequest, write_images
 from gan.generation.origin import find_origin
 from gan.generator import TrainedGenerator, Weights
@@ -239,7 +239,7 @@ def test_the_card_has_the_scores_of_these_weights(tmp_path, run, report, expecte
 def test_a_report_that_is_nested_too_deep_is_none(tmp_path):
     (tmp_path / EVALUATION_FILE).parent.mkdir()
     (tmp_path / EVALUATION_FILE).write_text('[' * 100_000)
-    assert _describe_scores(tmp_path, 'ab').startswith('The generator was not evaluated')
+    assert describe_scores(tmp_path, 'ab').startswith('The generator was not evaluated')
 
 
 def test_the_card_gives_reasons_only_where_there_are_any(tmp_path, run):
