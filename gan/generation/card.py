@@ -51,12 +51,14 @@ class Edition:
       format: they are written in.
       licence: they are under; '' where it is not stated.
       date: as the user gave it; '' without one.
+      watermark: the payload of the mark in all images; '' without one.
     """
 
     count: int
     format: str
     licence: str
     date: str
+    watermark: str
 
 
 def compose(title: str, sections: Mapping[str, str]) -> str:
@@ -99,6 +101,8 @@ def _describe_images(origin: Origin, edition: Edition, note: str) -> str:
     if edition.date:
         facts['Date'] = edition.date
     facts |= describe_form(origin.form)
+    if edition.watermark:
+        facts['Watermark'] = f'in the pixels of every image, payload {edition.watermark}'
     return (
         f'Drawn by a generative model with {SOFTWARE} {escape(origin.version)}. **Every image is synthetic.** '
         f'`python -m gan.verify` checks the files against manifest.json.\n\n{list_facts(facts)}'

@@ -23,7 +23,8 @@ _LONG = ('biggan', 'dcgan', 'gran', 'stylegan', 'stylegan2')  # to compile
 def _train_nothing(architecture: str) -> TrainedGenerator:
     """A generator with random weights; the growing ones in the middle of fading in."""
     conditional = True in FAMILIES[architecture].allows.get('conditional', (True,))
-    recipe, step, state = small.start(small.small_config(architecture, conditional=conditional))
+    config = small.small_config(architecture, conditional=conditional, compute_dtype='auto')
+    recipe, step, state = small.start(config)
     weights = Weights(jax.tree.map(np.asarray, state.averaged('generator')), 0.25)
     return TrainedGenerator(recipe, FACTS, step.generator, weights, Position(1, 8, '8x8'))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import input_pipeline
 from backbones.images import DataFacts
@@ -17,6 +18,7 @@ from foundation.export.manifest import NOT_CHECKED, Release
 from foundation.export.verification import check_folder
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
+from foundation.watermark import MarkKey
 from gan.generation.card import EVALUATION_FILE, describe_scores, escape
 from gan.generation.folder import GenerationRequest, write_images
 from gan.generation.origin import find_origin
@@ -25,6 +27,7 @@ from gan.recipe import ImageFormat, create_recipe
 from gan.reporting import tables
 from gan.reporting.runs import ReportedRun
 from gan.sampler import Drawn
+from gan.watermark import Watermark, largest_change, read_mark
 from tests.gan.generation.origins import fitted, make_masks, make_origin, make_stored
 from tests.input_pipeline.items import make_item, random_images, write
 
@@ -57,6 +60,7 @@ def _order(out, image_format='png', **fields):
             'licence': '',
             'date': '',
             'command': {},
+            'watermark': None,
             **fields,
         }
     )
@@ -68,6 +72,28 @@ def _drawn(origin, numbers=(0, 1, 4, 7)):
     images, labels = input_pipeline.to_unit(stored), np.array([0, 1, 1, 0])
     for part in (slice(0, 3), slice(3, 4)):
         yield Drawn(images[part], masks[part], labels[part], np.array(numbers)[part])
+
+
+def test_a_watermark_is_in_every_image_and_told(tmp_path, run):
+    origin = make_origin(dtype='uint8', modality='MR')
+    rows, columns = np.mgrid[:128, :128] / 64 - 1
+    images = np.random.default_rng(0).normal(0, 0.03, (4, 128, 128, 1)) + np.hypot(rows, columns)[..., None] / 3
+    masks, zeros = np.zeros((4, 128, 128, 1), np.uint8), np.zeros(4, int)
+    mark = Watermark(MarkKey(b'a key of the tests'), 0x1A2B3C4D, largest_change(origin.form))
+    for name, watermark in (('marked', mark), ('plain', None)):
+        drawn = [Drawn(images.astype(np.float32), masks, zeros, np.arange(4))]
+        write_images(drawn, _order(tmp_path / name, watermark=watermark), run, origin, lambda: NOT_CHECKED)
+    plain, marked = (
+        np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / name / 'images').iterdir())])
+        for name in ('plain', 'marked')
+    )
+    assert np.abs(marked.astype(int) - plain).max() == 2
+    for path in (tmp_path / 'marked' / 'images').iterdir():
+        assert read_mark(path, mark.key).payload == 0x1A2B3C4D
+    assert check_folder(tmp_path / 'marked', shown=1).manifest['watermark'] == mark.describe()
+    assert 'watermark' not in check_folder(tmp_path / 'plain', shown=1).manifest
+    assert 'payload 1a2b3c4d' in (tmp_path / 'marked' / 'MODEL_CARD.md').read_text()
+    assert 'Watermark' not in (tmp_path / 'plain' / 'MODEL_CARD.md').read_text()
 
 
 def _write(out, run, origin, release=NOT_CHECKED, **fields):
