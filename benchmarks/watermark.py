@@ -31,11 +31,9 @@ from PIL import Image
 from benchmarks import machine
 from foundation.export.dicom import DicomEncoder
 from foundation.export.origin import Data, Model, Origin, ValueForm
-from foundation.watermark import BITS, Finding, MarkKey, embed, examine
-from foundation.watermark.carrier import create_carrier
+from foundation.watermark import BITS, Finding, MarkKey, create_carrier, embed, examine
 from gan.watermark import largest_change, read_mark
-from input_pipeline.phantom.dataset import store
-from input_pipeline.phantom.images import MODALITIES, draw
+from input_pipeline.phantom import MODALITIES, draw, store
 
 _IMAGES = flags.DEFINE_integer('images', 10, 'Of each kind and size.', 1)
 _SIZES = flags.DEFINE_multi_integer('size', [64, 128, 256, 512], 'Pixels of a side.', 64, 1024)
@@ -154,7 +152,7 @@ def _list_kinds() -> dict[str, Kind]:
     if files:
 
         def read(number: int, size: int) -> Grey:
-            image = cv2.imread(files[number * len(files) // _IMAGES.value], cv2.IMREAD_GRAYSCALE)
+            image = _read_grey(files[number * len(files) // _IMAGES.value])
             return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)[..., None]
 
         kinds['real MR'] = Kind(kinds['drawn MR'].form, read, _show_picture)
@@ -169,6 +167,11 @@ def _drawer(modality: str) -> Callable[[int, int], Grey]:
         return _to_bytes(255 * image / np.percentile(image, 99.8))[..., None]
 
     return draw_one
+
+
+def _read_grey(path: str) -> Grey:
+    with Image.open(path) as image:
+        return np.asarray(image.convert('L'))
 
 
 def _show_picture(stored: Grey) -> Grey:
@@ -210,7 +213,7 @@ def _draw_unmarked(number: int, count: int) -> Grey:
         modality = ('CT', 'MR', 'DX')[number // 2 % 3]
         return _drawer(modality)(number, 64)
     files = sorted(glob.glob(f'{os.environ["MEDICAL_DATA_DIR"]}/mednist/*/*'))
-    return cv2.imread(files[number * len(files) // count], cv2.IMREAD_GRAYSCALE)[..., None]
+    return _read_grey(files[number * len(files) // count])[..., None]
 
 
 if __name__ == '__main__':

@@ -77,8 +77,10 @@ class Examined:
     """
 
     def __init__(self, grey: Grey) -> None:
-        self._grey = grey
         longest = max(grey.shape)
+        most = 2 * max(BITS)  # pixels of the longer side that the largest level has any use for
+        self._grey = grey if longest <= most else _resize(grey, *_scaled(grey.shape, most))
+        self._views: dict[tuple[int, int], _View] = {}
         self._levels = [
             side
             for side in BITS
@@ -122,11 +124,12 @@ class Examined:
             key=_how_unlikely,
         )
 
-    @functools.lru_cache(maxsize=256)  # noqa: B019  (an image is examined for as long as it is held)
     def _at(self, size: int, side: int) -> '_View':
         """The image with a longer side of `size` pixels, as it would lie within one of `side`."""
-        grey, longest = self._grey, max(self._grey.shape)
-        return _View(_whiten(_resize(grey, *(max(round(each * size / longest), 4) for each in grey.shape))), side)
+        if (size, side) not in self._views:
+            resized = _resize(self._grey, *_scaled(self._grey.shape, size))
+            self._views[size, side] = _View(_whiten(resized), side)
+        return self._views[size, side]
 
 
 class _View:
@@ -215,6 +218,11 @@ def _whiten(grey: Grey) -> Grey:
     spectrum = scipy.fft.rfft2(even)
     usual = ndimage.gaussian_filter(np.abs(spectrum) ** 2, _SPECTRUM, mode='wrap')
     return scipy.fft.irfft2(spectrum / (usual + 1e-3 * usual.mean()) ** _WHITENING, grey.shape)
+
+
+def _scaled(shape: tuple[int, ...], longest: int) -> tuple[int, ...]:
+    """Height and width with the longer one so long."""
+    return tuple(max(round(side * longest / max(shape)), 4) for side in shape)
 
 
 def _resize(grey: Grey, height: int, width: int) -> Float[np.ndarray, '_ _']:

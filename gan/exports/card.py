@@ -16,6 +16,7 @@ _OUT_OF_SCOPE = (
     'Release of images that no gate looked at: draw them with gan.generate where the training data are.',
     'Other parts of the body, modalities, scanners and populations than those of the training data.',
 )
+_NOT_LOOKED_AT = 'Verdict: **not checked**. No folder of images was named that the gate had looked at.'
 _RESPONSIBILITY = (
     'The training data are not in this folder. But a generator may draw what it saw: pass it on as you would pass '
     'on its training data.'
@@ -50,7 +51,7 @@ def find_release(folder: Path | None, origin: Origin) -> tuple[Release, str]:
       UserError: when it is no such folder, is not as it was written, or was drawn with other weights.
     """
     if folder is None:
-        return NOT_CHECKED, 'Verdict: **not checked**. No folder of images was named that the gate had looked at.'
+        return NOT_CHECKED, _NOT_LOOKED_AT
     manifest = read_whole(folder)
     if manifest is None:
         raise UserError(f'{folder} holds no manifest of gan.generate; name a folder that it wrote.')
@@ -60,6 +61,8 @@ def find_release(folder: Path | None, origin: Origin) -> tuple[Release, str]:
             f'{folder} was drawn with other weights (SHA-256 {found[:16]}) than those that are exported '
             f'({weights[:16]}): of another checkpoint, or rounded; generate images with these.'
         )
+    if manifest['release']['verdict'] == NOT_CHECKED.verdict:
+        return NOT_CHECKED, _NOT_LOOKED_AT
     release = Release(manifest['release']['verdict'], manifest['release']['figures'])
     sentence = (
         f'Verdict: **{release.verdict}**, on {manifest["count"]:,} images of seed {manifest["seed"]} that these '
