@@ -2,7 +2,7 @@
 
 `gan.generate`, `gan.evaluate`, `gan.report`, `gan.sweep` and `gan.project` take the folder as --workdir, and
 training as config.start_from.workdir. `python DIR2/sample.py` draws from it without this software. It holds
-averaged weights, config, a program of `jax.export`, a model card and checksums; no images, optimiser,
+averaged weights, config, programs of `jax.export`, a model card and checksums; no images, optimiser,
 discriminator or folder of this machine.
 """
 
@@ -24,7 +24,7 @@ _DTYPE = flags.DEFINE_enum(
     'dtype', 'float32', DTYPES, 'Of the parameters: as they are, or bfloat16, half as large and rounded.'
 )
 _BATCH = flags.DEFINE_integer(
-    'batch_size', 64, 'Images that the program draws at once; --batch_size of gan.generate.', 1, 65_536
+    'batch_size', 64, 'Images that the programs draw at once; --batch_size of gan.generate.', 1, 65_536
 )
 _LICENCE = flags.DEFINE_string('licence', '', 'Of the weights, like CC-BY-4.0; kept in the model card.')
 _RELEASE = flags.DEFINE_string(

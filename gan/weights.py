@@ -314,7 +314,7 @@ def _check_sizes(folder: Path, described: Description, expected: Shapes) -> None
         if shard.name != _shard_name(number, count):
             raise ValueError(f'it names {shard.name!a} as a shard')
     for file in described.files:
-        if not re.fullmatch(r'\w[\w.]*', file.name, re.ASCII):
+        if not re.fullmatch(r'\w[\w.-]*', file.name, re.ASCII):
             raise ValueError(f'it names the file {file.name!a}')
     for file in (*described.shards, *described.files):
         path = folder / file.name

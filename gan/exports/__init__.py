@@ -1,1 +1,1 @@
-"""What lies beside the weights of an exported generator: a program that JAX alone runs, and a card."""
+"""What lies beside the weights of an exported generator: programs that JAX alone runs, and a card."""

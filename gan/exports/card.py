@@ -35,9 +35,9 @@ python sample.py --out=drawn --num=100 --seed=1
 ```
 
 Both draw the same images of a seed, bit for bit on the same kind of device with the same versions and
-`--batch_size={{batch}}` of gan.generate. `generator.stablehlo` was written by JAX {{jax}} for CPUs, CUDA and TPUs.
-JAX promises that versions of the next six months read it, and those of the three weeks before. generator.json has
-the SHA-256 of all files, which both check first."""
+`--batch_size={{batch}}` of gan.generate. The programs for CPUs, CUDA and TPUs were written by JAX {{jax}}.
+JAX promises that versions of the next six months read them, and those of the three weeks before. generator.json
+has the SHA-256 of all files, which both check first."""
 
 
 def find_release(folder: Path | None, origin: Origin) -> tuple[Release, str]:
@@ -80,7 +80,7 @@ def describe_generator(
       run: that trained the generator.
       origin: of what it draws.
       dtype: of the weights in their files.
-      batch_size: of the program beside them.
+      batch_size: of the programs beside them.
       licence: of the weights; '' where it is not stated.
       release: folder of images, see `find_release`.
 

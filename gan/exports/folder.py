@@ -1,17 +1,17 @@
-"""A trained generator in a folder to be passed on: weights, program, the script that runs it, and card."""
+"""A trained generator in a folder to be passed on: weights, programs, the script that runs them, and card."""
 
 import dataclasses
 from pathlib import Path
 
 from gan.exports.card import describe_generator
-from gan.exports.program import export_program
+from gan.exports.program import export_programs
 from gan.generation.card import CARD_FILE
 from gan.generation.origin import find_origin
 from gan.generator import TrainedGenerator, Weights
 from gan.reporting.runs import ReportedRun
 from gan.weights import Description, round_parameters, write_exported
 
-PROGRAM_FILE, SCRIPT_FILE = 'generator.stablehlo', 'sample.py'
+SCRIPT_FILE = 'sample.py'
 
 
 def write_generator(
@@ -31,7 +31,7 @@ def write_generator(
       trained: the generator.
       run: that trained it.
       dtype: one of `weights.DTYPES`.
-      batch_size: of the program.
+      batch_size: of the programs.
       licence: of the weights; '' where it is not stated.
       release: folder of images that these weights drew, or None; see `card.find_release`.
 
@@ -46,6 +46,10 @@ def write_generator(
         run, origin, dtype=dtype, batch_size=batch_size, licence=licence, release=release
     ).encode()
     script = Path(__file__).with_name(SCRIPT_FILE).read_bytes()
+    programs = {
+        f'generator-{platform}.stablehlo': program
+        for platform, program in export_programs(trained, batch_size).items()
+    }
     return write_exported(
         folder,
         trained.recipe,
@@ -53,6 +57,6 @@ def write_generator(
         trained.position,
         variables,
         dtype=dtype,
-        beside={CARD_FILE: card, PROGRAM_FILE: export_program(trained, batch_size), SCRIPT_FILE: script},
+        beside={CARD_FILE: card, SCRIPT_FILE: script, **programs},
         overwrite=folder.exists(),  # empty, or its maker would have refused it
     )

@@ -72,7 +72,11 @@ def choose(described: dict[str, Any], count: int, label: str | None) -> Array:
 
 def draw(described: dict[str, Any], labels: Array, seed: int) -> Iterator[tuple[Array, Array]]:
     """Images in the type of the data, and masks of class ids, 0 the background."""
-    program = export.deserialize(bytearray((FOLDER / 'generator.stablehlo').read_bytes()))
+    backend = jax.default_backend()
+    path = FOLDER / f'generator-{"cuda" if backend == "gpu" else backend}.stablehlo'
+    if not path.is_file():
+        sys.exit(f'Error: there is no program for {backend}; set JAX_PLATFORMS=cpu to draw on CPUs.')
+    program = export.deserialize(bytearray(path.read_bytes()))
     arrays: dict[str, Array] = {}
     for shard in described['shards']:
         arrays |= load_file(FOLDER / shard['name'])

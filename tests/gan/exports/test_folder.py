@@ -103,8 +103,8 @@ def test_its_script_refuses_in_one_sentence(tmp_path, generator, monkeypatch):
     ]:
         with pytest.raises(SystemExit, match=said):
             _run_script(monkeypatch, folder, f'--out={tmp_path}/drawn', *flags)
-    (folder / 'generator.stablehlo').write_bytes(b'odd')
-    with pytest.raises(SystemExit, match=r'generator.stablehlo is missing or was altered'):
+    (folder / 'generator-cpu.stablehlo').write_bytes(b'odd')
+    with pytest.raises(SystemExit, match=r'generator-cpu.stablehlo is missing or was altered'):
         _run_script(monkeypatch, folder, f'--out={tmp_path}/drawn')
     assert not (tmp_path / 'drawn').exists()
 

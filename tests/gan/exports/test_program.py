@@ -9,7 +9,7 @@ from jax import export
 from backbones.images import DataFacts
 from foundation.training import parallel
 from foundation.training.checkpoints import Position
-from gan.exports.program import PLATFORMS, export_program
+from gan.exports.program import PLATFORMS, export_programs
 from gan.families import FAMILIES
 from gan.generator import TrainedGenerator, Weights
 from gan.sampler import Sampler
@@ -17,7 +17,7 @@ from tests.gan.families import small
 
 FACTS = DataFacts('phantom', 'f' * 64, 40, 20, ('a', 'b', 'c'), 'uint16', (-1000.0, 1000.0))
 BATCH = 5
-_LONG = ('biggan', 'dcgan', 'gran', 'stylegan', 'stylegan2')  # to compile
+_LONG = ('biggan', 'dcgan', 'gran', 'r3gan', 'stylegan', 'stylegan2')  # to compile
 
 
 def _train_nothing(architecture: str) -> TrainedGenerator:
@@ -39,8 +39,14 @@ def _train_nothing(architecture: str) -> TrainedGenerator:
 )
 def test_images_are_those_of_the_sampler(architecture):
     trained = _train_nothing(architecture)
-    program = export.deserialize(bytearray(export_program(trained, BATCH)))
-    assert program.platforms == PLATFORMS
+    programs = {
+        platform: export.deserialize(bytearray(content))
+        for platform, content in export_programs(trained, BATCH).items()
+    }
+    assert [program.platforms for program in programs.values()] == [(platform,) for platform in PLATFORMS]
+    for platform, program in programs.items():
+        assert ('bf16' in program.mlir_module()) == (platform != 'cpu')
+    program = programs['cpu']
     numbers = np.arange(3, 3 + BATCH, dtype=np.int32)
     labels = numbers % small.CLASSES if trained.image_format.num_classes else np.zeros_like(numbers)
     flat = traverse_util.flatten_dict(trained.weights.variables, sep='/')
