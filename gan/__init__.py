@@ -24,5 +24,6 @@ __all__ = [
     'step',
     'strided',
     'train',
+    'watermark',
     'weights',
 ]

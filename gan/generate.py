@@ -14,6 +14,7 @@ from absl import flags
 
 import input_pipeline
 from foundation.export.manifest import NOT_CHECKED, Release
+from foundation.export.origin import Origin
 from foundation.training import launch
 from foundation.training.errors import UserError
 from gan.generation.folder import GenerationRequest, check_out, write_images
@@ -28,6 +29,7 @@ from gan.release.guard import ReleaseGuard
 from gan.reporting.runs import ReportedRun, read_runs
 from gan.sampler import Labels, check_truncation, draw_images, labels_in_turn
 from gan.standing import suit_statistics
+from gan.watermark import create_watermark
 
 _NUM = flags.DEFINE_integer('num', None, 'Images to write, classes in turn.', 1, MOST)
 _COUNTS = flags.DEFINE_list('counts', [], 'In place of --num, images of each class: benign=100,malignant=50.')
@@ -50,6 +52,9 @@ _BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest d
 _LABEL = flags.DEFINE_string('label', None, 'Draw this class only (conditional generators).')
 _FORMAT = flags.DEFINE_enum('format', 'png', FORMATS, 'Files to write; tfds makes a data set, named as --out.')
 _LICENCE = flags.DEFINE_string('licence', '', 'Of the images, like CC-BY-4.0; kept in manifest and model card.')
+_WATERMARK = flags.DEFINE_string(
+    'watermark', None, 'File with a secret key: an invisible mark of the generator in the pixels of every image.'
+)
 _DATE = flags.DEFINE_string('date', '', 'Kept in manifest and model card; without it no date is written anywhere.')
 _ANYWAY = flags.DEFINE_bool('release_anyway', False, 'Write images that fail; the manifest tells.')
 _GATE = flags.DEFINE_bool('gate', True, 'Check the images; --nogate, only with --release_anyway, does not.')
@@ -100,6 +105,7 @@ def main(argv: Sequence[str]) -> None:
         check_truncation(trained.network, _TRUNCATION.value)
     run = read_runs([workdir])[0]
     for seed, folder in folders.items():
+        origin = find_origin(trained, run, seed)
         order = GenerationRequest(
             out=folder,
             image_format=_FORMAT.value,
@@ -108,8 +114,9 @@ def main(argv: Sequence[str]) -> None:
             date=_DATE.value,
             command={flag.name: flag.value for flag in _COMMAND},
             signing=signing,
+            watermark=create_watermark(Path(_WATERMARK.value), origin) if _WATERMARK.value else None,
         )
-        release = _write(trained, run, order, labels, seed)
+        release = _write(trained, run, order, origin, labels)
         print(f'{len(labels)} images from step {trained.position.step} of {workdir}: {folder}')
         _print_verdict(release, folder)
 
@@ -122,12 +129,11 @@ def _read_signing() -> SigningRequest | None:
 
 
 def _write(
-    trained: TrainedGenerator, run: ReportedRun, order: GenerationRequest, labels: Labels, seed: int
+    trained: TrainedGenerator, run: ReportedRun, order: GenerationRequest, origin: Origin, labels: Labels
 ) -> Release:
     """Through the gate, or around it."""
-    batch_size = _BATCH.value
+    batch_size, seed, likeness = _BATCH.value, origin.seed, Likeness(trained, run)
     truncation = math.inf if _TRUNCATION.value is None else _TRUNCATION.value
-    origin, likeness = find_origin(trained, run, seed), Likeness(trained, run)
     drawing = suit_statistics(trained, truncation)
     if not _GATE.value:
         drawn = draw_images(drawing, labels, seed=seed, batch_size=batch_size, truncation=truncation)

@@ -150,7 +150,10 @@ def restore_state(workdir: Path, step: int | None = None, *, best: bool = False)
       UserError: when the workdir holds no run, or no checkpoint that can be read.
     """
     if is_exported(workdir):
-        raise UserError(f'{workdir} is an exported generator, not a run; give the run it is of.')
+        raise UserError(
+            f'{workdir} is an exported generator, not a run: encoders, discriminators and optimisers are not in '
+            'it; give the run it is of.'
+        )
     recipe, facts = read_recipe(workdir), read_facts(workdir)
     image_format = recipe.image_format(len(facts.classes))
     stages = {stage.name: stage for stage in recipe.stages(facts.num_examples)}

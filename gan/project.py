@@ -17,6 +17,7 @@ from gan.generation.folder import check_out
 from gan.generator import TrainedGenerator, check_checkpoint
 from gan.projection import ProjectionOptions, check_styles, project_images, write_projected
 from gan.sources import open_source
+from gan.weights import check_apart
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _EXTRACTOR = flags.DEFINE_string(
@@ -44,6 +45,7 @@ def main(argv: Sequence[str]) -> None:
     workdir, out = launch.workdir(), Path(_OUT.value)
     launch.start_jax_alone('gan.project')
     check_checkpoint(_STEP.value, best=_BEST.value)
+    check_apart(workdir, out)
     check_out(out)
     trained = TrainedGenerator.load(workdir, _STEP.value, best=_BEST.value)
     check_styles(trained)

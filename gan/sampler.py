@@ -1,6 +1,7 @@
 """Images from a generator, trained or still in training, of given latents or by their numbers."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8, UInt32
 
 import input_pipeline
 from foundation.training import parallel
@@ -65,23 +66,13 @@ class Sampler:
         truncation: float = math.inf,
     ) -> None:
         self._network, self._image_format = network, image_format
-        styled = isinstance(network, StyleGenerator) and truncation < math.inf
-        limit, options = (math.inf, {'truncation': truncation}) if styled else (truncation, {})
 
         def draw(weights: Weights, latents: Array, labels: Array) -> Array:
             return network.apply(weights.variables, latents, labels, weights.alpha)
 
-        def draw_by_number(given: tuple[Weights, Array], numbers: Array, labels: Array) -> Array:
-            weights, seed = given
-            latents = draw_numbered(
-                jax.random.key(seed), numbers, network.latent_size, network.latent_distribution, limit
-            )
-            images = network.apply(weights.variables, latents, labels, weights.alpha, **options)
-            # What is infinite must not pass as white or black.
-            return jnp.where(jnp.isfinite(images), jnp.clip(images, -1, 1), jnp.nan)
-
         self._draw = create_mapper(draw, mesh, batch_size)
-        self._draw_by_number = create_mapper(draw_by_number, mesh, batch_size)
+        numbered = functools.partial(draw_by_number, network, truncation=truncation)
+        self._draw_by_number = create_mapper(numbered, mesh, batch_size)
 
     def latents(self, seed: int, count: int) -> Latents:
         """The latents of a seed's grid. All are drawn at once: others are those of a grid of another size."""
@@ -105,6 +96,31 @@ class Sampler:
         form = self._image_format
         images, masks = input_pipeline.split_masks(rows, form.channels, form.mask_classes)
         return Drawn(np.asarray(images), np.asarray(masks, np.uint8), labels, numbers)
+
+
+def draw_by_number(
+    network: Generator,
+    given: tuple[Weights, UInt32[Array, '']],
+    numbers: Int[Array, 'batch'],
+    labels: Int[Array, 'batch'],
+    *,
+    truncation: float,
+) -> Float[Array, 'batch height width channel']:
+    """These of the images of a seed, clipped to [-1, 1], masks behind; see `Sampler.draw_numbered`.
+
+    Args:
+      network: the generator at its resolution.
+      given: what it draws with, and the seed.
+      numbers, labels: of the images.
+      truncation: see `Sampler`.
+    """
+    weights, seed = given
+    styled = isinstance(network, StyleGenerator) and truncation < math.inf
+    limit, options = (math.inf, {'truncation': truncation}) if styled else (truncation, {})
+    latents = draw_numbered(jax.random.key(seed), numbers, network.latent_size, network.latent_distribution, limit)
+    images = network.apply(weights.variables, latents, labels, weights.alpha, **options)
+    # What is infinite must not pass as white or black.
+    return jnp.where(jnp.isfinite(images), jnp.clip(images, -1, 1), jnp.nan)
 
 
 def labels_in_turn(count: int, num_classes: int, label: int | None) -> Labels:

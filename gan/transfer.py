@@ -16,7 +16,8 @@ from foundation.training.state import NetworkState
 from gan.generator import restore_state
 from gan.optimizers import Side
 from gan.recipe import StartFrom
-from gan.state import GanState
+from gan.state import GanState, create_state
+from gan.weights import is_exported, read_description, read_variables
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -27,17 +28,25 @@ def check_source(source: StartFrom, workdir: Path) -> None:
         return
     if Path(source.workdir).resolve() == workdir.resolve():
         raise UserError('config.start_from.workdir is the --workdir itself; a run goes on without it.')
+    if is_exported(Path(source.workdir)):
+        if source.discriminator:
+            raise UserError(
+                f'config.start_from.workdir is {source.workdir}, an exported generator, which has no '
+                'discriminator; set config.start_from.discriminator to False.'
+            )
+        return
     if not (Path(source.workdir) / 'checkpoints').is_dir():
         raise UserError(
             f'config.start_from.workdir is {source.workdir}, which holds no checkpoints; '
-            'name the --workdir of a run.'
+            'name the --workdir of a run, or an exported generator.'
         )
 
 
 def adopt_from(
     start_from: StartFrom, sides: Mapping[str, Side], previous: GanState | None, entered: GanState
 ) -> GanState:
-    """`entered`, with the layers that are new to it taken from another run's newest checkpoint.
+    """`entered`, with the layers that are new to it taken from another run's newest checkpoint, or from
+    an exported generator.
 
     Networks with a running mean are copied from that, the others as they are. Layers that the run had grown before
     (`previous`) stay.
@@ -48,11 +57,11 @@ def adopt_from(
       previous, entered: the states before and in this phase.
 
     Raises:
-      UserError: see `generator.restore_state`.
+      UserError: see `generator.restore_state` and `weights.read_variables`.
     """
     if not start_from.workdir:
         return entered
-    source = restore_state(Path(start_from.workdir)).state
+    source = _read_source(Path(start_from.workdir))
     for name in entered.networks:
         if not getattr(start_from, sides[name]):
             continue
@@ -61,6 +70,15 @@ def adopt_from(
         else:
             _LOGGER.info('Transfer: the other run has no %s; it is drawn afresh.', name)
     return entered
+
+
+def _read_source(workdir: Path) -> GanState:
+    """The state of a run; of an exported generator that of its network alone, trained and averaged the same."""
+    if not is_exported(workdir):
+        return restore_state(workdir).state
+    variables = dict(read_variables(workdir, read_description(workdir)))
+    network = NetworkState(params=variables.pop('params'), model_state=variables, opt_state=())
+    return create_state({'generator': network}, averaged=('generator',), augmentation_probability=0.0)
 
 
 def _adopt_network(name: str, source: GanState, previous: GanState | None, entered: GanState) -> GanState:

@@ -1,11 +1,14 @@
 """A generator in a folder of its own, to be kept and passed on: its averaged weights, and what they mean.
 
-`generator.json` describes it and names the files of its weights, `generator-1-of-4.safetensors` and so on. Nothing
-of the training data is in them but the facts that a run keeps, and no folder of the machine.
+`generator.json` describes it and names the files of its weights, `generator-1-of-4.safetensors` and so on, and
+what lies beside them (`gan.exports`). Nothing of the training data is in them but the facts that a run keeps, and
+no folder of the machine.
 """
 
 import dataclasses
 import math
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ from gan.recipe import GanRecipe, ImageFormat, recreate_recipe
 from gan.schedule import Stage, fade_in
 
 GENERATOR_FILE = 'generator.json'
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: files
 # What values of other types, or beyond all measure, make their readers raise.
 _FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _LARGEST = 2**24  # bytes
@@ -43,8 +46,8 @@ Shapes = dict[str, jax.ShapeDtypeStruct]
 
 
 @dataclasses.dataclass(frozen=True)
-class Shard:
-    """One file of weights: its name, size and SHA-256."""
+class ListedFile:
+    """One file of an exported generator: its name, size and SHA-256."""
 
     name: str
     bytes: int
@@ -62,6 +65,7 @@ class Description:
       dtype: of the parameters in the files.
       weights_sha256: of the variables as they are read, see `variables_checksum`.
       shards: the files of weights, in order.
+      files: all others beside this description.
     """
 
     recipe: GanRecipe
@@ -69,7 +73,8 @@ class Description:
     position: Position
     dtype: str
     weights_sha256: str
-    shards: tuple[Shard, ...]
+    shards: tuple[ListedFile, ...]
+    files: tuple[ListedFile, ...]
 
     @property
     def stage(self) -> Stage:
@@ -108,6 +113,7 @@ class Description:
             'dtype': self.dtype,
             'weights_sha256': self.weights_sha256,
             'shards': [dataclasses.asdict(shard) for shard in self.shards],
+            'files': [dataclasses.asdict(file) for file in self.files],
         }
         workdirs.write_json(folder / GENERATOR_FILE, content | {_CHECKSUM: content_checksum(content)})
 
@@ -118,11 +124,11 @@ def is_exported(folder: Path) -> bool:
 
 
 def check_apart(folder: Path, out: Path) -> None:
-    """Raises UserError when `out`, which will show training images, lies within an exported generator."""
+    """Raises UserError when `out`, which will tell of real images, lies within an exported generator."""
     if is_exported(folder) and out.absolute().is_relative_to(folder.absolute()):
         raise UserError(
-            f'{folder} is an exported generator, to be passed on, but this page shows training images; '
-            'give --out a folder outside it.'
+            f'{folder} is an exported generator, to be passed on, but what this command writes tells of real '
+            'images; give --out a folder outside it.'
         )
 
 
@@ -175,7 +181,8 @@ def _decode(content: dict[str, Any]) -> Description:
         position=Position(**content['position']),
         dtype=content['dtype'],
         weights_sha256=content['weights_sha256'],
-        shards=tuple(Shard(**shard) for shard in content['shards']),
+        shards=tuple(ListedFile(**shard) for shard in content['shards']),
+        files=tuple(ListedFile(**file) for file in content['files']),
     )
 
 
@@ -187,17 +194,17 @@ def write_exported(
     variables: Variables,
     *,
     dtype: str,
+    beside: Mapping[str, bytes],
     overwrite: bool,
 ) -> Description:
     """Writes a generator into a folder, which is complete or absent whatever happens meanwhile.
-
-    Parameters are rounded to `dtype`. Statistics and vectors of power iteration are small, and stay as they are.
 
     Args:
       folder: for this generator alone.
       recipe, facts, position: of the run.
       variables: averaged weights, and all other collections of the generator.
       dtype: one of DTYPES.
+      beside: content of other files, by their names.
       overwrite: whether a folder that exists is replaced.
 
     Raises:
@@ -205,24 +212,39 @@ def write_exported(
     """
     arrays = {name: np.asarray(array) for name, array in sorted(_flatten(variables).items())}
     stored = {name: array.astype(_stored_dtype(name, array.dtype, dtype)) for name, array in arrays.items()}
-    as_read = {name: stored[name].astype(array.dtype) for name, array in arrays.items()}
-    weights_sha256 = variables_checksum(traverse_util.unflatten_dict(as_read, sep='/'))
+    weights_sha256 = variables_checksum(round_parameters(variables, dtype))
     with input_pipeline.complete_folder(folder.absolute(), overwrite=overwrite) as partial:
         groups, shards = deal({name: array.nbytes for name, array in stored.items()}), []
         for number, names in enumerate(groups, start=1):
             path = partial / _shard_name(number, len(groups))
             path.write_bytes(safetensors.numpy.save({name: stored[name] for name in names}))
-            shards.append(Shard(path.name, path.stat().st_size, file_checksum(path)))
-        described = Description(recipe, facts, position, dtype, weights_sha256, tuple(shards))
+            shards.append(_list_file(path))
+        for name, content in beside.items():
+            (partial / name).write_bytes(content)
+        files = tuple(_list_file(partial / name) for name in sorted(beside))
+        described = Description(recipe, facts, position, dtype, weights_sha256, tuple(shards), files)
         described.write(partial)
     return described
+
+
+def round_parameters(variables: Variables, dtype: str) -> Variables:
+    """Variables as they are read again when their parameters are written in `dtype`, one of DTYPES.
+
+    Statistics and vectors of power iteration are small, and stay as they are.
+    """
+    arrays = {name: np.asarray(array) for name, array in _flatten(variables).items()}
+    rounded = {
+        name: array.astype(_stored_dtype(name, array.dtype, dtype)).astype(array.dtype)
+        for name, array in arrays.items()
+    }
+    return traverse_util.unflatten_dict(rounded, sep='/')
 
 
 def read_variables(folder: Path, described: Description) -> Variables:
     """The weights of an exported generator, in the types that its network has.
 
     Raises:
-      UserError: when a shard is missing or was altered, or the shards are not of the described network.
+      UserError: when a file is missing or was altered, or the shards are not of the described network.
     """
     path = folder / GENERATOR_FILE
     try:
@@ -230,6 +252,9 @@ def read_variables(folder: Path, described: Description) -> Variables:
         _check_sizes(folder, described, expected)
     except _FAULTS as error:
         raise _damaged(path, _one_line(error)) from error
+    for file in described.files:
+        if file_checksum(folder / file.name) != file.sha256:
+            raise _damaged(folder / file.name, f'its SHA-256 is not the one in {GENERATOR_FILE}')
     found: dict[str, np.ndarray] = {}
     for shard in described.shards:
         weights = read_weights(folder / shard.name)
@@ -283,22 +308,30 @@ def _shapes(described: Description) -> Shapes:
 
 
 def _check_sizes(folder: Path, described: Description, expected: Shapes) -> None:
-    """Raises UserError or ValueError unless all shards are there, named and sized as the network needs."""
+    """Raises UserError or ValueError unless all files are there, named and sized as the network needs."""
     count = len(described.shards)
     for number, shard in enumerate(described.shards, start=1):
-        path = folder / shard.name
         if shard.name != _shard_name(number, count):
             raise ValueError(f'it names {shard.name!a} as a shard')
+    for file in described.files:
+        if not re.fullmatch(r'\w[\w.-]*', file.name, re.ASCII):
+            raise ValueError(f'it names the file {file.name!a}')
+    for file in (*described.shards, *described.files):
+        path = folder / file.name
         if not path.is_file():
-            raise UserError(f'{path} is missing; get all {count} shards of the generator.')
-        if path.stat().st_size != shard.bytes:
-            raise _damaged(path, f'it has {path.stat().st_size} bytes instead of {shard.bytes}')
+            raise UserError(f'{path} is missing; get all files of the generator.')
+        if path.stat().st_size != file.bytes:
+            raise _damaged(path, f'it has {path.stat().st_size} bytes instead of {file.bytes}')
     size = sum(
         math.prod(leaf.shape) * _stored_dtype(name, leaf.dtype, described.dtype).itemsize
         for name, leaf in expected.items()
     )
     if not size <= sum(shard.bytes for shard in described.shards) <= size + count * _LARGEST_HEADER:
         raise ValueError(f'its network has {size} bytes of weights, which the shards have not')
+
+
+def _list_file(path: Path) -> ListedFile:
+    return ListedFile(path.name, path.stat().st_size, file_checksum(path))
 
 
 def _shard_name(number: int, count: int) -> str:

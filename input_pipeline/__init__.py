@@ -55,6 +55,7 @@ __all__ = [
     'open_dataset',
     'open_domains',
     'parallel',
+    'phantom',
     'placement',
     'prepare',
     'preprocess_case',

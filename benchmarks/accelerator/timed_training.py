@@ -165,6 +165,7 @@ class _Recorder:
             end.position,
             variables,
             dtype='bfloat16',
+            beside={},
             overwrite=True,
         )
         spent = {name: value - self._seconds.get(name, 0.0) for name, value in end.seconds.items()}

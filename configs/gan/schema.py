@@ -160,7 +160,7 @@ GAN = Section(
         'augment': _AUGMENT,
         'start_from': Section(
             {
-                'workdir': Field('', 'of the other run'),
+                'workdir': Field('', 'of the other run, or an exported generator'),
                 'generator': Field(True, 'copy its generator'),
                 'discriminator': Field(True, 'copy its discriminator'),
             },

@@ -14,13 +14,18 @@ def on_cpu() -> bool:
 
 
 def compute_dtype(name: str) -> jnp.dtype:
+    """float32, bfloat16, or (`auto`) what suits this machine; see `dtype_on`."""
+    return dtype_on(name, cpu=on_cpu())
+
+
+def dtype_on(name: str, *, cpu: bool) -> jnp.dtype:
     """float32, bfloat16, or (`auto`) bfloat16 on accelerators and float32 on CPUs.
 
     Raises:
       UserError: for another name.
     """
     known = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
-    known['auto'] = known['float32' if on_cpu() else 'bfloat16']
+    known['auto'] = known['float32' if cpu else 'bfloat16']
     if name not in known:
         raise UserError(f'config.compute_dtype is {name!r}; choose one of {sorted(known)}.')
     return jnp.dtype(known[name])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.export.manifest import UNKNOWN_PATIENTS, Release
-from foundation.export.origin import Origin
+from foundation.export.origin import Origin, ValueForm
 from foundation.software import SOFTWARE
 from gan.evaluation.tables import as_held_out, describe_counts
 from gan.reporting import tables
@@ -19,12 +19,13 @@ from gan.reporting.runs import ReportedRun
 
 CARD_FILE = 'MODEL_CARD.md'
 EVALUATION_FILE = Path('evaluation') / 'report.json'
-_NOT_STATED = 'not stated'
+NOT_STATED = 'not stated'
 _ACTIVE = re.compile(r'([\\`*_{}\[\]<>()#|&~!$])')  # what Markdown could take for more than text
 _TRAINING = ('architecture', 'drawn', 'parameters', 'loss', 'augmentation', 'machine')
 # What a report.json that is missing, damaged, or of another version makes its reader raise.
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-_LIMITS = (
+INTENDED = ('Research, teaching and tests of software, where images marked as synthetic are enough.',)
+LIMITS = (
     'The images are not of persons and are not for diagnosis, treatment or any decision about a patient.',
     'They may resemble training patients. A screen for copies is no proof that none can be recognised.',
     'Rare findings, fine structure and the variety of real patients may be missing, and findings may be drawn '
@@ -50,12 +51,20 @@ class Edition:
       format: they are written in.
       licence: they are under; '' where it is not stated.
       date: as the user gave it; '' without one.
+      watermark: the payload of the mark in all images; '' without one.
     """
 
     count: int
     format: str
     licence: str
     date: str
+    watermark: str
+
+
+def compose(title: str, sections: Mapping[str, str]) -> str:
+    """The whole card: a title, and the text of each section by its own."""
+    parts = [f'# {title}', *(f'## {name}\n\n{text}' for name, text in sections.items())]
+    return '\n\n'.join(parts) + '\n'
 
 
 def write_card(path: Path, run: ReportedRun, origin: Origin, edition: Edition, release: Release) -> None:
@@ -69,18 +78,14 @@ def write_card(path: Path, run: ReportedRun, origin: Origin, edition: Edition, r
     """
     sections = {
         'Images': _describe_images(origin, edition, release.note),
-        'Training data': _describe_data(run, origin),
-        'Training': _describe_training(run, origin),
-        'Scores': _describe_scores(run.workdir, origin.model.weights_sha256),
+        'Training data': describe_data(run, origin),
+        'Training': describe_training(run, origin),
+        'Scores': describe_scores(run.workdir, origin.model.weights_sha256),
         'Release gate': _describe_release(release),
-        'Intended use': _bullets(
-            ['Research, teaching and tests of software, where images marked as synthetic are enough.']
-        ),
-        'Known limits': _bullets(_LIMITS),
+        'Intended use': list_points(INTENDED),
+        'Known limits': list_points(LIMITS),
     }
-    parts = [f'# Synthetic images of {escape(origin.data.name)}']
-    parts += [f'## {title}\n\n{text}' for title, text in sections.items()]
-    path.write_text('\n\n'.join(parts) + '\n', encoding='utf-8')
+    path.write_text(compose(f'Synthetic images of {escape(origin.data.name)}', sections), encoding='utf-8')
 
 
 def escape(text: Any) -> str:
@@ -90,56 +95,68 @@ def escape(text: Any) -> str:
 
 
 def _describe_images(origin: Origin, edition: Edition, note: str) -> str:
-    form, facts = origin.form, {'Count': f'{edition.count:,}', 'Format': edition.format}
+    facts = {'Count': f'{edition.count:,}', 'Format': edition.format}
     facts['Seed'] = str(origin.seed)
-    facts['Licence'] = edition.licence or _NOT_STATED
+    facts['Licence'] = edition.licence or NOT_STATED
     if edition.date:
         facts['Date'] = edition.date
-    facts['Classes'] = ', '.join(form.classes) or 'none'
-    facts['Mask classes'] = str(form.mask_classes or 'no masks')
-    facts['Modality'] = form.modality
-    facts['Values'] = _describe_values(origin)
-    if form.spacing is not None:
-        facts['Spacing'] = f'{form.spacing[0]:.4g} x {form.spacing[1]:.4g} mm, typical of the training images'
+    facts |= describe_form(origin.form)
+    if edition.watermark:
+        facts['Watermark'] = f'in the pixels of every image, payload {edition.watermark}'
     return (
         f'Drawn by a generative model with {SOFTWARE} {escape(origin.version)}. **Every image is synthetic.** '
-        f'`python -m gan.verify` checks the files against manifest.json.\n\n{_facts(facts)}'
+        f'`python -m gan.verify` checks the files against manifest.json.\n\n{list_facts(facts)}'
         + (f'\n\n**Note:** {escape(note)}' if note else '')
     )
 
 
-def _describe_values(origin: Origin) -> str:
-    if origin.form.intensity is None:
+def describe_form(form: ValueForm) -> dict[str, str]:
+    """What the images are, by title."""
+    facts = {
+        'Classes': ', '.join(form.classes) or 'none',
+        'Mask classes': str(form.mask_classes or 'no masks'),
+        'Modality': form.modality,
+        'Values': _describe_values(form),
+    }
+    if form.spacing is not None:
+        facts['Spacing'] = f'{form.spacing[0]:.4g} x {form.spacing[1]:.4g} mm, typical of the training images'
+    return facts
+
+
+def _describe_values(form: ValueForm) -> str:
+    if form.intensity is None:
         return 'relative grey levels: each training volume had its own range'
-    low, high = origin.form.intensity
-    unit = 'Hounsfield units' if origin.form.is_hounsfield else 'the units of the data'
+    low, high = form.intensity
+    unit = 'Hounsfield units' if form.is_hounsfield else 'the units of the data'
     return f'{low:g} to {high:g} in {unit}'
 
 
-def _describe_data(run: ReportedRun, origin: Origin) -> str:
+def describe_data(run: ReportedRun, origin: Origin) -> str:
+    """What the generator was trained on."""
     data = origin.data
-    return _facts(
+    return list_facts(
         {
             'Name': f'{data.name} ({run.recipe.split})',
             'Images': f'{data.images:,}, {UNKNOWN_PATIENTS}' if data.patients is None else f'{data.images:,}',
             **({} if data.patients is None else {'Patients': f'{data.patients:,}'}),
             'Classes': ', '.join(run.facts.classes) or 'none',
-            'Licence': data.licence or _NOT_STATED,
+            'Licence': data.licence or NOT_STATED,
             'Fingerprint': data.fingerprint,
         }
     )
 
 
-def _describe_training(run: ReportedRun, origin: Origin) -> str:
+def describe_training(run: ReportedRun, origin: Origin) -> str:
+    """How it was trained, and which weights it draws with."""
     facts = {title.capitalize(): value for title, value in tables.summarize([run]) if title in _TRAINING}
     facts['Resolution'] = f'{origin.model.resolution} x {origin.model.resolution}'
     facts['Images seen'] = run.moment(origin.model.images_seen)
     facts['Seed'] = str(run.recipe.seed)
     facts['Weights'] = f'SHA-256 {origin.model.weights_sha256}, step {origin.model.step}'
-    return _facts(facts)
+    return list_facts(facts)
 
 
-def _describe_scores(workdir: Path, weights: str) -> str:
+def describe_scores(workdir: Path, weights: str) -> str:
     """A table of what gan.evaluate measured on the same weights, or a sentence that there is none."""
     try:
         report = json.loads((workdir / EVALUATION_FILE).read_text(encoding='utf-8'))
@@ -183,16 +200,17 @@ def _describe_interval(score: Mapping[str, Any]) -> str:
 def _describe_release(release: Release) -> str:
     if release.verdict == 'not checked':
         return 'Verdict: **not checked**. Nobody looked whether the images resemble training patients.'
-    return f'Verdict: **{release.verdict}**.\n\n{_facts(_flatten(release.figures))}'
+    return f'Verdict: **{release.verdict}**.\n\n{list_facts(flatten_figures(release.figures))}'
 
 
-def _flatten(figures: Mapping[str, Any], prefix: str = '') -> dict[str, str]:
+def flatten_figures(figures: Mapping[str, Any], prefix: str = '') -> dict[str, str]:
+    """Figures of the gate by their names, those of parts behind the part's name."""
     flat: dict[str, str] = {}
     for name, value in figures.items():
         if name in ('reason', 'reasons') and not value:
             continue  # there is nothing to give a reason for
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f'{prefix}{name}, ')
+            flat |= flatten_figures(value, f'{prefix}{name}, ')
         else:
             flat[f'{prefix}{name}'.replace('_', ' ')] = _plain(value)
     return flat
@@ -206,9 +224,11 @@ def _plain(value: Any) -> str:
     return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
-def _facts(facts: Mapping[str, str]) -> str:
-    return _bullets([f'{escape(name)}: {escape(value)}' for name, value in facts.items()], escaped=True)
+def list_facts(facts: Mapping[str, str]) -> str:
+    """Facts by title, one a line, as Markdown."""
+    return list_points([f'{escape(name)}: {escape(value)}' for name, value in facts.items()], escaped=True)
 
 
-def _bullets(lines: Sequence[str], *, escaped: bool = False) -> str:
+def list_points(lines: Sequence[str], *, escaped: bool = False) -> str:
+    """Sentences, one a line, as Markdown; `escaped` where they are Markdown already."""
     return '\n'.join(f'- {line if escaped else escape(line)}' for line in lines)

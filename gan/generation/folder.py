@@ -20,6 +20,7 @@ from gan.generation.signatures import SigningRequest, sign_release
 from gan.generation.writers import create_writer
 from gan.reporting.runs import ReportedRun
 from gan.sampler import Drawn
+from gan.watermark import Watermark
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class GenerationRequest:
       date: as the user gave it; '' without one. No other is written: the same command gives the same bytes.
       command: the flags that decided the images, as JSON has them.
       signing: how it is signed; None for not at all.
+      watermark: that is written into every image; None for none.
     """
 
     out: Path
@@ -43,6 +45,7 @@ class GenerationRequest:
     date: str
     command: Mapping[str, Any]
     signing: SigningRequest | None
+    watermark: Watermark | None
 
 
 def check_out(out: Path) -> None:
@@ -84,10 +87,11 @@ def write_images(
         writer = create_writer(
             order.image_format, folder, origin, name=out.name, licence=order.licence, signer=signer
         )
-        classes = _write_all(drawn, writer, origin, order.count)
+        classes = _write_all(drawn, writer, origin, order)
         count = sum(classes.values())
         release = judge()
-        edition = Edition(count, order.image_format, order.licence, order.date)
+        mark = '' if order.watermark is None else order.watermark.describe()['payload']
+        edition = Edition(count, order.image_format, order.licence, order.date, mark)
         write_card(folder / CARD_FILE, run, origin, edition, release)
         write_manifest(folder, _describe(order, origin, classes, release))
         if order.signing:
@@ -95,17 +99,19 @@ def write_images(
     return release
 
 
-def _write_all(drawn: Iterable[Drawn], writer: Writer, origin: Origin, total: int) -> dict[str, int]:
+def _write_all(drawn: Iterable[Drawn], writer: Writer, origin: Origin, order: GenerationRequest) -> dict[str, int]:
     """Writes all images and returns how many there were of each class; '' where there are no classes."""
     counts: collections.Counter[str] = collections.Counter()
     classes, dtype = origin.form.classes, np.dtype(origin.form.dtype)
-    with tqdm.tqdm(total=total, unit=' images') as bar:
+    with tqdm.tqdm(total=order.count, unit=' images') as bar:
         for batch in drawn:
             _check_finite(batch)
             for image, mask, label, number in zip(
                 batch.images, batch.masks, batch.labels, batch.numbers, strict=True
             ):
                 stored = input_pipeline.from_unit(image, dtype)
+                if order.watermark is not None:
+                    stored = order.watermark.apply(stored)
                 name = classes[label] if classes else ''
                 writer.write(stored, mask, name, int(number))
                 counts[name] += 1
@@ -140,4 +146,5 @@ def _describe(
         'licence': order.licence,
         'date': order.date,
         'release': {'verdict': release.verdict, 'figures': dict(release.figures)},
+        **({} if order.watermark is None else {'watermark': order.watermark.describe()}),
     }

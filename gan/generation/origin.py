@@ -66,7 +66,7 @@ def _find_provenance(run: ReportedRun, resolution: int) -> input_pipeline.Proven
     except input_pipeline.DataError as error:
         reason = f'cannot be opened ({error})'
     _LOGGER.warning(
-        'The training data %r %s; the images are written without modality, spacing and licence of the data.',
+        'The training data %r %s; modality, spacing and licence of the data are not told.',
         images.name,
         reason,
     )

@@ -17,7 +17,7 @@ from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
 from foundation.training.state import Variables
 from gan.domains import Domain, read_domains
-from gan.generator import RestoredRun, restore_state
+from gan.generator import RestoredRun, read_recipe, restore_state
 from gan.translation.windows import Images, in_windows
 from input_pipeline import depth
 
@@ -48,13 +48,13 @@ class Translator:
         Raises:
           UserError: when there is none, or it cannot be read, or it was trained on images that were cropped.
         """
-        run = restore_state(workdir, step, best=best)
-        recipe = run.recipe
+        recipe = read_recipe(workdir)
         if not recipe.family.translates:
             raise UserError(
-                f'{workdir} holds a run of {recipe.architecture}, which translates nothing; give one of '
-                'cyclegan, pix2pix or stargan.'
+                f'{workdir} holds a generator of {recipe.architecture}, which translates nothing; give a run '
+                'of cyclegan, pix2pix or stargan.'
             )
+        run = restore_state(workdir, step, best=best)
         if recipe.images.preprocessing.fit == 'crop':
             raise UserError(
                 f"{workdir}: its images were cut (config.data.fit is 'crop'), so that whole ones cannot be "

@@ -181,6 +181,8 @@ def test_asking_for_nothing_or_for_what_makes_no_sense_is_refused(commands, trai
         ((), '--num, or by class with --counts'),
         (('--num=2', '--truncation=1'), 'scales every latent vector'),
         (('--counts=CT=2',), '--counts=CT is unknown'),
+        (('--num=2', f'--watermark={tmp_path}/key'), 'There is no key at'),
+        (('--num=2', f'--watermark={__file__}'), '--watermark needs images of 64 pixels or more'),
     ]:
         done = commands.run('gan.generate', *flags, *more)
         assert (done.returncode, reason in done.stdout) == (1, True), done.stdout

@@ -197,10 +197,10 @@ def test_a_crash_leaves_the_old_evaluation_whole(measured, written, monkeypatch,
 def test_the_model_card_has_the_scores_of_the_same_weights(measured, tmp_path):
     reals, evaluated, report = measured
     write_evaluation(tmp_path / 'evaluation', report, reals, evaluated)
-    text = card._describe_scores(tmp_path, report['runs'][0]['weights_sha256'])
+    text = card.describe_scores(tmp_path, report['runs'][0]['weights_sha256'])
     assert text.count('\n| ') == 2 + len(MEANINGS)  # with the heading
     assert f'{report["runs"][0]["scores"]["precision"]["value"]:.4g}' in text
-    assert 'Only another state' in card._describe_scores(tmp_path, '0' * 64)
+    assert 'Only another state' in card.describe_scores(tmp_path, '0' * 64)
 
 
 def test_folders_that_cannot_be_written_are_refused_before_anything_is_measured(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import input_pipeline
 from backbones.images import DataFacts
@@ -17,8 +18,9 @@ from foundation.export.manifest import NOT_CHECKED, Release
 from foundation.export.verification import check_folder
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
+from foundation.watermark import MarkKey
 from gan import verify
-from gan.generation.card import EVALUATION_FILE, _describe_scores, escape
+from gan.generation.card import EVALUATION_FILE, describe_scores, escape
 from gan.generation.folder import GenerationRequest, write_images
 from gan.generation.origin import find_origin
 from gan.generation.signatures import SigningRequest, load_request
@@ -27,6 +29,7 @@ from gan.recipe import ImageFormat, create_recipe
 from gan.reporting import tables
 from gan.reporting.runs import ReportedRun
 from gan.sampler import Drawn
+from gan.watermark import Watermark, largest_change, read_mark
 from tests.foundation.signing.made import TIME, key_folder, keys
 from tests.gan.command import read_files
 from tests.gan.generation.origins import fitted, make_masks, make_origin, make_stored
@@ -62,6 +65,7 @@ def _order(out, image_format='png', **fields):
             'date': '',
             'command': {},
             'signing': None,
+            'watermark': None,
             **fields,
         }
     )
@@ -73,6 +77,28 @@ def _drawn(origin, numbers=(0, 1, 4, 7)):
     images, labels = input_pipeline.to_unit(stored), np.array([0, 1, 1, 0])
     for part in (slice(0, 3), slice(3, 4)):
         yield Drawn(images[part], masks[part], labels[part], np.array(numbers)[part])
+
+
+def test_a_watermark_is_in_every_image_and_told(tmp_path, run):
+    origin = make_origin(dtype='uint8', modality='MR')
+    rows, columns = np.mgrid[:128, :128] / 64 - 1
+    images = np.random.default_rng(0).normal(0, 0.03, (4, 128, 128, 1)) + np.hypot(rows, columns)[..., None] / 3
+    masks, zeros = np.zeros((4, 128, 128, 1), np.uint8), np.zeros(4, int)
+    mark = Watermark(MarkKey(b'a key of the tests'), 0x1A2B3C4D, largest_change(origin.form))
+    for name, watermark in (('marked', mark), ('plain', None)):
+        drawn = [Drawn(images.astype(np.float32), masks, zeros, np.arange(4))]
+        write_images(drawn, _order(tmp_path / name, watermark=watermark), run, origin, lambda: NOT_CHECKED)
+    plain, marked = (
+        np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / name / 'images').iterdir())])
+        for name in ('plain', 'marked')
+    )
+    assert np.abs(marked.astype(int) - plain).max() == 2
+    for path in (tmp_path / 'marked' / 'images').iterdir():
+        assert read_mark(path, mark.key).payload == 0x1A2B3C4D
+    assert check_folder(tmp_path / 'marked', shown=1).manifest['watermark'] == mark.describe()
+    assert 'watermark' not in check_folder(tmp_path / 'plain', shown=1).manifest
+    assert 'payload 1a2b3c4d' in (tmp_path / 'marked' / 'MODEL_CARD.md').read_text()
+    assert 'Watermark' not in (tmp_path / 'plain' / 'MODEL_CARD.md').read_text()
 
 
 def _write(out, run, origin, release=NOT_CHECKED, **fields):
@@ -270,7 +296,7 @@ def test_the_card_has_the_scores_of_these_weights(tmp_path, run, report, expecte
 def test_a_report_that_is_nested_too_deep_is_none(tmp_path):
     (tmp_path / EVALUATION_FILE).parent.mkdir()
     (tmp_path / EVALUATION_FILE).write_text('[' * 100_000)
-    assert _describe_scores(tmp_path, 'ab').startswith('The generator was not evaluated')
+    assert describe_scores(tmp_path, 'ab').startswith('The generator was not evaluated')
 
 
 def test_the_card_gives_reasons_only_where_there_are_any(tmp_path, run):

@@ -60,4 +60,6 @@ def write_generator(folder: Path, *, dtype: str = 'bfloat16') -> Description:
     """Exports the progressive one while 8x8 fades in."""
     recipe = create_recipe(create_config('progressive'))
     variables, position = draw_variables(recipe, '8x8')
-    return write_exported(folder, recipe, FACTS, position, variables, dtype=dtype, overwrite=False)
+    return write_exported(
+        folder, recipe, FACTS, position, variables, dtype=dtype, beside={'sample.py': b'x'}, overwrite=False
+    )

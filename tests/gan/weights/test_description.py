@@ -50,7 +50,7 @@ def test_it_cannot_be_trained_on(folder):
 
 
 def _later(content):
-    content['format_version'] = 2
+    content['format_version'] = 3
 
 
 def _no_phase(content):
@@ -77,6 +77,10 @@ def _no_field(content):
     del content['config']['generator']['fmap_max']
 
 
+def _no_files(content):
+    del content['files']
+
+
 def _odd_shard(content):
     content['shards'] = [{'name': 'generator-1-of-1.safetensors'}]
 
@@ -84,9 +88,9 @@ def _odd_shard(content):
 @pytest.mark.parametrize(
     ('change', 'said'),
     [
-        (_later, 'is of format version 2, and this software reads 1'),
+        (_later, 'is of format version 3, and this software reads 2'),
         *((change, 'was altered or damaged') for change in (
-            _no_phase, _beyond, _no_number, _no_config, _no_facts, _no_field, _odd_shard,
+            _no_phase, _beyond, _no_number, _no_config, _no_facts, _no_field, _no_files, _odd_shard,
         )),
     ],
 )  # fmt: skip

@@ -25,7 +25,7 @@ def test_float32_comes_back_bit_for_bit(tmp_path, family):
     stage = '16x16' if family == 'progressive' else '32x32'
     variables, position = draw_variables(recipe, stage)
     described = write_exported(
-        tmp_path / 'out', recipe, FACTS, position, variables, dtype='float32', overwrite=False
+        tmp_path / 'out', recipe, FACTS, position, variables, dtype='float32', beside={}, overwrite=False
     )
     trained = TrainedGenerator.load(tmp_path / 'out')
     assert (trained.facts, trained.position) == (FACTS, position)
@@ -38,7 +38,9 @@ def test_float32_comes_back_bit_for_bit(tmp_path, family):
 def test_bfloat16_rounds_parameters_and_leaves_statistics(tmp_path):
     recipe = create_recipe(create_config('dcgan'))
     variables, position = draw_variables(recipe, '32x32')
-    write_exported(tmp_path / 'out', recipe, FACTS, position, variables, dtype='bfloat16', overwrite=False)
+    write_exported(
+        tmp_path / 'out', recipe, FACTS, position, variables, dtype='bfloat16', beside={}, overwrite=False
+    )
     read = TrainedGenerator.load(tmp_path / 'out').weights.variables
     jax.tree.map(np.testing.assert_array_equal, read['batch_stats'], variables['batch_stats'])
     rounded = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(leaf.dtype), variables['params'])
@@ -85,7 +87,7 @@ def test_several_shards_are_read_together(several):
 def test_a_missing_shard_is_named(several):
     shard = sorted(several.glob('*.safetensors'))[1]
     shard.unlink()
-    with pytest.raises(UserError, match=f'{shard.name} is missing; get all'):
+    with pytest.raises(UserError, match=f'{shard.name} is missing; get all files'):
         TrainedGenerator.load(several)
 
 
@@ -99,6 +101,16 @@ def test_a_changed_shard_is_refused(several):
     shard.write_bytes(content[:-1])
     with pytest.raises(UserError, match='bytes instead of'):
         TrainedGenerator.load(several)
+
+
+def test_what_lies_beside_the_weights_is_checked_too(tmp_path):
+    write_generator(tmp_path / 'out')
+    (tmp_path / 'out' / 'sample.py').write_bytes(b'y')
+    with pytest.raises(UserError, match=r'sample.py was altered or damaged .its SHA-256'):
+        TrainedGenerator.load(tmp_path / 'out')
+    (tmp_path / 'out' / 'sample.py').unlink()
+    with pytest.raises(UserError, match=r'sample.py is missing; get all files'):
+        TrainedGenerator.load(tmp_path / 'out')
 
 
 def test_nothing_is_left_of_what_could_not_be_written(tmp_path, monkeypatch):
@@ -115,13 +127,19 @@ def test_a_newer_generator_replaces_the_one_before(tmp_path):
     write_generator(tmp_path / 'out')
     recipe = create_recipe(create_config('progressive'))
     variables, position = draw_variables(recipe, '16x16')
-    write_exported(tmp_path / 'out', recipe, FACTS, position, variables, dtype='float32', overwrite=True)
+    write_exported(
+        tmp_path / 'out', recipe, FACTS, position, variables, dtype='float32', beside={}, overwrite=True
+    )
     assert TrainedGenerator.load(tmp_path / 'out').network.resolution == 16
     assert [path.name for path in tmp_path.iterdir()] == ['out']
 
 
 def _escape(content):
     content['shards'][0]['name'] = '../generator-1-of-1.safetensors'
+
+
+def _escape_beside(content):
+    content['files'][0]['name'] = '../sample.py'
 
 
 def _enlarge(content):
@@ -140,7 +158,7 @@ def _float32(content):
     content['dtype'] = 'float32'
 
 
-@pytest.mark.parametrize('change', [_escape, _enlarge, _lengthen, _retype, _float32])
+@pytest.mark.parametrize('change', [_escape, _escape_beside, _enlarge, _lengthen, _retype, _float32])
 def test_a_hostile_description_is_refused_before_anything_is_read(tmp_path, monkeypatch, change):
     write_generator(tmp_path / 'out')
     rewrite(tmp_path / 'out', change)

@@ -1,0 +1,1 @@
+"""What lies beside the weights of an exported generator: programs that JAX alone runs, and a card."""
