@@ -295,14 +295,7 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
     try:
         schedule = Schedule(final_resolution=resolution, **config.schedule.to_dict())
         last = schedule.stages(num_examples=1)[-1]  # refuses what does not depend on the data
-        images = request_images(
-            config,
-            mask_classes=config.mask_classes,
-            context=0,
-            target='class',
-            foreground_share=0.0,
-            mask_slope=config.mask_slope,
-        )
+        images = _request_images(config)
         return GanRecipe(
             seed=config.seed,
             images=images,
@@ -331,6 +324,17 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
         )
     except ValueError as error:
         raise UserError(f'config: {error}') from error
+
+
+def _request_images(config: ConfigDict) -> ImageRequest:
+    return request_images(
+        config,
+        mask_classes=config.mask_classes,
+        context=0,
+        target='class',
+        foreground_share=0.0,
+        mask_slope=config.mask_slope,
+    )
 
 
 def recreate_recipe(fields: Mapping[str, Any]) -> GanRecipe:
