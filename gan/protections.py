@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # whoever receives a folder need not have it
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
+    from foundation.watermark import MarkKey
+
 SHOWN = 20  # names of each kind of fault
 Kind = Literal['image/png', 'image/tiff', 'image/jpeg', 'dicom']
 _DICOM: Kind = 'dicom'
@@ -36,6 +38,8 @@ _ENDINGS: Mapping[str, Kind] = {
     '.dcm': _DICOM,
 }
 _LARGEST_DICOM = 2**30  # bytes of a file that is read
+_MARKS = 20  # images of a folder in which a mark is looked for: it takes about a second where there is none
+_MARK_LEVEL = 1e-6  # p values up to which a mark is said to be there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +50,13 @@ class Verified:
       path: a folder, or a file.
       key: that must have signed the manifest; None for any.
       authority: that must have certified who signed single files; None for any.
+      mark_key: file of the key of a watermark to look for; None for none.
     """
 
     path: Path
     key: 'ed25519.Ed25519PublicKey | None' = None
     authority: 'x509.Certificate | None' = None
+    mark_key: Path | None = None
 
     @functools.cached_property
     def check(self) -> Check | str:
@@ -134,6 +140,42 @@ def _check_dicom_signature(target: Verified) -> Finding:
     return join_findings(((name, _check_dicom_file(path, target.authority)) for name, path in files), SHOWN)
 
 
+def _check_watermark(target: Verified) -> Finding:
+    if target.mark_key is None:
+        return Finding('unclear', 'name the key to look with: --watermark=KEYFILE')
+    from foundation.watermark import read_key
+
+    key = read_key(target.mark_key)
+    names = {name: path for rows in target.files.values() for name, path in rows if not name.startswith('masks/')}
+    if not names:
+        return Finding('absent', 'no picture and no DICOM file')
+    declared = None
+    if target.path.is_dir() and not isinstance(target.check, str):
+        declared = target.check.manifest.get('watermark', {}).get('payload')
+    looked = list(names.items())[:: max(len(names) // _MARKS, 1)][:_MARKS]
+    found = join_findings(((name, _read_mark(path, key, declared)) for name, path in looked), SHOWN)
+    if len(looked) == len(names):
+        return found
+    return dataclasses.replace(found, detail=f'{found.detail} (of {len(names):,}, evenly spread)')
+
+
+def _read_mark(path: Path, key: 'MarkKey', declared: str | None) -> Finding:
+    from gan.watermark import read_mark
+
+    try:
+        found = read_mark(path, key)
+    except UserError as error:
+        return Finding('unclear', str(error))
+    if found.p_value > _MARK_LEVEL:
+        return Finding('absent', f"this key's mark is not in it, or was lost (p > {_MARK_LEVEL:g})")
+    if found.payload is None:
+        return Finding('held', "this key's mark is in it")
+    told = f'{found.payload:08x}'
+    if declared is not None and declared != told and not found.bit_error:
+        return Finding('broken', f'its mark is {told}, but the manifest says {declared}')
+    return Finding('held', f"this key's mark, {told}")
+
+
 # What is looked at, in the order of the table. A row more is a layer more.
 LAYERS: Mapping[str, Callable[[Verified], Finding]] = {
     'manifest': _check_manifest,
@@ -141,6 +183,7 @@ LAYERS: Mapping[str, Callable[[Verified], Finding]] = {
     'credentials': _check_credentials,
     'dicom_tag': _check_dicom_tag,
     'dicom_signature': _check_dicom_signature,
+    'watermark': _check_watermark,
 }
 # What says something, but proves nothing: anybody can write it.
 CLAIMS = ('dicom_tag',)

@@ -7,6 +7,7 @@ A PATH is a folder that gan.generate wrote, or any other, or a file from anywher
   credentials      C2PA, in PNG, TIFF and JPEG; --authority=CERTIFICATE says who must vouch for its signer
   dicom_tag        DICOM files say SyntheticData = YES; anybody can write that
   dicom_signature  PS3.15, in DICOM files; --authority as above
+  watermark        the mark of --watermark=KEYFILE is in the pixels, of 20 images of a folder
 
 It ends with 0 when something holds, nothing is broken, and all that --require names holds.
 """
@@ -27,7 +28,12 @@ from gan.protections import CLAIMS, LAYERS, Verified
 
 _WORDS: Mapping[State, str] = {'held': 'held', 'absent': 'absent', 'unclear': 'not checked', 'broken': 'BROKEN'}
 # What these layers are worth depends on whom they must come from.
-_PINS = {'signature': 'key', 'credentials': 'authority', 'dicom_signature': 'authority'}
+_PINS = {
+    'signature': 'key',
+    'credentials': 'authority',
+    'dicom_signature': 'authority',
+    'watermark': 'watermark',
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         key, authority = _load_pins(options)
-        results = [_verify(Verified(path, key, authority), options.require) for path in options.paths]
+        results = [
+            _verify(Verified(path, key, authority, options.watermark), options.require) for path in options.paths
+        ]
     except UserError as error:
         print(f'Error: {printable(error)}', file=sys.stderr)
         return 1
@@ -57,6 +65,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('paths', metavar='PATH', nargs='+', type=Path, help='a folder, or a file')
     add('--key', type=Path, metavar='PUBLIC_KEY', help='the key that must have signed the manifest, in PEM')
     add('--authority', type=Path, metavar='CERTIFICATE', help='that must have certified who signed files, in PEM')
+    add('--watermark', type=Path, metavar='KEYFILE', help='secret key of a watermark to look for')
     add('--require', type=_layers, default=(), metavar='LAYER,...', help=f'what must hold: {", ".join(LAYERS)}')
     options = parser.parse_args(arguments)
     for layer in options.require:

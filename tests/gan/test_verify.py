@@ -3,11 +3,15 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.ndimage
+from PIL import Image
 
 from foundation.export import manifest as manifests
 from gan.protections import LAYERS
@@ -238,3 +242,40 @@ def test_help_says_what_each_layer_proves(capsys):
     output = capsys.readouterr().out
     assert 'whoever alters a file can write a new one' in output
     assert all(f'\n  {name} ' in output for name in LAYERS)
+
+
+@pytest.fixture(scope='module')
+def marked(tmp_path_factory):
+    """A folder of two marked pictures of 256x256 and the key; their manifest names the payload."""
+    from foundation.watermark import embed, read_key
+
+    folder = tmp_path_factory.mktemp('marked')
+    (folder / 'key').write_bytes(b'a secret of thirty-two characters')
+    key, generator = read_key(folder / 'key'), np.random.default_rng(0)
+    (folder / 'set' / 'images').mkdir(parents=True)
+    for number in range(2):
+        smooth = scipy.ndimage.gaussian_filter(generator.normal(size=(256, 256)), 3)
+        image = np.uint8(np.clip(128 + 200 * smooth / smooth.std() / 6, 0, 255))[..., None]
+        written = embed(image, key, 0x1A2B3C4D, bound=2)
+        Image.fromarray(written[..., 0]).save(folder / 'set' / 'images' / f'{number}.png')
+    content = CONTENT | {'count': 2, 'watermark': {'payload': '1a2b3c4d', 'key': key.name}}
+    manifests.write_manifest(folder / 'set', content)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_watermark_is_looked_for_with_its_key(marked, tmp_path, capsys):
+    status, output = _verify(capsys, marked / 'set')
+    assert (status, 'watermark         not checked  name the key' in output) == (0, True)
+    found = main([str(marked / 'set'), f'--watermark={marked / "key"}', '--require=watermark'])
+    assert (found, "2 files: this key's mark, 1a2b3c4d" in capsys.readouterr().out) == (0, True)
+    (tmp_path / 'other').write_bytes(b'another secret, just as long as that')
+    status = main([str(marked / 'set'), f'--watermark={tmp_path / "other"}', '--require=watermark'])
+    assert (status, 'LACKS watermark' in capsys.readouterr().out) == (1, True)
+    shutil.copytree(marked / 'set', tmp_path / 'forged')
+    _forge(tmp_path / 'forged', lambda content: content['watermark'].update(payload='00000000'))
+    status = main([str(tmp_path / 'forged'), f'--watermark={marked / "key"}'])
+    assert (status, 'its mark is 1a2b3c4d, but the manifest says 00000000' in capsys.readouterr().out) == (1, True)
+    with pytest.raises(SystemExit):
+        main([str(marked / 'set'), '--require=watermark'])
+    assert '--require=watermark is worth nothing unless --watermark says' in capsys.readouterr().err
