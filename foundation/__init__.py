@@ -1,3 +1,3 @@
 """What all tasks stand on, knowing none of them."""
 
-__all__ = ['export', 'files', 'report', 'signing', 'software', 'startup', 'statistics', 'training']
+__all__ = ['export', 'files', 'report', 'serving', 'signing', 'software', 'startup', 'statistics', 'training']
