@@ -1,0 +1,180 @@
+"""`python -m gan.reader_study --workdir=DIR --out=STUDY --readers=2` asks people: real or generated?
+
+Serves a page to this machine's browsers; nothing leaves the machine. Each reader has a link, sees one image at a
+time and says how sure he or she is. The plan is fixed before the first answer, and every answer is kept at once:
+after Ctrl-C, --out=STUDY alone goes on. When all are done, the report is written; --report writes it again.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from absl import flags
+
+import input_pipeline
+from foundation.training import launch
+from foundation.training.errors import UserError
+from gan.generation.folder import check_out
+from gan.generation.selection import LARGEST_SEED
+from gan.generator import TrainedGenerator, check_checkpoint
+from gan.reading.cases import RealImages, gather_cases
+from gan.reading.plan import PLAN_FILE, StudyPlan, read_study, write_study
+from gan.reading.power import difference_power, equivalence_power, needed_cases
+
+_OUT = flags.DEFINE_string('out', None, 'Folder of the study; new, or one to go on with.', required=True)
+_READERS = flags.DEFINE_integer('readers', 1, 'People who judge, each all cases.', 1, 100)
+_CASES = flags.DEFINE_integer(
+    'cases',
+    None,
+    'Images that each judges, half of them generated; by default what --power needs.',
+    4,
+    20_000,
+)
+_REPEATS = flags.DEFINE_integer(
+    'repeats', None, 'Of these, images that come twice; an even number, by default a tenth of all.', 0, 10_000
+)
+_MARGIN = flags.DEFINE_float('margin', 0.1, 'Accuracies within 0.5 +- this are as good as chance.', 0.02, 0.4)
+_ALPHA = flags.DEFINE_float('alpha', 0.05, 'Level of all tests.', 0.001, 0.2)
+_POWER = flags.DEFINE_float('power', 0.8, 'Chance to find a reader who guesses equivalent to chance.', 0.1, 0.999)
+_SEED = flags.DEFINE_integer('seed', 0, 'Of the choice of images and of all orders.', 0, LARGEST_SEED)
+_SPLIT = flags.DEFINE_enum('split', 'test', ['test', 'validation'], 'Where real images are from; never training.')
+_GENERATED = flags.DEFINE_string('generated', None, 'Folder of gan.generate, PNG; drawn by --workdir by default.')
+_BITS = flags.DEFINE_integer(
+    'bits', None, 'Grey levels of all images, as a power of 2; by default 8 for 8-bit data, else 12.', 8, 16
+)
+_STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
+_BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest distance to real images.')
+_BATCH = flags.DEFINE_integer('batch_size', 64, 'Images drawn at once; rounding may depend on it.', 1, 65_536)
+_HOST = flags.DEFINE_string('host', '127.0.0.1', 'Address to listen at; others let other machines in.')
+_PORT = flags.DEFINE_integer('port', 8766, 'Port to listen at; 0 takes any that is free.', 0, 65535)
+_PLAN_ONLY = flags.DEFINE_bool('plan_only', False, 'Tell how many cases are needed, and make nothing.')
+_REPORT = flags.DEFINE_bool('report', False, 'Write the report, and serve nothing.')
+_EARLY = flags.DEFINE_bool('early', False, 'With --report, even where answers are missing.')
+flags.adopt_module_key_flags(launch)
+
+# What a study was made with, and cannot be changed.
+_FIXED = (_READERS, _CASES, _REPEATS, _MARGIN, _ALPHA, _SEED, _BITS)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Makes the study where there is none, then serves it or reports on it."""
+    launch.reject_arguments(argv)
+    out = Path(_OUT.value)
+    if _PLAN_ONLY.value:
+        cases = _CASES.value or needed_cases(_MARGIN.value, _ALPHA.value, _POWER.value)
+        _tell_power(cases, _MARGIN.value, _ALPHA.value)
+        return
+    server = _import_server()
+    if not (out / PLAN_FILE).is_file():
+        if _REPORT.value:
+            raise UserError(f'{out} holds no study; make one first, without --report.')
+        _create(out)
+    study = read_study(out)
+    _check_same(out, study.plan)
+    if _REPORT.value:
+        _write_report(study, server.read_sheets(study), early=_EARLY.value)
+        return
+    _tell_power(study.plan.cases, study.plan.margin, study.plan.alpha)
+    sheets = server.serve_study(study, _HOST.value, _PORT.value)
+    missing = sum(len(sheet.order) - len(sheet.answers) for sheet in sheets)
+    if missing:
+        print(f'{missing} answers are missing; go on with {launch.python()} -m gan.reader_study --out={out}')
+    else:
+        _write_report(study, sheets, early=False)
+
+
+def _create(out: Path) -> None:
+    """Gathers the cases and fixes the plan."""
+    workdir = launch.workdir()
+    launch.start_jax_alone('gan.reader_study')
+    check_checkpoint(_STEP.value, best=_BEST.value)
+    check_out(out)
+    trained = TrainedGenerator.load(workdir, _STEP.value, best=_BEST.value)
+    real = RealImages.open(trained, _SPLIT.value)
+    cases = _count_cases(real.images.num_patients)
+    bits = _BITS.value or real.usual_bits
+    fields = {
+        'cases': cases,
+        'repeats': _count_repeats(cases),
+        'readers': _READERS.value,
+        'seed': _SEED.value,
+        'margin': _MARGIN.value,
+        'alpha': _ALPHA.value,
+        'bits': bits,
+    }
+    images, truth, sources = gather_cases(
+        real,
+        cases // 2,
+        seed=_SEED.value,
+        bits=bits,
+        generated=None if _GENERATED.value is None else Path(_GENERATED.value),
+        batch_size=_BATCH.value,
+    )
+    generated = f'drawn by {workdir}' if _GENERATED.value is None else f'from {_GENERATED.value}'
+    write_study(out, fields, images, truth, {**sources, 'generated': generated})
+
+
+def _count_cases(patients: int) -> int:
+    """How many cases there will be.
+
+    Raises:
+      UserError: when they are odd, or there are not enough patients.
+    """
+    margin, alpha = _MARGIN.value, _ALPHA.value
+    cases = _CASES.value or needed_cases(margin, alpha, _POWER.value)
+    if cases % 2:
+        raise UserError(f'--cases={cases} cannot be halved into real and generated ones; give an even number.')
+    if cases // 2 > patients:
+        raise UserError(
+            f'{cases} cases need {cases // 2} real patients, and the split {_SPLIT.value!r} has {patients}; with '
+            f'--cases={2 * patients} a reader who guesses is found equivalent to chance with a chance of '
+            f'{equivalence_power(2 * patients, margin, alpha):.0%}: hold out more patients, or widen --margin.'
+        )
+    return cases
+
+
+def _count_repeats(cases: int) -> int:
+    repeats = cases // 20 * 2 if _REPEATS.value is None else _REPEATS.value
+    if repeats % 2 or repeats > cases // 2:
+        raise UserError(f'--repeats={repeats} of {cases} cases; give an even number, at most {cases // 4 * 2}.')
+    return repeats
+
+
+def _check_same(out: Path, plan: StudyPlan) -> None:
+    """Raises UserError where a flag asks for another study than the one that is there."""
+    for flag in _FIXED:
+        planned: Any = getattr(plan, flag.name)
+        if flags.FLAGS[flag.name].present and flag.value != planned:
+            raise UserError(
+                f'{out} holds a study with --{flag.name}={planned}, not {flag.value}; a plan is not changed: '
+                f'leave --{flag.name} out to go on with it, or give another --out.'
+            )
+
+
+def _tell_power(cases: int, margin: float, alpha: float) -> None:
+    print(
+        f'{cases} cases: a reader who guesses is found equivalent to chance (0.5 +- {margin:g}) with a chance of '
+        f'{equivalence_power(cases, margin, alpha):.0%}; one who is right in {0.5 + margin:.0%} is found to '
+        f'differ from chance with a chance of {difference_power(cases, margin, alpha):.0%}.'
+    )
+
+
+def _write_report(study: Any, sheets: Sequence[Any], *, early: bool) -> None:
+    from gan.reading import report  # draws, and so starts slowly
+
+    for sentence in report.write_report(study, sheets, early=early).sentences:
+        print(sentence)
+    print(f'Page: {study.folder / report.PAGE_FILE}   numbers: {study.folder / report.NUMBERS_FILE}')
+
+
+def _import_server() -> ModuleType:
+    try:
+        from gan.reading import server
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is missing; install the extra `app`: pip install '.[app]'.") from error
+    return server
+
+
+if __name__ == '__main__':
+    launch.run_command(main, packages=('gan', 'backbones'), user_errors=(input_pipeline.DataError,))
