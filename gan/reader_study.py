@@ -19,8 +19,8 @@ from gan.generation.folder import check_out
 from gan.generation.selection import LARGEST_SEED
 from gan.generator import TrainedGenerator, check_checkpoint
 from gan.reading.cases import RealImages, gather_cases
-from gan.reading.plan import PLAN_FILE, StudyPlan, read_study, write_study
-from gan.reading.power import difference_power, equivalence_power, needed_cases
+from gan.reading.plan import PLAN_FILE, check_same, choose_repeats, read_study, write_study
+from gan.reading.power import check_cases, difference_power, equivalence_power, needed_cases
 
 _OUT = flags.DEFINE_string('out', None, 'Folder of the study; new, or one to go on with.', required=True)
 _READERS = flags.DEFINE_integer('readers', 1, 'People who judge, each all cases.', 1, 100)
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(f'{out} holds no study; make one first, without --report.')
         _create(out)
     study = read_study(out)
-    _check_same(out, study.plan)
+    check_same(out, study.plan, {flag.name: flag.value for flag in _FIXED if flags.FLAGS[flag.name].present})
     if _REPORT.value:
         _write_report(study, server.read_sheets(study), early=_EARLY.value)
         return
@@ -92,11 +92,12 @@ def _create(out: Path) -> None:
     check_out(out)
     trained = TrainedGenerator.load(workdir, _STEP.value, best=_BEST.value)
     real = RealImages.open(trained, _SPLIT.value)
-    cases = _count_cases(real.images.num_patients)
+    cases = _CASES.value or needed_cases(_MARGIN.value, _ALPHA.value, _POWER.value)
+    check_cases(cases, real.images.num_patients, _MARGIN.value, _ALPHA.value)
     bits = _BITS.value or real.usual_bits
     fields = {
         'cases': cases,
-        'repeats': _count_repeats(cases),
+        'repeats': choose_repeats(cases, _REPEATS.value),
         'readers': _READERS.value,
         'seed': _SEED.value,
         'margin': _MARGIN.value,
@@ -113,43 +114,6 @@ def _create(out: Path) -> None:
     )
     generated = f'drawn by {workdir}' if _GENERATED.value is None else f'from {_GENERATED.value}'
     write_study(out, fields, images, truth, {**sources, 'generated': generated})
-
-
-def _count_cases(patients: int) -> int:
-    """How many cases there will be.
-
-    Raises:
-      UserError: when they are odd, or there are not enough patients.
-    """
-    margin, alpha = _MARGIN.value, _ALPHA.value
-    cases = _CASES.value or needed_cases(margin, alpha, _POWER.value)
-    if cases % 2:
-        raise UserError(f'--cases={cases} cannot be halved into real and generated ones; give an even number.')
-    if cases // 2 > patients:
-        raise UserError(
-            f'{cases} cases need {cases // 2} real patients, and the split {_SPLIT.value!r} has {patients}; with '
-            f'--cases={2 * patients} a reader who guesses is found equivalent to chance with a chance of '
-            f'{equivalence_power(2 * patients, margin, alpha):.0%}: hold out more patients, or widen --margin.'
-        )
-    return cases
-
-
-def _count_repeats(cases: int) -> int:
-    repeats = cases // 20 * 2 if _REPEATS.value is None else _REPEATS.value
-    if repeats % 2 or repeats > cases // 2:
-        raise UserError(f'--repeats={repeats} of {cases} cases; give an even number, at most {cases // 4 * 2}.')
-    return repeats
-
-
-def _check_same(out: Path, plan: StudyPlan) -> None:
-    """Raises UserError where a flag asks for another study than the one that is there."""
-    for flag in _FIXED:
-        planned: Any = getattr(plan, flag.name)
-        if flags.FLAGS[flag.name].present and flag.value != planned:
-            raise UserError(
-                f'{out} holds a study with --{flag.name}={planned}, not {flag.value}; a plan is not changed: '
-                f'leave --{flag.name} out to go on with it, or give another --out.'
-            )
 
 
 def _tell_power(cases: int, margin: float, alpha: float) -> None:

@@ -36,7 +36,12 @@ def share_interval(successes: Bool[np.ndarray, ' image'], patients: Patients) ->
         stretch = scipy.special.stdtrit(images - 1, TAIL) / scipy.special.stdtrit(freedom, TAIL)
         effective = min(share * (1 - share) / variance, images) * stretch**2
     hits, misses = share * effective, (1 - share) * effective
-    low, high = exact_intervals(np.array(hits), np.array(misses), TAIL)
+    return exact_interval(hits, misses, TAIL)
+
+
+def exact_interval(hits: float, misses: float, tail: float) -> tuple[float, float]:
+    """That of one share, see `exact_intervals`."""
+    low, high = exact_intervals(np.array(hits), np.array(misses), tail)
     return float(low), float(high)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Bool, Float, Float64, Int
 
-from foundation.statistics.proportions import exact_intervals, placements_of
+from foundation.statistics.proportions import exact_interval, placements_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +112,7 @@ def share_ends(mean: ReaderMean, uncertainty: Uncertainty, tail: float) -> tuple
     if uncertainty.variance > 0 and 0 < mean.value < 1:
         stretch = scipy.special.stdtrit(answers - 1, tail) / scipy.special.stdtrit(uncertainty.freedom, tail)
         effective = min(mean.value * (1 - mean.value) / uncertainty.variance, answers) * float(stretch) ** 2
-    ends = exact_intervals(np.array(mean.value * effective), np.array((1 - mean.value) * effective), tail)
-    return float(ends[0]), float(ends[1])
+    return exact_interval(mean.value * effective, (1 - mean.value) * effective, tail)
 
 
 def area_ends(mean: ReaderMean, uncertainty: Uncertainty, tail: float) -> tuple[float, float] | None:

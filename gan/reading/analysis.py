@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64, Int
 from foundation.statistics import readers as means
 from foundation.statistics.agreement import cohen_kappa
 from foundation.statistics.jackknife import Missing
-from foundation.statistics.proportions import exact_intervals
+from foundation.statistics.proportions import exact_interval
 from gan.reading.answers import AnswerSheet
 from gan.reading.plan import CaseTruth, StudyPlan
 
@@ -104,7 +104,7 @@ class StudyAnswers:
     labels: np.ndarray
     confidence: Int[np.ndarray, 'reader case']
     seconds: Float64[np.ndarray, 'reader case']
-    again: Sequence[Int[np.ndarray, 'repeat 2']]
+    again: Sequence[Int[np.ndarray, '_ 2']]
     complete: Sequence[bool]
 
     @property
@@ -182,8 +182,8 @@ def count_share(right: Bool[np.ndarray, ' case'], alpha: float) -> ReadShare:
     """A share of independent cases with its interval at the level 1 - alpha (Clopper and Pearson 1934)."""
     if not len(right):
         return ReadShare(None, None)
-    low, high = exact_intervals(right.sum(), (~right).sum(), alpha / 2)
-    return ReadShare(float(right.mean()), (float(low), float(high)))
+    hits = int(right.sum())
+    return ReadShare(hits / len(right), exact_interval(hits, len(right) - hits, alpha / 2))
 
 
 def read_together(

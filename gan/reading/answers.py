@@ -66,17 +66,20 @@ class AnswerSheet:
         """Whether every case was judged, repeated ones twice."""
         return len(self.answers) == len(self.order)
 
-    def add(self, confidence: int, seconds: float) -> None:
+    def add(self, confidence: Any, seconds: Any) -> None:
         """Keeps the answer to the next case; when this returns, it is on the disk.
 
+        Args:
+          confidence, seconds: see `Answer`; whatever a page sent.
+
         Raises:
-          ValueError: when no such answer can be, or no case is left.
+          ValueError: when they are no answer, or no case is left.
           OSError: when it cannot be written; then it is not kept.
         """
         if self.is_complete:
             raise ValueError('All cases are judged.')
-        answer = Answer(self.order[len(self.answers)], confidence, round(seconds, 3))
-        _check(answer)
+        _check(confidence, seconds)
+        answer = Answer(self.order[len(self.answers)], confidence, round(float(seconds), 3))
         lines = [] if self._size else [self._owner]
         when = dt.datetime.now(dt.UTC).isoformat(timespec='seconds')
         lines.append({**dataclasses.asdict(answer), 'when': when})
@@ -110,8 +113,8 @@ class AnswerSheet:
             if content != self._owner:
                 raise ValueError('of another study')
             return
-        answer = Answer(content['case'], content['confidence'], content['seconds'])
-        _check(answer)
+        _check(content['confidence'], content['seconds'])
+        answer = Answer(content['case'], content['confidence'], float(content['seconds']))
         if self.is_complete or answer.case != self.order[len(self.answers)]:
             raise ValueError('not the case that came')
         self.answers.append(answer)
@@ -123,8 +126,8 @@ class AnswerSheet:
         )
 
 
-def _check(answer: Answer) -> None:
-    if type(answer.confidence) is not int or not 1 <= answer.confidence <= len(SCALE):
+def _check(confidence: Any, seconds: Any) -> None:
+    if type(confidence) is not int or not 1 <= confidence <= len(SCALE):
         raise ValueError(f'A confidence is a number from 1 to {len(SCALE)}.')
-    if type(answer.seconds) not in (int, float) or not 0 <= answer.seconds <= LONGEST:  # nor NaN
+    if type(seconds) not in (int, float) or not 0 <= seconds <= LONGEST:  # nor NaN
         raise ValueError(f'Seconds are from 0 to {LONGEST:.0f}.')

@@ -155,7 +155,7 @@ def _read_index(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _read(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Stored:
+def _read(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> UInt[np.ndarray, 'height width channel']:
     try:
         picture = read_picture(path, PIXEL_LIMIT)
     except input_pipeline.DataError as error:

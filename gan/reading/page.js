@@ -85,9 +85,10 @@ function chosen() { return at('answer').querySelector('input:checked'); }
 
 function update() { at('next').disabled = !chosen() || paused || sending || !pixels; }
 
+// Image and progress change together, and nothing can be chosen before: who is quick must not answer the last case.
 async function showCase() {
-  showProgress();
   if (state.position >= state.total) {
+    showProgress();
     finish();
     return;
   }
@@ -96,6 +97,7 @@ async function showCase() {
   pixels = Uint16Array.from({ length: content.byteLength / 2 }, (_, place) => view.getUint16(2 * place, true));
   if (chosen()) chosen().checked = false;
   draw();
+  showProgress();
   looked = 0;
   since = null;
   startClock();
@@ -133,7 +135,7 @@ function createScale() {
 
 function choose(number) {
   const input = at('answer').querySelector(`input[value="${number}"]`);
-  if (input && !paused) {
+  if (input && !paused && !sending) {
     input.checked = true;
     input.focus();
     update();

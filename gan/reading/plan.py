@@ -124,6 +124,29 @@ def draw_order(
     return np.concatenate([order, np.array(again, np.int64)])[sequence]
 
 
+def choose_repeats(cases: int, wanted: int | None) -> int:
+    """How many cases come twice: as many as are wanted, else a tenth.
+
+    Raises:
+      UserError: when they are odd, or more than half of the cases.
+    """
+    repeats = cases // 20 * 2 if wanted is None else wanted
+    if repeats % 2 or repeats > cases // 2:
+        raise UserError(f'--repeats={repeats} of {cases} cases; give an even number, at most {cases // 4 * 2}.')
+    return repeats
+
+
+def check_same(folder: Path, plan: StudyPlan, wanted: Mapping[str, Any]) -> None:
+    """Raises UserError where flags, by the names of fields, ask for another study than the one that is there."""
+    for name, value in wanted.items():
+        planned = getattr(plan, name)
+        if value != planned:
+            raise UserError(
+                f'{folder} holds a study with --{name}={planned}, not {value}, and a plan is not changed: leave '
+                f'--{name} out to go on with it, or give another --out.'
+            )
+
+
 def write_study(
     out: Path,
     fields: Mapping[str, Any],

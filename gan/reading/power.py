@@ -12,6 +12,7 @@ import scipy.special
 import scipy.stats
 
 from foundation.statistics.proportions import exact_intervals
+from foundation.training.errors import UserError
 
 
 def equivalence_power(cases: int, margin: float, alpha: float) -> float:
@@ -41,10 +42,23 @@ def difference_power(cases: int, margin: float, alpha: float) -> float:
 def needed_cases(margin: float, alpha: float, power: float) -> int:
     """The smallest even number of cases that reaches a power, see `equivalence_power`.
 
-    It is looked for from (z(1 - alpha) + z((1 + power) / 2))^2 / (4 margin^2) on, what normal numbers would need.
+    It is looked for from nine tenths of (z(1 - alpha) + z((1 + power) / 2))^2 / (4 margin^2) on, which normal
+    numbers would need: an exact interval is wider.
     """
     quantiles = scipy.special.ndtri([1 - alpha, (1 + power) / 2]).sum()
-    cases = 2 * math.ceil((quantiles / margin) ** 2 / 8)
+    cases = 2 * math.ceil(0.9 * (quantiles / margin) ** 2 / 8)
     while equivalence_power(cases, margin, alpha) < power:
         cases += 2
     return cases
+
+
+def check_cases(cases: int, patients: int, margin: float, alpha: float) -> None:
+    """Raises UserError where cases are odd, or half of them are more than there are real patients."""
+    if cases % 2:
+        raise UserError(f'--cases={cases} cannot be halved into real and generated ones; give an even number.')
+    if cases // 2 > patients:
+        raise UserError(
+            f'{cases} cases need {cases // 2} real patients, and the split has {patients}; with '
+            f'--cases={2 * patients} a reader who guesses is found equivalent to chance with a chance of '
+            f'{equivalence_power(2 * patients, margin, alpha):.0%}: hold out more patients, or widen --margin.'
+        )

@@ -126,7 +126,7 @@ def create_app(study: OpenStudy, sheets: list[AnswerSheet], names: frozenset[str
             return JSONResponse(_state(study, sheet), 409)
         try:
             sheet.add(confidence, seconds)  # quick, and no other request comes in between
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise HTTPException(422, 'This is no answer on the scale of the page.') from error
         except OSError as error:
             reason = error.strerror or 'an error'
