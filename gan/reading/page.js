@@ -98,6 +98,7 @@ async function showCase() {
   if (chosen()) chosen().checked = false;
   draw();
   showProgress();
+  frame.setAttribute('aria-busy', 'false');
   looked = 0;
   since = null;
   startClock();

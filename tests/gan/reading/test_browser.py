@@ -57,7 +57,7 @@ def open_page(browser):
 
 def _begin(page):
     page.get_by_role('button', name='Begin').or_(page.get_by_role('button', name='Go on')).first.click()
-    playwright.expect(page.locator('canvas')).to_be_visible()
+    playwright.expect(page.locator('#frame')).to_have_attribute('aria-busy', 'false')
 
 
 def _answer(page, rule, count):
