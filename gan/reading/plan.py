@@ -175,7 +175,8 @@ def write_study(
         write_json(folder / TRUTH_FILE, {'cases': [dataclasses.asdict(case) for case in truth]})
         links = [secrets.token_urlsafe(16) for _ in seeds[1:]]
         write_json(folder / LINKS_FILE, {'links': links})
-        (folder / LINKS_FILE).chmod(0o600)
+        for name in (TRUTH_FILE, LINKS_FILE):  # readers may be users of the same machine
+            (folder / name).chmod(0o600)
         (folder / ANSWERS).mkdir()
         plan = StudyPlan(
             **fields,

@@ -41,7 +41,8 @@ def test_the_same_seed_gives_the_same_study_but_other_links(tmp_path):
     assert one.plan.orders != other.plan.orders
     assert one.plan.orders[0] != one.plan.orders[1]
     assert not set(one.links) & set(same.links)
-    assert stat.S_IMODE((tmp_path / 'a' / LINKS_FILE).stat().st_mode) == 0o600
+    for name in (LINKS_FILE, TRUTH_FILE):
+        assert stat.S_IMODE((tmp_path / 'a' / name).stat().st_mode) == 0o600
 
 
 def test_cases_lie_in_an_order_that_tells_nothing(tmp_path):
