@@ -54,7 +54,7 @@ _EARLY = flags.DEFINE_bool('early', False, 'With --report, even where answers ar
 flags.adopt_module_key_flags(launch)
 
 # What a study was made with, and cannot be changed.
-_FIXED = (_READERS, _CASES, _REPEATS, _MARGIN, _ALPHA, _SEED, _BITS)
+_FIXED = (_READERS, _CASES, _REPEATS, _MARGIN, _ALPHA, _SEED, _BITS, _SPLIT, _GENERATED)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -71,7 +71,10 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(f'{out} holds no study; make one first, without --report.')
         _create(out)
     study = read_study(out)
-    check_same(out, study.plan, {flag.name: flag.value for flag in _FIXED if flags.FLAGS[flag.name].present})
+    wanted = {flag.name: flag.value for flag in _FIXED if flags.FLAGS[flag.name].present}
+    if flags.FLAGS['workdir'].present:
+        wanted['workdir'] = str(launch.workdir())
+    check_same(out, study.plan, wanted)
     if _REPORT.value:
         _write_report(study, server.read_sheets(study), early=_EARLY.value)
         return
@@ -112,8 +115,7 @@ def _create(out: Path) -> None:
         generated=None if _GENERATED.value is None else Path(_GENERATED.value),
         batch_size=_BATCH.value,
     )
-    generated = f'drawn by {workdir}' if _GENERATED.value is None else f'from {_GENERATED.value}'
-    write_study(out, fields, images, truth, {**sources, 'generated': generated})
+    write_study(out, fields, images, truth, {**sources, 'workdir': str(workdir), 'generated': _GENERATED.value})
 
 
 def _tell_power(cases: int, margin: float, alpha: float) -> None:

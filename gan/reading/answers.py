@@ -24,7 +24,7 @@ _MOST = 2**27  # bytes of a file
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class CaseAnswer:
     """What a reader said of a case.
 
     Attributes:
@@ -56,7 +56,7 @@ class AnswerSheet:
         self._path = folder / ANSWERS / f'reader_{reader + 1}.jsonl'
         self.order: Sequence[int] = plan.orders[reader]
         self._owner = {'plan': plan.checksum, 'reader': reader + 1}
-        self.answers: list[Answer] = []
+        self.answers: list[CaseAnswer] = []
         self._size = 0
         if self._path.is_file():
             self._read()
@@ -70,7 +70,7 @@ class AnswerSheet:
         """Keeps the answer to the next case; when this returns, it is on the disk.
 
         Args:
-          confidence, seconds: see `Answer`; whatever a page sent.
+          confidence, seconds: see `CaseAnswer`; whatever a page sent.
 
         Raises:
           ValueError: when they are no answer, or no case is left.
@@ -79,7 +79,7 @@ class AnswerSheet:
         if self.is_complete:
             raise ValueError('All cases are judged.')
         _check(confidence, seconds)
-        answer = Answer(self.order[len(self.answers)], confidence, round(float(seconds), 3))
+        answer = CaseAnswer(self.order[len(self.answers)], confidence, round(float(seconds), 3))
         lines = [] if self._size else [self._owner]
         when = dt.datetime.now(dt.UTC).isoformat(timespec='seconds')
         lines.append({**dataclasses.asdict(answer), 'when': when})
@@ -114,7 +114,7 @@ class AnswerSheet:
                 raise ValueError('of another study')
             return
         _check(content['confidence'], content['seconds'])
-        answer = Answer(content['case'], content['confidence'], float(content['seconds']))
+        answer = CaseAnswer(content['case'], content['confidence'], float(content['seconds']))
         if self.is_complete or answer.case != self.order[len(self.answers)]:
             raise ValueError('not the case that came')
         self.answers.append(answer)

@@ -137,9 +137,9 @@ def choose_repeats(cases: int, wanted: int | None) -> int:
 
 
 def check_same(folder: Path, plan: StudyPlan, wanted: Mapping[str, Any]) -> None:
-    """Raises UserError where flags, by the names of fields, ask for another study than the one that is there."""
+    """Raises UserError where flags, by the names of fields or sources, ask for another study than is there."""
     for name, value in wanted.items():
-        planned = getattr(plan, name)
+        planned = plan.sources[name] if name in plan.sources else getattr(plan, name)
         if value != planned:
             raise UserError(
                 f'{folder} holds a study with --{name}={planned}, not {value}, and a plan is not changed: leave '

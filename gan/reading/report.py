@@ -242,11 +242,13 @@ def _add_worst(page: Page, result: StudyResult, study: OpenStudy) -> None:
 
 def _add_method(page: Page, result: StudyResult) -> None:
     plan = result.plan
+    folder = plan.sources['generated']
+    generated = f'drawn by {plan.sources["workdir"]}' if folder is None else f'from {folder}'
     page.section('How it was done')
     page.paragraph(
         f'Real images: one of each of {plan.cases // 2} patients of the split {plan.sources["split"]!r} of '
         f'{plan.sources["data"]!r}, on which the generator was not trained. Generated images: '
-        f'{plan.sources["generated"]}, weights {plan.sources["weights_sha256"][:16]}. Both in {2**plan.bits} grey '
+        f'{generated}, weights {plan.sources["weights_sha256"][:16]}. Both in {2**plan.bits} grey '
         'levels, of the same size and number of bytes, in an order of chance for each reader; readers knew that '
         f'half are generated. The scale, from 1 to {len(SCALE)}: {", ".join(SCALE)}.'
     )

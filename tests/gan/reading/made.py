@@ -24,7 +24,8 @@ SOURCES = {
     'patients_known': True,
     'weights_sha256': 'a' * 64,
     'step': 1,
-    'generated': 'drawn by runs/x',
+    'workdir': 'runs/x',
+    'generated': None,
 }
 
 

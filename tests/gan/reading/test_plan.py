@@ -88,6 +88,8 @@ def test_repeats_are_chosen_and_checked():
 
 def test_a_plan_is_not_changed(tmp_path):
     plan = make_study(tmp_path / 'study').plan
-    plans.check_same(tmp_path, plan, {'cases': 8, 'margin': 0.1})
+    plans.check_same(tmp_path, plan, {'cases': 8, 'margin': 0.1, 'workdir': 'runs/x'})
     with pytest.raises(UserError, match=r'--margin=0\.1, not 0\.2, and a plan is not changed'):
         plans.check_same(tmp_path, plan, {'cases': 8, 'margin': 0.2})
+    with pytest.raises(UserError, match='--split=test, not validation'):
+        plans.check_same(tmp_path, plan, {'split': 'validation'})
