@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'generate': ('gan.generate', 'draw images; nothing is written unless the release gate passes'),
     'release': ('gan.generate', 'the same as generate'),
     'privacy': ('gan.privacy', 'what the release gate can tell of a generator, and what it cannot'),
+    'reader_study': ('gan.reader_study', 'people judge in a browser: real or generated?'),
     'encode': ('gan.encode', 'codes of real images, from BiGAN, an autoencoder or InfoGAN'),
     'project': ('gan.project', 'the styles that real images are drawn from, of StyleGAN and StyleGAN2'),
     'translate': ('gan.translate', 'images of one kind become another: pictures, DICOM series and volumes'),

@@ -51,7 +51,8 @@ def _import_server() -> ModuleType:
     try:
         from detect.page import server
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is missing; install the extra `app`: pip install '.[app]'.") from error
+        package = (error.name or '').partition('.')[0]
+        raise UserError(f"{package} is missing; install the extra `app`: pip install '.[app]'.") from error
     return server
 
 

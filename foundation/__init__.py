@@ -4,6 +4,7 @@ __all__ = [
     'export',
     'files',
     'report',
+    'serving',
     'signing',
     'software',
     'startup',

@@ -12,7 +12,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from detect.page.connections import receive_body
+from foundation.serving.connections import receive_body
 from input_pipeline.readers.raster import EXTENSIONS
 
 _MOST_FILES = 5_000

@@ -5,7 +5,7 @@ Percentiles of resampled patients lie too close to 0 and 1 where few patients ma
 
 import numpy as np
 import scipy.special
-from jaxtyping import Bool, Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int, Real
 
 from foundation.statistics.percentiles import TAIL
 
@@ -36,9 +36,29 @@ def share_interval(successes: Bool[np.ndarray, ' image'], patients: Patients) ->
         stretch = scipy.special.stdtrit(images - 1, TAIL) / scipy.special.stdtrit(freedom, TAIL)
         effective = min(share * (1 - share) / variance, images) * stretch**2
     hits, misses = share * effective, (1 - share) * effective
-    low = scipy.special.betaincinv(hits, misses + 1, TAIL) if hits else 0.0
-    high = scipy.special.betaincinv(hits + 1, misses, 1 - TAIL) if misses else 1.0
+    return exact_interval(hits, misses, TAIL)
+
+
+def exact_interval(hits: float, misses: float, tail: float) -> tuple[float, float]:
+    """That of one share, see `exact_intervals`."""
+    low, high = exact_intervals(np.array(hits), np.array(misses), tail)
     return float(low), float(high)
+
+
+def exact_intervals(
+    hits: Real[np.ndarray, '*study'], misses: Real[np.ndarray, '*study'], tail: float
+) -> tuple[Float64[np.ndarray, '*study'], Float64[np.ndarray, '*study']]:
+    """Lower and upper ends of the intervals of shares (Clopper and Pearson 1934).
+
+    Args:
+      hits, misses: of independent images; not whole where they stand for fewer, dependent ones.
+      tail: the chance that the truth lies beyond each end, at most.
+    """
+    hits, misses = np.asarray(hits, np.float64), np.asarray(misses, np.float64)
+    some, others = np.where(hits > 0, hits, 1.0), np.where(misses > 0, misses, 1.0)
+    low = np.where(hits > 0, scipy.special.betaincinv(some, misses + 1, tail), 0.0)
+    high = np.where(misses > 0, scipy.special.betaincinv(hits + 1, others, 1 - tail), 1.0)
+    return low, high
 
 
 def auroc_interval(
@@ -57,7 +77,7 @@ def auroc_interval(
     Returns:
       Lower and upper end; None where an area of 0 or 1, or one patient in a class, has no variance.
     """
-    placements = [_placements(scores, positive), _placements(-scores, ~positive)]
+    placements = [placements_of(scores, positive), placements_of(-scores, ~positive)]
     area = float(placements[0].mean())
     errors = np.zeros(len(scores))
     variances, freedoms = [], []
@@ -80,7 +100,7 @@ def auroc_interval(
     return float(scipy.special.expit(middle - reach)), float(scipy.special.expit(middle + reach))
 
 
-def _placements(
+def placements_of(
     scores: Float[np.ndarray, ' image'], positive: Bool[np.ndarray, ' image']
 ) -> Float64[np.ndarray, ' chosen']:
     """The share of the negative images that each positive one ranks above, ties counted half."""

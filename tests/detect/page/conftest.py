@@ -12,7 +12,9 @@ import pytest
 import requests
 
 from detect.judge import Judge
-from detect.page.server import Service, create_server, listen, names_of
+from detect.page.server import Service, create_app
+from foundation.serving.guard import names_of
+from foundation.serving.server import create_server, listen
 from input_pipeline.records import reader_options
 from tests.detect import drawn
 
@@ -49,7 +51,7 @@ def serve(judge: Judge, folder: Path) -> Iterator[Served]:
     service = Service(judge, reader_options(axis=2, pixel_limit=10**6), MAX_BYTES, names_of('127.0.0.1'))
     with listen('127.0.0.1', 0) as listener, requests.Session() as session:
         session.trust_env = False
-        server = create_server(service, folder)
+        server = create_server(create_app(service, folder))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

@@ -1,21 +1,19 @@
 """The page in a real browser, without a screen."""
 
 import os
-import shutil
 
 import pytest
 
+from tests.browser import find_chromium
+
 playwright = pytest.importorskip('playwright.sync_api', reason='install playwright, and a Chromium')
-BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
 
 
 @pytest.fixture(scope='module')
 def browser():
     """Chromium: that of $CHROMIUM, of the system, or of playwright itself."""
-    found = os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, BROWSERS)), None)
     with playwright.sync_playwright() as started:
-        if not (found or os.path.exists(started.chromium.executable_path)):
-            pytest.skip('there is no Chromium; install one, or run playwright install chromium')
+        found = find_chromium(started)
         # Tests may run as root in a container, where Chromium has no sandbox.
         opened = started.chromium.launch(executable_path=found, args=['--no-sandbox'])
         yield opened

@@ -13,9 +13,11 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import uvicorn
 
-from detect.page import connections, html, results, server
-from detect.page import server as guarding
+from detect.page import html, results, server
+from foundation.serving import connections, guard
+from foundation.serving import server as serving
 from foundation.training.errors import UserError
 from input_pipeline.records import reader_options
 from tests.detect.page.conftest import MAX_BYTES, articles
@@ -225,13 +227,16 @@ def test_volumes_of_one_file_are_told_apart(served, tmp_path):
 
 @pytest.mark.parametrize(('host', 'warned'), [('127.0.0.1', False), ('0.0.0.0', True)])
 def test_who_lets_other_machines_in_is_warned(judge, monkeypatch, capsys, host, warned):
-    class Never:
+    class Never(uvicorn.Server):
+        def __init__(self):
+            pass
+
         def run(self, sockets):
             assert sockets[0].getsockname()[0] == host
             raise KeyboardInterrupt
 
     monkeypatch.setattr(server, 'create_server', lambda *_: Never())
-    monkeypatch.setattr(server.signal, 'signal', lambda *_: None)
+    monkeypatch.setattr(serving.signal, 'signal', lambda *_: None)
     server.serve(judge, reader_options(axis=2, pixel_limit=10**6), MAX_BYTES, host, 0)
     told = capsys.readouterr().out
     assert f'Open http://{host}:' in told
@@ -241,14 +246,14 @@ def test_who_lets_other_machines_in_is_warned(judge, monkeypatch, capsys, host, 
 def test_a_taken_port_is_told(served):
     port = urllib.parse.urlsplit(served.url).port
     with pytest.raises(UserError, match=f'port {port} .*choose another'):
-        server.listen('127.0.0.1', port)
+        serving.listen('127.0.0.1', port)
 
 
 def test_a_page_for_all_goes_by_the_names_of_its_machine(monkeypatch):
     monkeypatch.setattr(socket, 'gethostname', lambda: 'Radiology')
-    assert guarding.names_of('127.0.0.1') == {'localhost'}
-    assert guarding.names_of('::1') == {'localhost'}
-    assert 'radiology' in guarding.names_of('0.0.0.0')
+    assert guard.names_of('127.0.0.1') == {'localhost'}
+    assert guard.names_of('::1') == {'localhost'}
+    assert 'radiology' in guard.names_of('0.0.0.0')
 
 
 def _address(served):

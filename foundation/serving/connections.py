@@ -48,4 +48,4 @@ async def receive_body(request: Request) -> AsyncIterator[bytes]:
 
 
 def _too_slow() -> HTTPException:
-    return HTTPException(408, 'The files came too slowly; send them again, or fewer at a time.')
+    return HTTPException(408, 'This came too slowly; send it again, or less at a time.')
