@@ -103,7 +103,7 @@ def test_a_new_manifest_does_not_mend_an_image(tmp_path, capsys, name):
     write_manifest(signed, describe_content(read_manifest(signed)))
     status, states, output = _verify(capsys, signed)
     assert (status, states['manifest'].split()[0], states[layer].split()[0]) == (1, 'held', 'BROKEN')
-    assert 'signed: ALTERED\n' in output
+    assert f'signed: BROKEN {layer}\n' in output
     assert other.name not in output
 
 
@@ -228,7 +228,8 @@ def test_signing_is_refused_where_it_would_vouch_for_something_else(tmp_path, ca
         ('release', KEYS, '--time=2001-01-01T00:00:00Z'): 'lies outside',
         ('release', KEYS, '--time=now'): 'is no time',
         ('release', KEYS, f'--out={release}/signed'): 'lies in the folder that is signed',
-        ('release', KEYS, f'--out={ROOT}/tests'): 'exists already',
+        ('release', KEYS, f'--out={ROOT}/tests'): 'exists already; give --out a new folder',
+        ('release', KEYS, '--out=/proc/nowhere/signed'): '/proc/nowhere cannot be written to',
     }
     for (folder, *flags), reason in cases.items():
         assert sign.main([str(tmp_path / folder), *flags]) == 1
@@ -253,6 +254,7 @@ def test_keys_are_made_once(tmp_path, capsys, monkeypatch):
     arguments = [f'--out={tmp_path / "keys"}', '--name=Hospital Z', '--passphrase=env:SIGNING', '--years=2']
     assert keys.main(arguments) == 0
     told = capsys.readouterr().out
+    assert f'--keys={tmp_path / "keys"} --passphrase=env:SIGNING\n' in told
     before = read_files(tmp_path / 'keys')
     assert len(before) == 7
     assert (tmp_path / 'keys').stat().st_mode & 0o777 == 0o700
