@@ -158,7 +158,9 @@ def _writing_to(parent: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f'{parent} cannot be written to ({error.strerror or error}); name another place.') from error
+        is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = 'a file is in the way' if is_file else error.strerror or error
+        raise DataError(f'{parent} cannot be written to ({reason}); name another place.') from error
 
 
 def _lock_leftovers(parent: Path) -> Iterator[tuple[Path, BinaryIO]]:
