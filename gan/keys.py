@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,8 +55,10 @@ def _create(options: argparse.Namespace) -> None:
     print(f'Keys of {options.name!r}: {options.out}. Keep them where nobody else can read them.')
     print(f'Public key, SHA-256: {told}')
     print(f'Hand out {options.out / keys.PUBLIC_KEY} and {options.out / keys.AUTHORITY}, apart from the images.')
-    flag = f' --passphrase={options.passphrase}' if passphrase else ''  # where it is kept, not what it is
-    print(f'Next: python -m gan.sign RELEASE --keys={options.out}{flag}')
+    flag = (
+        f' --passphrase={shlex.quote(options.passphrase)}' if passphrase else ''
+    )  # where it is kept, not what it is
+    print(f'Next: python -m gan.sign RELEASE --keys={shlex.quote(str(options.out))}{flag}')
 
 
 if __name__ == '__main__':

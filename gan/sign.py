@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +64,8 @@ def _sign(options: argparse.Namespace) -> None:
         count = sign_copy(release, manifest, out, keys, time)
         print(f'{out} is signed by {keys.name!r}, and so are {count} of its files.')
     print(f'Public key, SHA-256: {fingerprint(keys.release.public_key())}')
-    print(f'Next: python -m gan.verify {out or release} --key=PUBLIC_KEY --require=manifest,signature')
+    place = shlex.quote(str(out or release))
+    print(f'Next: python -m gan.verify {place} --key=PUBLIC_KEY --require=manifest,signature')
 
 
 def _read_unsigned(release: Path) -> dict[str, Any]:
