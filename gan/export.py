@@ -11,6 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
+import input_pipeline
 from foundation.training import launch
 from foundation.training.errors import UserError
 from gan.exports.folder import write_generator
@@ -64,4 +65,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-    launch.run_command(main, packages=('gan',), user_errors=())
+    launch.run_command(main, packages=('gan',), user_errors=(input_pipeline.DataError,))

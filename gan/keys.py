@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from foundation.signing.moment import read_moment
 from foundation.signing.packages import require_package
 from foundation.training.errors import UserError
 from input_pipeline import command, complete_folder
+from input_pipeline.atomic import is_taken
 from input_pipeline.flags import Parser, count
 
 _DESCRIPTION = """Makes the keys that sign releases: a pair for manifests (Ed25519), and two with certificates, for
@@ -45,15 +47,18 @@ def _create(options: argparse.Namespace) -> None:
     authority.check_name(options.name)
     if options.years > _LONGEST:
         raise UserError(f'--years={options.years}: certificates are valid for at most {_LONGEST} years.')
-    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
+    if is_taken(options.out):
         raise UserError(f'{options.out} exists already, and keys are never overwritten; give --out a new folder.')
     passphrase = keys.read_passphrase(options.passphrase, '--passphrase')
     with complete_folder(options.out.absolute(), overwrite=False) as folder:
         told = keys.write_keys(folder, options.name, read_moment('', ''), options.years, passphrase)
-    print(f'Keys of {options.name!a}: {options.out}. Keep them where nobody else can read them.')
+    print(f'Keys of {options.name!r}: {options.out}. Keep them where nobody else can read them.')
     print(f'Public key, SHA-256: {told}')
     print(f'Hand out {options.out / keys.PUBLIC_KEY} and {options.out / keys.AUTHORITY}, apart from the images.')
-    print(f'Next: python -m gan.sign RELEASE --keys={options.out}')
+    flag = (
+        f' --passphrase={shlex.quote(options.passphrase)}' if passphrase else ''
+    )  # where it is kept, not what it is
+    print(f'Next: python -m gan.sign RELEASE --keys={shlex.quote(str(options.out))}{flag}')
 
 
 if __name__ == '__main__':

@@ -26,6 +26,7 @@ from gan.release.guard import ReleaseGuard
 from gan.release.membership import MembershipAttack, attack
 from gan.release.power import find_copies, plant_copies
 from gan.sampler import draw_images, labels_in_turn
+from gan.weights import check_apart
 
 _OUT = flags.DEFINE_string('out', None, 'New folder for privacy.html and privacy.json.', required=True)
 _NUM = flags.DEFINE_integer('num', 500, 'Images that are drawn and asked for; none is written.', 1, 100_000)
@@ -46,15 +47,16 @@ def main(argv: Sequence[str]) -> None:
     workdir, out = launch.workdir(), Path(_OUT.value)
     launch.start_jax_alone('gan.privacy')
     check_checkpoint(_STEP.value, best=_BEST.value)
+    check_apart(workdir, out)
     check_out(out)
     trained = TrainedGenerator.load(workdir, _STEP.value, best=_BEST.value)
     control = _open_control(trained)
     extractor, policy = policy_flags.open_extractor(), policy_flags.read_policy()
     guard = ReleaseGuard(trained, extractor, policy, seed=_SEED.value, batch_size=_BATCH.value)
-    findings = _measure(guard, trained, control)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / 'privacy.json', findings.to_json())
-    write_page(findings, out)
+    with input_pipeline.complete_folder(out.absolute(), overwrite=False) as folder:
+        findings = _measure(guard, trained, control)
+        write_json(folder / 'privacy.json', findings.to_json())
+        write_page(findings, folder)
     for line in describe(findings):
         print(line)
     print(f'Page: {out / PAGE_FILE}   numbers: {out / "privacy.json"}')

@@ -106,7 +106,7 @@ def _check_signature(target: Verified) -> Finding:
         return Finding('absent', 'a single file; name its folder to have that looked at')
     if not is_installed('cryptography'):
         is_there = any((folder / name).exists() for name in SIGNATURE_FILES)
-        return _lack('cryptography') if is_there else Finding('absent', 'nobody signed this release')
+        return _lack('cryptography') if is_there else Finding('absent', 'no signature lies here')
     from foundation.signing.checklist import check_signature
 
     return check_signature(folder, None if isinstance(target.check, str) else target.check.manifest, target.key)

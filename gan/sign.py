@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from foundation.signing.packages import require_package
 from foundation.training.errors import UserError
 from gan.generation.signatures import sign_copy, sign_release
 from input_pipeline import command
+from input_pipeline.atomic import is_taken
 from input_pipeline.flags import Parser
 
 _DESCRIPTION = """Signs a release: its manifest, and with --out also each image in it.
@@ -50,17 +52,20 @@ def _sign(options: argparse.Namespace) -> None:
     from foundation.signing.keys import fingerprint, load_keys, read_passphrase
 
     release, out = options.release, options.out
+    if out is not None and is_taken(out):
+        raise UserError(f'{out} exists already; give --out a new folder.')
     time = read_moment(options.time, '--time')
     keys = load_keys(options.keys, read_passphrase(options.passphrase, '--passphrase'))
     manifest = _read_unsigned(release)
     if out is None:
         sign_release(release, manifest, keys, time)
-        print(f'{release} is signed by {keys.name!a}.')
+        print(f'{release} is signed by {keys.name!r}.')
     else:
         count = sign_copy(release, manifest, out, keys, time)
-        print(f'{out} is signed by {keys.name!a}, and so are {count} of its files.')
+        print(f'{out} is signed by {keys.name!r}, and so are {count} of its files.')
     print(f'Public key, SHA-256: {fingerprint(keys.release.public_key())}')
-    print(f'Next: python -m gan.verify {out or release} --key=PUBLIC_KEY --require=manifest,signature')
+    place = shlex.quote(str(out or release))
+    print(f'Next: python -m gan.verify {place} --key=PUBLIC_KEY --require=manifest,signature')
 
 
 def _read_unsigned(release: Path) -> dict[str, Any]:

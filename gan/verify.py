@@ -115,8 +115,11 @@ def _verify(target: Verified, required: Sequence[str]) -> bool:
 def _judge(findings: Mapping[str, Finding], required: Sequence[str]) -> str:
     """What is wrong, in a few words; '' for nothing."""
     states = {name: finding.state for name, finding in findings.items()}
-    if 'broken' in states.values():
+    if states['manifest'] == 'broken':
         return 'ALTERED'
+    broken = [name for name, state in states.items() if state == 'broken']
+    if broken:  # altered, or not of whom it must be; the table says which
+        return f'BROKEN {", ".join(broken)}'
     missing = [name for name in required if states[name] != 'held']
     if missing:
         return f'LACKS {", ".join(missing)}'

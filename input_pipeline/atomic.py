@@ -38,7 +38,7 @@ def complete_folder(final: Path, overwrite: bool) -> Iterator[Path]:
       DataError: when `final` holds something and `overwrite` is False, also what another process made meanwhile.
     """
     clear_leftovers(final.parent)
-    if not overwrite and _is_taken(final):
+    if not overwrite and is_taken(final):
         raise DataError(f'{final} exists already; --overwrite replaces it.')
     with _parents_of(final), _create_scratch(final.parent) as (scratch, _):
         partial = scratch / _NEW
@@ -65,7 +65,7 @@ def resumable(final: Path, command: Mapping[str, Any], *, is_file: bool = False)
     Raises:
       DataError: when `final` holds something, also what another process made meanwhile.
     """
-    if _is_taken(final):
+    if is_taken(final):
         raise DataError(f'{final} exists already; name a new place.')
     owner = {'final': final.name, 'command': dict(command)}
     with _parents_of(final), _find_scratch(final, owner) as (scratch, is_old):
@@ -112,7 +112,7 @@ def clear_leftovers(parent: Path) -> None:
     for scratch, lock in _lock_leftovers(parent):
         with lock:
             owner = read_owner(scratch / _JOURNAL)
-            if not isinstance(owner, dict) or _is_taken(parent / str(owner.get('final'))):
+            if not isinstance(owner, dict) or is_taken(parent / str(owner.get('final'))):
                 _settle(scratch)
 
 
@@ -132,7 +132,8 @@ def describe_outcome(folder: Path, before: int | None) -> str:
     return f'{folder} is as it was' if now == before else f'{folder} is new, and whole'
 
 
-def _is_taken(final: Path) -> bool:
+def is_taken(final: Path) -> bool:
+    """Whether something is in a place; an empty folder is nothing."""
     return final.exists() and not (final.is_dir() and not any(final.iterdir()))
 
 
@@ -140,14 +141,26 @@ def _is_taken(final: Path) -> bool:
 def _parents_of(final: Path) -> Iterator[None]:
     """Makes the folders above; of these, what is empty after an error is removed."""
     made = [parent for parent in (final.parent, *final.parent.parents) if not parent.exists()]
-    final.parent.mkdir(parents=True, exist_ok=True)
     try:
+        with _writing_to(final.parent):
+            final.parent.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException:
         for parent in made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
         raise
+
+
+@contextlib.contextmanager
+def _writing_to(parent: Path) -> Iterator[None]:
+    """Raises DataError where the block cannot write to a folder."""
+    try:
+        yield
+    except OSError as error:
+        is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = 'a file is in the way' if is_file else error.strerror or error
+        raise DataError(f'{parent} cannot be written to ({reason}); name another place.') from error
 
 
 def _lock_leftovers(parent: Path) -> Iterator[tuple[Path, BinaryIO]]:
@@ -188,7 +201,8 @@ def _create_scratch(parent: Path) -> Iterator[tuple[Path, bool]]:
     """A new folder, locked within the block, and False."""
     scratch, lock = None, None
     while lock is None:  # until it is locked it looks like a leftover, and may be cleared away as one
-        scratch = Path(tempfile.mkdtemp(prefix=INCOMPLETE, dir=parent))
+        with _writing_to(parent):
+            scratch = Path(tempfile.mkdtemp(prefix=INCOMPLETE, dir=parent))
         with contextlib.suppress(FileNotFoundError):
             lock = _open_locked(scratch / _LOCK)
     assert scratch is not None

@@ -98,7 +98,7 @@ def check_signature(
     """
     folder = release / SIGNATURE_FOLDER
     if not any(os.path.lexists(release / name) for name in SIGNATURE_FILES):
-        return Finding('absent', 'nobody signed this release')
+        return Finding('absent', 'no signature lies here')
     if folder.is_symlink() or not folder.is_dir():
         return Finding('broken', f'{SIGNATURE_FOLDER} is no folder')
     signed = _read_signed(folder)

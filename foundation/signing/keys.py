@@ -227,9 +227,12 @@ def _load_private(path: Path, passphrase: bytes | None, kind: type, name: str) -
     try:
         key = serialization.load_pem_private_key(content, passphrase)
     except TypeError as error:  # there is a passphrase where none is needed, or the other way round
-        lacks = (
-            'is encrypted: name its passphrase' if passphrase is None else 'is not encrypted: name no passphrase'
-        )
+        lacks = 'is not encrypted: name no passphrase'
+        if passphrase is None:
+            lacks = (
+                'is encrypted: name its passphrase, env:VARIABLE or file:PATH '
+                '(--passphrase of gan.sign, --sign_passphrase of gan.generate)'
+            )
         raise UserError(f'{path} {lacks}.') from error
     except (ValueError, UnsupportedAlgorithm) as error:
         reason = 'is no private key in PEM' if passphrase is None else 'cannot be read with this passphrase'

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,9 @@ _PROCESS_ID = flags.DEFINE_integer('process_id', None, 'Number of this process f
 _DISTRIBUTED = flags.DEFINE_bool(
     'distributed', False, "Several hosts, found in the cluster's environment variables (SLURM, TPU pod, Open MPI)."
 )
+# What absl says of a required flag that was not given.
+_MISSING = re.compile(r'flag --(\w+)=None: Flag --\1 must have a value other than None\.')
+_REMEDY = r'--\1 is missing; --help explains the flags.'
 Fields = Sequence[tuple[str, str, str, str]]  # dotted name, default, what it may be, what it means
 
 
@@ -178,7 +182,7 @@ def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
         text = str(error)
         if 'Traceback (most recent' in text:
             text = f'the config cannot be used: {text.splitlines()[-1]}'
-        sys.exit(f'Error: {_one_line(text)}')
+        sys.exit(f'Error: {_MISSING.sub(_REMEDY, _one_line(text))}')
     except Exception as error:  # a config file is code, and may raise anything
         sys.exit(f'Error: the config cannot be used: {_describe(error)}')
 

@@ -53,7 +53,7 @@ def read_key(path: Path) -> MarkKey:
     if not _FEWEST <= len(secret) <= _MOST:
         raise UserError(
             f'{path} has {"more" if len(secret) > _MOST else "fewer"} bytes than a key may have, {_FEWEST} to '
-            f'{_MOST}; make one: head -c 32 /dev/urandom > {path}'
+            f'{_MOST}; name another file, or make one: head -c 32 /dev/urandom > watermark.key'
         )
     return MarkKey(secret)
 

@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ Array = np.ndarray
 
 
 def main() -> None:
-    """Checks the folder, draws the images and writes them: PNG, or arrays where PNG has not so many channels."""
+    """Checks the folder, draws the images and writes them: PNG, or arrays of what Pillow cannot write as PNG."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', type=Path, required=True, help='new folder to write to')
     parser.add_argument('--num', type=int, default=16, help='images, classes in turn')
@@ -34,21 +35,52 @@ def main() -> None:
         sys.exit('Error: --num must be at least 1, and --seed from 0 to 4294967295.')
     if given.out.exists() and (not given.out.is_dir() or any(given.out.iterdir())):
         sys.exit(f'Error: {given.out} exists already; give --out a new folder.')
-    described = check(json.loads((FOLDER / 'generator.json').read_text(encoding='utf-8')))
+    described = check(read_description())
     labels = choose(described, given.num, given.label)
-    given.out.mkdir(parents=True, exist_ok=True)
+    try:
+        write(given.out, described, labels, given.seed)
+    except OSError as error:
+        sys.exit(f'Error: {given.out} cannot be written ({error.strerror or error}); nothing was kept.')
+    print(f'{given.num} synthetic images, not looked at by any gate: {given.out}')
+
+
+def read_description() -> dict[str, Any]:
+    """What generator.json says, when it is as it was written."""
+    path = FOLDER / 'generator.json'
+    try:
+        described = json.loads(path.read_text(encoding='utf-8'))
+        told = described.pop('description_sha256')
+        content = json.dumps(described, sort_keys=True, separators=(',', ':')).encode()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        sys.exit(f'Error: {path} is missing or was altered; get the folder afresh.')
+    if hashlib.sha256(content).hexdigest() != told:
+        sys.exit(f'Error: {path} is missing or was altered; get the folder afresh.')
+    return described
+
+
+def write(out: Path, described: dict[str, Any], labels: Array, seed: int) -> None:
+    """Draws and writes all images beside the new folder, which then appears whole."""
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='incomplete.', dir=out.absolute().parent) as scratch:
+        folder = Path(scratch) / 'new'
+        folder.mkdir()
+        save(folder, described, labels, seed)
+        folder.rename(out.absolute())
+
+
+def save(folder: Path, described: dict[str, Any], labels: Array, seed: int) -> None:
+    """Draws images and writes each into a folder."""
     mark = PngImagePlugin.PngInfo()
     mark.add_text('Description', f'SYNTHETIC image, not of a person; model weights {described["weights_sha256"]}')
-    for number, (image, mask) in enumerate(draw(described, labels, given.seed)):
-        if image.shape[-1] in (1, 3):
+    for number, (image, mask) in enumerate(draw(described, labels, seed)):
+        if image.shape[-1] == 1 or (image.shape[-1] == 3 and image.dtype == np.uint8):
             Image.fromarray(np.squeeze(image, -1) if image.shape[-1] == 1 else image).save(
-                given.out / f'{number:06d}.png', pnginfo=mark
+                folder / f'{number:06d}.png', pnginfo=mark
             )
         else:
-            np.save(given.out / f'{number:06d}.npy', image)
+            np.save(folder / f'{number:06d}.npy', image)
         if described['config']['mask_classes']:
-            Image.fromarray(mask).save(given.out / f'{number:06d}_mask.png', pnginfo=mark)
-    print(f'{given.num} synthetic images, not looked at by any gate: {given.out}')
+            Image.fromarray(mask).save(folder / f'{number:06d}_mask.png', pnginfo=mark)
 
 
 def check(described: dict[str, Any]) -> dict[str, Any]:

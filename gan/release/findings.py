@@ -205,7 +205,7 @@ def _add_limits(page: Page) -> None:
         'A feature of a person that is spread over several images, or that none of the measures sees.',
         'Copies of a kind that the table above finds seldom, or that is not in it.',
         'Attackers who know more: part of the training data, the training itself, or other images of a patient.',
-        'Harm that is no memory: images that are wrong, or that say something of a group of patients.',
+        'Harm without memory: images that are wrong, or that say something of a group of patients.',
     ):
         page.paragraph(text)
     page.paragraph(

@@ -7,10 +7,19 @@ import numpy as np
 import scipy.ndimage
 from jaxtyping import Bool, Float, Float64, UInt8
 
-from foundation.statistics.jackknife import ANY, FeatureSample, Missing, Score, create_estimate, leave_out
+from foundation.statistics.jackknife import (
+    POSITIVE,
+    Bounds,
+    FeatureSample,
+    Missing,
+    Score,
+    create_estimate,
+    leave_out,
+)
 
 _FEWEST = 2  # groups with a mask, and as many without each
 _AROUND = 3  # pixels beside a contour that are neither it nor far from it
+_PERCENT: Bounds = (0.0, 100.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,19 +29,21 @@ class MaskMeasure:
     Attributes:
       title: for people.
       digits: behind the point.
+      bounds: the lowest and the highest value that it can have.
     """
 
     title: str
     digits: int
+    bounds: Bounds = POSITIVE
 
 
 MEASURES: Mapping[str, MaskMeasure] = {
-    'present': MaskMeasure('images with a mask, %', 1),
-    'area': MaskMeasure('area, % of the image', 2),
+    'present': MaskMeasure('images with a mask, %', 1, _PERCENT),
+    'area': MaskMeasure('area, % of the image', 2, _PERCENT),
     'parts': MaskMeasure('parts', 2),
     'compactness': MaskMeasure('compactness (4 pi area / perimeter^2 of the largest part)', 3),
-    'row': MaskMeasure('place of its middle, % from the top', 1),
-    'column': MaskMeasure('place of its middle, % from the left', 1),
+    'row': MaskMeasure('place of its middle, % from the top', 1, _PERCENT),
+    'column': MaskMeasure('place of its middle, % from the left', 1, _PERCENT),
     'contour': MaskMeasure('|Laplacian| of the picture at the contour, grey levels of 255', 1),
     'beside': MaskMeasure('|Laplacian| of the picture elsewhere in the mask and around it', 1),
 }
@@ -63,10 +74,12 @@ def score_masks(measured: FeatureSample) -> dict[str, Score]:
     Args:
       measured: rows of `measure_masks`.
     """
-    return {name: _mean(measured, column) for column, name in enumerate(MEASURES)}
+    return {
+        name: _mean(measured, column, measure.bounds) for column, (name, measure) in enumerate(MEASURES.items())
+    }
 
 
-def _mean(measured: FeatureSample, column: int) -> Score:
+def _mean(measured: FeatureSample, column: int, bounds: Bounds) -> Score:
     values = measured.values[:, column]
     known = np.isfinite(values)
     groups, count = measured.groups[known], measured.group_count
@@ -74,7 +87,7 @@ def _mean(measured: FeatureSample, column: int) -> Score:
         return Missing('needs masks of two patients.')
     sums = np.bincount(groups, values[known], minlength=count)
     means = leave_out(sums) / leave_out(np.bincount(groups, minlength=count))
-    return create_estimate(means, ANY, images=int(known.sum()))
+    return create_estimate(means, bounds, images=int(known.sum()))
 
 
 def _measure(grey: Float64[np.ndarray, 'height width'], shown: Bool[np.ndarray, 'height width']) -> list[float]:

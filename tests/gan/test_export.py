@@ -84,6 +84,7 @@ def test_what_is_not_in_it_is_told(commands, exported, tmp_path):
         ('gan.translate', ('picture.png',), 'which translates nothing'),
         ('gan.project', (), 'has no styles'),
         ('gan.project', (f'--out={exported}/generator/projected',), 'give --out a folder outside it'),
+        ('gan.privacy', (f'--out={exported}/generator/privacy',), 'outside it'),
         ('gan.sweep', ('--truncations=0.5', f'--out={exported}/generator/sweep'), 'outside it'),
     ]:
         done = commands.run(module, workdir, f'--out={tmp_path}/out', *flags)

@@ -103,7 +103,7 @@ def test_a_new_manifest_does_not_mend_an_image(tmp_path, capsys, name):
     write_manifest(signed, describe_content(read_manifest(signed)))
     status, states, output = _verify(capsys, signed)
     assert (status, states['manifest'].split()[0], states[layer].split()[0]) == (1, 'held', 'BROKEN')
-    assert 'signed: ALTERED\n' in output
+    assert f'signed: BROKEN {layer}\n' in output
     assert other.name not in output
 
 
@@ -228,7 +228,8 @@ def test_signing_is_refused_where_it_would_vouch_for_something_else(tmp_path, ca
         ('release', KEYS, '--time=2001-01-01T00:00:00Z'): 'lies outside',
         ('release', KEYS, '--time=now'): 'is no time',
         ('release', KEYS, f'--out={release}/signed'): 'lies in the folder that is signed',
-        ('release', KEYS, f'--out={ROOT}/tests'): 'exists already',
+        ('release', KEYS, f'--out={ROOT}/tests'): 'exists already; give --out a new folder',
+        ('release', KEYS, '--out=/proc/nowhere/signed'): '/proc/nowhere cannot be written to',
     }
     for (folder, *flags), reason in cases.items():
         assert sign.main([str(tmp_path / folder), *flags]) == 1
@@ -250,21 +251,23 @@ def test_a_file_that_cannot_be_signed_leaves_nothing(tmp_path, capsys):
 
 def test_keys_are_made_once(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv('SIGNING', 'open sesame')
-    arguments = [f'--out={tmp_path / "keys"}', '--name=Hospital Z', '--passphrase=env:SIGNING', '--years=2']
+    arguments = [f'--out={tmp_path / "our keys"}', '--name=Klinik Zürich', '--passphrase=env:SIGNING', '--years=2']
     assert keys.main(arguments) == 0
     told = capsys.readouterr().out
-    before = read_files(tmp_path / 'keys')
+    assert told.startswith("Keys of 'Klinik Zürich': ")
+    assert f"--keys='{tmp_path / 'our keys'}' --passphrase=env:SIGNING\n" in told
+    before = read_files(tmp_path / 'our keys')
     assert len(before) == 7
-    assert (tmp_path / 'keys').stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / 'our keys').stat().st_mode & 0o777 == 0o700
     assert keys.main(arguments) == 1
     assert 'keys are never overwritten' in capsys.readouterr().err
-    assert read_files(tmp_path / 'keys') == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['keys']
+    assert read_files(tmp_path / 'our keys') == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['our keys']
     release = write_release(tmp_path / 'release', 'nifti')
-    assert sign.main([str(release), f'--keys={tmp_path / "keys"}', '--passphrase=env:SIGNING']) == 0
+    assert sign.main([str(release), f'--keys={tmp_path / "our keys"}', '--passphrase=env:SIGNING']) == 0
     fingerprint = next(line for line in told.splitlines() if line.startswith('Public key, SHA-256: '))
     assert fingerprint in capsys.readouterr().out
-    assert _verify(capsys, release, f'--key={tmp_path}/keys/public_key.pem', '--require=signature')[0] == 0
+    assert _verify(capsys, release, f'--key={tmp_path}/our keys/public_key.pem', '--require=signature')[0] == 0
 
 
 @pytest.mark.parametrize(

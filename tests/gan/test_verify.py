@@ -62,7 +62,7 @@ def test_a_whole_folder_is_told(folder, capsys):
         'chest: 10 images, 5 patients, licence: not stated',
         'gate      pass\n',
         '  manifest          held         30 files are as it says, and no other is there\n',
-        '  signature         absent       nobody signed this release\n',
+        '  signature         absent       no signature lies here\n',
     ):
         assert text in output
 

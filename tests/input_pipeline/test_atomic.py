@@ -50,6 +50,14 @@ def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_a_place_that_cannot_be_written_to_is_told(tmp_path):
+    (tmp_path / 'file').touch()
+    for place in (tmp_path / 'file/set', tmp_path / 'made' / ('x' * 300) / 'set', Path('/proc/set')):
+        with pytest.raises(DataError, match=r'cannot be written to \('), complete_folder(place, overwrite=False):
+            raise AssertionError('unreachable')
+    assert _names(tmp_path) == ['file']
+
+
 @pytest.mark.parametrize('exchanges', [True, False])
 def test_a_folder_is_replaced(tmp_path, monkeypatch, exchanges):
     if not exchanges:

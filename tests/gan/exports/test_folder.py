@@ -100,13 +100,37 @@ def test_its_script_refuses_in_one_sentence(tmp_path, generator, monkeypatch):
         ([f'--seed={2**32}'], '--seed from 0'),
         (['--label=odd'], '--label=odd is none of: healthy, lesion'),
         ([f'--out={folder}'], 'exists already; give --out a new folder'),
+        (['--out=/proc/nowhere/drawn'], '/proc/nowhere/drawn cannot be written'),
     ]:
         with pytest.raises(SystemExit, match=said):
             _run_script(monkeypatch, folder, f'--out={tmp_path}/drawn', *flags)
     (folder / 'generator-cpu.stablehlo').write_bytes(b'odd')
     with pytest.raises(SystemExit, match=r'generator-cpu.stablehlo is missing or was altered'):
         _run_script(monkeypatch, folder, f'--out={tmp_path}/drawn')
+    description = folder / 'generator.json'
+    for content in (description.read_text().replace('"alpha": 0.', '"alpha": 1.'), '{}', 'odd', '[]'):
+        assert content != description.read_text()
+        description.write_text(content)
+        with pytest.raises(SystemExit, match=r'generator.json is missing or was altered'):
+            _run_script(monkeypatch, folder, f'--out={tmp_path}/drawn')
+    description.unlink()
+    with pytest.raises(SystemExit, match=r'generator.json is missing or was altered'):
+        _run_script(monkeypatch, folder, f'--out={tmp_path}/drawn')
     assert not (tmp_path / 'drawn').exists()
+
+
+def test_its_script_leaves_nothing_half_written(tmp_path, generator):
+    written = runpy.run_path(str(generator[2]() / 'sample.py'))
+
+    def draw(*_):
+        yield np.zeros((8, 8, 1), np.uint8), np.zeros((8, 8), np.uint8)
+        raise KeyboardInterrupt
+
+    written['save'].__globals__['draw'] = draw
+    described = {'weights_sha256': '', 'config': {'mask_classes': 1}}
+    with pytest.raises(KeyboardInterrupt):
+        written['write'](tmp_path / 'drawn', described, np.zeros(2, np.int32), 0)
+    assert [path.name for path in tmp_path.iterdir() if 'drawn' in path.name or 'incomplete' in path.name] == []
 
 
 def test_the_card_tells_what_it_is(generator):

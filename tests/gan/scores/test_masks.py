@@ -68,6 +68,15 @@ def test_means_are_of_images_with_a_mask_and_vary_with_patients():
     assert isinstance(found['parts'], Missing)
 
 
+def test_no_interval_leaves_what_a_measure_can_be():
+    values = np.ones((200, len(MEASURES)))
+    values[:, 0] = 100
+    values[0] = [0] + [np.nan] * (len(MEASURES) - 1)  # one image in 200 has no mask
+    low, high = score_masks(FeatureSample(values, np.arange(200) % 20, 20))['present'].interval()
+    assert low < 99.5
+    assert high == 100
+
+
 def test_one_patient_with_masks_is_not_enough():
     values = np.full((10, len(MEASURES)), np.nan)
     values[0] = 1
