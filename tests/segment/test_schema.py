@@ -34,9 +34,8 @@ def test_a_run_of_a_unet_holds_on_to_what_decides_it(variant):
 def test_a_study_holds_on_to_all_but_how_many_images_are_drawn_and_audited():
     assert set(schema.fixed_fields(STUDY, study_brain_tumor.get_config())) == {
         'alpha', 'arms', 'block', 'comparisons', 'curve', 'data', 'data_dir', 'fractions', 'generators.configs',
-        'generators.flags', 'generators.own', 'generators.seeds', 'margin', 'name', 'policy', 'ratios', 'reference',
-        'resamples',
-        'resolution', 'seed', 'seeds', 'segmenter',
+        'generators.flags', 'generators.own', 'generators.seeds', 'margin', 'name', 'policy', 'ratios',
+        'reference', 'resamples', 'resolution', 'seed', 'seeds', 'segmenter',
     }  # fmt: skip
 
 
