@@ -11,8 +11,8 @@ from absl import flags
 
 import input_pipeline
 from detect.judge import open_judge
+from foundation.serving.extra import needing_app
 from foundation.training import compute, launch
-from foundation.training.errors import UserError
 from input_pipeline.records import PIXEL_LIMIT, reader_options
 
 _HOST = flags.DEFINE_string('host', '127.0.0.1', 'Address to listen at; others let other machines in.')
@@ -48,11 +48,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _import_server() -> ModuleType:
-    try:
+    with needing_app():
         from detect.page import server
-    except ModuleNotFoundError as error:
-        package = (error.name or '').partition('.')[0]
-        raise UserError(f"{package} is missing; install the extra `app`: pip install '.[app]'.") from error
     return server
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from absl import flags
 
 import input_pipeline
+from foundation.serving.extra import needing_app
 from foundation.training import launch
 from foundation.training.errors import UserError
 from gan.generation.folder import check_out
@@ -135,11 +136,8 @@ def _write_report(study: Any, sheets: Sequence[Any], *, early: bool) -> None:
 
 
 def _import_server() -> ModuleType:
-    try:
+    with needing_app():
         from gan.reading import server
-    except ModuleNotFoundError as error:
-        package = (error.name or '').partition('.')[0]
-        raise UserError(f"{package} is missing; install the extra `app`: pip install '.[app]'.") from error
     return server
 
 

@@ -8,7 +8,7 @@ import contextlib
 import fcntl
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -91,30 +91,58 @@ def create_app(study: OpenStudy, sheets: list[AnswerSheet], names: frozenset[str
       sheets: of each reader, which take the answers.
       names: by which the page may be opened, see `guard.names_of`.
     """
-    readers = dict(zip(study.links, sheets, strict=True))
+    pages = _ReaderPages(study, dict(zip(study.links, sheets, strict=True)))
+    assets = [Route(f'/{name}', functools.partial(_send, _FOLDER / name)) for name in _ASSETS]
+    app = Starlette(
+        routes=[
+            *assets,
+            Route('/{link}', pages.show, methods=['GET']),
+            Route('/{link}/state', pages.tell_state, methods=['GET']),
+            Route('/{link}/case/{position:int}', pages.send_case, methods=['GET']),
+            Route('/{link}/answer', pages.take_answer, methods=['POST']),
+        ],
+        exception_handlers={HTTPException: _tell, Exception: _tell},
+    )
+    return RequestGuard(app, names)
 
-    def find(request: Request) -> AnswerSheet:
+
+class _ReaderPages:
+    """What readers are shown, and the answers that they give.
+
+    Args:
+      study: of the page.
+      readers: the answers of each reader, by the link.
+    """
+
+    def __init__(self, study: OpenStudy, readers: Mapping[str, AnswerSheet]) -> None:
+        self._study, self._readers = study, readers
+
+    def _find(self, request: Request) -> AnswerSheet:
         try:
-            return readers[request.path_params['link']]
+            return self._readers[request.path_params['link']]
         except KeyError as error:
             raise HTTPException(404, 'Open the link that you were given; this is none.') from error
 
-    async def show(request: Request) -> Response:
-        find(request)
+    async def show(self, request: Request) -> Response:
+        """The page of a reader."""
+        self._find(request)
         return FileResponse(_FOLDER / 'page.html')
 
-    async def tell_state(request: Request) -> Response:
-        return JSONResponse(_state(study, find(request)))
+    async def tell_state(self, request: Request) -> Response:
+        """See `_state`."""
+        return JSONResponse(_state(self._study, self._find(request)))
 
-    async def send_case(request: Request) -> Response:
-        sheet = find(request)
+    async def send_case(self, request: Request) -> Response:
+        """The pixels of the next case, 16 bits each."""
+        sheet = self._find(request)
         if sheet.is_complete or request.path_params['position'] != len(sheet.answers):
             raise HTTPException(404, 'This case is not the next one.')
         case = sheet.order[len(sheet.answers)]
-        return Response(study.images[case].astype('<u2').tobytes(), media_type='application/octet-stream')
+        return Response(self._study.images[case].astype('<u2').tobytes(), media_type='application/octet-stream')
 
-    async def take_answer(request: Request) -> Response:
-        sheet = find(request)
+    async def take_answer(self, request: Request) -> Response:
+        """Keeps an answer, and tells how far the reader is then."""
+        sheet = self._find(request)
         try:
             content = json.loads(await _receive(request))
             position, confidence, seconds = (content[name] for name in ('position', 'confidence', 'seconds'))
@@ -123,7 +151,7 @@ def create_app(study: OpenStudy, sheets: list[AnswerSheet], names: frozenset[str
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise HTTPException(422, 'An answer has a position, a confidence and seconds.') from error
         if position != len(sheet.answers):  # the same answer twice, or another window
-            return JSONResponse(_state(study, sheet), 409)
+            return JSONResponse(_state(self._study, sheet), 409)
         try:
             sheet.add(confidence, seconds)  # quick, and no other request comes in between
         except ValueError as error:
@@ -131,25 +159,13 @@ def create_app(study: OpenStudy, sheets: list[AnswerSheet], names: frozenset[str
         except OSError as error:
             reason = error.strerror or 'an error'
             raise HTTPException(507, f'The answer cannot be kept ({reason}); tell whoever runs this.') from error
-        return JSONResponse(_state(study, sheet))
+        return JSONResponse(_state(self._study, sheet))
 
-    async def tell(request: Request, error: Exception) -> Response:
-        if isinstance(error, HTTPException):
-            return PlainTextResponse(str(error.detail), error.status_code)
-        return PlainTextResponse(_UNEXPECTED, 500)
 
-    assets = [Route(f'/{name}', functools.partial(_send, _FOLDER / name)) for name in _ASSETS]
-    app = Starlette(
-        routes=[
-            *assets,
-            Route('/{link}', show, methods=['GET']),
-            Route('/{link}/state', tell_state, methods=['GET']),
-            Route('/{link}/case/{position:int}', send_case, methods=['GET']),
-            Route('/{link}/answer', take_answer, methods=['POST']),
-        ],
-        exception_handlers={HTTPException: tell, Exception: tell},
-    )
-    return RequestGuard(app, names)
+async def _tell(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return PlainTextResponse(str(error.detail), error.status_code)
+    return PlainTextResponse(_UNEXPECTED, 500)
 
 
 def _state(study: OpenStudy, sheet: AnswerSheet) -> dict[str, object]:

@@ -4,20 +4,15 @@ import os
 
 import pytest
 
-from tests.browser import find_chromium
+from tests.browser import open_chromium
 
 playwright = pytest.importorskip('playwright.sync_api', reason='install playwright, and a Chromium')
 
 
 @pytest.fixture(scope='module')
 def browser():
-    """Chromium: that of $CHROMIUM, of the system, or of playwright itself."""
-    with playwright.sync_playwright() as started:
-        found = find_chromium(started)
-        # Tests may run as root in a container, where Chromium has no sandbox.
-        opened = started.chromium.launch(executable_path=found, args=['--no-sandbox'])
+    with open_chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture

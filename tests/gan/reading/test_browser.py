@@ -8,7 +8,7 @@ import pytest
 
 from gan.reading.answers import AnswerSheet
 from gan.reading.report import write_report
-from tests.browser import find_chromium
+from tests.browser import open_chromium
 from tests.gan.reading.made import make_study, serve
 
 playwright = pytest.importorskip('playwright.sync_api', reason='install playwright, and a Chromium')
@@ -23,12 +23,8 @@ MEAN = """() => {
 
 @pytest.fixture(scope='module')
 def browser():
-    with playwright.sync_playwright() as started:
-        found = find_chromium(started)
-        # Tests may run as root in a container, where Chromium has no sandbox.
-        opened = started.chromium.launch(executable_path=found, args=['--no-sandbox'])
+    with open_chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
