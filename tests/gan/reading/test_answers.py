@@ -1,14 +1,16 @@
 """Answers: on the disk when they are given, whatever happens next; and nothing but answers is read."""
 
 import json
-import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from foundation.training.errors import UserError
 from gan.reading.answers import AnswerSheet
 from gan.reading.plan import ANSWERS
+from tests.gan.command import ROOT
 from tests.gan.reading.made import answer_all, make_study
 
 
@@ -48,13 +50,18 @@ def test_a_line_that_was_cut_short_costs_that_answer_alone(study, cut):
 
 
 def test_a_process_that_is_killed_at_once_has_kept_its_answers(study):
-    child = os.fork()
-    if not child:
-        sheet = AnswerSheet(study.folder, study.plan, 0)
-        sheet.add(1, 1.0)
-        sheet.add(6, 1.0)
-        os.kill(os.getpid(), signal.SIGKILL)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    program = (
+        'import os, pathlib, signal, sys\n'
+        'from gan.reading.answers import AnswerSheet\n'
+        'from gan.reading.plan import read_study\n'
+        'study = read_study(pathlib.Path(sys.argv[1]))\n'
+        'sheet = AnswerSheet(study.folder, study.plan, 0)\n'
+        'sheet.add(1, 1.0)\n'
+        'sheet.add(6, 1.0)\n'
+        'os.kill(os.getpid(), signal.SIGKILL)\n'
+    )
+    killed = subprocess.run([sys.executable, '-c', program, study.folder], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
     assert [answer.confidence for answer in AnswerSheet(study.folder, study.plan, 0).answers] == [1, 6]
 
 
