@@ -1,5 +1,6 @@
 """Fixtures shared by all tests, and run-time checking of array shapes in our packages."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -14,9 +15,15 @@ import pytest
 
 import tests.shape_checks  # noqa: F401  the hook finds it by name
 
-jaxtyping.install_import_hook(
-    ['backbones', 'detect', 'gan', 'input_pipeline', 'segment', 'foundation'], 'tests.shape_checks.check'
-)
+# A sixth of a suite's time; `.ci/run` spends it on one of its two suites.
+if os.environ.get('ENHANCED_GAN_SHAPES', 'checked') == 'checked':
+    jaxtyping.install_import_hook(
+        ['backbones', 'detect', 'gan', 'input_pipeline', 'segment', 'foundation'], 'tests.shape_checks.check'
+    )
+
+# What JAX traces is many small objects and few cycles: by default a sixth of the time goes into looking for them.
+gc.freeze()
+gc.set_threshold(100_000, 20, 20)
 
 # Names become pseudonyms by a key of the tests' own, never by that of who runs them.
 _KEY = Path(tempfile.mkdtemp(prefix='enhanced-gan-key-'), 'key')

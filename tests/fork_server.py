@@ -7,6 +7,7 @@ for the command where the tests wait for it and send signals to it.
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -66,6 +67,7 @@ def main() -> None:
     """Serves until the standard input closes; in forks, runs the command."""
     for library in _LIBRARIES:
         importlib.import_module(library)
+    gc.freeze()  # forks need not look at them again
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
         listener.listen(16)
