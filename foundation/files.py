@@ -1,5 +1,6 @@
 """A file appears whole under its name, or not at all; and the folder of what may be made anew."""
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -22,3 +23,14 @@ def write_file(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk, or what one may use of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def refuses_writing(error: BaseException) -> bool:
+    """Whether an error says that a place cannot be written: it is full, closed to this user, or broken."""
+    closed = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+    return is_full(error) or (isinstance(error, OSError) and error.errno in closed)

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from foundation.files import is_full, refuses_writing
 from foundation.training.interrupts import interrupt_once
 from input_pipeline.atomic import describe_outcome, identity
 from input_pipeline.errors import DataError
@@ -33,14 +34,24 @@ def run(
         except expected as error:
             print(f'{name}: {error}', file=sys.stderr)
             return 1
+        except OSError as error:
+            if folder is None or not refuses_writing(error):
+                return _fault(name, error)
+            advice = '; free some space and run the same command again' if is_full(error) else ''
+            outcome = describe_outcome(folder, before)
+            print(f'{name}: {folder} cannot be written ({error.strerror}); {outcome}{advice}.', file=sys.stderr)
+            return 1
         except KeyboardInterrupt:
             outcome = '' if folder is None else f'; {describe_outcome(folder, before)}'
             print(f'{name}: interrupted{outcome}.', file=sys.stderr)
             return 130
-        except Exception as error:  # its text may quote headers of patients, which belong into no log
-            traceback.print_tb(error.__traceback__)
-            print(
-                f'{name}: a fault of this program ({type(error).__name__}), at the place above.', file=sys.stderr
-            )
-            return 1
+        except Exception as error:
+            return _fault(name, error)
     return 0
+
+
+def _fault(name: str, error: Exception) -> int:
+    """Tells where the program is wrong; the text of the error may quote headers of patients, which no log gets."""
+    traceback.print_tb(error.__traceback__)
+    print(f'{name}: a fault of this program ({type(error).__name__}), at the place above.', file=sys.stderr)
+    return 1

@@ -77,15 +77,17 @@ class CredentialEmbedder:
             raise UserError(f'C2PA does not take these keys ({_one_line(error)}).') from error
 
     def embed(self, media_type: str, content: bytes) -> bytes:
-        """The same picture with credentials, in place of those that it had.
+        """The same picture with credentials.
 
         Args:
           media_type: like image/png.
           content: of the file.
 
         Raises:
-          UserError: for a file that cannot hold them.
+          UserError: for a file that cannot hold them, or has some, which would be lost.
         """
+        if _has_credentials(media_type, content):
+            raise UserError('it holds content credentials already; sign the picture as it was before.')
         signed = io.BytesIO()
         try:
             with c2pa.Builder(self._content, self._context) as builder:
@@ -159,6 +161,17 @@ def _find_source(active: Mapping[str, Any]) -> str:
     ]
     sources = [str(action.get('digitalSourceType', '')).removeprefix(_SOURCES) for action in actions]
     return next(filter(None, sources), 'of no source that is told')
+
+
+def _has_credentials(media_type: str, content: bytes) -> bool:
+    """Whether a picture holds credentials, whatever they are worth, or says where they lie."""
+    try:
+        with c2pa.Reader(media_type, io.BytesIO(content), context=c2pa.Context.from_dict(_OFFLINE)):
+            return True
+    except c2pa.C2paError.RemoteManifest:
+        return True
+    except c2pa.C2paError:  # there are none, or it is no such picture: who writes into it finds out
+        return False
 
 
 def _mentions_credentials(path: Path) -> bool:

@@ -1,7 +1,6 @@
 """From the command line to a task's `train_and_evaluate`: flags, configs, several hosts, one-sentence errors."""
 
 import contextlib
-import errno
 import io
 import re
 import sys
@@ -13,7 +12,7 @@ import jax
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
-from foundation.files import CACHE
+from foundation.files import CACHE, is_full
 from foundation.training.canary import check_arithmetic
 from foundation.training.errors import UserError
 from foundation.training.interrupts import end_process, interrupt_once
@@ -131,8 +130,7 @@ def _report_unraisable(event: Any) -> None:
 
 
 def _advice(error: OSError) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return '; free some space and run the same command again' if full else ''
+    return '; free some space and run the same command again' if is_full(error) else ''
 
 
 def workdir() -> Path:

@@ -5,7 +5,6 @@ as a split passes 1 GiB. Its `SequentialWriter` streams instead; random access n
 """
 
 import dataclasses
-import errno
 import functools
 import itertools
 import json
@@ -23,6 +22,7 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.core.sequential_writer import SequentialWriter
 from tqdm import tqdm
 
+from foundation.files import is_full
 from input_pipeline.atomic import clear_leftovers, complete_folder, describe_outcome, identity
 from input_pipeline.dataset.features import Encoded, RecordStorage, choose_storage, create_features, encode_record
 from input_pipeline.dataset.pseudonyms import CLEAR, Pseudonyms
@@ -195,7 +195,7 @@ def write_dataset(
             with complete_folder(target.folder, target.overwrite) as folder:
                 return _write_files(folder, items, splits, storage, target, options, refusals, names)
     except (OSError, RuntimeError) as error:  # array_record raises RuntimeError for what the system refused
-        full = getattr(error, 'errno', None) == errno.ENOSPC or 'No space left' in str(error)
+        full = is_full(error) or 'No space left' in str(error)
         reason = 'the disk is full' if full else first_line(error)
         outcome = describe_outcome(target.folder, before)
         raise DataError(f'{target.folder.parent}: cannot be written ({reason}); {outcome}.') from error

@@ -102,6 +102,15 @@ def test_pictures_without_and_damaged_ones_are_told(tmp_path):
     assert CredentialReader(None).check(tmp_path / 'nowhere', 'image/png').state == 'broken'
 
 
+@pytest.mark.parametrize('kind', TYPES)
+def test_credentials_of_others_are_not_replaced(kind):
+    embedder = CredentialEmbedder(
+        keys('Hospital Y').credentials, keys('Hospital Y').authority, TIME, 'trainedAlgorithmicMedia'
+    )
+    with pytest.raises(UserError, match='holds content credentials already'):
+        embedder.embed(TYPES[kind], _embed(kind))
+
+
 def test_what_cannot_hold_credentials_is_refused():
     signer = FileSigner(keys(), TIME, 'trainedAlgorithmicMedia')
     with pytest.raises(UserError, match=r'x/1.png: it cannot hold content credentials \('):
