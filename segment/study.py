@@ -33,6 +33,8 @@ def run_study(config: ConfigDict, workdir: Path) -> None:
     """
     design = create_design(config)
     data_dir = input_pipeline.find_data_dir(design.data_dir)
+    for name in filter(None, (design.data, design.generators.own)):  # before anything is written
+        input_pipeline.count_images(name, data_dir, 'train')
     plan = Plan(design, workdir.absolute(), data_dir.absolute())
     record = run_record(STUDY, config)
     workdirs.prepare_workdir(workdir, record.config, fixed=record.fixed, write=True)

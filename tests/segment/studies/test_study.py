@@ -17,7 +17,7 @@ from configs.segment import study_brain_tumor, unet
 from configs.segment.study_schema import STUDY
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
-from input_pipeline import derive
+from input_pipeline import DataError, derive
 from segment import study
 from segment.data import open_images
 from segment.evaluation import SegmenterProtocol, evaluate
@@ -136,6 +136,15 @@ def test_too_few_images_can_be_put_right_in_the_same_workdir(config, tmp_path, i
     record = run_record(STUDY, config)
     with pytest.raises(UserError, match=r'holds a run with generators\.flags='):
         workdirs.prepare_workdir(tmp_path / 'study', record.config, fixed=record.fixed, write=False)
+
+
+@pytest.mark.parametrize(('field', 'name'), [('data', 'blops'), ('generators.own', 'hers')])
+def test_a_data_set_that_is_not_there_is_told_before_anything_is_written(config, tmp_path, field, name):
+    with config.unlocked():
+        config.update_from_flattened_dict({field: name})
+    with pytest.raises(DataError, match=name):
+        study.run_study(config, tmp_path / 'study')
+    assert not (tmp_path / 'study').exists()
 
 
 @pytest.mark.slow
