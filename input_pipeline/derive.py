@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import functools
 import hashlib
+import itertools
 import math
 import random
 import sys
@@ -34,7 +35,9 @@ class Derivation:
     """What a new data set takes from prepared ones.
 
     Attributes:
-      source: the data set whose validation and test splits the new one gets, unchanged.
+      source: the data set whose validation and test splits the new one gets, unchanged but for folds.
+      fold, folds: the patients of the training and validation splits are dealt into so many folds, and the one of
+        this number, from 0, becomes the validation split; 0 folds leave the splits as they are.
       train_fraction: share of its training patients, above 0 up to 1. Smaller shares of the same seed are parts of
         larger ones.
       block: where no patient is known, so many consecutive images count as one, for neighbours are
@@ -53,6 +56,8 @@ class Derivation:
     """
 
     source: str
+    fold: int
+    folds: int
     train_fraction: float
     block: int
     seed: int
@@ -67,6 +72,8 @@ class Derivation:
     def __post_init__(self) -> None:
         if not 0 < self.train_fraction <= 1:
             raise DataError(f'train_fraction={self.train_fraction} must be above 0 and at most 1.')
+        if (self.fold and not self.folds) or (self.folds and not 0 <= self.fold < self.folds >= 2):
+            raise DataError(f'fold={self.fold} of folds={self.folds}: give 2 folds or more, and one of 0 on.')
         if min(self.resolution, self.block) < 0 or self.repeat < 1 or not 0 <= self.added_ratio < math.inf:
             raise DataError(
                 f'resolution={self.resolution}, block={self.block}, repeat={self.repeat}, '
@@ -93,17 +100,15 @@ def derive_dataset(derivation: Derivation, data_dir: Path, target: Target) -> di
     source = open_splits(derivation.source, data_dir)
     change = functools.partial(_fit, derivation.resolution) if derivation.resolution else _keep
     block = _check_block(derivation, source['train'])
-    items = list(stored_items(source['train'], 'train', block, change))
+    by_split = {name: list(stored_items(split, name, block, change)) for name, split in source.items()}
+    if derivation.folds:
+        by_split = _deal_folds(derivation, by_split)
+    items = by_split.pop('train')
     kept = _choose_patients(derivation, {item.patient for item in items})
     items = [item for item in items if item.patient in kept]
     wanted = _count_added(derivation, len(items))
     items = [] if derivation.added_only else [copy for item in items for copy in _repeat(item, derivation.repeat)]
-    held_out = [
-        item
-        for name in ('validation', 'test')
-        if name in source
-        for item in stored_items(source[name], name, block, change)
-    ]
+    held_out = list(itertools.chain.from_iterable(by_split.values()))
     if wanted:
         patients = {item.patient for item in held_out if source['train'].patients_known}
         items += _added_items(derivation, data_dir, wanted, change, patients, 'mask' in source['train'].features)
@@ -132,11 +137,35 @@ def _count_added(derivation: Derivation, images: int) -> int:
 
 def _choose_patients(derivation: Derivation, patients: set[str]) -> set[str]:
     """The first ones in an order that the seed decides, so that a larger share holds the smaller."""
+    ranked = _rank(patients, derivation.seed)
+    return set(ranked[: max(round(derivation.train_fraction * len(patients)), 1)])
 
-    def rank(patient: str) -> bytes:
-        return hashlib.sha256(f'{derivation.seed} {patient}'.encode()).digest()
 
-    return set(sorted(patients, key=rank)[: max(round(derivation.train_fraction * len(patients)), 1)])
+def _rank(patients: set[str], seed: int) -> list[str]:
+    return sorted(patients, key=lambda patient: hashlib.sha256(f'{seed} {patient}'.encode()).digest())
+
+
+def _deal_folds(derivation: Derivation, by_split: dict[str, list[Item]]) -> dict[str, list[Item]]:
+    """The splits, in which one fold of the patients of training and validation is the validation split.
+
+    Folds are dealt in the order of `_choose_patients`, a patient to each in turn; together they are all patients.
+
+    Raises:
+      DataError: when there are fewer patients than folds.
+    """
+    items = [*by_split['train'], *by_split.get('validation', [])]
+    patients = _rank({item.patient for item in items}, derivation.seed)
+    if len(patients) < derivation.folds:
+        raise DataError(
+            f'{derivation.source} has {len(patients)} patients in training and validation, fewer than '
+            f'{derivation.folds} folds; take fewer.'
+        )
+    own = set(patients[derivation.fold :: derivation.folds])
+    dealt: dict[str, list[Item]] = {'train': [], 'validation': []}
+    for item in items:
+        name = 'validation' if item.patient in own else 'train'
+        dealt[name].append(dataclasses.replace(item, split=name))
+    return by_split | dealt
 
 
 def _repeat(item: Item, times: int) -> Iterator[Item]:
@@ -226,13 +255,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         'derive',
         'A data set with fewer training patients, smaller images, or images of another set added. '
-        'Validation and test patients stay those of the source.',
+        'Validation and test patients stay those of the source, but for --folds, which deals the first anew.',
     )
     add = parser.add_argument
     add('--source', required=True, help='name of the prepared data set')
     add('--name', required=True, help='name of the new data set')
     add('--data_dir', type=Path, help='folder of all data sets; $TFDS_DATA_DIR or ~/tensorflow_datasets')
     add('--overwrite', action='store_true', help='replace a data set of this name')
+    add('--folds', type=int, default=0, help='deals the patients of training and validation into so many folds')
+    add('--fold', type=int, default=0, help='the fold, from 0, that becomes the validation split')
     add('--train_fraction', type=float, default=1.0, help='share of the training patients to keep')
     add('--block', type=int, default=0, help='where no patient is known: consecutive images that count as one')
     add('--seed', type=int, default=0, help='decides which patients; smaller shares are parts of larger ones')

@@ -16,12 +16,14 @@ from foundation.training import launch
 from foundation.training.errors import UserError
 from input_pipeline.depth import NOTE, differs
 from segment.data import open_images, open_stored
+from segment.ensemble import SegmenterEnsemble
 from segment.evaluation import SegmenterProtocol, evaluate
 from segment.metrics import POLICIES
 from segment.segmenter import TrainedSegmenter
 
 _DATA = flags.DEFINE_string('data', '', "Data set to measure on, by name; the run's own by default.")
 _SPLIT = flags.DEFINE_enum('split', 'test', ('validation', 'test'), 'Whose patients are measured.')
+_ENSEMBLE = flags.DEFINE_list('ensemble', [], 'More runs: probabilities are averaged with those of --workdir.')
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use.')
 _BEST = flags.DEFINE_bool('best', True, 'Without --step: the best by the validation split, not the newest.')
 _MIRROR = flags.DEFINE_bool('mirror', False, 'Average over mirrored copies: slower, often a little better.')
@@ -39,19 +41,24 @@ def main(argv: Sequence[str]) -> None:
     launch.reject_arguments(argv)
     workdir = launch.workdir()
     launch.start_jax_alone('segment.evaluate')
-    segmenter = TrainedSegmenter.load(
-        workdir, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
+    workdirs = [workdir, *map(Path, _ENSEMBLE.value)]
+    segmenter = SegmenterEnsemble.load(
+        workdirs, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
     )
     protocol = SegmenterProtocol(
         _SPLIT.value, _POLICY.value, _TOLERANCE.value, _MIRROR.value, _LEVEL.value, _SEED.value
     )
     out = Path(_OUT.value) if _OUT.value else workdir / _folder_name()
-    evaluate(segmenter, _open_images(segmenter, workdir), protocol, out, draw=_DRAW.value)
+    images = _open_images(segmenter.first, workdir)
+    for member, own in list(zip(segmenter.members, workdirs, strict=True))[1:]:
+        _warn_of_known(member.recipe.images.find(own), images)
+    evaluate(segmenter, images, protocol, out, draw=_DRAW.value)
 
 
 def _folder_name() -> str:
-    """The test patients of the run's own data have the plain name; nothing else takes their place."""
-    parts = ['evaluation', _DATA.value.replace('/', '_'), _SPLIT.value if _SPLIT.value != 'test' else '']
+    """The run's own test patients, by the run alone, have the plain name; nothing else takes their place."""
+    averaged = 'ensemble' if _ENSEMBLE.value else ''
+    parts = ['evaluation', averaged, _DATA.value.replace('/', '_'), _SPLIT.value if _SPLIT.value != 'test' else '']
     return '_'.join(filter(None, parts))
 
 

@@ -10,140 +10,24 @@ from typing import Any
 
 import numpy as np
 import tqdm
-from jaxtyping import Float64, UInt8
+from jaxtyping import UInt8
 
 import input_pipeline
 from backbones.grids import save_picture
 from foundation.files import write_file
-from foundation.statistics.resampling import Mean, bootstrap_mean
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
+from segment.ensemble import SegmenterEnsemble
 from segment.formats.overlays import choose_slices, draw_contours
-from segment.metrics import KINDS, METRICS, PLAIN_METRICS, POLICIES, POLICY_METRICS, CaseMeasures, measure
-from segment.segmenter import TrainedSegmenter
-
-RESAMPLES = 4000
-_UNIT_RANGE = {'dice', 'iou', 'nsd', 'sensitivity'}  # the others have no upper limit
-
-
-@dataclasses.dataclass(frozen=True)
-class MeasuredCase:
-    """One class of one case.
-
-    Attributes:
-      case: its name.
-      patient: the unit of the means.
-      class_name: of the class.
-      measured: by `measure`.
-    """
-
-    case: str
-    patient: str
-    class_name: str
-    measured: CaseMeasures
-
-
-def summarise(cases: Sequence[MeasuredCase], *, level: float, seed: int) -> dict[str, Any]:
-    """Scores of each class and over all classes.
-
-    `classes` and `overall` hold `kinds` (cases by kind) and, by metric, a score: `value`, `interval`, `patients`
-    with a value, `touched` (cases in which a mask is empty, so that the policy decides), `skipped` (cases without
-    a value), `left_out` (classes without a value) and `reason` where value or interval is None. Scores of
-    POLICY_METRICS come by the name of the policy. HD95 and volumes have a `unit`, NSD is `within` a tolerance. A
-    case counts once a class.
-
-    Args:
-      cases: a row a case and class.
-      level: coverage of the intervals.
-      seed: of the bootstrap of patients.
-    """
-    names = list(dict.fromkeys(case.class_name for case in cases))
-    by_class = {name: [case for case in cases if case.class_name == name] for name in names}
-    return {
-        'level': level,
-        'cases': len({(case.patient, case.case) for case in cases}),
-        'patients': len({case.patient for case in cases}),
-        'classes': {name: _summarise_rows(rows, level, seed) for name, rows in by_class.items()},
-        'overall': _summarise_rows(cases, level, seed),
-    }
-
-
-def _summarise_rows(rows: Sequence[MeasuredCase], level: float, seed: int) -> dict[str, Any]:
-    kinds = {kind: sum(row.measured.kind == kind for row in rows) for kind in KINDS}
-    with_policy = {
-        metric: {policy: _score(rows, metric, policy, level, seed) for policy in POLICIES}
-        for metric in POLICY_METRICS
-    }
-    plain = {metric: _score(rows, metric, POLICIES[0], level, seed) for metric in PLAIN_METRICS}
-    return {'kinds': kinds, **with_policy, **plain}
-
-
-def _score(rows: Sequence[MeasuredCase], metric: str, policy: str, level: float, seed: int) -> dict[str, Any]:
-    """One score, see `summarise`."""
-    values = [row.measured.score(metric, policy) for row in rows]
-    valued = {row.class_name for row, value in zip(rows, values, strict=True) if value is not None}
-    units = _units(rows, metric)
-    if len(units) > 1:
-        mean = Mean(None, None, 0, f'cases in {" and in ".join(units)} have no mean in common.')
-    else:
-        mean = bootstrap_mean(tabulate(rows, values), resamples=RESAMPLES, seed=seed)
-    score = {
-        'value': mean.value,
-        'interval': _interval(mean, metric, level),
-        'patients': mean.patients,
-        'touched': sum(row.measured.kind != 'both' for row in rows) if metric in POLICY_METRICS else 0,
-        'skipped': values.count(None),
-        'left_out': [name for name in dict.fromkeys(row.class_name for row in rows) if name not in valued],
-        'reason': mean.reason,
-    }
-    if metric == 'nsd':
-        return score | {'within': ' or '.join(units)}
-    return score | {'unit': ' or '.join(units)} if metric in ('hd95', 'false_positive_volume') else score
-
-
-def _units(rows: Sequence[MeasuredCase], metric: str) -> list[str]:
-    """What the values of a metric are measured in, or with: one entry where they may be averaged."""
-    if metric == 'hd95':
-        return sorted({row.measured.unit for row in rows})
-    if metric == 'nsd':
-        return sorted({f'{row.measured.tolerance:g} {row.measured.unit}' for row in rows})
-    if metric == 'false_positive_volume':
-        return sorted({row.measured.volume_unit for row in rows})
-    return ['1']
-
-
-def _interval(mean: Mean, metric: str, level: float) -> list[float] | None:
-    """Within the range of the metric, which a calibrated distribution may leave."""
-    if mean.distribution is None:
-        return None
-    highest = 1.0 if metric in _UNIT_RANGE else np.inf
-    return [float(np.clip(end, 0.0, highest)) for end in mean.distribution.interval(level)]
-
-
-def tabulate(
-    rows: Sequence[MeasuredCase], values: Sequence[float | None]
-) -> Float64[np.ndarray, 'patients classes']:
-    """Means over a patient's cases; NaN where a patient has no value of a class.
-
-    Args:
-      rows: patients and classes, which come in the order in which they are first named.
-      values: of the rows; None where there is none.
-    """
-    patients = {name: place for place, name in enumerate(dict.fromkeys(row.patient for row in rows))}
-    classes = {name: place for place, name in enumerate(dict.fromkeys(row.class_name for row in rows))}
-    sums, counts = np.zeros((2, len(patients), len(classes)))
-    for row, value in zip(rows, values, strict=True):
-        if value is not None:
-            place = patients[row.patient], classes[row.class_name]
-            sums[place] += value
-            counts[place] += 1
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-
+from segment.metrics import METRICS, measure
+from segment.quality import check_quality
+from segment.segmentation import Segmentation
+from segment.summary import MeasuredCase, summarise
 
 REPORT_FILE, CASES_FILE, WORST_FILE = 'report.json', 'cases.csv', 'worst.png'
 _SHOWN_CASES = 8
 _SIDE = 256
-_CASE_FIELDS = ('case', 'patient', 'class', 'kind')
+_CASE_FIELDS = ('case', 'patient', 'class', 'kind', 'expected_dice')
 _COUNTS = ('true_positives', 'false_positives', 'false_negatives')
 
 
@@ -186,7 +70,7 @@ class Shown:
 
 
 def evaluate(
-    segmenter: TrainedSegmenter,
+    segmenter: SegmenterEnsemble,
     images: input_pipeline.ImageData,
     protocol: SegmenterProtocol,
     out: Path,
@@ -214,13 +98,16 @@ def evaluate(
     about = {
         'data': images.name,
         'data_fingerprint': images.fingerprint,
-        'step': segmenter.position.step,
+        'step': segmenter.first.position.step,
+        'members': len(segmenter.members),
         'weights': segmenter.checksum,
         **dataclasses.asdict(protocol),
     }
     by_case = [dataclasses.asdict(row) | {'dice': row.measured.score('dice', protocol.policy)} for row in rows]
-    workdirs.write_json(out / REPORT_FILE, about | {'scores': summary, 'rows': by_case})
+    quality = check_quality(rows, protocol.policy, seed=protocol.seed)
+    workdirs.write_json(out / REPORT_FILE, about | {'scores': summary, 'quality': quality, 'rows': by_case})
     print_summary(summary, protocol.policy)
+    print_quality(quality)
     if protocol.split == 'validation':
         print('These patients chose the checkpoint, so the scores flatter it.')
     print(f'Table: {out / CASES_FILE}   numbers: {out / REPORT_FILE}')
@@ -229,7 +116,7 @@ def evaluate(
 
 
 def measure_cases(
-    segmenter: TrainedSegmenter, images: input_pipeline.ImageData, *, tolerance: float, policy: str
+    segmenter: SegmenterEnsemble, images: input_pipeline.ImageData, *, tolerance: float, policy: str
 ) -> tuple[list[MeasuredCase], list[Shown]]:
     """Segments and measures every case of a split, with a progress bar.
 
@@ -248,14 +135,14 @@ def measure_cases(
     rows: list[MeasuredCase] = []
     worst: list[Shown] = []
     for number, case in enumerate(tqdm.tqdm(images.cases(1), total=images.num_cases, unit=' cases')):
-        predicted, truth = segmenter.segment(case), _truth(case)
-        own = list(_measure_classes(case, predicted, truth, segmenter.classes, tolerance))
+        segmentation, truth = segmenter.segment(case), _truth(case)
+        own = list(_measure_classes(case, segmentation, truth, segmenter.classes, tolerance))
         rows += own
         scores = [score for row in own if (score := row.measured.score('dice', policy)) is not None]
         if scores:
             rank = 1 - float(np.mean(scores))
             if len(worst) < _SHOWN_CASES or rank > worst[0].rank:
-                shown = Shown(rank, number, case.name, _draw(case, predicted, truth))
+                shown = Shown(rank, number, case.name, _draw(case, segmentation.ids, truth))
                 (heapq.heappush if len(worst) < _SHOWN_CASES else heapq.heappushpop)(worst, shown)
     return rows, sorted(worst, reverse=True)
 
@@ -268,15 +155,16 @@ def _truth(case: input_pipeline.Case) -> UInt8[np.ndarray, 'slices height width'
 
 
 def _measure_classes(
-    case: input_pipeline.Case, predicted: np.ndarray, truth: np.ndarray, classes: Sequence[str], tolerance: float
+    case: input_pipeline.Case, found: Segmentation, truth: np.ndarray, classes: Sequence[str], tolerance: float
 ) -> Iterator[MeasuredCase]:
     """An image is measured in two axes, a volume in three."""
+    predicted = found.ids
     spacing: tuple[float, ...] = case.spacing
     if len(truth) == 1:
         predicted, truth, spacing = predicted[0], truth[0], spacing[1:]
-    for class_id, name in enumerate(classes, start=1):
+    for class_id, (name, expected) in enumerate(zip(classes, found.expected_dice, strict=True), start=1):
         measured = measure(predicted, truth, class_id, spacing, tolerance)
-        yield MeasuredCase(case.name, case.patient, name, measured)
+        yield MeasuredCase(case.name, case.patient, name, measured, expected)
 
 
 def _draw(case: input_pipeline.Case, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -307,7 +195,9 @@ def write_cases(rows: Sequence[MeasuredCase], policy: str, path: Path) -> None:
         scores = [measured.score(metric, policy) for metric in METRICS]
         counts = [getattr(measured, name) for name in _COUNTS]
         texts = ['' if score is None else f'{score:.6g}' for score in scores]
-        table.writerow((row.case, row.patient, row.class_name, measured.kind, *counts, *texts, measured.unit))
+        expected = '' if row.expected_dice is None else f'{row.expected_dice:.6g}'
+        about = (row.case, row.patient, row.class_name, measured.kind, expected)
+        table.writerow((*about, *counts, *texts, measured.unit))
     write_file(path, file.getvalue().encode())
 
 
@@ -327,6 +217,13 @@ def print_summary(summary: dict[str, Any], policy: str) -> None:
     )
     print(f'Empty masks (a case counts once for each class): {empty or "none"}. Policy: {policy}.')
     print(f'Dice under other policies: {others}.')
+
+
+def print_quality(quality: dict[str, dict[str, Any]]) -> None:
+    """Whether the Dice that the segmenter expects, as segment.predict tells it, can be believed."""
+    print('Dice that the segmenter expects without knowing the truth, against the true one:')
+    for name, check in quality.items():
+        print(f'  {name:<22}{check["text"]}')
 
 
 def _describe(score: dict[str, Any]) -> str:

@@ -17,15 +17,16 @@ from foundation.training.errors import UserError
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
 from input_pipeline.records import PIXEL_LIMIT, ReaderOptions
+from segment.ensemble import SegmenterEnsemble
 from segment.formats.files import FORMATS
-from segment.formats.predictions import TABLE_FILE, SegmentationRequest, answer_all, check_out
-from segment.segmenter import TrainedSegmenter
+from segment.formats.predictions import TABLE_FILE, SegmentationRequest, answer_all, check_out, look_first
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _FORMAT = flags.DEFINE_enum(
     'format', 'auto', FORMATS, 'Of the masks; auto: as the images (NIfTI, NRRD, MetaImage, DICOM SEG, PNG).'
 )
 _OVERLAYS = flags.DEFINE_bool('overlays', True, 'Draw contours over the slices with most foreground.')
+_ENSEMBLE = flags.DEFINE_list('ensemble', [], 'More runs: probabilities are averaged with those of --workdir.')
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use.')
 _BEST = flags.DEFINE_bool(
     'best', True, 'Without --step: the checkpoint that was best on the validation split, not the newest.'
@@ -42,7 +43,7 @@ _PIXEL_LIMIT = flags.DEFINE_integer(
 
 flags.adopt_module_key_flags(launch)
 # Flags that decide the masks and how they are written.
-_COMMAND = (_FORMAT, _STEP, _BEST, _MIRROR, _AXIS, _PERCENTILES)
+_COMMAND = (_FORMAT, _ENSEMBLE, _STEP, _BEST, _MIRROR, _AXIS, _PERCENTILES)
 _SHOWN = 20
 
 
@@ -56,8 +57,11 @@ def main(argv: Sequence[str]) -> None:
     if jax.process_count() > 1:
         raise UserError('segment.predict runs on one process; leave --distributed and --coordinator out.')
     check_out(out)
-    segmenter = TrainedSegmenter.load(
-        workdir, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
+    segmenter = SegmenterEnsemble.load(
+        [workdir, *map(Path, _ENSEMBLE.value)],
+        _STEP.value,
+        best=_BEST.value and _STEP.value is None,
+        mirror=_MIRROR.value,
     )
     refusals = Refusals(skip=True)
     found = find_incoming(paths, _reader_options(), refusals)
@@ -82,6 +86,8 @@ def main(argv: Sequence[str]) -> None:
     for sentence in refusals.notes[told:]:
         print(f'Note: {sentence}')
     print(f'{len(rows)} of {len(found)} cases segmented: {out / "masks"}   table: {out / TABLE_FILE}')
+    for line in look_first(rows):
+        print(line)
     if rows and _OVERLAYS.value:
         print(f'Next: look at {out / "overlays"} before you use the masks; they are no diagnosis.')
     refusals.print_first(_SHOWN)

@@ -3,12 +3,12 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float
 
 import input_pipeline
 from backbones.classifier import variables_checksum
@@ -91,24 +91,21 @@ class TrainedSegmenter:
         """SHA-256 of all weights."""
         return variables_checksum(self.variables)
 
-    def segment(self, case: input_pipeline.Case) -> UInt8[np.ndarray, 'slices height width']:
-        """Class ids of every pixel of a volume or image, on its own grid.
+    def probabilities(self, case: input_pipeline.Case) -> Iterator[Float[np.ndarray, 'height width classes']]:
+        """Of each class, the background first, at every pixel of a case, slice by slice on its own grid.
 
         Raises:
           DataError: when the images cannot be made what the network sees.
         """
         preprocessing = self._preprocessing(case)
         images = input_pipeline.preprocess_case(case, preprocessing, None)
-        ids = []
         for start in range(0, len(images), _SLICES_AT_A_TIME):
             part = slice(start, start + _SLICES_AT_A_TIME)
             probabilities = self.predict(self.variables, images[part])
             for record, own in zip(case.records[part], probabilities, strict=True):
                 height, width = record.image.shape[:2]
                 scale = preprocessing.scale(record.spacing)
-                restored = input_pipeline.restore_size(own, height, width, preprocessing.fit, scale)
-                ids.append(restored.argmax(axis=-1).astype(np.uint8))
-        return np.stack(ids)
+                yield input_pipeline.restore_size(own, height, width, preprocessing.fit, scale)
 
     def _preprocessing(self, case: input_pipeline.Case) -> input_pipeline.Preprocessing:
         """As in training; images larger than there stay as they are where none was resized."""

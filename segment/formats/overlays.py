@@ -20,14 +20,18 @@ _SIDE, _LONE_SIDE = 256, 512  # pixels of the longer side of a slice among other
 _GAP = 8
 _LINE = 20  # pixels of a line of text
 _SMALLEST_WIDTH = 400  # so that the legend has room
-_TEXT, _GROUND = (225, 225, 225), (24, 24, 24)
+_TEXT, _GROUND, _TINT = (225, 225, 225), (24, 24, 24), (255, 160, 0)
+_DOUBTFUL = 64  # a quarter: another class, or several, have so much of the probability
 
 
 def draw_overlay(prediction: Prediction) -> bytes:
     """The sheet as PNG; colours repeat after the eighth class."""
     chosen = choose_slices(prediction.masks)
     side = _LONE_SIDE if len(prediction.masks) == 1 else _SIDE
-    tiles = [draw_contours(prediction.case.records[index], prediction.masks[index], side=side) for index in chosen]
+    records, doubts = prediction.case.records, prediction.segmentation.doubt
+    tiles = [
+        draw_contours(records[index], prediction.masks[index], side=side, doubt=doubts[index]) for index in chosen
+    ]
     height, width = tiles[0].shape[:2]
     columns = min(_COLUMNS, len(tiles))
     sheet_width = max(columns * (width + _GAP) + _GAP, _SMALLEST_WIDTH)
@@ -62,7 +66,11 @@ def choose_slices(masks: UInt8[np.ndarray, 'slices height width']) -> Int[np.nda
 
 
 def draw_contours(
-    record: Record, mask: UInt8[np.ndarray, 'height width'], *, side: int
+    record: Record,
+    mask: UInt8[np.ndarray, 'height width'],
+    *,
+    side: int,
+    doubt: UInt8[np.ndarray, 'height width'] | None = None,
 ) -> UInt8[np.ndarray, 'rows columns 3']:
     """One image in its window and in the aspect of its spacing, with a line around every region of a class.
 
@@ -70,6 +78,7 @@ def draw_contours(
       record: the image.
       mask: class ids.
       side: pixels of the longer side of the result.
+      doubt: see `Segmentation`; where it is high the image is tinted.
     """
     shown = apply_window(record.image, record.intensity, record.window)
     colours = shown[..., :3] if shown.shape[-1] >= 3 else np.repeat(shown[..., :1], 3, axis=-1)
@@ -77,6 +86,9 @@ def draw_contours(
     shrinks = size[0] < mask.shape[1]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     picture: Any = cv2.resize(np.rint(255 * colours).astype(np.uint8), size, interpolation=interpolation)
+    if doubt is not None:
+        tinted = cv2.resize((doubt >= _DOUBTFUL).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
+        picture[tinted] = np.rint(0.6 * picture[tinted] + 0.4 * np.array(_TINT)).astype(np.uint8)
     for class_id in np.unique(mask[mask > 0]):
         region = cv2.resize((mask == class_id).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
         contours, _ = cv2.findContours(region, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -108,7 +120,11 @@ def _arrange_legend(prediction: Prediction, width: int) -> list[tuple[int, int, 
             x, line = _GAP, line + 1
         entries.append((x, line, _colour(number), text))
         x += needed
-    return entries or [(_GAP, 0, _GROUND, 'no class was found')]
+    if not entries:
+        entries = [(_GAP, 0, _GROUND, 'no class was found')]
+    if (prediction.segmentation.doubt >= _DOUBTFUL).any():
+        entries.append((_GAP, line + 1, _TINT, 'in doubt: a quarter of the probability, or more, is elsewhere'))
+    return entries
 
 
 def _colour(class_id: int) -> tuple[int, int, int]:

@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import tqdm
-from jaxtyping import UInt8
 
 from foundation.export.manifest import file_checksum
 from foundation.files import write_file
@@ -23,9 +21,11 @@ from input_pipeline.inputs import Incoming, list_checksum
 from input_pipeline.journal import AnswerJournal
 from segment.formats.files import choose_format, write_masks, write_overlay
 from segment.formats.prediction import Prediction
+from segment.segmentation import Segmentation
 
 TABLE_FILE = 'predictions.json'
-Segment = Callable[[Case], UInt8[np.ndarray, 'slices height width']]
+_FIRST = 3  # cases that are named
+Segment = Callable[[Case], Segmentation]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def answer_all(
 
     Args:
       found: what came in.
-      segment: gives class ids on the pixels of every record.
+      segment: gives classes on the pixels of every record.
       order: what to write.
       refusals: takes what fails, and a note on windows; what it holds already goes into the table.
 
@@ -85,6 +85,16 @@ def answer_all(
                     refusals.note(NOTE)
         _write_table(rows, order, refusals, total=len(found))
     return rows
+
+
+def look_first(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The cases whose masks are expected to be worst, the worst first, for people to begin with."""
+    judged = sorted((row['lowest_dice'], row['name']) for row in rows if row['lowest_dice'] is not None)
+    if len(judged) < 2:
+        return []
+    return ['Look first at (lowest Dice that the network expects; segment.evaluate tells what that is worth):'] + [
+        f'  {name}: {dice:.2f}' for dice, name in judged[:_FIRST]
+    ]
 
 
 def _identify(found: Sequence[Incoming], order: SegmentationRequest) -> dict[str, Any]:
@@ -112,6 +122,7 @@ def _answer(
         'mask': masks[0] if len(masks) == 1 else str(PurePosixPath(masks[0]).parent),
         'overlay': overlay,
         'classes': prediction.measure(),
+        'lowest_dice': prediction.lowest_dice,
         'note': order.note_on(case),
     }
     if len(refusals.reasons) == refused:  # a series of which files were refused is read again, to tell so again

@@ -124,6 +124,20 @@ def test_validation_and_test_stay_as_they_are(data_dir, derive, flags):
     assert {patient for patient in patients[0] if not patient.startswith('added/')} <= originals
 
 
+def test_folds_share_out_the_patients_of_training_and_validation(data_dir, derive):
+    names = [derive(folds=4, fold=fold)[0] for fold in range(4)]
+    everybody = _patients(data_dir, 'source') | _patients(data_dir, 'source', 'validation')
+    held_out = [_patients(data_dir, name, 'validation') for name in names]
+    assert sorted(patient for own in held_out for patient in own) == sorted(everybody)
+    assert max(map(len, held_out)) - min(map(len, held_out)) <= 1
+    for name, own in zip(names, held_out, strict=True):
+        assert _patients(data_dir, name) == everybody - own
+        _assert_same(_read(data_dir, name, 'test'), _read(data_dir, 'source', 'test'))
+    both = [_read(data_dir, names[0], split) for split in ('train', 'validation')]
+    former = [_read(data_dir, 'source', split) for split in ('train', 'validation')]
+    _assert_same(both[0] | both[1], former[0] | former[1])
+
+
 def test_the_same_command_gives_the_same_set(data_dir, derive):
     flags = {'train_fraction': 0.5, 'added': 'generated', 'added_ratio': 1.0, 'shuffle_masks': True}
     first, again, other = (derive(**flags, seed=seed)[1]['fingerprint'] for seed in (3, 3, 4))
@@ -229,6 +243,10 @@ REFUSALS = [
     ({'added': 'generated', 'added_ratio': float('inf')}, 'the others finite'),
     ({'resolution': -1}, 'resolution=-1'),
     ({'resolution': 100_000}, 'resolution=100000 is more than 16384; make it smaller.'),
+    ({'fold': 1}, 'fold=1 of folds=0: give 2 folds or more'),
+    ({'folds': 1}, 'fold=0 of folds=1'),
+    ({'folds': 3, 'fold': 3}, 'fold=3 of folds=3'),
+    ({'folds': 14}, 'source has 13 patients in training and validation, fewer than 14 folds; take fewer.'),
     ({'block': 2}, 'source knows its patients; leave block out.'),
     ({'added': 'generated', 'added_ratio': 2.0}, 'generated has 24 training images, but 40 are to be added'),
     ({'added': 'generated', 'added_ratio': 0.01}, 'comes to no image'),

@@ -9,17 +9,17 @@ from tests.segment import thresholds
 
 def main(*arguments: str) -> None:
     """Runs segment.predict with a segmenter that needs no workdir."""
-    restoring = types.ModuleType('segment.segmenter')
+    restoring = types.ModuleType('segment.ensemble')
     restored = types.SimpleNamespace(
         classes=thresholds.CLASSES,
         checksum=thresholds.CHECKSUM,
         segment=thresholds.segment,
         note_on=lambda case: '',
     )
-    restoring.TrainedSegmenter = types.SimpleNamespace(  # type: ignore[attr-defined]
-        load=lambda workdir, step, *, best, mirror: restored
+    restoring.SegmenterEnsemble = types.SimpleNamespace(  # type: ignore[attr-defined]
+        load=lambda workdirs, step, *, best, mirror: restored
     )
-    sys.modules['segment.segmenter'] = restoring
+    sys.modules['segment.ensemble'] = restoring
     sys.argv = ['segment.predict', *arguments]
     runpy.run_module('segment.predict', run_name='__main__')
 

@@ -13,6 +13,7 @@ from input_pipeline.depth import NOTE
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
 from input_pipeline.records import ReaderOptions
+from segment.ensemble import SegmenterEnsemble
 from segment.formats.predictions import SegmentationRequest, answer_all
 from segment.recipe import create_recipe
 from segment.segmenter import TrainedSegmenter
@@ -81,7 +82,7 @@ def test_the_same_picture_is_seen_alike_whatever_its_depth(tmp_path, facts, wind
     segmenter = _segmenter(facts, window, seen)
     (incoming,) = find_incoming([path], OPTIONS, Refusals(skip=True))
     case = incoming.load()
-    ids = segmenter.segment(case)[0]
+    ids = SegmenterEnsemble((segmenter,)).segment(case).ids[0]
     expected = TISSUE / 127.5 - 1
     shown = seen[0][0, ..., 0]
     if kind == 'units':  # axial slices lie turned
@@ -99,7 +100,7 @@ def test_a_run_says_it_once_and_each_row_for_itself(tmp_path):
     refusals = Refusals(skip=True)
     found = find_incoming(paths, OPTIONS, refusals)
     order = SegmentationRequest(tmp_path / 'out', 'auto', False, ('a',), 'ab' * 32, {}, segmenter.note_on)
-    rows = answer_all(found, segmenter.segment, order, refusals)
+    rows = answer_all(found, SegmenterEnsemble((segmenter,)).segment, order, refusals)
     assert refusals.notes == [NOTE]
     assert [bool(row['note']) for row in rows] == [True, True, False]  # 12, 16 and 8 bits, by name
     assert rows[0]['note'] == f'It has more than 8 bits a pixel, the training images 8 bits; {OWN}'
@@ -109,4 +110,4 @@ def test_where_no_window_can_be_known_it_is_refused(tmp_path):
     """Brightness falls with the value in some of the training images: no window was kept."""
     (incoming,) = find_incoming([_save(tmp_path, '16')], OPTIONS, Refusals(skip=True))
     with pytest.raises(UserError, match=r'have no common window.*train with --config\.data\.window=volume'):
-        _segmenter(DEEP, 'dataset', []).segment(incoming.load())
+        SegmenterEnsemble((_segmenter(DEEP, 'dataset', []),)).segment(incoming.load())

@@ -345,4 +345,7 @@ def test_volumes_of_classes(series):
     prediction.masks[:] = 0
     prediction.masks[1, :2, :5] = 2
     millilitres = 10 * 0.5 * 0.75 * 2.5 / 1000  # slices lie 2.5 mm apart, though they are 3 mm thick
-    assert prediction.measure() == {CLASSES[1]: {'pixels': 10, 'ml': round(millilitres, 6)}}
+    expected = prediction.segmentation.expected_dice[1]
+    assert prediction.measure() == {
+        CLASSES[1]: {'pixels': 10, 'ml': round(millilitres, 6), 'expected_dice': round(expected, 4)}
+    }

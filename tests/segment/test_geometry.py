@@ -16,6 +16,7 @@ from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
 from input_pipeline.records import ReaderOptions
 from segment.data import open_stored
+from segment.ensemble import SegmenterEnsemble
 from segment.fingerprint import take_fingerprint
 from segment.recipe import create_recipe
 from segment.segmenter import TrainedSegmenter
@@ -71,8 +72,8 @@ def test_masks_are_written_on_the_grid_of_the_volume(tmp_path, signs, axis, chan
         modality='', percentiles=(0.0, 100.0), pixel_limit=2**20, axis=axis, patient_pattern=''
     )
     (incoming,) = find_incoming([tmp_path / 'ball.nii.gz'], options, Refusals(skip=True))
-    segmenter = _segmenter(changes)
-    mask = incoming.grid.restore(segmenter.segment(incoming.load()))
+    segmenter = SegmenterEnsemble((_segmenter(changes),))
+    mask = incoming.grid.restore(segmenter.segment(incoming.load()).ids)
     assert mask.shape == SIZES
     inside, found = truth, mask > 0
     assert 2 * (inside & found).sum() / (inside.sum() + found.sum()) > 0.94
@@ -91,7 +92,7 @@ def test_a_network_sees_a_ball_as_wide_as_high(tmp_path, pixels):
         _segmenter({'data.fit': 'pad', 'data.pixels': pixels} | size),
         predict=lambda variables, images: seen.append(images) or _stand_in(variables, images),
     )
-    segmenter.segment(incoming.load())
+    list(segmenter.probabilities(incoming.load()))
     step = 60 / 64 if pixels == 'square' else 1.0
     through = np.concatenate(seen)[round(MIDDLE[0])][..., 0] > 0
     truth = _ball()[round(MIDDLE[0])]

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from segment.evaluation import MeasuredCase, print_summary, summarise
+from segment.evaluation import print_summary
 from segment.metrics import POLICIES, CaseMeasures
+from segment.summary import MeasuredCase, summarise
 
 
 def _measured(hits, extra, missed, unit='mm', tolerance=1.0):
@@ -18,7 +19,7 @@ def _measured(hits, extra, missed, unit='mm', tolerance=1.0):
 
 
 def _summarise(rows):
-    cases = [MeasuredCase(f'{row[0]}/{number}', *row) for number, row in enumerate(rows)]
+    cases = [MeasuredCase(f'{row[0]}/{number}', *row, None) for number, row in enumerate(rows)]
     return summarise(cases, level=0.95, seed=0)
 
 

@@ -21,6 +21,7 @@ from foundation.training.supervised import create_state
 from input_pipeline import DataError, split_masks
 from segment import train as segment_train
 from segment.data import open_images
+from segment.ensemble import SegmenterEnsemble
 from segment.evaluation import measure_cases
 from segment.metrics import measure
 from segment.recipe import create_recipe
@@ -46,7 +47,7 @@ def trained(create_config, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def segmenter(trained):
-    return TrainedSegmenter.load(trained, None, best=True, mirror=False)
+    return SegmenterEnsemble.load([trained], None, best=True, mirror=False)
 
 
 def test_one_batch_is_learnt_by_heart(create_config):
@@ -81,26 +82,26 @@ def test_a_run_leaves_what_it_promises(trained):
 
 def test_the_best_checkpoint_is_restored(trained, segmenter):
     looks = {line['images_seen'] // BATCH: line['dice'] for line in logged_metrics(trained) if 'dice' in line}
-    assert segmenter.position.step == max(looks, key=looks.get)
+    assert segmenter.first.position.step == max(looks, key=looks.get)
     assert TrainedSegmenter.load(trained, None, best=False, mirror=False).position.step == END // BATCH
     assert TrainedSegmenter.load(trained, 3, best=False, mirror=False).position.step == 3
-    assert (segmenter.classes, segmenter.channels) == (('class 1', 'class 2'), 1)
+    assert (segmenter.classes, segmenter.first.channels) == (('class 1', 'class 2'), 1)
     with pytest.raises(UserError, match='has no checkpoint of step 99, only of'):
         TrainedSegmenter.load(trained, 99, best=False, mirror=False)
 
 
 def test_a_case_is_segmented_as_validation_does(segmenter, trained):
     """Context, window and fit are the same; the score of the watch follows from the masks of the cases."""
-    images = open_images(segmenter.recipe, 'validation', train=False)
+    images = open_images(segmenter.first.recipe, 'validation', train=False)
     batch = next(images.in_order(16, 64))
     pictures, _ = split_masks(batch['image'], images.channels, 2)
-    expected = segmenter.predict(segmenter.variables, np.ascontiguousarray(pictures)).argmax(axis=-1)
+    expected = segmenter.first.predict(segmenter.first.variables, np.ascontiguousarray(pictures)).argmax(axis=-1)
     cases = list(images.cases(1))
-    found = np.concatenate([segmenter.segment(case) for case in cases])
+    found = np.concatenate([segmenter.segment(case).ids for case in cases])
     assert found.shape == (3 * SPLITS['validation'], 14, 16)
     np.testing.assert_array_equal(found, expected[:, 1:15])
     scores = [line['dice'] for line in logged_metrics(trained) if 'dice' in line]
-    dice = measure_dice(segmenter.predict, segmenter.variables, images, 16, 2)
+    dice = measure_dice(segmenter.first.predict, segmenter.first.variables, images, 16, 2)
     assert dice.mean() == pytest.approx(max(scores), abs=1e-6)
 
 
@@ -111,9 +112,9 @@ def test_a_run_begins_with_the_best_network_of_another(create_config, trained, s
     train(create_config({'seed': 5, 'schedule.steps': 1}), tmp_path / 'fresh')
     afresh = next(line for line in logged_metrics(tmp_path / 'fresh') if 'loss' in line)
     assert first['loss'] < afresh['loss']  # of the same batch
-    recipe = segmenter.recipe
+    recipe = segmenter.first.recipe
     begun = segment_train._start_from(trained, recipe.create_state(jax.random.key(1)))
-    jax.tree.map(np.testing.assert_array_equal, begun.network.variables, segmenter.variables)
+    jax.tree.map(np.testing.assert_array_equal, begun.network.variables, segmenter.first.variables)
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(begun.network.opt_state))  # begins anew
     wider = dataclasses.replace(recipe, network=recipe.network.clone(width=6)).create_state(jax.random.key(1))
     with pytest.raises(UserError, match=r'its network has other layers \(.*: \(4,\) there, \(6,\) here\)'):
@@ -145,7 +146,7 @@ def test_sigterm_changes_nothing(create_config, trained, tmp_path, monkeypatch, 
 
 
 def test_cases_are_measured_by_patient_and_class(segmenter):
-    images = open_images(segmenter.recipe, 'test', train=False)
+    images = open_images(segmenter.first.recipe, 'test', train=False)
     rows, worst = measure_cases(segmenter, images, tolerance=1.0, policy='nnunet')
     assert len(rows) == 2 * SPLITS['test']
     cases = {case.patient: case for case in images.cases(1)}
@@ -153,7 +154,7 @@ def test_cases_are_measured_by_patient_and_class(segmenter):
         case = cases[row.patient]
         truth = np.stack([record.mask[..., 0] for record in case.records])
         class_id = 1 + ('class 1', 'class 2').index(row.class_name)
-        expected = measure(segmenter.segment(case), truth, class_id, (2.0, 0.5, 0.5), 1.0)
+        expected = measure(segmenter.segment(case).ids, truth, class_id, (2.0, 0.5, 0.5), 1.0)
         assert row.measured == expected
     assert len(worst) == SPLITS['test']
     assert [shown.rank for shown in worst] == sorted((shown.rank for shown in worst), reverse=True)
@@ -227,8 +228,8 @@ def test_a_damaged_run_is_refused(trained, tmp_path, name, change, expected):
 
 
 def test_masks_with_unknown_ids_are_not_measured(segmenter):
-    images = dataclasses.replace(segmenter.recipe.images, name='gap')
-    recipe = dataclasses.replace(segmenter.recipe, images=images)
+    images = dataclasses.replace(segmenter.first.recipe.images, name='gap')
+    recipe = dataclasses.replace(segmenter.first.recipe, images=images)
     with pytest.raises(DataError, match='gap has mask classes up to 3, mask_classes is 2'):
         open_images(recipe, 'test', train=False)
 

@@ -20,8 +20,8 @@ from foundation.training.errors import UserError
 from input_pipeline import DataError, derive
 from segment import study
 from segment.data import open_images
+from segment.ensemble import SegmenterEnsemble
 from segment.evaluation import SegmenterProtocol, evaluate
-from segment.segmenter import TrainedSegmenter
 from segment.studies import jobs
 from segment.train import train_and_evaluate
 from tests.input_pipeline.items import make_item, write
@@ -89,11 +89,11 @@ def in_process(monkeypatch, tmp_path):
         if module == 'segment.main':
             train_and_evaluate(_read_config(command), Path(_flag(command, 'workdir')))
         elif module == 'segment.evaluate':
-            segmenter = TrainedSegmenter.load(Path(_flag(command, 'workdir')), None, best=True, mirror=False)
-            images = open_images(segmenter.recipe, 'test', train=False)
+            workdir = Path(_flag(command, 'workdir'))
+            segmenter = SegmenterEnsemble.load([workdir], None, best=True, mirror=False)
+            images = open_images(segmenter.first.recipe, 'test', train=False)
             protocol = SegmenterProtocol('test', _flag(command, 'policy'), 2.0, False, 0.95, 0)
-            out = Path(_flag(command, 'workdir')) / 'evaluation'
-            evaluate(segmenter, images, protocol, out, draw=False)
+            evaluate(segmenter, images, protocol, workdir / 'evaluation', draw=False)
         elif module == 'gan.generate':  # in place of a trained generator: images drawn afresh
             _write_blobs(tmp_path / 'data', 'planted', {'train': 160})
             shutil.move(tmp_path / 'data' / 'planted', _flag(command, 'out'))

@@ -1,0 +1,99 @@
+"""Networks of several runs as one: averaged probabilities, one checksum, and refusals."""
+
+import hashlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from foundation.training.errors import UserError
+from input_pipeline import Case
+from segment import ensemble
+from segment.ensemble import SegmenterEnsemble
+from segment.segmenter import TrainedSegmenter
+
+CASE = object.__new__(Case)  # no member looks at it
+
+
+class _Member(TrainedSegmenter):
+    """Says what it was told to say."""
+
+    classes, channels, checksum = ('liver',), 1, 'ab' * 32
+
+    def __init__(self, slices, note=''):
+        self.__dict__.update(slices=slices, note=note)
+
+    def probabilities(self, case):
+        yield from self.slices
+
+    def note_on(self, case):
+        return self.note
+
+
+def _member(seed, classes=('liver',), channels=1, note=''):
+    values = np.random.default_rng(seed).random((2, 6, 5, 1)).astype(np.float32)
+    slices = np.concatenate([values, 1 - values], axis=-1)
+    kind = type('_Member', (_Member,), {'classes': classes, 'channels': channels, 'checksum': f'{seed:02d}' * 32})
+    return kind(slices, note)
+
+
+def test_probabilities_are_averaged_before_a_class_is_chosen():
+    members = tuple(map(_member, range(3)))
+    found = SegmenterEnsemble(members).segment(CASE)
+    mean = np.mean([member.slices for member in members], axis=0)
+    np.testing.assert_array_equal(found.ids, mean.argmax(axis=-1))
+    np.testing.assert_allclose(found.doubt / 255, 1 - mean.max(axis=-1), atol=0.5 / 255 + 1e-6)
+    votes = sum(member.slices.argmax(axis=-1) for member in members) > 1
+    assert (found.ids != votes).any()
+
+
+def test_members_that_disagree_leave_doubt_where_each_was_sure():
+    sure = np.zeros((1, 1, 2, 2), np.float32)
+    sure[..., 0] = 1
+    other = sure.copy()
+    other[0, 0, 1] = 0, 1
+    members = tuple(_Member(own) for own in (sure, other))
+    assert SegmenterEnsemble(members[:1]).segment(CASE).doubt.tolist() == [[[0, 0]]]
+    assert SegmenterEnsemble(members).segment(CASE).doubt.tolist() == [[[0, 128]]]
+
+
+def test_one_network_keeps_its_checksum_and_several_have_one_of_all():
+    first, second = map(_member, (1, 2))
+    assert SegmenterEnsemble((first,)).checksum == first.checksum
+    both = SegmenterEnsemble((first, second)).checksum
+    assert both == hashlib.sha256(f'{first.checksum}\n{second.checksum}'.encode()).hexdigest()
+    assert both != SegmenterEnsemble((second, first)).checksum
+
+
+def test_notes_are_told_once():
+    members = (_member(0, note='Its own window.'), _member(1), _member(2, note='Its own window.'))
+    assert SegmenterEnsemble(members).note_on(CASE) == 'Its own window.'
+
+
+@pytest.mark.parametrize(
+    ('others', 'step', 'expected'),
+    [
+        (
+            [_member(1, classes=('tumour',))],
+            None,
+            'run1 segments tumour in images of 1 channels, and',
+        ),
+        ([_member(1, channels=3)], None, 'run1 segments liver in images of 3 channels'),
+        ([_member(1)], 7, '--step names a checkpoint of one run'),
+    ],
+)
+def test_what_does_not_go_together_is_refused(monkeypatch, tmp_path, others, step, expected):
+    members = dict(enumerate([_member(0), *others]))
+    monkeypatch.setattr(
+        ensemble,
+        'TrainedSegmenter',
+        SimpleNamespace(load=lambda workdir, step, *, best, mirror: members[int(workdir.name[-1])]),
+    )
+    workdirs = [tmp_path / f'run{number}' for number in members]
+    with pytest.raises(UserError, match=expected):
+        SegmenterEnsemble.load(workdirs, step, best=True, mirror=False)
+
+
+def test_a_run_counts_once(tmp_path):
+    with pytest.raises(UserError, match='names a run twice'):
+        SegmenterEnsemble.load([tmp_path / 'a', tmp_path / 'b' / '..' / 'a'], None, best=True, mirror=False)
