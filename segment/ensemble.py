@@ -8,6 +8,7 @@ from pathlib import Path
 
 import input_pipeline
 from foundation.training.errors import UserError
+from segment.parts import read_parts
 from segment.segmentation import Segmentation, decide
 from segment.segmenter import TrainedSegmenter
 
@@ -18,17 +19,22 @@ class SegmenterEnsemble:
 
     Attributes:
       members: the networks; what is asked of all is asked of the first where they agree.
+      largest_alone: ids of the classes of which one part stays, the largest; see `segment.parts`.
     """
 
     members: tuple[TrainedSegmenter, ...]
+    largest_alone: tuple[int, ...] = ()
 
     @classmethod
-    def load(cls, workdirs: Sequence[Path], step: int | None, *, best: bool, mirror: bool) -> 'SegmenterEnsemble':
+    def load(
+        cls, workdirs: Sequence[Path], step: int | None, *, best: bool, mirror: bool, all_parts: bool
+    ) -> 'SegmenterEnsemble':
         """The segmenters of some runs.
 
         Args:
           workdirs: of the runs, one at least.
           step, best, mirror: see `TrainedSegmenter.load`.
+          all_parts: whether every part of a mask stays; else what all runs have chosen to take away goes.
 
         Raises:
           UserError: when one cannot be restored, or another than the first has other classes or channels.
@@ -45,7 +51,8 @@ class SegmenterEnsemble:
                     f'{workdir} segments {", ".join(other.classes)} in images of {other.channels} channels, and '
                     f'{workdirs[0]} {", ".join(first.classes)} in {first.channels}; average runs that do the same.'
                 )
-        return cls(tuple(members))
+        chosen = [set(read_parts(workdir, first.classes)) for workdir in workdirs]
+        return cls(tuple(members), () if all_parts else tuple(sorted(set.intersection(*chosen))))
 
     @property
     def first(self) -> TrainedSegmenter:
@@ -70,7 +77,8 @@ class SegmenterEnsemble:
           DataError: when the images cannot be made what the networks see.
         """
         slices = zip(*(member.probabilities(case) for member in self.members), strict=True)
-        return decide(sum(own[1:], start=own[0]) / len(own) for own in slices)
+        found = decide(sum(own[1:], start=own[0]) / len(own) for own in slices)
+        return found.with_largest_parts(self.largest_alone)
 
     def note_on(self, case: input_pipeline.Case) -> str:
         """What is to be said of the windows in which the networks see a case; '' for nothing."""

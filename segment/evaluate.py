@@ -26,6 +26,11 @@ _SPLIT = flags.DEFINE_enum('split', 'test', ('validation', 'test'), 'Whose patie
 _ENSEMBLE = flags.DEFINE_list('ensemble', [], 'More runs: probabilities are averaged with those of --workdir.')
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use.')
 _BEST = flags.DEFINE_bool('best', True, 'Without --step: the best by the validation split, not the newest.')
+_ALL_PARTS = flags.DEFINE_bool(
+    'all_parts',
+    False,
+    'Keep all parts of masks, also where the largest alone was better in validation.',
+)
 _MIRROR = flags.DEFINE_bool('mirror', False, 'Average over mirrored copies: slower, often a little better.')
 _POLICY = flags.DEFINE_enum('policy', 'nnunet', POLICIES, 'For empty masks, in what is printed and in cases.csv.')
 _TOLERANCE = flags.DEFINE_float('tolerance', 2.0, 'Of NSD: millimetres, or pixels where no spacing is known.', 0.0)
@@ -43,7 +48,11 @@ def main(argv: Sequence[str]) -> None:
     launch.start_jax_alone('segment.evaluate')
     workdirs = [workdir, *map(Path, _ENSEMBLE.value)]
     segmenter = SegmenterEnsemble.load(
-        workdirs, _STEP.value, best=_BEST.value and _STEP.value is None, mirror=_MIRROR.value
+        workdirs,
+        _STEP.value,
+        best=_BEST.value and _STEP.value is None,
+        mirror=_MIRROR.value,
+        all_parts=_ALL_PARTS.value,
     )
     protocol = SegmenterProtocol(
         _SPLIT.value, _POLICY.value, _TOLERANCE.value, _MIRROR.value, _LEVEL.value, _SEED.value

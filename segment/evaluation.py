@@ -100,6 +100,7 @@ def evaluate(
         'data_fingerprint': images.fingerprint,
         'step': segmenter.first.position.step,
         'members': len(segmenter.members),
+        'largest_part_alone': [segmenter.classes[number - 1] for number in segmenter.largest_alone],
         'weights': segmenter.checksum,
         **dataclasses.asdict(protocol),
     }

@@ -31,6 +31,11 @@ _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use.')
 _BEST = flags.DEFINE_bool(
     'best', True, 'Without --step: the checkpoint that was best on the validation split, not the newest.'
 )
+_ALL_PARTS = flags.DEFINE_bool(
+    'all_parts',
+    False,
+    'Keep all parts of masks, also where the largest alone was better in validation.',
+)
 _MIRROR = flags.DEFINE_bool('mirror', False, 'Average over mirrored copies: slower, often a little better.')
 _AXIS = flags.DEFINE_integer('axis', 2, 'Volumes are cut along it, as for input_pipeline.prepare.', 0, 2)
 _PERCENTILES = flags.DEFINE_list('percentiles', ['0.5', '99.5'], 'Of intensities, as for input_pipeline.prepare.')
@@ -43,7 +48,7 @@ _PIXEL_LIMIT = flags.DEFINE_integer(
 
 flags.adopt_module_key_flags(launch)
 # Flags that decide the masks and how they are written.
-_COMMAND = (_FORMAT, _ENSEMBLE, _STEP, _BEST, _MIRROR, _AXIS, _PERCENTILES)
+_COMMAND = (_FORMAT, _ENSEMBLE, _STEP, _BEST, _MIRROR, _ALL_PARTS, _AXIS, _PERCENTILES)
 _SHOWN = 20
 
 
@@ -62,6 +67,7 @@ def main(argv: Sequence[str]) -> None:
         _STEP.value,
         best=_BEST.value and _STEP.value is None,
         mirror=_MIRROR.value,
+        all_parts=_ALL_PARTS.value,
     )
     refusals = Refusals(skip=True)
     found = find_incoming(paths, _reader_options(), refusals)

@@ -28,8 +28,10 @@ from foundation.training.state import Variables
 from foundation.training.supervised import SupervisedState
 from foundation.training.workdir import RunRecord
 from segment.data import check_images, open_images, open_stored
+from segment.ensemble import SegmenterEnsemble
 from segment.fingerprint import FINGERPRINT_FILE, Fingerprint, take_fingerprint
 from segment.inference import Images, Probabilities, create_predictor
+from segment.parts import choose_parts, write_parts
 from segment.recipe import Recipe, create_recipe
 from segment.segmenter import TrainedSegmenter
 from segment.step import make_train_step
@@ -129,7 +131,7 @@ def _train(recipe: Recipe, workdir: Path, record: RunRecord, fingerprint: Finger
         details=[tabulate_network(recipe.create_state)],
         validation=Validation(run.measure, _SCORE, recipe.watch_steps * recipe.batch_size, _CURVES),
         sample=run.make_sample(),
-        finish=lambda: None,
+        finish=functools.partial(_choose_parts, recipe, workdir),
     )
     if parallel.is_first_process():
         _say_goodbye(recipe.batch_size, workdir, outcome)
@@ -245,6 +247,22 @@ def _describe_data(recipe: Recipe, images: input_pipeline.ImageData) -> str:
     """What is segmented, for the log."""
     count = f'{images.num_examples} images of {images.num_patients} patients'
     return f'Data: {images.name}, {count}, classes: {", ".join(recipe.classes)}.'
+
+
+def _choose_parts(recipe: Recipe, workdir: Path) -> None:
+    """Looks on validation patients whether the best network should keep the largest part alone of some classes."""
+    images = open_images(recipe, 'validation', train=False)
+    best = SegmenterEnsemble.load([workdir], None, best=True, mirror=False, all_parts=True)
+    choices = choose_parts(best.segment, images.cases(1), recipe.classes, total=images.num_cases)
+    if not parallel.is_first_process():
+        return
+    write_parts(workdir, choices)
+    for choice in choices:
+        if choice.largest_alone:
+            print(
+                f'Of {choice.class_name} the largest part alone is kept: validation Dice {choice.dice:.3f} '
+                f'{choice.gain:+.3f}.'
+            )
 
 
 def _say_goodbye(batch_size: int, workdir: Path, outcome: loop.Outcome) -> None:

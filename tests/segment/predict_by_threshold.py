@@ -17,7 +17,7 @@ def main(*arguments: str) -> None:
         note_on=lambda case: '',
     )
     restoring.SegmenterEnsemble = types.SimpleNamespace(  # type: ignore[attr-defined]
-        load=lambda workdirs, step, *, best, mirror: restored
+        load=lambda workdirs, step, *, best, mirror, all_parts: restored
     )
     sys.modules['segment.ensemble'] = restoring
     sys.argv = ['segment.predict', *arguments]

@@ -22,8 +22,7 @@ def predict(*paths, axis=2, classes=CLASSES) -> Prediction:
     (incoming,) = find_incoming(paths, options, Refusals(skip=False))
     case = incoming.load()
     found = segment(case)
-    unseen = (None,) * (len(classes) - len(CLASSES))
-    found = dataclasses.replace(found, expected_dice=found.expected_dice + unseen)
+    found = dataclasses.replace(found, mass=np.resize(found.mass, len(classes)))
     return Prediction(incoming, case, found, classes, CHECKSUM)
 
 

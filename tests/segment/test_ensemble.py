@@ -10,6 +10,7 @@ from foundation.training.errors import UserError
 from input_pipeline import Case
 from segment import ensemble
 from segment.ensemble import SegmenterEnsemble
+from segment.parts import PartsChoice, write_parts
 from segment.segmenter import TrainedSegmenter
 
 CASE = object.__new__(Case)  # no member looks at it
@@ -57,6 +58,28 @@ def test_members_that_disagree_leave_doubt_where_each_was_sure():
     assert SegmenterEnsemble(members).segment(CASE).doubt.tolist() == [[[0, 128]]]
 
 
+def test_classes_keep_their_largest_part_where_all_runs_chose_so(monkeypatch, tmp_path):
+    member = _member(0, classes=('liver', 'tumour'))
+    monkeypatch.setattr(ensemble, 'TrainedSegmenter', SimpleNamespace(load=lambda *given, **named: member))
+    for name, chosen in (('a', (True, True)), ('b', (False, True)), ('old', ())):
+        (tmp_path / name).mkdir()
+        if chosen:
+            for_each = zip(member.classes, chosen, strict=True)
+            choices = [PartsChoice(own, 3, 0.5, 0.2 * won, 0.05) for own, won in for_each]
+            write_parts(tmp_path / name, choices)
+
+    def ids(*names, all_parts=False):
+        workdirs = [tmp_path / name for name in names]
+        return SegmenterEnsemble.load(workdirs, None, best=True, mirror=False, all_parts=all_parts).largest_alone
+
+    assert ids('a') == (1, 2)
+    assert ids('b') == ids('a', 'b') == (2,)
+    assert ids('old') == ids('a', 'old') == ids('a', all_parts=True) == ()
+    (tmp_path / 'a' / 'parts.json').write_text('{"classes": [{}]}')
+    with pytest.raises(UserError, match=r'parts\.json is damaged'):
+        ids('a')
+
+
 def test_one_network_keeps_its_checksum_and_several_have_one_of_all():
     first, second = map(_member, (1, 2))
     assert SegmenterEnsemble((first,)).checksum == first.checksum
@@ -91,9 +114,11 @@ def test_what_does_not_go_together_is_refused(monkeypatch, tmp_path, others, ste
     )
     workdirs = [tmp_path / f'run{number}' for number in members]
     with pytest.raises(UserError, match=expected):
-        SegmenterEnsemble.load(workdirs, step, best=True, mirror=False)
+        SegmenterEnsemble.load(workdirs, step, best=True, mirror=False, all_parts=True)
 
 
 def test_a_run_counts_once(tmp_path):
     with pytest.raises(UserError, match='names a run twice'):
-        SegmenterEnsemble.load([tmp_path / 'a', tmp_path / 'b' / '..' / 'a'], None, best=True, mirror=False)
+        SegmenterEnsemble.load(
+            [tmp_path / 'a', tmp_path / 'b' / '..' / 'a'], None, best=True, mirror=False, all_parts=True
+        )

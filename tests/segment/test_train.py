@@ -47,7 +47,7 @@ def trained(create_config, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def segmenter(trained):
-    return SegmenterEnsemble.load([trained], None, best=True, mirror=False)
+    return SegmenterEnsemble.load([trained], None, best=True, mirror=False, all_parts=True)
 
 
 def test_one_batch_is_learnt_by_heart(create_config):

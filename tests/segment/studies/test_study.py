@@ -90,7 +90,7 @@ def in_process(monkeypatch, tmp_path):
             train_and_evaluate(_read_config(command), Path(_flag(command, 'workdir')))
         elif module == 'segment.evaluate':
             workdir = Path(_flag(command, 'workdir'))
-            segmenter = SegmenterEnsemble.load([workdir], None, best=True, mirror=False)
+            segmenter = SegmenterEnsemble.load([workdir], None, best=True, mirror=False, all_parts=True)
             images = open_images(segmenter.first.recipe, 'test', train=False)
             protocol = SegmenterProtocol('test', _flag(command, 'policy'), 2.0, False, 0.95, 0)
             evaluate(segmenter, images, protocol, workdir / 'evaluation', draw=False)
