@@ -10,9 +10,9 @@ with --config.data.name=NAME; or a standard network in place of the small ResNet
 SimCLR (Chen et al. 2020, arXiv:2002.05709) at small size: two views of an image are told from views of all other
 images of the batch, but for those of the same patient. Deviations: Adam instead of LARS, small batches; views
 without blur and noise, as features that do not see these cannot tell a blurred generator from a sharp one; gamma
-in place of hues; mirrored views only with --config.data.flip_horizontal=True, for anatomy is not symmetric. Features
-are those before the projection. Patients of the validation split choose the best checkpoint; where the data have
-classes, the nearest neighbours of validation images are asked for them. Expect 5 to 15 minutes at 32x32.
+in place of hues; mirrored views only with --config.data.flip_horizontal=True, for anatomy is not symmetric.
+Features are those before the projection. Patients of the validation split choose the best checkpoint; where the
+data have classes, the nearest neighbours of validation images are asked for them. Expect 5 to 15 minutes at 32x32.
 `schema.py` explains every field.
 """
 

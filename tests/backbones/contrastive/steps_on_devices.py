@@ -1,5 +1,7 @@
 """Two steps on one device and on eight: prints their number, the largest difference, and how far they moved."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 from jax.sharding import Mesh
@@ -13,7 +15,7 @@ from tests.backbones.contrastive.encoders import BATCH, create_config
 def train(count: int) -> list[np.ndarray]:
     """All parameters before and after two steps on so many devices."""
     mesh = Mesh(np.asarray(jax.devices()[:count]), (parallel.AXIS,))
-    recipe = create_contrastive_recipe(create_config('', views__blur=0.05, views__noise=0.1))
+    recipe = create_contrastive_recipe(create_config(Path(), views__blur=0.05, views__noise=0.1))
     run = jax.jit(make_contrastive_step(recipe), out_shardings=parallel.replicated(mesh))
     state = start = recipe.create_state(jax.random.key(0))
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Encoders without labels: from phantoms to an extractor and an encoder, whatever stops it, and what is refused."""
+"""Encoders without labels: from phantoms to an extractor, whatever stops it, and what is refused."""
 
 import json
 import logging
@@ -41,7 +41,8 @@ def trained(data_dir, tmp_path_factory):
     return workdir
 
 
-def test_one_step_lowers_the_loss_of_its_own_batch(data_dir):
+@pytest.mark.slow
+def test_a_few_steps_lower_the_loss_of_their_own_batch(data_dir):
     recipe = create_contrastive_recipe(create_config(data_dir, optimizer__learning_rate=1e-2))
     rows = np.random.default_rng(0).uniform(-1, 1, (BATCH, 16, 16, 1)).astype(np.float32)
     batch = {'image': jnp.asarray(rows), 'label': jnp.arange(BATCH)}
@@ -52,6 +53,7 @@ def test_one_step_lowers_the_loss_of_its_own_batch(data_dir):
     assert losses[-1] < losses[0] - 0.1
 
 
+@pytest.mark.slow
 def test_devices_do_not_change_the_mathematics(tmp_path):
     """Views are told from those of the global batch, on whatever device they are."""
     process = Commands(tmp_path).start('tests.backbones.contrastive.steps_on_devices', devices=8)
@@ -84,7 +86,9 @@ def test_a_run_leaves_an_extractor_and_an_encoder(trained):
     network = ContrastiveEncoder.load(trained).network
     expected = network.apply(extractor.variables, images, train=False).pooled
     np.testing.assert_allclose(extracted.features, expected, rtol=1e-5, atol=1e-6)
-    with pytest.raises(UserError, match='self-supervised encoder .* takes images of 1 channels, but these have 3'):
+    with pytest.raises(
+        UserError, match=r'self-supervised encoder .* takes images of 1 channels, but these have 3'
+    ):
         extractor.check_channels(3)
     encoder, weights = find_encoder(str(trained), 1)
     assert (encoder.architecture, encoder.channels, encoder.halvings) == ('resnet', 1, 3)
@@ -146,7 +150,7 @@ def test_a_collapse_is_told(data_dir, trained, tmp_path, caplog):
     ('changes', 'expected'),
     [
         (
-            {'schedule__batch_size': 1000},
+            {'schedule__batch_size': 1000, 'schedule__images': 2000},
             r'batch_size is 1000, but there are \d+ training images; make it smaller',
         ),
         ({'schedule__images': 8}, 'config.schedule.images is 8, fewer than a batch has'),
@@ -157,9 +161,7 @@ def test_a_collapse_is_told(data_dir, trained, tmp_path, caplog):
     ],
 )
 def test_what_cannot_be_trained_leaves_nothing_behind(data_dir, tmp_path, changes, expected):
+    config = create_config(data_dir, **changes)
     with pytest.raises((UserError, DataError), match=expected):
-        config = create_config(data_dir, **changes)
-        if 'schedule__batch_size' in changes:
-            config.schedule.images = 2000
         train_contrastive(config, tmp_path / 'run')
     assert list(tmp_path.iterdir()) == []
