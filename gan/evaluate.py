@@ -49,9 +49,8 @@ _AGAINST = flags.DEFINE_string('against', None, 'Workdir of a second run on the 
 _EXTRACTOR = flags.DEFINE_string(
     'extractor',
     None,
-    'Workdir of backbones.main (an encoder without labels, or a classifier), '
-    'KIND=FILE with weights (inception, ...), '
-    f'{", ".join(RADIOMICS)}, {RANDOM}.',
+    'Workdir of backbones.main (an encoder without labels, or a classifier), KIND=FILE with weights '
+    f'(inception, ...), {", ".join(RADIOMICS)}, {RANDOM}.',
 )
 _NUM = flags.DEFINE_integer('num', 10_000, 'Generated images.', 2, 10_000_000)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the generated images.', 0, 2**32 - 1)
@@ -104,7 +103,7 @@ def main(argv: Sequence[str]) -> None:
     print(f'Numbers: {out / REPORT_FILE}   page: {out / PAGE_FILE}')
     print('The page shows training images: treat it as you treat them.')
     if _EXTRACTOR.value == RANDOM:
-        print('Random features flatter; features of your own images do not, without labels too. Train them by:')
+        print('Random features flatter: they hardly see blur. Features of your own images do, and need no labels:')
         print(f'      {suggest_training(recipe.images, workdir)}')
     if len(folders) == 1:
         print(f'Next: {launch.python()} -m gan.generate --workdir={workdir} --num=1000 --out={out.parent}/release')

@@ -50,7 +50,7 @@ def test_what_is_no_extractor_is_refused(tmp_path):
 
 def test_the_training_that_is_suggested_is_that_of_the_users_images():
     config = tiny.get_config()
-    config.data.name, config.data.modalities, config.resolution = 'heads', ('MR', 'CT'), 64
+    config.data.name, config.data.modalities = 'heads', ('MR', 'CT')
     config.data.window, config.data.window_range = 'physical', (-100.0, 300.0)
     config.data.pixels, config.data.pixel_size, config.data.fit = 'resampled', 0.5, 'crop'
     command = shlex.split(suggest_training(create_recipe(config).images, Path('runs/a run')))
