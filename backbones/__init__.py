@@ -6,6 +6,7 @@ from foundation.training import native_log  # noqa: F401  (before JAX)
 __all__ = [
     'augmentation',
     'classifier',
+    'contrastive',
     'encoders',
     'evaluation',
     'extractors',

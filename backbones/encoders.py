@@ -1,4 +1,4 @@
-"""Encoders that were trained on another task: a classifier of ours, or a standard network from a file."""
+"""Encoders that were trained on another task: by `backbones.main`, or those of standard networks from files."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from backbones.classifier import Classifier
+from backbones.contrastive.encoder import CONTRASTIVE_FILE, ContrastiveEncoder
 from backbones.networks import ARCHITECTURES, DenseNet, Network, create_network
 from backbones.preprocessing import Preprocess
 from backbones.weights import import_weights
@@ -55,7 +56,7 @@ def find_encoder(source: str, channels: int) -> tuple[Encoder, Variables]:
     """The encoder that a config names, and its weights without those of its classes.
 
     Args:
-      source: workdir of a classifier, or KIND=FILE.
+      source: workdir of a classifier or of an encoder without labels, or KIND=FILE.
       channels: of the images, with their context.
 
     Raises:
@@ -79,7 +80,8 @@ def _import(path: Path, kind: str) -> tuple[Encoder, Variables]:
 
 
 def _restore(workdir: Path) -> tuple[Encoder, Variables]:
-    trained = Classifier.load(workdir)
+    unlabelled = (workdir / CONTRASTIVE_FILE).is_file()
+    trained = ContrastiveEncoder.load(workdir) if unlabelled else Classifier.load(workdir)
     return _describe(trained.network, str(workdir), trained.recipe.channels, None, None), trained.variables
 
 

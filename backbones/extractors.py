@@ -10,9 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from backbones.classifier import Classifier, variables_checksum
+from backbones.contrastive.encoder import CONTRASTIVE_FILE, ContrastiveEncoder
+from backbones.contrastive.recipe import ContrastiveRecipe
+from backbones.networks import Network
+from backbones.recipe import ClassifierRecipe
 from backbones.weights import import_weights
 from foundation.training.errors import UserError
 from foundation.training.state import Variables
+from foundation.training.workdir import has_begun, read_config
 
 COLOURS = 3
 
@@ -93,23 +98,61 @@ def _check_channels(name: str, known: tuple[int, ...], channels: int) -> None:
         )
 
 
+def restore_extractor(workdir: Path) -> Extractor:
+    """What `backbones.main` trained in `workdir`: a classifier, or an encoder without labels.
+
+    Raises:
+      UserError: when it is not finished, or cannot be read.
+    """
+    if not (workdir / CONTRASTIVE_FILE).is_file():
+        _check_finished(workdir)
+        return restore_classifier(workdir)
+    trained = ContrastiveEncoder.load(workdir)
+    recipe, name = trained.recipe, f'self-supervised encoder {workdir.resolve().name}'
+    return _create_trained(name, recipe, trained.network, trained.variables, (), 1.0)
+
+
+def _check_finished(workdir: Path) -> None:
+    """Raises UserError where an encoder without labels was begun, and neither it nor a classifier is finished."""
+    if has_begun(workdir) and 'views' in read_config(workdir):
+        raise UserError(
+            f'{workdir} holds no finished encoder; run its training command again, which goes on where it stopped.'
+        )
+
+
 def restore_classifier(workdir: Path) -> Extractor:
     """The classifier that `backbones.main` trained in `workdir`, from its best checkpoint.
-
-    It computes in float32, whatever it was trained in, so that scores do not depend on the machine; images of
-    another size are resized, and grey ones become three equal channels where it was trained in colour. `extract`
-    raises UserError for images of other channels.
 
     Raises:
       UserError: when it is not finished, or cannot be read.
     """
     trained = Classifier.load(workdir)
-    network, temperature = trained.network.clone(dtype=jnp.float32), trained.facts.temperature
-    name, size, colours = (
+    return _create_trained(
         f'classifier {workdir.resolve().name}',
-        trained.recipe.resolution,
-        trained.recipe.channels,
+        trained.recipe,
+        trained.network,
+        trained.variables,
+        trained.facts.classes,
+        trained.facts.temperature,
     )
+
+
+def _create_trained(
+    name: str,
+    recipe: ClassifierRecipe | ContrastiveRecipe,
+    network: Network,
+    variables: Variables,
+    classes: tuple[str, ...],
+    temperature: float,
+) -> Extractor:
+    """An extractor out of a network of ours.
+
+    It computes in float32, whatever it was trained in, so that scores do not depend on the machine; images of
+    another size are resized, and grey ones become three equal channels where it was trained in colour. `extract`
+    raises UserError for images of other channels.
+    """
+    network = network.clone(dtype=jnp.float32)
+    size, colours = recipe.resolution, recipe.channels
     known = (1, COLOURS) if colours == COLOURS else (colours,)
 
     def extract(variables: Variables, images: Float[Array, 'batch height width channel']) -> Extracted:
@@ -119,17 +162,18 @@ def restore_classifier(workdir: Path) -> Extractor:
             images = jax.image.resize(images, (batch, size, size, channels), 'linear', antialias=True)
         images = jnp.broadcast_to(images, (batch, size, size, colours))
         described = network.apply(variables, images, train=False)
-        return Extracted(described.pooled, jax.nn.softmax(described.logits / temperature))
+        probabilities = jax.nn.softmax(described.logits / temperature)
+        return Extracted(described.pooled, probabilities if classes else jnp.zeros((batch, 0)))
 
     return Extractor(
         name=name,
-        checksum=variables_checksum(trained.variables),
+        checksum=variables_checksum(variables),
         resize=f'to {size}x{size} pixels, bilinear, antialiased where it shrinks',
-        classes=trained.facts.classes,
+        classes=classes,
         channels=known,
         temperature=temperature,
         is_fid=False,
-        variables=trained.variables,
+        variables=variables,
         extract=extract,
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from configs.backbones.schema import CLASSIFIER
+from configs.backbones.schema import CLASSIFIER, SELF_SUPERVISED
 from configs.detect.schema import DETECTOR, STACK
 from configs.gan.schema import GAN
 from configs.schema import Section, describe
@@ -16,6 +16,7 @@ _KINDS = {
     'U-Nets (`segment.main`)': UNET,
     'Studies (`segment.study`)': STUDY,
     'Classifiers (`backbones.main`)': CLASSIFIER,
+    'Encoders without labels (`backbones.main`)': SELF_SUPERVISED,
 }
 _INTRODUCTION = """# Fields of the configs
 

@@ -20,7 +20,7 @@ from foundation.training import launch
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from gan.evaluation.evaluation import GeneratorProtocol, evaluate
-from gan.evaluation.extractors import RADIOMICS, RANDOM, create_extractor
+from gan.evaluation.extractors import RADIOMICS, RANDOM, create_extractor, suggest_training
 from gan.evaluation.page import PAGE_FILE
 from gan.evaluation.report import REPORT_FILE, check_folder, create_report, write_evaluation
 from gan.evaluation.tables import print_scores
@@ -49,7 +49,8 @@ _AGAINST = flags.DEFINE_string('against', None, 'Workdir of a second run on the 
 _EXTRACTOR = flags.DEFINE_string(
     'extractor',
     None,
-    f'Workdir of a classifier, KIND=FILE with weights (inception, ...), {", ".join(RADIOMICS)}, {RANDOM}.',
+    'Workdir of backbones.main (an encoder without labels, or a classifier), KIND=FILE with weights '
+    f'(inception, ...), {", ".join(RADIOMICS)}, {RANDOM}.',
 )
 _NUM = flags.DEFINE_integer('num', 10_000, 'Generated images.', 2, 10_000_000)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the generated images.', 0, 2**32 - 1)
@@ -78,8 +79,8 @@ def main(argv: Sequence[str]) -> None:
         return
     if not _EXTRACTOR.value:
         raise UserError(
-            '--extractor is missing; train a classifier of this data (python -m backbones.main '
-            f'--config=configs/backbones/classifier.py) and name its workdir, or take --extractor={RANDOM}.'
+            '--extractor is missing; train one on these images, and name its workdir: '
+            f'{suggest_training(recipe.images, workdir)} (or take --extractor={RANDOM}, which flatters).'
         )
     out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
     check_apart(workdir, out)
@@ -101,6 +102,9 @@ def main(argv: Sequence[str]) -> None:
     print_scores(report)
     print(f'Numbers: {out / REPORT_FILE}   page: {out / PAGE_FILE}')
     print('The page shows training images: treat it as you treat them.')
+    if _EXTRACTOR.value == RANDOM:
+        print('Random features flatter: they hardly see blur. Features of your own images do, and need no labels:')
+        print(f'      {suggest_training(recipe.images, workdir)}')
     if len(folders) == 1:
         print(f'Next: {launch.python()} -m gan.generate --workdir={workdir} --num=1000 --out={out.parent}/release')
 

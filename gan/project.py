@@ -23,7 +23,7 @@ _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True
 _EXTRACTOR = flags.DEFINE_string(
     'extractor',
     RANDOM,
-    f'Workdir of a classifier, KIND=FILE with weights (inception, ...), or {RANDOM}.',
+    f'Workdir of backbones.main, KIND=FILE with weights (inception, ...), or {RANDOM}.',
 )
 _NUM = flags.DEFINE_integer('num', 32, 'Images at most, evenly from all.', 1, 100_000)
 _STEPS = flags.DEFINE_integer('steps', 500, 'Of Adam, for each image.', 1, 1_000_000)

@@ -86,11 +86,13 @@ class WatchPlan:
 
     Attributes:
       images: between two looks; 0 never.
+      extractor: in whose features; '' random ones.
       samples: images to look at.
       on_collapse, collapse_ratio: see `foundation.training.best.Watch`.
     """
 
     images: int
+    extractor: str
     samples: int
     on_collapse: str
     collapse_ratio: float

@@ -32,7 +32,7 @@ from gan.weights import check_apart
 _EXTRACTOR = flags.DEFINE_string(
     'extractor',
     RANDOM,
-    f'Workdir of a classifier, KIND=FILE with weights (inception, ...), or {RANDOM}.',
+    f'Workdir of backbones.main, KIND=FILE with weights (inception, ...), or {RANDOM}.',
 )
 _TRUNCATIONS = flags.DEFINE_list('truncations', [], 'To be tried, as 0.5,1,2,inf; by default some that suit.')
 _STANDING = flags.DEFINE_integer(

@@ -16,6 +16,7 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 import input_pipeline
+from backbones.extractors import Extractor
 from backbones.grids import save_picture
 from backbones.images import DataFacts, batch_shapes, facts_of, open_feed, settle_data
 from configs.gan.schema import GAN
@@ -36,13 +37,13 @@ from gan.state import GanState, grow
 from gan.step import create_cycle
 from gan.transfer import adopt_from, check_source
 from gan.translation.samples import ClassSamples, Samples, TranslatedSamples
-from gan.watch import SCORE, create_watch
+from gan.watch import SCORE, create_watch, open_extractor
 from gan.weights import is_exported
 
 _LOGGER = logging.getLogger(__name__)
 _CURVES = {
     'losses': ('generator_loss', 'discriminator_loss', 'penalty', 'real_class_loss', 'fake_class_loss'),
-    'distance to real images (random features)': ('distance',),
+    'distance to real images (features of the watch)': ('distance',),
     'coverage of real images, overfitting': ('coverage', 'real_signs', 'augmentation_probability'),
     'logits': ('real_logits', 'fake_logits'),
     'gradient norms': ('generator_gradient_norm', 'discriminator_gradient_norm'),
@@ -61,6 +62,7 @@ class PreparedRun:
       image_format: the channels and classes of the images.
       stages: of its growth.
       mesh: the devices.
+      extractor: of the watch; None where nothing is watched.
     """
 
     recipe: GanRecipe
@@ -69,6 +71,7 @@ class PreparedRun:
     image_format: ImageFormat
     stages: tuple[Stage, ...]
     mesh: Mesh
+    extractor: Extractor | None
 
 
 def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
@@ -106,6 +109,7 @@ def prepare(recipe: GanRecipe, workdir: Path, record: RunRecord) -> PreparedRun:
     for stage in stages:
         parallel.check_batch_size(mesh, stage.batch_size, f'config.schedule.batch_size.at_{stage.resolution}')
     image_format = recipe.image_format(len(facts.classes))
+    extractor = open_extractor(recipe.watch, image_format)
     begin_run(
         workdir,
         mesh,
@@ -116,7 +120,7 @@ def prepare(recipe: GanRecipe, workdir: Path, record: RunRecord) -> PreparedRun:
     )
     if not (workdir / 'real.png').exists():
         draw_reals(recipe, images, image_format, workdir / 'real.png', write=first)
-    return PreparedRun(recipe, workdir, images, image_format, stages, mesh)
+    return PreparedRun(recipe, workdir, images, image_format, stages, mesh, extractor)
 
 
 def train(
@@ -143,7 +147,7 @@ def train(
             recipe.periods,
             seed=recipe.seed,
             sample=_make_sample(recipe, workdir, samples, stages),
-            watch=create_watch(recipe, training.images, training.image_format, samples),
+            watch=create_watch(recipe, training.images, training.image_format, samples, training.extractor),
             deadline=deadline,
             phase_done=stage_done,
         )

@@ -1,21 +1,23 @@
 """An inexpensive look at how far generated images are from real ones, to see a collapse and to keep the best.
 
-Distances are measured in random features, to training images: they rank the states of one run, and do not compare
-with published scores. Memorised images have a short distance too.
+Distances are measured to training images, in random features where the config names no extractor: they rank the
+states of one run, and do not compare with published scores. Memorised images have a short distance too.
 """
 
 import logging
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
 import input_pipeline
+from backbones.extractors import Extractor
 from foundation.training.best import Watch
 from foundation.training.errors import UserError
 from foundation.training.phases import Phase
 from gan.domains import TrainingImages
-from gan.features import create_extractor
-from gan.recipe import GanRecipe, ImageFormat
+from gan.evaluation.extractors import RANDOM, create_extractor
+from gan.recipe import GanRecipe, ImageFormat, WatchPlan
 from gan.samples import read_reals
 from gan.scores.gaussian import frechet_distance
 from gan.scores.neighbours import coverage
@@ -36,6 +38,7 @@ class Looker:
       images: its training images.
       image_format: the channels and classes of the images.
       samples: of the generator.
+      extractor: in whose features images are compared.
     """
 
     def __init__(
@@ -44,9 +47,13 @@ class Looker:
         images: input_pipeline.ImageData,
         image_format: ImageFormat,
         samples: Samples,
+        extractor: Extractor,
     ) -> None:
         self._samples = samples
-        self._extract, self._resolution = create_extractor(recipe.resolution), recipe.resolution
+        # Random features see masks too; trained ones know images alone.
+        self._channels = image_format.channels if recipe.watch.extractor else None
+        self._variables, self._extract = extractor.variables, jax.jit(extractor.extract)
+        self._resolution = recipe.resolution
         count = min(recipe.watch.samples, images.num_examples)
         if count <= _NEIGHBOURS:
             raise UserError(
@@ -81,8 +88,23 @@ class Looker:
         features = []
         for start in range(0, len(rows), size):
             batch = images[rows[start : start + size]]
-            features.append(np.asarray(self._extract(batch.repeat(scale, axis=1).repeat(scale, axis=2))))
+            shown = np.clip(batch[..., : self._channels], -1, 1).repeat(scale, axis=1).repeat(scale, axis=2)
+            features.append(np.asarray(self._extract(self._variables, shown).features))
         return np.concatenate(features)[:count]
+
+
+def open_extractor(plan: WatchPlan, image_format: ImageFormat) -> Extractor | None:
+    """In whose features a run is watched; None where it is not.
+
+    Raises:
+      UserError: when it cannot be read, or does not take such images.
+    """
+    if not plan.images:
+        return None
+    extractor = create_extractor(plan.extractor or RANDOM, 'config.watch.extractor')
+    extractor.check_network('The watch')
+    extractor.check_channels(image_format.channels)
+    return extractor
 
 
 def create_watch(
@@ -90,15 +112,16 @@ def create_watch(
     images: TrainingImages,
     image_format: ImageFormat,
     samples: Samples,
+    extractor: Extractor | None,
 ) -> Watch | None:
     """What the loop watches, as the recipe says; None for nothing. What is translated shall be like the target."""
     plan = recipe.watch
-    if not plan.images:
+    if extractor is None:
         return None
     real = images.target if isinstance(images, input_pipeline.Domains) else images
     return Watch(
         every=plan.images,
-        measure=Looker(recipe, real, image_format, samples).measure,
+        measure=Looker(recipe, real, image_format, samples, extractor).measure,
         score=SCORE,
         on_collapse=plan.on_collapse,
         collapse_ratio=plan.collapse_ratio,

@@ -78,7 +78,7 @@ DETECTOR = Section(
         'channels': dataclasses.replace(common.CHANNELS, choices=(1, 3)),
         'compute_dtype': common.COMPUTE_DTYPE,
         'start_from': Field(
-            '', "encoder of every branch: workdir of a classifier, or KIND=FILE; '' as config.network", fixed=True
+            '', "encoder of every branch: workdir of backbones.main or KIND=FILE; '' as config.network", fixed=True
         ),
         'data': _DATA,
         'inputs': Field(

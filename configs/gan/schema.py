@@ -107,6 +107,9 @@ _SCHEDULE = Section(
 _WATCH = Section(
     {
         'images': Field(50_000, 'between two looks; 0 never', low=0),
+        'extractor': added_field(
+            '', "in whose features: workdir of backbones.main, or KIND=FILE; '' random ones", fixed=True
+        ),
         'samples': Field(1_000, 'images to look at; all their distances are formed', low=16, high=10_000),
         'on_collapse': Field(
             'go_on', 'go_on, stop, or roll_back to the best checkpoint', choices=('go_on', 'stop', 'roll_back')

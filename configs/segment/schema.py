@@ -52,7 +52,7 @@ _NETWORK = Section(
         'normalization': Field('instance', 'of each convolution', choices=('instance', 'group', 'batch')),
         'deep_supervision': Field(True, 'lower resolutions are trained too'),
         'encoder': Field(
-            '', "workdir of a classifier, or KIND=FILE with weights (resnet50, densenet121); '' its own"
+            '', "workdir of backbones.main, or KIND=FILE with weights (resnet50, densenet121); '' its own"
         ),
     },
     fixed=True,

@@ -11,7 +11,7 @@ from backbones.extractors import Extractor
 from foundation.statistics.jackknife import Missing, Spread, count_groups
 from foundation.training.errors import UserError
 from gan.evaluation import scoring
-from gan.evaluation.masks import MaskScores, evaluate_masks
+from gan.evaluation.masks import DrawnMasks, MaskScores, RealMasks
 from gan.evaluation.scoring import Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
 from gan.evaluation.statistics import ImageStatistics, Units, find_units, in_units
@@ -129,7 +129,9 @@ def evaluate(
         first.trained.recipe.open_split(split)
     extract = create_extract(extractor, protocol.batch_size)
     reals = _describe_reals(first, extractor, extract, protocol)
-    return reals, [_evaluate_run(run, reals, extractor, extract, protocol) for run in runs]
+    splits = {'reference': protocol.reference, 'held_out': protocol.held_out}
+    masks = RealMasks(splits, reals.group_count, protocol.batch_size)
+    return reals, [_evaluate_run(run, reals, extractor, extract, protocol, masks) for run in runs]
 
 
 def check_splits(trained_on: str, protocol: GeneratorProtocol) -> None:
@@ -196,13 +198,19 @@ def _describe_reals(
 
 
 def _evaluate_run(
-    run: EvaluatedRun, reals: Reals, extractor: Extractor, extract: Extract, protocol: GeneratorProtocol
+    run: EvaluatedRun,
+    reals: Reals,
+    extractor: Extractor,
+    extract: Extract,
+    protocol: GeneratorProtocol,
+    real_masks: RealMasks,
 ) -> Evaluated:
     workdir, trained = run
     num_classes = trained.image_format.num_classes
     labels = draw_labels(reals.reference, protocol.count, num_classes, protocol.seed)
     _LOGGER.info('%s: drawing %d images with the weights of step %d.', workdir, len(labels), trained.position.step)
-    generated = describe_generated(trained, labels, protocol.seed, extract, protocol.batch_size)
+    masks = DrawnMasks() if trained.image_format.mask_classes else None
+    generated = describe_generated(trained, labels, protocol.seed, extract, protocol.batch_size, masks=masks)
     if generated.not_finite == len(generated):
         raise UserError(f'{workdir}: no generated image is finite; evaluate an earlier checkpoint (--step).')
     generated = in_units(generated, reals.units)
@@ -217,9 +225,8 @@ def _evaluate_run(
     classes = trained.facts.classes if num_classes else ()
     by_class = {name: _measure_class(number, name, generated, reals) for number, name in enumerate(classes)}
     published = scoring.measure_as_published(generated, reals.reference, names)
-    splits = {'reference': protocol.reference, 'held_out': protocol.held_out}
-    masks = evaluate_masks(trained, labels, protocol.seed, splits, groups, protocol.batch_size)
-    return Evaluated(run, generated, scores, at_floor, by_class, published, masks)
+    mask_scores = {} if masks is None else {'generated': masks.score(groups), **real_masks.score(trained)}
+    return Evaluated(run, generated, scores, at_floor, by_class, published, mask_scores)
 
 
 def _at_most(described: ImageStatistics, count: int) -> ImageStatistics:

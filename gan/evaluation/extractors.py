@@ -1,25 +1,38 @@
 """The extractor that the command line names."""
 
+import functools
 import hashlib
+import operator
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from ml_collections import ConfigDict
 
-from backbones.extractors import Extracted, Extractor, import_extractor, restore_classifier
+from backbones.extractors import Extracted, Extractor, import_extractor, restore_extractor
+from backbones.images import ImageRequest
 from backbones.radiomics import DIAGNOSTICS, FEATURES, describe_images
 from backbones.weights import KINDS
+from configs.backbones import self_supervised
+from foundation.training import launch
 from foundation.training.errors import UserError
 from gan.features import LARGEST, SEED, random_features, resized
 
 RANDOM = 'random'
+_SIZES = (16, 32, 64, 128)  # pixels a side of the small encoder that is suggested, which larger images slow down
 RADIOMICS = {'radiomics': FEATURES, 'frd-score': (*DIAGNOSTICS, *FEATURES)}
 
 
-def create_extractor(wanted: str) -> Extractor:
-    """`random`, `radiomics`, `frd-score`, the workdir of a classifier, or KIND=FILE for weights in a file.
+def create_extractor(wanted: str, named_by: str = '--extractor') -> Extractor:
+    """`random`, `radiomics`, `frd-score`, a workdir of `backbones.main`, or KIND=FILE for weights in a file.
+
+    Args:
+      wanted: see above.
+      named_by: the flag or field that names it, for what is refused.
 
     Raises:
       UserError: when it is none of these, or cannot be read.
@@ -32,11 +45,36 @@ def create_extractor(wanted: str) -> Extractor:
     if separator and kind in KINDS:
         return import_extractor(Path(file), kind)
     if Path(wanted).is_dir():
-        return restore_classifier(Path(wanted))
+        return restore_extractor(Path(wanted))
     raise UserError(
-        f'--extractor={wanted} is no extractor; name the workdir of a classifier (backbones.main), {RANDOM!r}, '
+        f'{named_by}={wanted} is no extractor; name a workdir of backbones.main, {RANDOM!r}, '
         f'{", ".join(map(repr, RADIOMICS))}, or KIND=FILE with weights, KIND one of {", ".join(KINDS)}.'
     )
+
+
+def suggest_training(images: ImageRequest, workdir: Path) -> str:
+    """The command that trains an extractor without labels on the images of a run, beside its workdir."""
+    form = images.preprocessing
+    fields: dict[str, Any] = {'data.name': images.name}
+    fields |= {'data.window': form.window} if isinstance(form.window, str) else {}
+    fields |= {'data.pixels': form.pixels} if isinstance(form.pixels, str) else {}
+    fields |= {'data.data_dir': images.data_dir, 'data.modalities': images.modalities, 'data.fit': form.fit}
+    fields |= {'data.classes': images.classes}
+    fields['resolution'] = min((size for size in _SIZES if size >= form.resolution), default=_SIZES[-1])
+    if not isinstance(form.window, str):
+        fields |= {'data.window': 'physical', 'data.window_range': form.window}
+    if not isinstance(form.pixels, str):
+        fields |= {'data.pixels': 'resampled', 'data.pixel_size': form.pixels}
+    config = self_supervised.get_config()
+    config.data.name = ''  # it is always told
+    told = [f'--config.{name}={value}' for name, value in fields.items() if value != _find(config, name)]
+    command = [launch.python(), '-m', 'backbones.main', '--config=configs/backbones/self_supervised.py', *told]
+    return shlex.join([*command, f'--workdir={workdir.parent / "encoder"}'])
+
+
+def _find(config: ConfigDict, name: str) -> Any:
+    """The value of a field by its dotted name."""
+    return functools.reduce(operator.getitem, name.split('.'), config)
 
 
 def _create_random() -> Extractor:

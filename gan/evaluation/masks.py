@@ -4,58 +4,62 @@ import contextlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Float64, UInt8
 
 import input_pipeline
 from foundation.statistics.jackknife import FeatureSample, Score, deal_groups
-from foundation.training import parallel
 from gan.generator import TrainedGenerator
-from gan.sampler import Sampler
 from gan.scores.masks import measure_masks, score_masks
 
 LARGEST = 2_000  # images of a set
 MaskScores = Mapping[str, Mapping[str, Score]]
 
 
-def evaluate_masks(
-    trained: TrainedGenerator,
-    labels: Int[np.ndarray, 'count'],
-    seed: int,
-    splits: Mapping[str, str],
-    group_count: int,
-    batch_size: int,
-) -> MaskScores:
-    """Measures by the name of a set; empty where the generator draws no masks.
+class DrawnMasks:
+    """The masks of generated images, measured as the images pass by: at most LARGEST of them."""
+
+    def __init__(self) -> None:
+        self._rows: list[Float64[np.ndarray, 'batch measure']] = []
+        self._count = 0
+
+    def add(
+        self, images: Float[np.ndarray, 'batch height width channel'], masks: UInt8[np.ndarray, '...']
+    ) -> None:
+        """Measures some more; `masks` as `measure_masks` takes them."""
+        left = LARGEST - self._count
+        if left > 0:
+            self._rows.append(measure_masks(np.nan_to_num(images[:left]), masks[:left]))
+            self._count += len(self._rows[-1])
+
+    def score(self, group_count: int) -> dict[str, Score]:
+        """Each measure with its interval; every image is a group's own."""
+        values = np.concatenate(self._rows)
+        return score_masks(FeatureSample(values, deal_groups(np.arange(len(values)), group_count), group_count))
+
+
+class RealMasks:
+    """The masks of real images: measured once for all runs that see them alike.
 
     Args:
-      trained: the generator.
-      labels: classes of the generated images, which are those of the evaluation, at most LARGEST.
-      seed: of their latents.
       splits: of real images, by the name of the set.
       group_count: of the jackknife.
       batch_size: images at a time.
     """
-    if not trained.image_format.mask_classes:
-        return {}
-    sets = {'generated': _measure_generated(trained, labels[:LARGEST], seed, batch_size)}
-    for name, split in splits.items():
-        sets[name] = _measure_reals(trained, split, batch_size)
-    return {
-        name: score_masks(FeatureSample(values, deal_groups(owners, group_count), group_count))
-        for name, (values, owners) in sets.items()
-    }
 
+    def __init__(self, splits: Mapping[str, str], group_count: int, batch_size: int) -> None:
+        self._splits, self._group_count, self._batch_size = splits, group_count, batch_size
+        self._known: dict[input_pipeline.Preprocessing, MaskScores] = {}
 
-def _measure_generated(
-    trained: TrainedGenerator, labels: Int[np.ndarray, 'count'], seed: int, batch_size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    sampler = Sampler(trained.network, trained.image_format, parallel.create_mesh(), batch_size)
-    measured = []
-    for start in range(0, len(labels), batch_size):
-        chosen = labels[start : start + batch_size]
-        drawn = sampler.draw_numbered(trained.weights, seed, np.arange(start, start + len(chosen)), chosen)
-        measured.append(measure_masks(np.nan_to_num(drawn.images), drawn.masks))
-    return np.concatenate(measured), np.arange(len(labels))
+    def score(self, trained: TrainedGenerator) -> MaskScores:
+        """Scores by the name of the set, of the images as this run sees them."""
+        form = trained.recipe.images.preprocessing
+        if form not in self._known:
+            self._known[form] = {name: self._measure(trained, split) for name, split in self._splits.items()}
+        return self._known[form]
+
+    def _measure(self, trained: TrainedGenerator, split: str) -> dict[str, Score]:
+        values, owners = _measure_reals(trained, split, self._batch_size)
+        return score_masks(FeatureSample(values, deal_groups(owners, self._group_count), self._group_count))
 
 
 def _measure_reals(trained: TrainedGenerator, split: str, batch_size: int) -> tuple[np.ndarray, np.ndarray]:

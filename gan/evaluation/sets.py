@@ -22,6 +22,7 @@ from foundation.software import software_version
 from foundation.training import parallel
 from foundation.training.errors import UserError
 from foundation.training.mapping import create_mapper
+from gan.evaluation.masks import DrawnMasks
 from gan.evaluation.statistics import Batch, ImageStatistics, describe
 from gan.generator import TrainedGenerator
 from gan.sampler import Sampler
@@ -99,15 +100,22 @@ def describe_generated(
     extract: Extract,
     batch_size: int,
     truncation: float = math.inf,
+    masks: DrawnMasks | None = None,
 ) -> ImageStatistics:
-    """Describes an image for each label; image i is the same whatever the number of images. See `Sampler`."""
+    """Describes an image for each label; image i is the same whatever the number of images. See `Sampler`.
+
+    `masks` measures those of the same images, where they are drawn.
+    """
     sampler = Sampler(trained.network, trained.image_format, parallel.create_mesh(), batch_size, truncation)
 
     def batches() -> Iterator[Batch]:
         for start in range(0, len(labels), batch_size):
             chosen = labels[start : start + batch_size]
             numbers = np.arange(start, start + len(chosen))
-            yield Batch(sampler.draw_numbered(trained.weights, seed, numbers, chosen).images, chosen, numbers)
+            drawn = sampler.draw_numbered(trained.weights, seed, numbers, chosen)
+            if masks is not None:
+                masks.add(drawn.images, drawn.masks)
+            yield Batch(drawn.images, chosen, numbers)
 
     return describe(
         _show(batches(), 'generated', len(labels)), len(labels), extract, np.dtype(trained.facts.dtype)

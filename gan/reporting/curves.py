@@ -15,7 +15,7 @@ from foundation.report.figures import create_figure
 from gan.reporting.figures import printable
 from gan.reporting.runs import ReportedRun
 
-_DISTANCE = 'distance to training images (random features)'
+_DISTANCE = 'distance to training images (features of the watch)'
 # Title to the metrics in one panel, each with its kind of line.
 _PANELS = {
     'generator loss': {'generator_loss': '-'},

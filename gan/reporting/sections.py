@@ -105,8 +105,9 @@ def _summarize(report: _Report, runs: Sequence[ReportedRun]) -> None:
     page.section('Summary')
     page.table(['', *names], tables.summarize(runs), 'What was trained, and how far.')
     page.paragraph(
-        f'The {SCORE} is a Frechet distance in random features to training images: it ranks the states of one '
-        'run, and runs on the same data at the same resolution; it does not compare with published scores. '
+        f'The {SCORE} is a Frechet distance to training images, in random features or in those that '
+        'config.watch.extractor names: it ranks the states of one run, and runs on the same data at the same '
+        'resolution; it does not compare with published scores. '
         'Time is that between the lines of the log, without pauses.'
     )
     if len(runs) == 1:

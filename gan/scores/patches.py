@@ -137,9 +137,10 @@ def compare_patches(generated: FeatureSample, reference: FeatureSample, seed: in
     distances = np.full((_DIRECTIONS, len(matchings), len(VARIANTS)), np.nan)
 
     def measure(start: int, directions: Directions) -> None:
-        projections = zip(_project(generated, directions), _project(reference, directions), strict=True)
-        for number, pair in enumerate(projections):
-            wanted = matchings if start + number < _REPLICATED else matchings[:1]
+        replicated = max(_REPLICATED - start, 0)
+        projections = [_project(sample, directions, replicated) for sample in (generated, reference)]
+        for number, pair in enumerate(zip(*projections, strict=True)):
+            wanted = matchings if number < replicated else matchings[:1]
             for replicate, matching in enumerate(wanted):
                 distances[start + number, replicate] = _measure_replicate(
                     pair, matching, replicate, moments, directions[number]
@@ -173,6 +174,8 @@ def _measure_replicate(
 ) -> list[float]:
     """The distance in each variant along one direction."""
     kept = [projection.without(replicate - 1) for projection in pair]
+    if len(direction) == 1:
+        return _measure_channel(kept[0][0], kept[1][0], matching, replicate, moments, float(direction.sum()))
     distances = []
     for norms in (moments, [moments[1], moments[1]]):  # in the order of VARIANTS
         first, second = (
@@ -181,6 +184,27 @@ def _measure_replicate(
         )
         distances.append(matching.distance(first, second))
     return distances
+
+
+def _measure_channel(
+    first: Float32[np.ndarray, ' first'],
+    second: Float32[np.ndarray, ' second'],
+    matching: '_Matching',
+    replicate: int,
+    moments: list[tuple[Moments, Moments]],
+    length: float,
+) -> list[float]:
+    """The same for one channel, whose sorted values stay sorted: they are matched before they are normalised.
+
+    Under the reference's moments both sets are moved alike, so that only the gaps between them are scaled.
+    """
+    means, deviations = ([moment[replicate, 0] for moment in own] for own in zip(*moments, strict=True))
+    first, second = matching.join(first, second)
+    offset = length * (means[0] / deviations[0] - means[1] / deviations[1])
+    gaps = first * np.float32(1 / deviations[0])
+    gaps -= second * np.float32(1 / deviations[1])
+    gaps -= np.float32(offset)
+    return [matching.average(gaps), matching.average(first - second) / float(deviations[1])]
 
 
 def _moments(sample: FeatureSample) -> tuple[Moments, Moments]:
@@ -206,27 +230,31 @@ def _draw_directions(shape: tuple[int, ...], seed: int) -> Iterator[Directions]:
 class _Projection:
     """Patches along one direction, before normalisation: the share of each channel, and the group of each patch.
 
-    With one channel they are sorted once for all replicates, as no normalisation changes their order.
+    With one channel they are sorted once for all replicates, as no normalisation changes their order. Groups are
+    None where there are no replicates.
     """
 
     shares: list[Float32[np.ndarray, ' patch']]
-    groups: Int[np.ndarray, ' patch']
+    groups: Int[np.ndarray, ' patch'] | None
 
     def without(self, group: int) -> list[Float32[np.ndarray, ' kept']]:
-        if group < 0:
+        if group < 0 or self.groups is None:
             return self.shares
         kept = self.groups != group
         return [share[kept] for share in self.shares]
 
 
-def _project(sample: FeatureSample, directions: Directions) -> Iterator[_Projection]:
+def _project(sample: FeatureSample, directions: Directions, replicated: int) -> Iterator[_Projection]:
+    """Along each direction; the first so many keep their groups."""
     patches, channels, pixels = sample.values.shape[1:]
     flat = sample.values.reshape(-1, channels, pixels)
     groups = np.repeat(sample.groups, patches)
     shares = [directions[:, channel] @ flat[:, channel].T for channel in range(channels)]
-    for direction in zip(*shares, strict=True):
+    for number, direction in enumerate(zip(*shares, strict=True)):
         if channels > 1:
             yield _Projection(list(direction), groups)
+        elif number >= replicated:  # 32 bits are sorted in half the time of 64
+            yield _Projection([np.sort(direction[0])], None)
         else:
             ordered, ordered_groups = _sort_with_groups(direction[0], groups)
             yield _Projection([ordered], ordered_groups)
@@ -262,12 +290,22 @@ class _Matching:
     first: Int[np.ndarray, ' pair']
     second: Int[np.ndarray, ' pair']
     mass: Float32[np.ndarray, ' pair']
+    is_even: bool  # as many of both, joined one to one
+
+    def join(
+        self, first: Float32[np.ndarray, ' first'], second: Float32[np.ndarray, ' second']
+    ) -> tuple[Float32[np.ndarray, ' pair'], Float32[np.ndarray, ' pair']]:
+        """Sorted values, pair by pair; one to one where there are as many of both."""
+        return (first, second) if self.is_even else (first[self.first], second[self.second])
+
+    def average(self, gaps: Float32[np.ndarray, ' pair']) -> float:
+        """The mean size of the gaps of all pairs, by mass."""
+        sizes = np.abs(gaps)
+        return float(sizes.mean() if self.is_even else (sizes * self.mass).sum())
 
     def distance(self, first: Float32[np.ndarray, ' first'], second: Float32[np.ndarray, ' second']) -> float:
         """Wasserstein-1 distance of sorted values."""
-        if len(first) == len(second):  # joined one to one
-            return float(np.abs(first - second).mean())
-        return float((np.abs(first[self.first] - second[self.second]) * self.mass).sum())
+        return self.average(np.subtract(*self.join(first, second)))
 
 
 def _match_replicates(generated: FeatureSample, reference: FeatureSample) -> list[_Matching]:
@@ -285,4 +323,4 @@ def _match(first: int, second: int) -> _Matching:
     """The matching of `first` equal masses with `second` equal masses, both in order."""
     ends = np.union1d(np.arange(1, first + 1) * second, np.arange(1, second + 1) * first)
     mass = np.diff(ends, prepend=0) / (first * second)
-    return _Matching((ends - 1) // second, (ends - 1) // first, mass.astype(np.float32))
+    return _Matching((ends - 1) // second, (ends - 1) // first, mass.astype(np.float32), first == second)

@@ -58,7 +58,10 @@ def test_batch_and_devices_change_no_score_and_a_run_equals_itself(commands, wor
 @pytest.mark.parametrize(
     ('flags', 'expected'),
     [
-        (['--num=8'], '--extractor is missing; train a classifier of this data (python -m backbones.main'),
+        (
+            ['--num=8'],
+            '-m backbones.main --config=configs/backbones/self_supervised.py --config.data.name=phantom_evaluated',
+        ),
         (['--num=1'], 'flag --num=1'),
         (['--extractor=random', '--out={file}'], 'is a file; name a folder.'),
     ],

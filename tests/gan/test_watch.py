@@ -1,5 +1,6 @@
 """Watching and transfer through the commands: the best is kept and drawn from, layers come from another run."""
 
+import dataclasses
 import json
 import shutil
 
@@ -7,9 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs.gan import tiny
+from foundation.training.errors import UserError
 from gan.generator import restore_state
+from gan.recipe import ImageFormat, WatchPlan, create_recipe
+from gan.samples import TrainingSamples
 from gan.transfer import copy_matching
+from gan.watch import Looker, open_extractor
+from input_pipeline import ImageData
 from tests.gan.command import SMALL
+from tests.gan.evaluation.drawn import create_extractor
 
 WATCHED = ('--config.watch.images=64', '--config.watch.samples=16')
 ONE_STAGE = ('--config.schedule.initial_resolution=8', '--config.schedule.stable_images=16')
@@ -47,6 +55,48 @@ def test_images_are_drawn_from_the_best(commands, watched, tmp_path):
     both = commands.run('gan.generate', f'--workdir={workdir}', f'--out={tmp_path}/p', *unchecked, '--step=1')
     assert both.returncode == 1
     assert '--best and --step' in both.stdout
+
+
+class _Noise(ImageData, TrainingSamples):
+    """Sixteen images of noise, as training images and as samples."""
+
+    def __init__(self):
+        self.num_examples = 16
+
+    def batches(self, resolution, position, count, *, process_index, process_count):
+        yield {'image': self.draw(None, None, 0, np.zeros(count)), 'label': np.zeros(count, np.int32)}
+
+    def draw(self, state, phase, images_seen, labels):
+        rng = np.random.default_rng(images_seen)
+        return rng.uniform(-1.5, 1.5, (len(labels), 16, 16, 2)).astype(np.float32)
+
+
+def test_a_look_is_in_the_features_that_are_named():
+    """Of the image, not of its masks, and in its range."""
+    form = ImageFormat(channels=1, mask_classes=1, num_classes=0)
+    plan = WatchPlan(images=8, extractor='named', samples=16, on_collapse='go_on', collapse_ratio=4.0)
+    recipe, noise = dataclasses.replace(create_recipe(tiny.get_config()), watch=plan), _Noise()
+    looker = Looker(recipe, noise, form, noise, create_extractor())
+    for seed, features in ((0, looker._real), (1, looker._features(noise.draw(None, None, 1, np.zeros(16))))):
+        shown = np.clip(noise.draw(None, None, seed, np.zeros(16))[..., :1], -1, 1)
+        quarters = shown.reshape(16, 2, 8, 2, 8).mean(axis=(2, 4)).reshape(16, 4)
+        np.testing.assert_allclose(features, quarters, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('extractor', 'message'),
+    [
+        ('runs/nowhere', 'config.watch.extractor=runs/nowhere is no extractor'),
+        ('radiomics', 'The watch needs the features of a network'),
+    ],
+)
+def test_an_extractor_that_cannot_be_is_refused(extractor, message):
+    plan = WatchPlan(images=8, extractor=extractor, samples=16, on_collapse='go_on', collapse_ratio=4.0)
+    form = ImageFormat(channels=1, mask_classes=0, num_classes=0)
+    with pytest.raises(UserError, match=message):
+        open_extractor(plan, form)
+    assert open_extractor(dataclasses.replace(plan, images=0), form) is None
+    assert open_extractor(dataclasses.replace(plan, extractor=''), form).name == 'random features'
 
 
 @pytest.mark.slow
