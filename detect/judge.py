@@ -26,6 +26,20 @@ PerKind = tuple[Float64[np.ndarray, ' slice'] | None, Float64[np.ndarray, ' slic
 
 
 @dataclasses.dataclass(frozen=True)
+class PatchPlace:
+    """A patch that was looked at.
+
+    Attributes:
+      row, column: of its first pixel, on the file's own grid.
+      weight: its share in what follows from all patches of the slice.
+    """
+
+    row: int
+    column: int
+    weight: float
+
+
+@dataclasses.dataclass(frozen=True)
 class SliceScore:
     """What is said of a picture, or of one slice.
 
@@ -36,6 +50,7 @@ class SliceScore:
       row, column: pixel of the file's own grid that is the strangest.
       kind_p, made_kind_p: see `Evidence`.
       weight: share of the slice in what the stack detector says of the volume; None where it did not look.
+      patches: that were looked at; () where it was seen as a whole.
     """
 
     index: int
@@ -46,6 +61,7 @@ class SliceScore:
     kind_p: float | None
     made_kind_p: float | None
     weight: float | None = None
+    patches: tuple[PatchPlace, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +78,8 @@ class Judgement:
       slices: each that was looked at.
       deciding: numbers of the slices that decided about the trace, the most suspicious one first.
       blank: numbers of the slices that were left out, since there is nothing in them.
-      heat: where each slice is strange, 0 to 1 on the scale of the data, on the grid the network sees.
-      shown: the slices as the network sees them, in [-1, 1].
+      heat: where each slice is strange, 0 to 1 on the scale of the data, on the grid of `shown`.
+      shown: the slices as the network sees them, in [-1, 1]; where it sees patches, as a whole, shrunk.
       looked_at: one sentence: which of the file's pixels, and how large they were made.
       note: one sentence, for images of another depth than the real ones of training: how they are shown.
       stack_probability: of a volume having been altered, calibrated, at the share of altered ones in validation;
@@ -117,13 +133,29 @@ class Judge:
         log_odds = self.detector.calibration.fuse(scores)
         if not np.isfinite(log_odds).all():
             return self._abstain('The network gives no finite score for it.')
-        maps = np.concatenate([part.maps for part in parts])
+        maps = self._spread(view, np.concatenate([part.maps for part in parts]))
+        weights = np.concatenate([part.weights for part in parts if part.weights is not None])
         judgement = self._conclude(view, log_odds, scores[LOCATING], maps)
+        judgement = _add_patches(judgement, view, weights)
         blank = tuple(sorted(set(range(len(case.records))) - set(view.places)))
         judgement = dataclasses.replace(judgement, blank=blank)
         if self.stack is None or len(case.records) == 1:
             return judgement
         return _add_stack(judgement, self.stack, np.concatenate([part.pooled for part in parts]))
+
+    def _spread(self, view: View, maps: Float[np.ndarray, 'slice _ _']) -> Float[np.ndarray, 'slice height width']:
+        """Maps of what the network sees as maps of what people are shown."""
+        sheet = self.detector.recipe.sheet
+        if sheet is None:
+            return maps
+        rows = zip(maps, view.patches, view.records, strict=True)
+        side = view.shown.shape[1]
+        return np.stack([sheet.spread(own, places, each.image.shape[:2], side) for own, places, each in rows])
+
+    def _find_layout(self) -> input_pipeline.Preprocessing:
+        """How a record lies in what people are shown."""
+        own, form = self.detector.recipe.data.request.preprocessing, self.detector.calibration.form
+        return own if form.is_native else form.preprocessing
 
     def _abstain(self, reason: str) -> Judgement:
         nothing = np.zeros((0, 1, 1), np.float32)
@@ -139,10 +171,10 @@ class Judge:
         deciding = np.argsort(-log_odds, kind='stable')[: max(1, math.ceil(_STACK_SHARE * len(log_odds)))]
         whole = log_odds[deciding].mean(keepdims=True)
         anomaly_p = conformal_p_values(np.array(self.detector.calibration.strangeness), strangeness)
-        kind_p = self._find_kind_p_values(view.shown)
+        kind_p = self._find_kind_p_values(self.detector.recipe.overview(view.seen))
         evidence = self._combine(log_odds, anomaly_p, kind_p, len(deciding))
         verdict = decide(evidence, self.error_level)
-        form = self.detector.calibration.form.preprocessing
+        form = self._find_layout()
         return Judgement(
             answer=verdict.answer,
             reason=verdict.reason,
@@ -224,7 +256,32 @@ def _place(
     inside = heat[rows, columns]
     row, column = map(int, np.unravel_index(inside.argmax(), inside.shape))
     row, column = locate((rows.start + row, columns.start + column), *shape)
+    # The record may have been shrunk.
+    sides = ((part.stop - part.start) / size for part, size in zip(content, shape, strict=False))
+    row, column = (int((own + 0.5) * side) for own, side in zip((row, column), sides, strict=True))
     return content[0].start + row, content[1].start + column
+
+
+def _add_patches(
+    judgement: Judgement, view: View, weights: Float[np.ndarray, 'slice patch']
+) -> Judgement:
+    """Says where the patches of each slice lie in its file, and how much each weighed."""
+    if not view.patches:
+        return judgement
+    slices = tuple(
+        dataclasses.replace(one, patches=_place_patches(view, row, weights[row]))
+        for row, one in enumerate(judgement.slices)
+    )
+    return dataclasses.replace(judgement, slices=slices)
+
+
+def _place_patches(view: View, row: int, weights: Float[np.ndarray, ' patch']) -> tuple[PatchPlace, ...]:
+    (rows, columns), shape = view.contents[row], view.records[row].image.shape
+    scales = (rows.stop - rows.start) / shape[0], (columns.stop - columns.start) / shape[1]
+    return tuple(
+        PatchPlace(rows.start + round(top * scales[0]), columns.start + round(left * scales[1]), float(weight))
+        for (top, left), weight in zip(view.patches[row].tolist(), weights, strict=True)
+    )
 
 
 def _add_stack(

@@ -46,7 +46,7 @@ def test_a_variant_has_the_fields_of_all(variant):
 def test_a_run_cannot_go_on_with_another_architecture_other_data_or_another_place_in_them(variant):
     assert fixed_fields(DETECTOR, _load(variant)) == (
         'adversarial', 'architecture', 'attention_heads', 'augment', 'channels', 'data.labels', 'data.modalities',
-        'data.sources', 'degrade', 'inputs', 'network', 'optimizer', 'resolution', 'schedule', 'seed',
+        'data.patches', 'data.patches_in_training', 'data.sources', 'degrade', 'files', 'inputs', 'network', 'optimizer', 'resolution', 'schedule', 'seed',
         'start_from',
     )  # fmt: skip
     assert fixed_fields(STACK, stack.get_config()) == (
