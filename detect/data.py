@@ -17,7 +17,6 @@ from detect.sheets import PatchSheet, Picture
 from foundation.training.errors import UserError
 from input_pipeline.dataset.mixture import REAL
 
-
 Masks = UInt8[np.ndarray, 'height width 1']
 
 
@@ -134,21 +133,21 @@ class DetectorData:
             )
         return images if self.labels == 'true' else _randomise(images, request.seed)
 
-
     def _show(self, images: input_pipeline.ImageData) -> input_pipeline.ImageData:
-        """As sheets, where patches are seen; raises UserError for images that are too small, or were shrunk before."""
+        """As sheets, where patches are seen; raises UserError for images that are too small, or were shrunk."""
         if self.showing is None:
             return images
         tile = self.showing.sheet.tile
         if images.options['form']['fit'] != 'native':
             raise UserError(
-                f'config.data.patches is {self.showing.sheet.patches}, but images of {images.name} do not have their '
-                'own pixels any more; prepare them with --resolution=native, or set config.data.patches to 0.'
+                f'config.data.patches is {self.showing.sheet.patches}, but images of {images.name} do not have '
+                'their own pixels any more; prepare them with --resolution=native, or set config.data.patches '
+                'to 0.'
             )
         if 0 < images.smallest_side < tile:
             raise UserError(
-                f'config.resolution is {tile}, but an image of {images.name} has {images.smallest_side} pixels along '
-                f'a side, and none is enlarged; use --config.resolution={images.smallest_side} or less.'
+                f'config.resolution is {tile}, but an image of {images.name} has {images.smallest_side} pixels '
+                f'along a side, and none is enlarged; use --config.resolution={images.smallest_side} or less.'
             )
         return images.through(self.showing)
 
@@ -188,17 +187,16 @@ def read_batches(
     Args:
       images: the split.
       resolution: of what is read.
-      batch_size: images that are read at a time; fewer are given where not all are chosen.
+      batch_size: images of a batch; the last may have fewer.
       chosen: those that are wanted; None for all.
     """
-    start = 0
+    if chosen is not None:
+        if not chosen.any():
+            return
+        images = images.choosing(np.flatnonzero(chosen))
     with contextlib.closing(images.in_order(resolution, batch_size)) as batches:
         for batch in batches:
-            shown = batch['image'][..., : images.channels]
-            own = shown if chosen is None else shown[chosen[start : start + len(shown)]]
-            start += len(shown)
-            if len(own):
-                yield own
+            yield batch['image'][..., : images.channels]
 
 
 def describe_split(

@@ -20,7 +20,7 @@ _BORDER = (0.01, 0.15)  # of the longer side, of each of the four
 _WORDS = ('L', 'R', 'AP PORTABLE', 'SUPINE', '120 kV', 'W 400 L 40', 'IM 12/64', '2019-03-07', 'SE 3')
 _TEXT_HEIGHT = (0.02, 0.06)  # of the longer side
 _FONT_HEIGHT = 22  # pixels of OpenCV's plain font at scale 1
-Picture = UInt[np.ndarray, 'height width channel']
+Picture = UInt[np.ndarray, '_ _ channel']
 Shares = Float32[np.ndarray, '_ _ channel']
 Ends = tuple[float, float]
 
@@ -30,8 +30,8 @@ class FileDegradation:
     """How pictures are degraded, each operation with a probability of its own, in this order.
 
     Attributes:
-      every: turns, parts, resampling there and back, blur, noise and compression, see there. Parts stay as large as
-        they are.
+      every: turns, parts, resampling there and back, blur, noise and compression, see there. Parts stay as large
+        as they are.
       contrast: factors around the mean lie from 1 - contrast to 1 + contrast; the window in which it is shown,
       brightness: and what is added, at most, each way, in units of images, whose range is 2.
       scaling, scale: probability of another size; its lowest and highest factor.
@@ -147,7 +147,9 @@ def write_text(levels: Picture, random: np.random.Generator) -> Picture:
         size = random.uniform(*_TEXT_HEIGHT) * longest / _FONT_HEIGHT
         colour = (float(random.choice([0.0, stored_maximum(levels.dtype)])),) * levels.shape[-1]
         word = str(random.choice(_WORDS))
-        cv2.putText(levels, word, place, cv2.FONT_HERSHEY_PLAIN, 2 * size, colour, max(1, round(2 * size)), cv2.LINE_AA)
+        cv2.putText(
+            levels, word, place, cv2.FONT_HERSHEY_PLAIN, 2 * size, colour, max(1, round(2 * size)), cv2.LINE_AA
+        )
     return levels
 
 
@@ -173,5 +175,7 @@ def compress(levels: Picture, kind: str, quality: int) -> Picture:
     )
     encoded = cv2.imencode(kind, narrow, [flag, quality])[1]
     read = cv2.IMREAD_GRAYSCALE if levels.shape[-1] == 1 else cv2.IMREAD_COLOR
-    decoded = cv2.imdecode(encoded, read).reshape(levels.shape)
+    read_again = cv2.imdecode(encoded, read)
+    assert read_again is not None
+    decoded = read_again.reshape(levels.shape)
     return decoded if levels.dtype == np.uint8 else decoded.astype(levels.dtype) * 257

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import scipy.special
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 
 import input_pipeline
 from detect.conformal import Answer, Evidence, decide, describe_unseen
 from detect.detector import TrainedDetector
 from detect.fusion import log_odds_at_prevalence
 from detect.scoring import LOCATING
+from detect.sheets import PatchSheet
 from detect.stacks.detector import StackReader, open_stack
 from detect.trained_network import Images
 from detect.view import View, create_view
@@ -84,6 +85,7 @@ class Judgement:
       note: one sentence, for images of another depth than the real ones of training: how they are shown.
       stack_probability: of a volume having been altered, calibrated, at the share of altered ones in validation;
         None for pictures, and without a stack detector.
+      frames: first row, first column and side of each patch of each slice in `shown`.
     """
 
     answer: Answer
@@ -100,6 +102,7 @@ class Judgement:
     looked_at: str = ''
     note: str | None = None
     stack_probability: float | None = None
+    frames: tuple[Int[np.ndarray, 'patch 3'], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +139,7 @@ class Judge:
         maps = self._spread(view, np.concatenate([part.maps for part in parts]))
         weights = np.concatenate([part.weights for part in parts if part.weights is not None])
         judgement = self._conclude(view, log_odds, scores[LOCATING], maps)
-        judgement = _add_patches(judgement, view, weights)
+        judgement = _add_patches(judgement, view, weights, self.detector.recipe.sheet)
         blank = tuple(sorted(set(range(len(case.records))) - set(view.places)))
         judgement = dataclasses.replace(judgement, blank=blank)
         if self.stack is None or len(case.records) == 1:
@@ -188,7 +191,8 @@ class Judge:
                     float(scipy.special.expit(log_odds[row])),
                     float(anomaly_p[row]),
                     *_place(maps[row], view.records[row], view.contents[row], form),
-                    *(None if own is None else float(own[row]) for own in kind_p),
+                    kind_p=None if kind_p[0] is None else float(kind_p[0][row]),
+                    made_kind_p=None if kind_p[1] is None else float(kind_p[1][row]),
                 )
                 for row, place in enumerate(view.places)
             ),
@@ -257,22 +261,24 @@ def _place(
     row, column = map(int, np.unravel_index(inside.argmax(), inside.shape))
     row, column = locate((rows.start + row, columns.start + column), *shape)
     # The record may have been shrunk.
-    sides = ((part.stop - part.start) / size for part, size in zip(content, shape, strict=False))
+    sides = ((part.stop - part.start) / size for part, size in zip(content, shape[:2], strict=True))
     row, column = (int((own + 0.5) * side) for own, side in zip((row, column), sides, strict=True))
     return content[0].start + row, content[1].start + column
 
 
 def _add_patches(
-    judgement: Judgement, view: View, weights: Float[np.ndarray, 'slice patch']
+    judgement: Judgement, view: View, weights: Float[np.ndarray, 'slice patch'], sheet: PatchSheet | None
 ) -> Judgement:
     """Says where the patches of each slice lie in its file, and how much each weighed."""
-    if not view.patches:
+    if sheet is None:
         return judgement
+    side, rows = view.shown.shape[1], zip(view.patches, view.records, strict=True)
+    frames = tuple(sheet.frame(places, record.image.shape[:2], side) for places, record in rows)
     slices = tuple(
         dataclasses.replace(one, patches=_place_patches(view, row, weights[row]))
         for row, one in enumerate(judgement.slices)
     )
-    return dataclasses.replace(judgement, slices=slices)
+    return dataclasses.replace(judgement, slices=slices, frames=frames)
 
 
 def _place_patches(view: View, row: int, weights: Float[np.ndarray, ' patch']) -> tuple[PatchPlace, ...]:
@@ -320,7 +326,7 @@ def open_judge(
 
 def describe_judgement(judgement: Judgement) -> dict[str, Any]:
     """The judgement as JSON has it, without pictures."""
-    hidden = ('heat', 'shown', 'evidence', 'error_level')
+    hidden = ('heat', 'shown', 'frames', 'evidence', 'error_level')
     own = {field.name: getattr(judgement, field.name) for field in dataclasses.fields(judgement)}
     evidence, level = judgement.evidence, judgement.error_level
     p_values = dict.fromkeys(field.name for field in dataclasses.fields(Evidence))

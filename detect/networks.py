@@ -112,10 +112,10 @@ class MultiHeadAttention(nn.Module):
 
 
 class PatchPooling(nn.Module):
-    """What follows from the tiles of a sheet: of the overview by itself, of the patches by weights that are learned.
+    """What follows from the tiles of a sheet: of the overview by itself, of the patches by learned weights.
 
-    The weights are those of gated attention (Ilse et al. 2018, arXiv:1802.04712, equation 9): where one patch of many
-    tells, it is not averaged away.
+    The weights are those of gated attention (Ilse et al. 2018, arXiv:1802.04712, equation 9): where one patch of
+    many tells, it is not averaged away.
 
     Attributes:
       width: of the attention.
@@ -219,9 +219,7 @@ def choose_stages(stages: Maps, lines: int = 1) -> Maps:
 def _average_places(stage: Float[Array, 'batch _ _ _'], lines: int) -> Float[Array, 'batch _ _ _']:
     tiles = split_tiles(stage.astype(jnp.float32), stage.shape[1] // lines) if lines > 1 else stage
     height, width = (min(side, _PLACES // lines) for side in tiles.shape[1:3])
-    averaged = jax.image.resize(
-        tiles.astype(jnp.float32), (len(tiles), height, width, tiles.shape[-1]), 'linear'
-    )
+    averaged = jax.image.resize(tiles.astype(jnp.float32), (len(tiles), height, width, tiles.shape[-1]), 'linear')
     return join_tiles(averaged, lines) if lines > 1 else averaged
 
 

@@ -209,7 +209,7 @@ def _add_form(parser: Parser) -> None:
         '--resolution',
         type=_resolution,
         required=True,
-        help="side of all images, at most the smallest one's; or native: every image keeps its own pixels and shape",
+        help="side of all images, at most the smallest one's; or native: each keeps its own pixels and shape",
     )
     add(
         '--longest',

@@ -110,7 +110,7 @@ class DetectorRecipe:
         """How images become tiles; None where they are seen as a whole."""
         return None if self.data.showing is None else self.data.showing.sheet
 
-    def overview(self, images: Images) -> Images:
+    def overview(self, images: Images) -> Float32[np.ndarray, 'image _ _ channel']:
         """Of what the network sees, the images as a whole."""
         return images if self.sheet is None else self.sheet.overview(images)
 
@@ -224,7 +224,9 @@ def _create_images(config: ConfigDict) -> tuple[DetectorData, ImageAugmentation,
         shortest=config.resolution,
         longest=_LONGEST,
     )
-    shown = [PatchSheet(config.resolution, count) for count in (config.data.patches, config.data.patches_in_training)]
+    shown = [
+        PatchSheet(config.resolution, count) for count in (config.data.patches, config.data.patches_in_training)
+    ]
     data = dataclasses.replace(
         data, showing=SheetShowing(shown[0], None), training=SheetShowing(shown[1], training)
     )

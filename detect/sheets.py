@@ -7,9 +7,9 @@ not even. A sheet has the shape of an image, so that all that looks at images ca
 
 import dataclasses
 import math
+from typing import TypeVar
 
 import cv2
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped, UInt, UInt8
 
@@ -21,6 +21,7 @@ _LINES = 16  # of places that are looked at along a side of an image, at most
 _UNEVEN = 0.1  # of the deviation of the most uneven patch, from which a patch counts as uneven
 Picture = UInt[np.ndarray, 'height width channel']
 Places = Int[np.ndarray, 'patch 2']
+Sheets = TypeVar('Sheets', Shaped[np.ndarray, '_ _ _ _'], Shaped[Array, '_ _ _ _'])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +54,8 @@ class PatchSheet:
         """Raises DataError for an image that has fewer pixels along a side than a tile: none is enlarged."""
         if min(height, width) < self.tile:
             raise DataError(
-                f'an image of {height} x {width} pixels is smaller than a patch of {self.tile}; use smaller patches '
-                '(--config.resolution), or leave such images out'
+                f'an image of {height} x {width} pixels is smaller than a patch of {self.tile}; use smaller '
+                'patches (--config.resolution), or leave such images out'
             )
 
     def choose(self, picture: Picture, random: np.random.Generator | None) -> Places:
@@ -81,12 +82,16 @@ class PatchSheet:
         spare = [side - self.tile for side in (height, width)]
         counts = [min(_LINES, math.ceil(side / self.tile)) for side in (height, width)]
         while math.prod(counts) < self.patches:
-            grown = [min(_LINES, count + 1) if room >= count else count for count, room in zip(counts, spare, strict=True)]
+            grown = [
+                min(_LINES, count + 1) if room >= count else count
+                for count, room in zip(counts, spare, strict=True)
+            ]
             if grown == counts:
                 break
             counts = grown
         rows, columns = (
-            np.rint(np.linspace(0, room, count)).astype(np.int64) for room, count in zip(spare, counts, strict=True)
+            np.rint(np.linspace(0, room, count)).astype(np.int64)
+            for room, count in zip(spare, counts, strict=True)
         )
         steps = np.array([room / max(count - 1, 1) for room, count in zip(spare, counts, strict=True)])
         return np.stack(np.meshgrid(rows, columns, indexing='ij'), axis=-1).reshape(-1, 2), steps
@@ -106,10 +111,14 @@ class PatchSheet:
         return self._arrange(tiles)
 
     def _arrange(self, tiles: list[np.ndarray]) -> np.ndarray:
-        rows = [np.concatenate(tiles[start : start + self.lines], axis=1) for start in range(0, len(tiles), self.lines)]
+        rows = [
+            np.concatenate(tiles[start : start + self.lines], axis=1) for start in range(0, len(tiles), self.lines)
+        ]
         return np.concatenate(rows)
 
-    def overview(self, sheets: Float[np.ndarray, 'batch height width channel']) -> Float[np.ndarray, 'batch _ _ channel']:
+    def overview(
+        self, sheets: Float[np.ndarray, 'batch height width channel']
+    ) -> Float[np.ndarray, 'batch _ _ channel']:
         """The first tile of each."""
         return sheets[:, : self.tile, : self.tile]
 
@@ -126,22 +135,33 @@ class PatchSheet:
         """
         tiles = split_tiles(heat[None, ..., None], self.tile)[..., 0]
         spread = cv2.resize(tiles[0], (shown, shown), interpolation=cv2.INTER_LINEAR).astype(heat.dtype)
-        factor = min(1.0, shown / max(shape))
-        above, left = ((shown - max(1, round(side * factor))) // 2 for side in shape)
-        size = max(1, round(self.tile * factor))
-        for tile, (row, column) in zip(tiles[1:], places, strict=True):
-            top, start = above + round(row * factor), left + round(column * factor)
-            part = spread[top : top + size, start : start + size]
+        for tile, (top, left, size) in zip(tiles[1:], self.frame(places, shape, shown).tolist(), strict=True):
+            part = spread[top : top + size, left : left + size]
             patch = cv2.resize(tile, (size, size), interpolation=cv2.INTER_AREA)
             np.maximum(part, patch[: part.shape[0], : part.shape[1]], out=part)
         return spread
+
+    def frame(self, places: Places, shape: tuple[int, int], shown: int) -> Int[np.ndarray, 'patch 3']:
+        """First row, first column and side of each patch in a picture that was shrunk to fit a square.
+
+        Args:
+          places, shape, shown: see `spread`.
+        """
+        factor = min(1.0, shown / max(shape))
+        margins = [(shown - max(1, round(side * factor))) // 2 for side in shape]
+        corners = np.rint(places * factor).astype(np.int64) + margins
+        return np.column_stack([corners, np.full(len(places), max(1, round(self.tile * factor)))])
 
 
 def _find_uneven(picture: Picture, grid: Places, tile: int) -> Int[np.ndarray, ' uneven']:
     """Which of the places hold more than one grey level, or nearly; all where none does."""
     step = max(1, tile // _FIELDS)
     height, width = (max(1, side // step) for side in picture.shape[:2])
-    coarse = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32).reshape(height, width, -1)
+    coarse = (
+        cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        .astype(np.float32)
+        .reshape(height, width, -1)
+    )
     fields = tile // step
     spreads = np.array([
         coarse[top : top + fields, left : left + fields].std()
@@ -150,7 +170,9 @@ def _find_uneven(picture: Picture, grid: Places, tile: int) -> Int[np.ndarray, '
     return np.flatnonzero(spreads >= _UNEVEN * spreads.max())
 
 
-def shrink(picture: Shaped[np.ndarray, 'height width channel'], side: int) -> Shaped[np.ndarray, 'side side channel']:
+def shrink(
+    picture: Shaped[np.ndarray, 'height width channel'], side: int
+) -> Shaped[np.ndarray, 'side side channel']:
     """A picture within a square, by area where it is larger; none is enlarged. Around it is 0."""
     height, width = picture.shape[:2]
     factor = min(1.0, side / max(height, width))
@@ -161,19 +183,15 @@ def shrink(picture: Shaped[np.ndarray, 'height width channel'], side: int) -> Sh
     return np.pad(picture, [(above, side - height - above), (left, side - width - left), (0, 0)])
 
 
-def split_tiles(
-    sheets: Shaped[Array | np.ndarray, 'batch height width channel'], tile: int
-) -> Shaped[Array | np.ndarray, 'tile _ _ channel']:
+def split_tiles(sheets: Sheets, tile: int) -> Sheets:
     """Tiles of sheets, sheet by sheet, row by row."""
     batch, height, width, channels = sheets.shape
     parts = sheets.reshape(batch, height // tile, tile, width // tile, tile, channels)
     return parts.transpose(0, 1, 3, 2, 4, 5).reshape(-1, tile, tile, channels)
 
 
-def join_tiles(
-    tiles: Float[Array, 'tile height width channel'], lines: int
-) -> Float[Array, 'batch _ _ channel']:
+def join_tiles(tiles: Sheets, lines: int) -> Sheets:
     """Sheets of tiles, so many along a side; of maps of tiles, too, whatever their size."""
     _, height, width, channels = tiles.shape
     parts = tiles.reshape(-1, lines, lines, height, width, channels).transpose(0, 1, 3, 2, 4, 5)
-    return jnp.reshape(parts, (-1, lines * height, lines * width, channels))
+    return parts.reshape(-1, lines * height, lines * width, channels)

@@ -23,6 +23,7 @@ _PROBE = 128  # pixels along a side that tell whether a slice is blank
 _SLICES_AT_A_TIME = 32
 _SHOWN = 512  # pixels along a side of a picture that is seen in patches, as people are shown it
 Window = str | tuple[float, float]
+Seen = Float32[np.ndarray, 'image _ _ channel']
 Content = tuple[slice, slice]
 
 
@@ -44,13 +45,13 @@ class View:
     places: tuple[int, ...]
     records: tuple[Record, ...]
     contents: tuple[Content, ...]
-    seen: Images
+    seen: Seen
     shown: Images
     patches: tuple[Places, ...]
     described: str
     note: str | None
 
-    def batches(self) -> Iterator[Images]:
+    def batches(self) -> Iterator[Seen]:
         """So many slices at a time, and the rest one by one: two shapes in all, so that little is compiled."""
         whole = len(self.seen) // _SLICES_AT_A_TIME * _SLICES_AT_A_TIME
         for start in range(0, whole, _SLICES_AT_A_TIME):
@@ -168,7 +169,7 @@ def _store(records: Sequence[Record], window: Window | None, detector: TrainedDe
     return [unify_record(record, form, is_real=True, window=window) for record in records]
 
 
-def _show(stored: Sequence[Record], detector: TrainedDetector) -> tuple[Images, Images, list[Places]]:
+def _show(stored: Sequence[Record], detector: TrainedDetector) -> tuple[Images, Seen, list[Places]]:
     """What people are shown, what the network sees, and where its patches lie."""
     data = detector.recipe.data
     if data.showing is None:

@@ -18,7 +18,17 @@ from ml_collections import ConfigDict
 from configs.detect.schema import DETECTOR
 from configs.schema import create
 
-VARIANTS = ('default', 'small', 'patches', 'attention', 'branches', 'resnet50', 'densenet121', 'densenet201', 'adversarial')
+VARIANTS = (
+    'default',
+    'small',
+    'patches',
+    'attention',
+    'branches',
+    'resnet50',
+    'densenet121',
+    'densenet201',
+    'adversarial',
+)
 _BLOCKS = {'densenet121': (6, 12, 24, 16), 'densenet201': (6, 12, 48, 32)}
 
 

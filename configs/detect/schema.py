@@ -33,7 +33,7 @@ _DATA = Section(
         ),
         'patches': Field(
             0,
-            'of each image at its own pixels, beside an overview of it, each with config.resolution pixels a side; '
+            'of each image at its own pixels, beside an overview, each with config.resolution pixels a side; '
             '0 shows images as a whole, shrunk',
             choices=PATCHES,
             fixed=True,

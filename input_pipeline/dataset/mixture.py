@@ -1,8 +1,8 @@
 """Real and synthetic images in one data set, alike in all but where they come from: what detectors learn from.
 
 Everything passes through one function, whatever its class: window, square, resample, quantise, encode. What tells
-the classes apart afterwards is what a generator drew, not the files that it was kept in. Images may also keep their
-own pixels, between which the traces of generators lie; then sizes are those of the files.
+the classes apart afterwards is what a generator drew, not the files that it was kept in. Images may also keep
+their own pixels, between which the traces of generators lie; then sizes are those of the files.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ from input_pipeline.preprocessing import (
 from input_pipeline.records import PERCENTILES, Dtype, Item, Record
 
 Mask = UInt8[np.ndarray, '_ _ 1']
-Made = tuple[UInt[np.ndarray, '_ _ channel'], Mask, tuple[float, ...]]  # image, mask, spacing in the plane
+Made = tuple[UInt[np.ndarray, '_ _ channel'], Mask, tuple[float, float]]  # image, mask, spacing in the plane
 REAL = 'real'  # the class of real images; the others are named after their source
 Borders = Literal['cut', 'kept']
 BORDERS: tuple[Borders, ...] = get_args(Borders)
@@ -50,7 +50,7 @@ class MixtureForm:
     Attributes:
       preprocessing: size, channels, window, fit and pixels. `window` is that of DICOM and NIfTI files; pictures
         of 8 bits show their whole range, those of 16 that of their percentiles. With fit='native' images keep
-        their own pixels and shape, and only those whose longer side has more pixels than `resolution` shrink to it.
+        their own pixels and shape, and only those with a longer side than `resolution` shrink to it.
       depth: bits of a stored pixel, 8 or 16.
       borders: whether borders of one grey value are cut off before all else, or kept.
 
@@ -223,14 +223,14 @@ def unify_record(
     shown = dataclasses.replace(preprocessing, window=window or _window_of(record, preprocessing.window))
     ends = resolve_window(shown, record.intensity, record.window, None)
     make = _keep_pixels if form.is_native else _fit
-    image, mask, spacing = make(record, ends, shown, _find_mask(record, is_real))
+    image, mask, (rows, columns) = make(record, ends, shown, _find_mask(record, is_real))
     return dataclasses.replace(
         record,
         image=_quantise(image, form.dtype),
         mask=mask,
         intensity=ends,
         window=ends,
-        spacing=(*spacing, record.spacing[2]),
+        spacing=(rows, columns, record.spacing[2]),
     )
 
 
@@ -241,7 +241,10 @@ def _check_size(record: Record, form: MixtureForm) -> None:
             raise DataError(f'is {height} x {width}; fewer than {SHORTEST} pixels along a side show too little')
         return
     preprocessing = form.preprocessing
-    if deciding_side(height, width, preprocessing.fit, preprocessing.scale(record.spacing)) < preprocessing.resolution:
+    if (
+        deciding_side(height, width, preprocessing.fit, preprocessing.scale(record.spacing))
+        < preprocessing.resolution
+    ):
         raise DataError(
             f'is {height} x {width}, and enlarging it to {preprocessing.resolution} would tell it from the others'
         )
@@ -267,8 +270,8 @@ def _keep_pixels(record: Record, ends: tuple[float, float], shown: Preprocessing
     if factor < 1:
         height, width = (max(1, round(side * factor)) for side in image.shape[:2])
         unit, mask = resample(unit, height, width), pick_nearest(mask, height, width)
-    rows, columns = (side / factor for side in record.spacing[:2])
-    return np.rint(unit * np.float32(stored_maximum(dtype))).astype(dtype), mask, (rows, columns)
+    rows, columns, _ = record.spacing
+    return np.rint(unit * np.float32(stored_maximum(dtype))).astype(dtype), mask, (rows / factor, columns / factor)
 
 
 def kept_scale(shape: tuple[int, ...], longest: int) -> float:

@@ -305,7 +305,8 @@ def test_images_that_keep_their_pixels_keep_them_all():
     (image,) = random_images(1, (40, 50, 1), np.uint8)
     made = _native(image)
     np.testing.assert_array_equal(made.image, image)
-    assert made.mask.shape == (40, 50, 1) and made.mask.all()
+    assert made.mask.shape == (40, 50, 1)
+    assert made.mask.all()
     (deep,) = random_images(1, (40, 50, 1), np.uint16)
     made = _native(deep)  # of percentiles
     np.testing.assert_array_equal(made.image, np.rint(np.clip(deep / 200, 0, 1) * 255).astype(np.uint8))
