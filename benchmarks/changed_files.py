@@ -23,8 +23,7 @@ import input_pipeline
 from benchmarks import machine
 from detect.file_degradations import compress, resize
 from detect.judge import Judge, open_judge
-from detect.metrics.ranking import auroc_of
-from foundation.statistics.proportions import auroc_interval
+from foundation.statistics.proportions import auroc_interval, placements_of
 from input_pipeline.cases import create_case
 from input_pipeline.dataset.items import open_splits
 from input_pipeline.dataset.mixture import REAL
@@ -123,13 +122,11 @@ def judge_images(
     kinds = np.array([image.source for image in images])
     scores, real = np.array(log_odds), kinds == REAL
     patients = np.array([image.patient for image in images])
-    labels = (~real).astype(np.int32)
-    own = auroc_of(scores, labels)
-    ends = auroc_interval(scores, labels == 1, patients)
+    ends, own = auroc_interval(scores, ~real, patients), placements_of(scores, ~real).mean()
     cells = [f'{own:.3f}' + ('' if ends is None else f' [{ends[0]:.3f}, {ends[1]:.3f}]')]
     for source in sources:
         chosen = real | (kinds == source)
-        cells.append(f'{auroc_of(scores[chosen], labels[chosen]):.3f}')
+        cells.append(f'{placements_of(scores[chosen], ~real[chosen]).mean():.3f}')
     said = np.array(answers)[real]
     shares = [(said == answer).mean() for answer in ('synthetic', "don't know")]
     return [*cells, *(f'{share:.1%}' for share in shares)]

@@ -4,9 +4,9 @@
 
 Slices have 512x512 pixels of 16 bits, radiographs 2048x2048 of 8. Two detectors are made first, of the default
 network and of `patches`, with random weights but for a few steps on drawn images; times do not depend on what they
-learned. A slice is timed within one process, all
-of it: window, resampling, network, anomaly scores, verdict. Starts and the CT are timed as commands, first with an
-empty cache of compiled programs, then again.
+learned. An image is timed within one process, all of it: window, resampling, network, anomaly scores, verdict.
+Starts
+and the CT are timed as commands, first with an empty cache of compiled programs, then again.
 """
 
 import os
@@ -36,6 +36,7 @@ from foundation.training import compute
 from input_pipeline import prepare as prepare_real
 
 _REPEATS = flags.DEFINE_integer('repeats', 30, 'Timed runs of a slice.', 3)
+_VARIANTS = flags.DEFINE_list('variants', ['default', 'patches'], 'Of the config; starts are timed of the first.')
 _SLICES = flags.DEFINE_integer('slices', 300, 'Of the CT; 0 leaves it out.', 0)
 _SIDE, _RADIOGRAPH = 512, 2048
 _BATCH = 32
@@ -50,9 +51,9 @@ def main(_: Sequence[str]) -> None:
     best = machine.matrix_product_flops(compute.compute_dtype('auto'))
     print(f'Matrix product {best / 1e9:.0f} GFLOP/s.\n', flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        workdirs = {variant: _make_detector(Path(folder), variant) for variant in ('default', 'patches')}
+        workdirs = {variant: _make_detector(Path(folder), variant) for variant in _VARIANTS.value}
         _print_images(workdirs)
-        _print_commands(workdirs['default'], Path(folder))
+        _print_commands(workdirs[_VARIANTS.value[0]], Path(folder))
     _print_training(best)
 
 

@@ -14,7 +14,6 @@ from detect.trained_network import Images
 from input_pipeline import depth
 from input_pipeline.cases import create_case, share_window
 from input_pipeline.dataset.mixture import crop_record, deciding_side, kept_scale, unify_record
-from input_pipeline.intensities import to_unit
 from input_pipeline.preprocessing import convert_channels, stored_maximum
 from input_pipeline.records import PERCENTILES, Record
 
@@ -180,7 +179,9 @@ def _show(stored: Sequence[Record], detector: TrainedDetector) -> tuple[Images, 
     side = min(_SHOWN, max(max(image.shape[:2]) for image in images))
     places = [sheet.choose(image, None) for image in images]
     sheets = [sheet.create(image, own) for image, own in zip(images, places, strict=True)]
-    shown, seen = (to_unit(np.stack(own)) for own in ([shrink(image, side) for image in images], sheets))
+    shown, seen = (
+        input_pipeline.to_unit(np.stack(own)) for own in ([shrink(image, side) for image in images], sheets)
+    )
     return shown, seen, places
 
 
