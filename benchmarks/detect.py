@@ -5,8 +5,7 @@
 Slices have 512x512 pixels of 16 bits, radiographs 2048x2048 of 8. Two detectors are made first, of the default
 network and of `patches`, with random weights but for a few steps on drawn images; times do not depend on what they
 learned. An image is timed within one process, all of it: window, resampling, network, anomaly scores, verdict.
-Starts
-and the CT are timed as commands, first with an empty cache of compiled programs, then again.
+Starts and the CT are timed as commands, first with an empty cache of compiled programs, then again.
 """
 
 import os

@@ -14,7 +14,7 @@ from detect.conformal import Answer, Evidence, decide, describe_unseen
 from detect.detector import TrainedDetector
 from detect.fusion import log_odds_at_prevalence
 from detect.scoring import LOCATING
-from detect.sheets import PatchSheet
+from detect.sheets import PatchSheet, find_hottest
 from detect.stacks.detector import StackReader, open_stack
 from detect.trained_network import Images
 from detect.view import View, create_view
@@ -177,7 +177,7 @@ class Judge:
         kind_p = self._find_kind_p_values(self.detector.recipe.overview(view.seen))
         evidence = self._combine(log_odds, anomaly_p, kind_p, len(deciding))
         verdict = decide(evidence, self.error_level)
-        form = self._find_layout()
+        form = None if view.patches else self._find_layout()
         return Judgement(
             answer=verdict.answer,
             reason=verdict.reason,
@@ -252,16 +252,23 @@ def _place(
     heat: Float[np.ndarray, 'side side'],
     record: input_pipeline.Record,
     content: tuple[slice, slice],
-    form: input_pipeline.Preprocessing,
+    form: input_pipeline.Preprocessing | None,
 ) -> tuple[int, int]:
-    """The hottest pixel, on the grid of the file, of which the record holds the content."""
-    shape = (*record.image.shape[:2], len(heat), form.fit, form.scale(record.spacing))
-    rows, columns = placement(*shape)
-    inside = heat[rows, columns]
-    row, column = map(int, np.unravel_index(inside.argmax(), inside.shape))
-    row, column = locate((rows.start + row, columns.start + column), *shape)
-    # The record may have been shrunk.
-    sides = ((part.stop - part.start) / size for part, size in zip(content, shape[:2], strict=True))
+    """The hottest pixel, on the grid of the file, of which the record holds the content.
+
+    `form` says how the record lies in the map; None where it was shrunk alone, see `shrink`.
+    """
+    height, width = record.image.shape[:2]
+    if form is None:
+        row, column = find_hottest(heat, (height, width))
+    else:
+        shape = (height, width, len(heat), form.fit, form.scale(record.spacing))
+        rows, columns = placement(*shape)
+        inside = heat[rows, columns]
+        row, column = map(int, np.unravel_index(inside.argmax(), inside.shape))
+        row, column = locate((rows.start + row, columns.start + column), *shape)
+    # A record of native pixels may have been shrunk itself.
+    sides = ((part.stop - part.start) / size for part, size in zip(content, (height, width), strict=True))
     row, column = (int((own + 0.5) * side) for own, side in zip((row, column), sides, strict=True))
     return content[0].start + row, content[1].start + column
 

@@ -147,8 +147,7 @@ class PatchSheet:
         Args:
           places, shape, shown: see `spread`.
         """
-        factor = min(1.0, shown / max(shape))
-        margins = [(shown - max(1, round(side * factor))) // 2 for side in shape]
+        factor, margins, _ = _lay(shape, shown)
         corners = np.rint(places * factor).astype(np.int64) + margins
         return np.column_stack([corners, np.full(len(places), max(1, round(self.tile * factor)))])
 
@@ -174,13 +173,26 @@ def shrink(
     picture: Shaped[np.ndarray, 'height width channel'], side: int
 ) -> Shaped[np.ndarray, 'side side channel']:
     """A picture within a square, by area where it is larger; none is enlarged. Around it is 0."""
-    height, width = picture.shape[:2]
-    factor = min(1.0, side / max(height, width))
+    factor, (above, left), (height, width) = _lay(picture.shape[:2], side)
     if factor < 1:
-        height, width = (max(1, round(own * factor)) for own in (height, width))
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
-    above, left = (side - height) // 2, (side - width) // 2
     return np.pad(picture, [(above, side - height - above), (left, side - width - left), (0, 0)])
+
+
+def _lay(shape: tuple[int, ...], side: int) -> tuple[float, tuple[int, int], tuple[int, int]]:
+    """How a picture lies in a square that it is shrunk to fit: factor, first row and column, size."""
+    factor = min(1.0, side / max(shape))
+    height, width = (max(1, round(own * factor)) for own in shape)
+    return factor, ((side - height) // 2, (side - width) // 2), (height, width)
+
+
+def find_hottest(heat: Float[np.ndarray, 'side side'], shape: tuple[int, int]) -> tuple[int, int]:
+    """The pixel of a picture of this height and width that is hottest in a map of what `shrink` makes of it."""
+    factor, (above, left), (height, width) = _lay(shape, len(heat))
+    inside = heat[above : above + height, left : left + width]
+    places = np.unravel_index(inside.argmax(), inside.shape)
+    row, column = (min(int((own + 0.5) / factor), side - 1) for own, side in zip(places, shape, strict=True))
+    return row, column
 
 
 def split_tiles(sheets: Sheets, tile: int) -> Sheets:

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float32, Shaped
 import input_pipeline
 from detect.calibration import Calibration
 from detect.detector import TrainedDetector
-from detect.sheets import PatchSheet, Places, shrink
+from detect.sheets import Places, shrink
 from detect.trained_network import Images
 from input_pipeline import depth
 from input_pipeline.cases import create_case, share_window
-from input_pipeline.dataset.mixture import crop_record, deciding_side, kept_scale, unify_record
+from input_pipeline.dataset.mixture import SHORTEST, crop_record, deciding_side, kept_scale, unify_record
 from input_pipeline.preprocessing import convert_channels, stored_maximum
 from input_pipeline.records import PERCENTILES, Record
 
@@ -72,7 +72,7 @@ def create_view(case: input_pipeline.Case, detector: TrainedDetector) -> View | 
     voting = [record for record, votes in zip(case.records, uneven, strict=True) if votes]
     voting = voting if uneven.all() else share_window(voting, PERCENTILES)
     window, note = _choose_window(voting[0], detector.calibration)
-    contents = [detector.calibration.form.find_content(record) for record in voting]
+    contents = [detector.calibration.form.find_content(record, _shortest(detector)) for record in voting]
     records = [crop_record(*each) for each in zip(voting, contents, strict=True)]
     stored = _store(records, window, detector)
     shown, seen, patches = _show(stored, detector)
@@ -124,7 +124,12 @@ def _find_doubt(case: input_pipeline.Case, detector: TrainedDetector) -> str:
     form = calibration.form.preprocessing
     if sheet is not None:
         side = min(min(record.image.shape[:2]) for record in case.records)
-        return _describe_lack(side, sheet) if side < sheet.tile else ''
+        needed = _shortest(detector)
+        return (
+            f'It has {side} pixels along its shorter side, and the detector needs {needed}.'
+            if side < needed
+            else ''
+        )
     if calibration.form.is_native:
         form = detector.recipe.data.request.preprocessing
     side = min(_deciding_side(record, form) for record in case.records)
@@ -136,8 +141,10 @@ def _find_doubt(case: input_pipeline.Case, detector: TrainedDetector) -> str:
     return ''
 
 
-def _describe_lack(side: int, sheet: PatchSheet) -> str:
-    return f'It has {side} pixels along its shorter side, and the detector needs {sheet.tile}.'
+def _shortest(detector: TrainedDetector) -> int:
+    """Pixels of the shorter side of an image that keeps its own, at least."""
+    sheet = detector.recipe.sheet
+    return SHORTEST if sheet is None else max(SHORTEST, sheet.tile)
 
 
 def _deciding_side(record: Record, form: input_pipeline.Preprocessing) -> float:

@@ -83,11 +83,14 @@ class MixtureForm:
         """Of the stored images."""
         return _DTYPES[self.depth]
 
-    def find_content(self, record: Record) -> tuple[slice, slice]:
-        """Rows and columns of an image that are looked at; never fewer than it is made to have."""
+    def find_content(self, record: Record, shortest: int = SHORTEST) -> tuple[slice, slice]:
+        """Rows and columns of an image that are looked at; never fewer than it is made to have.
+
+        Of those that keep their own, never fewer than `shortest`.
+        """
         if self.borders == 'kept':
             return slice(0, record.image.shape[0]), slice(0, record.image.shape[1])
-        side = SHORTEST if self.is_native else self.preprocessing.resolution
+        side = shortest if self.is_native else self.preprocessing.resolution
         scale = self.preprocessing.scale(record.spacing)
         return find_content(record.image, (math.ceil(side / scale.rows), math.ceil(side / scale.columns)))
 

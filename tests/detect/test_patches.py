@@ -11,6 +11,9 @@ from configs.detect import detector
 from detect import prepare
 from detect.calibration import score_split
 from detect.data import read_batches
+from detect.evaluation.explanations import PICTURE, explain
+from detect.evaluation.outputs import measure
+from detect.evaluation.perturbations import by_tile
 from detect.judge import describe_judgement, open_judge
 from detect.predictions import draw_judgement
 from detect.recipe import create_recipe
@@ -153,7 +156,7 @@ def test_a_picture_that_is_too_long_is_told_to_have_been_shrunk(patch_judge):
 def test_a_picture_with_too_few_pixels_for_a_patch_is_not_judged(patch_judge):
     picture = np.random.default_rng(0).integers(0, 256, (15, 90), np.uint8)
     judgement = patch_judge.judge(create_case([_record(picture)]))
-    assert judgement.reason == 'It has 15 pixels along its shorter side, and the detector needs 16.'
+    assert judgement.reason == 'It has 15 pixels along its shorter side, and the detector needs 32.'
 
 
 def test_heat_and_frames_lie_on_what_is_shown(patch_judge, reals):
@@ -210,3 +213,25 @@ def test_masks_of_sheets_mark_what_was_altered(native):
     altered = (batch['image'][..., 1] > 0).mean(axis=(1, 2))
     assert (altered[batch['label'] == 0] == 0).all()
     assert 0.02 < altered[batch['label'] == 1].mean() < 0.8
+
+
+def test_a_small_picture_in_a_wide_border_is_judged_with_some_of_it(patch_judge):
+    picture = np.random.default_rng(0).integers(0, 256, (20, 40), np.uint8)
+    judgement = patch_judge.judge(create_case([_record(np.pad(picture, 30))]))
+    assert judgement.looked_at.startswith('Rows 24 to 55 and columns 30 to 69 of 80 x 100 pixels')
+
+
+def test_changes_of_images_are_of_each_tile_by_itself(patch_judge):
+    sheet = np.random.default_rng(0).uniform(-1, 1, (2, 48, 48, 1)).astype(np.float32)
+    change = by_tile(patch_judge.detector, lambda tiles, places: tiles[:, ::-1] * places[:, None, None, None])
+    changed = change(sheet, np.array([1, 2]))
+    for number in range(2):
+        first = sheet[number, :16, 16:32][::-1] * (number + 1)
+        np.testing.assert_array_equal(changed[number, :16, 16:32], first)
+
+
+def test_maps_of_sheets_are_drawn_and_scored(patch_judge, tmp_path):
+    images = patch_judge.detector.recipe.data.open('test', train=False)
+    report = explain(patch_judge.detector, measure(patch_judge.detector, images), tmp_path, images=2, seed=0)
+    assert {'grad_cam', 'anomaly', 'random'} == set(report['maps'])
+    assert (tmp_path / PICTURE).is_file()

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from detect.sheets import PatchSheet, join_tiles, shrink, split_tiles
+from detect.sheets import PatchSheet, find_hottest, join_tiles, shrink, split_tiles
 from input_pipeline.errors import DataError
 
 SHEET = PatchSheet(16, 8)
@@ -98,6 +98,15 @@ def test_heat_of_a_patch_is_where_the_patch_was(shape):
         expected = np.zeros((64, 64))
         expected[row : row + size, column : column + size] = 1
         np.testing.assert_array_equal(spread, expected)
+
+
+@pytest.mark.parametrize(('shape', 'side'), [((64, 64), 64), ((40, 64), 64), ((20, 30), 64), ((128, 96), 64)])
+def test_the_hottest_pixel_of_what_was_shrunk(shape, side):
+    picture = np.zeros((*shape, 1), np.float32)
+    picture[12:16, 24:28] = 1.0
+    row, column = find_hottest(shrink(picture, side)[..., 0], shape)
+    assert 12 <= row < 16
+    assert 24 <= column < 28
 
 
 def test_a_sheet_is_square():
