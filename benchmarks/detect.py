@@ -2,10 +2,10 @@
 
     python -m benchmarks.detect
 
-Slices have 512x512 pixels of 16 bits. A detector is made first, of the default network, with random weights but
-for a few steps on drawn images; times do not depend on what it learned. A slice is timed within one process, all
-of it: window, resampling, network, anomaly scores, verdict. Starts and the CT are timed as commands, first with an
-empty cache of compiled programs, then again.
+Slices have 512x512 pixels of 16 bits, radiographs 2048x2048 of 8. Two detectors are made first, of the default
+network and of `patches`, with random weights but for a few steps on drawn images; times do not depend on what they
+learned. An image is timed within one process, all of it: window, resampling, network, anomaly scores, verdict.
+Starts and the CT are timed as commands, first with an empty cache of compiled programs, then again.
 """
 
 import os
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -35,8 +35,9 @@ from foundation.training import compute
 from input_pipeline import prepare as prepare_real
 
 _REPEATS = flags.DEFINE_integer('repeats', 30, 'Timed runs of a slice.', 3)
+_VARIANTS = flags.DEFINE_list('variants', ['default', 'patches'], 'Of the config; starts are timed of the first.')
 _SLICES = flags.DEFINE_integer('slices', 300, 'Of the CT; 0 leaves it out.', 0)
-_SIDE = 512
+_SIDE, _RADIOGRAPH = 512, 2048
 _BATCH = 32
 _IMAGES = 96
 _ERROR_LEVEL = 0.5  # that the few images of validation can keep
@@ -49,32 +50,33 @@ def main(_: Sequence[str]) -> None:
     best = machine.matrix_product_flops(compute.compute_dtype('auto'))
     print(f'Matrix product {best / 1e9:.0f} GFLOP/s.\n', flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        workdir = _make_detector(Path(folder))
-        _print_slices(workdir)
-        _print_commands(workdir, Path(folder))
+        workdirs = {variant: _make_detector(Path(folder), variant) for variant in _VARIANTS.value}
+        _print_images(workdirs)
+        _print_commands(workdirs[_VARIANTS.value[0]], Path(folder))
     _print_training(best)
 
 
-def _make_detector(folder: Path) -> Path:
-    """A finished detector of the default config."""
+def _make_detector(folder: Path, variant: str) -> Path:
+    """A finished detector of a variant of the config."""
     _silently(prepare_real.main, [
-        '--source=phantom', '--name=phantom_bench', f'--count={_IMAGES}', '--size=256',
+        '--source=phantom', '--name=phantom_bench', f'--count={_IMAGES}', '--size=256', '--overwrite',
         '--validation_fraction=0.2', '--test_fraction=0.2', f'--data_dir={folder}',
     ])  # fmt: skip
-    fakes = folder / 'fakes'
+    fakes = folder / f'fakes_{variant}'
     fakes.mkdir()
     random = np.random.default_rng(0)
     for number in range(_IMAGES):
         noise = random.integers(0, 256, (128, 128), np.uint8).repeat(2, axis=0).repeat(2, axis=1)
         cv2.imwrite(str(fakes / f'{number:04d}.png'), noise)
     _silently(prepare.main, [
-        '--name=bench', '--real', 'phantom_bench', '--fakes', f'noise={fakes}@train', '--resolution=256',
+        f'--name=bench_{variant}', '--real', 'phantom_bench', '--fakes', f'noise={fakes}@train',
+        f'--resolution={"native" if variant == "patches" else 256}',
         '--divide=train,validation,test', f'--data_dir={folder}',
     ])  # fmt: skip
-    config = detector.get_config()
-    config.data.name, config.data.data_dir = 'bench', str(folder)
+    config = detector.get_config(variant)
+    config.data.name, config.data.data_dir = f'bench_{variant}', str(folder)
     config.schedule.epochs, config.schedule.batch_size, config.anomaly.images = 1, 16, 64
-    workdir = folder / 'detector'
+    workdir = folder / variant
     _silently(train_and_evaluate, config.lock(), workdir)
     return workdir
 
@@ -100,36 +102,55 @@ def _slice(seed: int) -> np.ndarray:
     return cv2.resize(rough, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC) * 300
 
 
-def _case(count: int) -> input_pipeline.Case:
+def _case(images: Sequence[np.ndarray]) -> input_pipeline.Case:
     records = tuple(
         input_pipeline.Record(
             key=f'case/{number:05d}',
-            image=np.clip((_slice(number) + 1024) * 20, 0, 65535).astype(np.uint16)[..., None],
+            image=image[..., None],
             patient='case',
             modality='CT',
             label=None,
             mask=None,
-            intensity=(-1024.0, 2252.75),
-            window=(-1000.0, 1000.0),
+            intensity=(-1024.0, 2252.75) if image.dtype == np.uint16 else (0.0, 255.0),
+            window=(-1000.0, 1000.0) if image.dtype == np.uint16 else (0.0, 255.0),
             spacing=(0.7, 0.7, 1.0),
             source='case',
         )
-        for number in range(count)
+        for number, image in enumerate(images)
     )
     return input_pipeline.Case('case', 'case', records)
 
 
-def _print_slices(workdir: Path) -> None:
-    print('| slices at once | p50 ms a slice | p95 ms a slice |\n| ---: | ---: | ---: |')
-    for count in (1, _BATCH):
-        size = 1 if compute.on_cpu() else count
-        judge = open_judge(workdir, error_level=_ERROR_LEVEL, prevalence=None, batch_size=size)
-        case = _case(count)
-        judge.judge(case)
-        repeats = _REPEATS.value if count == 1 else max(_REPEATS.value // 5, 3)
-        seconds = [_seconds(lambda: judge.judge(case)) / count for _ in range(repeats)]  # noqa: B023
-        worst = float(np.quantile(seconds, 0.95))
-        print(f'| {count} | {statistics.median(seconds) * 1e3:.0f} | {worst * 1e3:.0f} |', flush=True)
+def _ct_slice(seed: int) -> np.ndarray:
+    return np.clip((_slice(seed) + 1024) * 20, 0, 65535).astype(np.uint16)
+
+
+def _radiograph() -> np.ndarray:
+    """Smooth, with grain, within a dark border."""
+    random = np.random.default_rng(0)
+    smooth = cv2.resize(_slice(0), (_RADIOGRAPH - 200, _RADIOGRAPH - 100), interpolation=cv2.INTER_CUBIC)
+    grain = random.normal(0, 4, smooth.shape)
+    return np.pad(np.clip(smooth / 10 + 120 + grain, 1, 255), [(50, 50), (100, 100)]).astype(np.uint8)
+
+
+def _print_images(workdirs: Mapping[str, Path]) -> None:
+    print('| detector | images | p50 ms an image | p95 ms an image |\n| --- | --- | ---: | ---: |')
+    for variant, workdir in workdirs.items():
+        kinds = {
+            'a slice': [_ct_slice(0)],
+            f'a slice of {_BATCH}': [_ct_slice(number) for number in range(_BATCH)],
+            'a radiograph': [_radiograph()],
+        }
+        for name, images in kinds.items():
+            size = 1 if compute.on_cpu() else len(images)
+            judge = open_judge(workdir, error_level=_ERROR_LEVEL, prevalence=None, batch_size=size)
+            case = _case(images)
+            judge.judge(case)
+            repeats = _REPEATS.value if len(images) == 1 else max(_REPEATS.value // 5, 3)
+            seconds = [_seconds(lambda: judge.judge(case)) / len(images) for _ in range(repeats)]  # noqa: B023
+            worst = float(np.quantile(seconds, 0.95))
+            middle = statistics.median(seconds)
+            print(f'| {variant} | {name} | {middle * 1e3:.0f} | {worst * 1e3:.0f} |', flush=True)
     print()
 
 

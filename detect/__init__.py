@@ -3,4 +3,4 @@
 from foundation import startup  # noqa: F401  (before all that takes time)
 from foundation.training import native_log  # noqa: F401  (before JAX)
 
-__all__ = ['anomaly', 'judge', 'prepare', 'recipe', 'step', 'train']
+__all__ = ['anomaly', 'file_degradations', 'judge', 'prepare', 'recipe', 'step', 'train']

@@ -153,14 +153,16 @@ def _fit_kinds(trained: TrainedNetwork, train: input_pipeline.ImageData) -> Pict
     real, most = is_real(train), trained.recipe.anomaly.images
     chosen = [choose_evenly(own, most) for own in (real, ~real)]
     side = trained.recipe.resolution
-    return fit_kinds(*(np.concatenate([*read_batches(train, side, _BATCH_SIZE, own)]) for own in chosen))
+    shown = (np.concatenate([*read_batches(train, side, _BATCH_SIZE, own)]) for own in chosen)
+    return fit_kinds(*map(trained.recipe.overview, shown))
 
 
 def _measure_kinds(
     trained: TrainedNetwork, kinds: PictureKinds, validation: input_pipeline.ImageData
 ) -> tuple[tuple[float, ...], ...]:
     batches = read_batches(validation, trained.recipe.resolution, _BATCH_SIZE, None)
-    distances, real = np.concatenate([kinds.score(batch) for batch in batches], axis=1), is_real(validation)
+    shown, real = map(trained.recipe.overview, batches), is_real(validation)
+    distances = np.concatenate([kinds.score(batch) for batch in shown], axis=1)
     return tuple(tuple(np.sort(far[own]).tolist()) for far, own in zip(distances, (real, ~real), strict=True))
 
 

@@ -8,12 +8,59 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Bool, Float32, Int32, UInt, UInt8
 
 import input_pipeline
 from backbones.images import ImageRequest
+from detect.file_degradations import FileDegradation
+from detect.sheets import PatchSheet, Picture
 from foundation.training.errors import UserError
 from input_pipeline.dataset.mixture import REAL
+
+Masks = UInt8[np.ndarray, 'height width 1']
+
+
+@dataclasses.dataclass(frozen=True)
+class SheetShowing:
+    """How stored images become sheets.
+
+    Attributes:
+      sheet: of what tiles.
+      degradation: of images that are trained on, each time by chance; None for images as they are, whose patches
+        have fixed places.
+    """
+
+    sheet: PatchSheet
+    degradation: FileDegradation | None
+
+    @property
+    def side(self) -> int:
+        """Of the sheet, in pixels."""
+        return self.sheet.side
+
+    @property
+    def varies(self) -> bool:
+        """Whether chance has a part."""
+        return self.degradation is not None
+
+    def __call__(
+        self, image: Picture, mask: Masks | None, chance: int | None
+    ) -> tuple[UInt[np.ndarray, 'side side channel'], UInt8[np.ndarray, 'side side 1'] | None]:
+        """The sheet of an image, and that of its mask.
+
+        Raises:
+          DataError: when the image is smaller than a tile.
+          ValueError: for a mask of an image that is degraded.
+        """
+        self.sheet.check_room(*image.shape[:2])
+        if self.degradation is None or chance is None:
+            places = self.sheet.choose(image, None)
+            return self.sheet.create(image, places), None if mask is None else self.sheet.create_mask(mask, places)
+        if mask is not None:
+            raise ValueError('Images that are degraded have no masks.')
+        random = np.random.default_rng(chance)
+        image = self.degradation.apply(image, random)
+        return self.sheet.create(image, self.sheet.choose(image, random)), None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +71,29 @@ class DetectorData:
       request: the data set, and how its images are made alike.
       sources: synthetic images of these alone; () all.
       labels: 'true', or 'random' by patient.
+      showing: how images become sheets; None where they are seen as a whole.
+      training: the same of training images.
     """
 
     request: ImageRequest
     sources: tuple[str, ...]
     labels: str
+    showing: SheetShowing | None = None
+    training: SheetShowing | None = None
+
+    @property
+    def side(self) -> int:
+        """Pixels along a side of what the network sees: of an image, or of its sheet."""
+        return self.request.preprocessing.resolution if self.showing is None else self.showing.side
+
+    @property
+    def training_side(self) -> int:
+        """The same in training."""
+        return self.side if self.training is None else self.training.side
+
+    def for_training(self, images: input_pipeline.ImageData) -> input_pipeline.ImageData:
+        """Images of a split as training sees them."""
+        return images if self.training is None else images.through(self.training)
 
     def with_every_source(self) -> 'DetectorData':
         """The same with all sources, those that a run left out of its training too, and true labels."""
@@ -59,7 +124,7 @@ class DetectorData:
             )
         sources = self.sources or tuple(name for name in every.classes if name != REAL)
         chosen = dataclasses.replace(request, classes=(REAL, *sources))
-        images = _spare_unaltered(chosen.open(split, flip=train, in_memory=train))
+        images = self._show(_spare_unaltered(chosen.open(split, flip=train, in_memory=train)))
         counts = np.bincount(binary_labels(images), minlength=2)
         if not counts.all():
             raise UserError(
@@ -67,6 +132,24 @@ class DetectorData:
                 'where a detector needs both.'
             )
         return images if self.labels == 'true' else _randomise(images, request.seed)
+
+    def _show(self, images: input_pipeline.ImageData) -> input_pipeline.ImageData:
+        """As sheets, where patches are seen; raises UserError for images that are too small, or were shrunk."""
+        if self.showing is None:
+            return images
+        tile = self.showing.sheet.tile
+        if images.options['form']['fit'] != 'native':
+            raise UserError(
+                f'config.data.patches is {self.showing.sheet.patches}, but images of {images.name} do not have '
+                'their own pixels any more; prepare them with --resolution=native, or set config.data.patches '
+                'to 0.'
+            )
+        if 0 < images.smallest_side < tile:
+            raise UserError(
+                f'config.resolution is {tile}, but an image of {images.name} has {images.smallest_side} pixels '
+                f'along a side, and none is enlarged; use --config.resolution={images.smallest_side} or less.'
+            )
+        return images.through(self.showing)
 
 
 def _spare_unaltered(images: input_pipeline.ImageData) -> input_pipeline.ImageData:
@@ -104,17 +187,16 @@ def read_batches(
     Args:
       images: the split.
       resolution: of what is read.
-      batch_size: images that are read at a time; fewer are given where not all are chosen.
+      batch_size: images of a batch; the last may have fewer.
       chosen: those that are wanted; None for all.
     """
-    start = 0
+    if chosen is not None:
+        if not chosen.any():
+            return
+        images = images.choosing(np.flatnonzero(chosen))
     with contextlib.closing(images.in_order(resolution, batch_size)) as batches:
         for batch in batches:
-            shown = batch['image'][..., : images.channels]
-            own = shown if chosen is None else shown[chosen[start : start + len(shown)]]
-            start += len(shown)
-            if len(own):
-                yield own
+            yield batch['image'][..., : images.channels]
 
 
 def describe_split(

@@ -61,6 +61,12 @@ class Degradation:
     quality: tuple[int, int]
 
 
+NO_DEGRADATION = Degradation(
+    turning=0.0, cutting=0.0, part=(1.0, 1.0), resampling=0.0, factor=(1.0, 1.0), blur=0.0, sigma=(0.0, 0.0),
+    noise=0.0, deviation=(0.0, 0.0), compression=0.0, quality=(100, 100),
+)  # fmt: skip
+
+
 def degrade(degradation: Degradation, images: Images, key: PRNGKeyArray) -> Images:
     """Images after what chance decides for each, in the order of a scanner and an archive: JPEG comes last."""
     count = len(images)

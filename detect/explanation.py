@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.ndimage
 import scipy.stats
-from jaxtyping import Array, Bool, Float, Float32, Float64, PyTree, UInt8
+from jaxtyping import Array, Bool, Float, Float32, Float64, Int, PyTree, UInt8
 
 from foundation.training.errors import UserError
 
@@ -41,6 +42,26 @@ def draw_heat(
     grey = np.clip((image + 1) * 127.5, 0, 255)[..., None]
     share = _OPACITY * np.clip(heat, 0, 1)[..., None]
     return np.rint((1 - share) * grey + share * colour_map(heat)).astype(np.uint8)
+
+
+def draw_frames(
+    picture: UInt8[np.ndarray, 'height width 3'],
+    frames: Int[np.ndarray, 'frame 3'],
+    weights: Float[np.ndarray, ' frame'],
+) -> UInt8[np.ndarray, 'height width 3']:
+    """A picture with squares, the brighter the higher their weights; the highest is white.
+
+    Args:
+      picture: in colours.
+      frames: first row, first column and side of each.
+      weights: above 0 somewhere, none below 0.
+    """
+    framed = picture.copy()
+    for place in np.argsort(weights, kind='stable'):
+        top, left, side = frames[place].tolist()
+        shade = round(255 * float(weights[place] / weights.max()))
+        cv2.rectangle(framed, (left, top), (left + side - 1, top + side - 1), (shade,) * 3)
+    return framed
 
 
 # From the last feature maps of images to their logits, higher for fake; each logit depends on its own image alone.

@@ -21,6 +21,7 @@ from input_pipeline.dataset.items import stored_items
 from input_pipeline.dataset.mixture import REAL, MixtureForm, unify_record
 from input_pipeline.dataset.summary import RecordTable, read_records
 from input_pipeline.decode import Split
+from input_pipeline.placement import resample
 from input_pipeline.preprocessing import stored_maximum
 from input_pipeline.records import Item, Record
 
@@ -92,9 +93,11 @@ def _load(
     (record,) = item.load()
     own = unify_record(record, form, is_real=True)
     if kind == 'blended':
-        donor = split.read(_find_donor(table, place, random))
-        opacity = draw_opacity(len(own.image), random)
-        changed = blend(_as_shares(own.image), _as_shares(unify_record(donor, form, is_real=True).image), opacity)
+        donor = unify_record(split.read(_find_donor(table, place, random)), form, is_real=True)
+        height, width = own.image.shape[:2]
+        opacity = draw_opacity(height, width, random)
+        other = resample(_as_shares(donor.image), height, width)
+        changed = blend(_as_shares(own.image), other, opacity)
         altered = opacity >= _ALTERED
     else:
         changed = _UPSAMPLERS[kind](halve(_as_shares(own.image)), own.image.shape[:2], random)
@@ -164,11 +167,12 @@ _UPSAMPLERS: dict[str, Callable[[Picture, tuple[int, ...], np.random.Generator],
 }
 
 
-def draw_opacity(side: int, random: np.random.Generator) -> Float32[np.ndarray, 'side side']:
+def draw_opacity(height: int, width: int, random: np.random.Generator) -> Float32[np.ndarray, 'height width']:
     """An ellipse somewhere near the middle, turned at random, whose edge is soft; 0 outside."""
-    centre, radii = random.uniform(*_CENTRE, 2) * side, random.uniform(*_RADII, 2) * side
+    side = min(height, width)
+    centre, radii = random.uniform(*_CENTRE, 2) * (height, width), random.uniform(*_RADII, 2) * side
     angle = random.uniform(0, math.pi)
-    rows, columns = np.indices((side, side)) - centre[:, None, None]
+    rows, columns = np.indices((height, width)) - centre[:, None, None]
     along = rows * math.cos(angle) + columns * math.sin(angle)
     across = columns * math.cos(angle) - rows * math.sin(angle)
     distance = np.hypot(along / radii[0], across / radii[1])

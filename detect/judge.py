@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import scipy.special
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 
 import input_pipeline
 from detect.conformal import Answer, Evidence, decide, describe_unseen
 from detect.detector import TrainedDetector
 from detect.fusion import log_odds_at_prevalence
 from detect.scoring import LOCATING
+from detect.sheets import PatchSheet, find_hottest
 from detect.stacks.detector import StackReader, open_stack
 from detect.trained_network import Images
 from detect.view import View, create_view
@@ -23,6 +24,20 @@ from input_pipeline.placement import locate, placement
 _STACK_SHARE = 0.05  # of the slices of a stack that decide about it: the most suspicious ones
 _KIND_SHARE = 0.5  # of them that decide which kind of picture it is: one strange slice makes no other kind
 PerKind = tuple[Float64[np.ndarray, ' slice'] | None, Float64[np.ndarray, ' slice'] | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchPlace:
+    """A patch that was looked at.
+
+    Attributes:
+      row, column: of its first pixel, on the file's own grid.
+      weight: its share in what follows from all patches of the slice.
+    """
+
+    row: int
+    column: int
+    weight: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +51,7 @@ class SliceScore:
       row, column: pixel of the file's own grid that is the strangest.
       kind_p, made_kind_p: see `Evidence`.
       weight: share of the slice in what the stack detector says of the volume; None where it did not look.
+      patches: that were looked at; () where it was seen as a whole.
     """
 
     index: int
@@ -46,6 +62,7 @@ class SliceScore:
     kind_p: float | None
     made_kind_p: float | None
     weight: float | None = None
+    patches: tuple[PatchPlace, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +79,13 @@ class Judgement:
       slices: each that was looked at.
       deciding: numbers of the slices that decided about the trace, the most suspicious one first.
       blank: numbers of the slices that were left out, since there is nothing in them.
-      heat: where each slice is strange, 0 to 1 on the scale of the data, on the grid the network sees.
-      shown: the slices as the network sees them, in [-1, 1].
+      heat: where each slice is strange, 0 to 1 on the scale of the data, on the grid of `shown`.
+      shown: the slices as the network sees them, in [-1, 1]; where it sees patches, as a whole, shrunk.
       looked_at: one sentence: which of the file's pixels, and how large they were made.
       note: one sentence, for images of another depth than the real ones of training: how they are shown.
       stack_probability: of a volume having been altered, calibrated, at the share of altered ones in validation;
         None for pictures, and without a stack detector.
+      frames: first row, first column and side of each patch of each slice in `shown`.
     """
 
     answer: Answer
@@ -84,6 +102,7 @@ class Judgement:
     looked_at: str = ''
     note: str | None = None
     stack_probability: float | None = None
+    frames: tuple[Int[np.ndarray, 'patch 3'], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,13 +136,29 @@ class Judge:
         log_odds = self.detector.calibration.fuse(scores)
         if not np.isfinite(log_odds).all():
             return self._abstain('The network gives no finite score for it.')
-        maps = np.concatenate([part.maps for part in parts])
+        maps = self._spread(view, np.concatenate([part.maps for part in parts]))
+        weights = np.concatenate([part.weights for part in parts if part.weights is not None])
         judgement = self._conclude(view, log_odds, scores[LOCATING], maps)
+        judgement = _add_patches(judgement, view, weights, self.detector.recipe.sheet)
         blank = tuple(sorted(set(range(len(case.records))) - set(view.places)))
         judgement = dataclasses.replace(judgement, blank=blank)
         if self.stack is None or len(case.records) == 1:
             return judgement
         return _add_stack(judgement, self.stack, np.concatenate([part.pooled for part in parts]))
+
+    def _spread(self, view: View, maps: Float[np.ndarray, 'slice _ _']) -> Float[np.ndarray, 'slice height width']:
+        """Maps of what the network sees as maps of what people are shown."""
+        sheet = self.detector.recipe.sheet
+        if sheet is None:
+            return maps
+        rows = zip(maps, view.patches, view.records, strict=True)
+        side = view.shown.shape[1]
+        return np.stack([sheet.spread(own, places, each.image.shape[:2], side) for own, places, each in rows])
+
+    def _find_layout(self) -> input_pipeline.Preprocessing:
+        """How a record lies in what people are shown."""
+        own, form = self.detector.recipe.data.request.preprocessing, self.detector.calibration.form
+        return own if form.is_native else form.preprocessing
 
     def _abstain(self, reason: str) -> Judgement:
         nothing = np.zeros((0, 1, 1), np.float32)
@@ -139,10 +174,10 @@ class Judge:
         deciding = np.argsort(-log_odds, kind='stable')[: max(1, math.ceil(_STACK_SHARE * len(log_odds)))]
         whole = log_odds[deciding].mean(keepdims=True)
         anomaly_p = conformal_p_values(np.array(self.detector.calibration.strangeness), strangeness)
-        kind_p = self._find_kind_p_values(view.shown)
+        kind_p = self._find_kind_p_values(self.detector.recipe.overview(view.seen))
         evidence = self._combine(log_odds, anomaly_p, kind_p, len(deciding))
         verdict = decide(evidence, self.error_level)
-        form = self.detector.calibration.form.preprocessing
+        form = None if view.patches else self._find_layout()
         return Judgement(
             answer=verdict.answer,
             reason=verdict.reason,
@@ -156,7 +191,8 @@ class Judge:
                     float(scipy.special.expit(log_odds[row])),
                     float(anomaly_p[row]),
                     *_place(maps[row], view.records[row], view.contents[row], form),
-                    *(None if own is None else float(own[row]) for own in kind_p),
+                    kind_p=None if kind_p[0] is None else float(kind_p[0][row]),
+                    made_kind_p=None if kind_p[1] is None else float(kind_p[1][row]),
                 )
                 for row, place in enumerate(view.places)
             ),
@@ -216,15 +252,49 @@ def _place(
     heat: Float[np.ndarray, 'side side'],
     record: input_pipeline.Record,
     content: tuple[slice, slice],
-    form: input_pipeline.Preprocessing,
+    form: input_pipeline.Preprocessing | None,
 ) -> tuple[int, int]:
-    """The hottest pixel, on the grid of the file, of which the record holds the content."""
-    shape = (*record.image.shape[:2], len(heat), form.fit, form.scale(record.spacing))
-    rows, columns = placement(*shape)
-    inside = heat[rows, columns]
-    row, column = map(int, np.unravel_index(inside.argmax(), inside.shape))
-    row, column = locate((rows.start + row, columns.start + column), *shape)
+    """The hottest pixel, on the grid of the file, of which the record holds the content.
+
+    `form` says how the record lies in the map; None where it was shrunk alone, see `shrink`.
+    """
+    height, width = record.image.shape[:2]
+    if form is None:
+        row, column = find_hottest(heat, (height, width))
+    else:
+        shape = (height, width, len(heat), form.fit, form.scale(record.spacing))
+        rows, columns = placement(*shape)
+        inside = heat[rows, columns]
+        row, column = map(int, np.unravel_index(inside.argmax(), inside.shape))
+        row, column = locate((rows.start + row, columns.start + column), *shape)
+    # A record of native pixels may have been shrunk itself.
+    sides = ((part.stop - part.start) / size for part, size in zip(content, (height, width), strict=True))
+    row, column = (int((own + 0.5) * side) for own, side in zip((row, column), sides, strict=True))
     return content[0].start + row, content[1].start + column
+
+
+def _add_patches(
+    judgement: Judgement, view: View, weights: Float[np.ndarray, 'slice patch'], sheet: PatchSheet | None
+) -> Judgement:
+    """Says where the patches of each slice lie in its file, and how much each weighed."""
+    if sheet is None:
+        return judgement
+    side, rows = view.shown.shape[1], zip(view.patches, view.records, strict=True)
+    frames = tuple(sheet.frame(places, record.image.shape[:2], side) for places, record in rows)
+    slices = tuple(
+        dataclasses.replace(one, patches=_place_patches(view, row, weights[row]))
+        for row, one in enumerate(judgement.slices)
+    )
+    return dataclasses.replace(judgement, slices=slices, frames=frames)
+
+
+def _place_patches(view: View, row: int, weights: Float[np.ndarray, ' patch']) -> tuple[PatchPlace, ...]:
+    (rows, columns), shape = view.contents[row], view.records[row].image.shape
+    scales = (rows.stop - rows.start) / shape[0], (columns.stop - columns.start) / shape[1]
+    return tuple(
+        PatchPlace(rows.start + round(top * scales[0]), columns.start + round(left * scales[1]), float(weight))
+        for (top, left), weight in zip(view.patches[row].tolist(), weights, strict=True)
+    )
 
 
 def _add_stack(
@@ -263,7 +333,7 @@ def open_judge(
 
 def describe_judgement(judgement: Judgement) -> dict[str, Any]:
     """The judgement as JSON has it, without pictures."""
-    hidden = ('heat', 'shown', 'evidence', 'error_level')
+    hidden = ('heat', 'shown', 'frames', 'evidence', 'error_level')
     own = {field.name: getattr(judgement, field.name) for field in dataclasses.fields(judgement)}
     evidence, level = judgement.evidence, judgement.error_level
     p_values = dict.fromkeys(field.name for field in dataclasses.fields(Evidence))

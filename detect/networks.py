@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from backbones.networks import Network
+from detect.sheets import join_tiles, split_tiles
 from foundation.training.errors import UserError
 
 Images = Float[Array, 'batch height width channel']
@@ -18,6 +19,7 @@ _FLOOR = 1e-3  # added to magnitudes before the logarithm
 _PERCENTILES = np.array([5.0, 95.0], np.float32)
 _LEVELS = 64  # of grey, in co-occurrence matrices
 _PLACES = 16  # along a side of the maps of anomaly scores
+_ATTENTION_WIDTH = 32  # of the attention that weighs patches
 Maps = tuple[Float[Array, 'batch _ _ _'], ...]
 
 
@@ -78,12 +80,14 @@ class Detection(NamedTuple):
       pooled: the last maps of all branches averaged over their pixels, float32.
       maps: the last map of each branch, from which the logit follows.
       stages: the maps of each resolution of the first branch, the highest first.
+      weights: of the patches in what follows from them, which sum to 1; of no patch where there is none.
     """
 
     logits: Float[Array, ' batch']
     pooled: Float[Array, 'batch feature']
     maps: Maps
     stages: tuple[Float[Array, 'batch _ _ _'], ...]
+    weights: Float[Array, 'batch patch']
 
 
 class MultiHeadAttention(nn.Module):
@@ -107,6 +111,32 @@ class MultiHeadAttention(nn.Module):
         return x + weight * looked.reshape(x.shape)
 
 
+class PatchPooling(nn.Module):
+    """What follows from the tiles of a sheet: of the overview by itself, of the patches by learned weights.
+
+    The weights are those of gated attention (Ilse et al. 2018, arXiv:1802.04712, equation 9): where one patch of
+    many tells, it is not averaged away.
+
+    Attributes:
+      width: of the attention.
+    """
+
+    width: int
+
+    @nn.compact
+    def __call__(
+        self, tiles: Float[Array, 'batch tile feature']
+    ) -> tuple[Float[Array, 'batch _'], Float[Array, 'batch patch']]:
+        """Features of an image from those of its tiles, and the weights of its patches."""
+        overview, patches = tiles[:, 0], tiles[:, 1:]
+        normed = nn.LayerNorm(name='norm')(patches)
+        gated = jnp.tanh(nn.Dense(self.width, name='attend')(normed)) * jax.nn.sigmoid(
+            nn.Dense(self.width, name='gate')(normed)
+        )
+        weights = jax.nn.softmax(nn.Dense(1, use_bias=False, name='score')(gated)[..., 0], axis=1)
+        return jnp.concatenate([jnp.einsum('np,npf->nf', weights, patches), overview], axis=-1), weights
+
+
 class DetectorNetwork(nn.Module):
     """Images to logits.
 
@@ -115,30 +145,41 @@ class DetectorNetwork(nn.Module):
       encoders: the network of each branch; its own logits are not used.
       prepare: what is done to the pixels before any branch sees them, in the range the encoders were trained with.
       attention_heads: of self-attention over the last map of each branch; 0 without it.
+      tile: pixels along the sides of the tiles of sheets (see `PatchSheet`), each of which the encoders see by
+        itself; 0 for images as they are.
     """
 
     inputs: tuple[str, ...]
     encoders: tuple[Network, ...]
     prepare: Callable[[Array], Array]
     attention_heads: int
+    tile: int = 0
 
     def setup(self) -> None:
         """Makes the layers behind the encoders."""
         if self.attention_heads:
             self.attention = [MultiHeadAttention(self.attention_heads) for _ in self.inputs]
+        if self.tile:
+            self.pooling = PatchPooling(_ATTENTION_WIDTH)
         self.head = nn.Dense(1)
 
     def __call__(self, images: Float[Array, 'batch height width channel'], train: bool = False) -> Detection:
-        """Judges images in [-1, 1]."""
+        """Judges images in [-1, 1], or sheets of them, of any number of tiles."""
+        lines = self.count_lines(images)
         maps, stages = self.encode(images, train)
-        pooled = _pool(maps)
-        return Detection(self.head(pooled)[:, 0], pooled, maps, stages)
+        pooled, weights = self._pool(maps, lines)
+        return Detection(self.head(pooled)[:, 0], pooled, maps, stages, weights)
+
+    def count_lines(self, images: Float[Array, 'batch height width channel']) -> int:
+        """Tiles along a side of a sheet; 1 for images as they are."""
+        return images.shape[1] // self.tile if self.tile else 1
 
     def encode(
         self, images: Float[Array, 'batch height width channel'], train: bool
     ) -> tuple[Maps, tuple[Float[Array, 'batch _ _ _'], ...]]:
-        """The last map of each branch, and all maps of the first."""
-        prepared = self.prepare(images)
+        """The last map of each branch, and all maps of the first; those of the tiles lie as the tiles do."""
+        lines = self.count_lines(images)
+        prepared = self.prepare(split_tiles(images, self.tile) if self.tile else images)
         described = [
             encoder(INPUTS[name](prepared), train)
             for name, encoder in zip(self.inputs, self.encoders, strict=True)
@@ -146,31 +187,40 @@ class DetectorNetwork(nn.Module):
         maps = tuple(own.stages[-1].astype(jnp.float32) for own in described)
         if self.attention_heads:
             maps = tuple(look(own) for look, own in zip(self.attention, maps, strict=True))
-        return maps, described[0].stages
+        stages = described[0].stages
+        if not self.tile:
+            return maps, stages
+        return tuple(join_tiles(own, lines) for own in maps), tuple(join_tiles(own, lines) for own in stages)
 
-    def decide(self, maps: Maps) -> Float[Array, ' batch']:
-        """The logits that follow from the last maps; what Grad-CAM asks for."""
-        return self.head(_pool(maps))[:, 0]
+    def decide(self, maps: Maps, lines: int = 1) -> Float[Array, ' batch']:
+        """The logits that follow from the last maps, of so many tiles along a side; what Grad-CAM asks for."""
+        return self.head(self._pool(maps, lines)[0])[:, 0]
+
+    def _pool(self, maps: Maps, lines: int) -> tuple[Float[Array, 'batch feature'], Float[Array, 'batch patch']]:
+        if not self.tile:
+            pooled = jnp.concatenate([own.mean(axis=(1, 2)) for own in maps], axis=-1)
+            return pooled, jnp.zeros((len(pooled), 0))
+        means = [split_tiles(own, own.shape[1] // lines).mean(axis=(1, 2)) for own in maps]
+        return self.pooling(jnp.concatenate(means, axis=-1).reshape(len(maps[0]), lines**2, -1))
 
 
-def choose_stages(stages: Maps) -> Maps:
+def choose_stages(stages: Maps, lines: int = 1) -> Maps:
     """The maps that tell where an image is strange: two behind the first, which shows little but edges.
 
     They are averaged to 16x16 places at most, for the time to compare them with a bank grows with the places.
+
+    Args:
+      stages: from the highest resolution on.
+      lines: tiles along a side of a sheet, which are averaged each by itself.
     """
-    chosen = stages[1:3] or stages
-    return tuple(
-        jax.image.resize(
-            own.astype(jnp.float32),
-            (len(own), min(own.shape[1], _PLACES), min(own.shape[2], _PLACES), own.shape[3]),
-            'linear',
-        )
-        for own in chosen
-    )
+    return tuple(_average_places(own, lines) for own in stages[1:3] or stages)
 
 
-def _pool(maps: Maps) -> Float[Array, 'batch feature']:
-    return jnp.concatenate([own.mean(axis=(1, 2)) for own in maps], axis=-1)
+def _average_places(stage: Float[Array, 'batch _ _ _'], lines: int) -> Float[Array, 'batch _ _ _']:
+    tiles = split_tiles(stage.astype(jnp.float32), stage.shape[1] // lines) if lines > 1 else stage
+    height, width = (min(side, _PLACES // lines) for side in tiles.shape[1:3])
+    averaged = jax.image.resize(tiles.astype(jnp.float32), (len(tiles), height, width, tiles.shape[-1]), 'linear')
+    return join_tiles(averaged, lines) if lines > 1 else averaged
 
 
 class StackDetector(nn.Module):

@@ -13,7 +13,7 @@ import numpy as np
 import tqdm
 
 from backbones.grids import save_picture
-from detect.explanation import draw_heat
+from detect.explanation import draw_frames, draw_heat
 from detect.judge import Judge, Judgement, describe_judgement
 from foundation.export.manifest import MANIFEST_FILE, file_checksum, read_manifest
 from foundation.software import software_version
@@ -267,14 +267,21 @@ def _find_checksums(files: Sequence[Path]) -> dict[Path, str]:
 
 
 def draw_judgement(judgement: Judgement) -> np.ndarray:
-    """The most suspicious slices in their order, each as it is and with its heat, uint8 (height, width, 3)."""
+    """The most suspicious slices in their order, each as it is and with its heat, uint8 (height, width, 3).
+
+    Patches are framed, the brighter the more they weighed.
+    """
     every = judgement.slices
     suspicious = sorted(range(len(every)), key=lambda index: -every[index].probability)[:_SHOWN]
     columns = []
     for index in sorted(suspicious):
         grey = judgement.shown[index].mean(axis=-1)
         plain = draw_heat(grey, np.zeros_like(judgement.heat[index]))
-        columns.append(np.concatenate([plain, draw_heat(grey, judgement.heat[index])], axis=0))
+        heated = draw_heat(grey, judgement.heat[index])
+        if judgement.frames:
+            weights = [patch.weight for patch in every[index].patches]
+            heated = draw_frames(heated, judgement.frames[index], np.array(weights))
+        columns.append(np.concatenate([plain, heated], axis=0))
     return np.concatenate(columns, axis=1)
 
 

@@ -29,6 +29,7 @@ from input_pipeline.preprocessing import PIXELS
 from input_pipeline.records import PIXEL_LIMIT, Item, reader_options
 from input_pipeline.report import describe
 
+_LONGEST = 2048  # pixels along the longer side of images that keep their own
 _DESCRIPTION = """Real images of prepared data sets and synthetic ones of any folders, as one data set.
 
 Both pass through the same window, size, depth and encoding. Real patients stay in their splits; the images of a
@@ -101,7 +102,7 @@ def _create_mixture(
         items.setdefault(source.name, []).extend(found if source.derived else divide(found, shared))
     for path, reason in skipping.reasons.items():
         refusals.add(path, reason)
-    form = MixtureForm.from_dict(vars(options))
+    form = _read_form(options)
     _add_imitations(items, options, real, form)
     _check_sides(counts, items)
     return Mixture(
@@ -112,6 +113,13 @@ def _create_mixture(
         licence=options.licence or ' AND '.join(sorted({one.get('licence', '') for one in summaries} - {''})),
         recorded=_describe_sources(options, sources, {one['dtype'] for one in summaries}, hidden),
     )
+
+
+def _read_form(options: argparse.Namespace) -> MixtureForm:
+    flags = vars(options) | {'fit': options.fit or 'pad'}
+    if options.resolution is None:
+        flags |= {'fit': 'native', 'resolution': options.longest or _LONGEST}
+    return MixtureForm.from_dict(flags)
 
 
 def _add_imitations(
@@ -186,21 +194,45 @@ def _window(text: str) -> str | tuple[float, float]:
 _window.__name__ = 'window: auto, stored, volume, or two numbers like -1000,400'
 
 
+def _resolution(text: str) -> int | None:
+    """None for native."""
+    return None if text == 'native' else int(text)
+
+
+_resolution.__name__ = 'resolution: pixels, or native'
+
+
 def _add_form(parser: Parser) -> None:
     """The flags of what all images are made to be."""
     add = parser.add_argument
-    add('--resolution', type=int, required=True, help="side of all images; at most the smallest one's")
+    add(
+        '--resolution',
+        type=_resolution,
+        required=True,
+        help="side of all images, at most the smallest one's; or native: each keeps its own pixels and shape",
+    )
+    add(
+        '--longest',
+        type=int,
+        default=None,
+        help=f'native images with a longer side than so many pixels ({_LONGEST} by default) shrink to it',
+    )
     add('--channels', type=int, choices=(1, 3), default=1, help='of all images')
     add('--depth', type=int, choices=(8, 16), default=8, help='bits of all images; 16 only where all have them')
     add('--window', type=_window, default='auto', help='of real images: auto, stored, volume, or two numbers')
-    add('--fit', choices=('pad', 'crop', 'resize'), default='pad', help='how images are made square')
+    add('--fit', choices=('pad', 'crop', 'resize'), help='how images are made square; pad by default')
     add(
         '--borders',
         choices=BORDERS,
         default='cut',
         help='of one grey value around an image: cut off first, or kept',
     )
-    add('--pixels', choices=PIXELS, default='square', help='before that: those that are not made square, or kept')
+    add(
+        '--pixels',
+        choices=PIXELS,
+        default='square',
+        help='before that: those that are not made square, or kept; native images keep them always',
+    )
 
 
 def _add_sources(parser: Parser) -> None:
@@ -251,6 +283,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error('no synthetic image is named; give --fakes or --imitations')
     if len(set(options.imitations)) < len(options.imitations):
         parser.error(f'--imitations={" ".join(options.imitations)} names one twice')
+    if options.resolution is None and options.fit:
+        parser.error(f'--fit={options.fit} makes images square, and --resolution=native leaves their shape')
+    if options.resolution is not None and options.longest is not None:
+        parser.error(f'--longest={options.longest} is for --resolution=native alone')
     if set(options.divide) - set(SPLITS):
         parser.error(f'--divide={",".join(options.divide)} must name some of {", ".join(SPLITS)}')
     return options

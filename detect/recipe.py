@@ -1,11 +1,12 @@
 """What a detector of images is made of and trained by: a config, read once, as finished objects."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+import numpy as np
+from jaxtyping import Array, Float32, PRNGKeyArray
 from ml_collections import ConfigDict
 
 import input_pipeline
@@ -15,11 +16,13 @@ from backbones.images import ImageRequest, fill_channels
 from backbones.networks import create_network
 from backbones.recipe import check_blocks
 from backbones.schedule import CosineAdam, EpochSchedule
-from configs.detect.schema import DEGRADE, DETECTOR
-from configs.schema import Field, check
-from detect.data import DetectorData
-from detect.degradations import Degradation
+from configs.detect.schema import DEGRADE, DETECTOR, FILES
+from configs.schema import Field, Section, check
+from detect.data import DetectorData, SheetShowing
+from detect.degradations import NO_DEGRADATION, Degradation
+from detect.file_degradations import FileDegradation
 from detect.networks import INPUTS, DetectorNetwork
+from detect.sheets import PatchSheet
 from foundation.training import compute
 from foundation.training.errors import UserError
 from foundation.training.fit import Pace
@@ -27,6 +30,8 @@ from foundation.training.loop import periods_of
 from foundation.training.supervised import SupervisedState, create_state
 
 _GIB = 2**30
+_LONGEST = 2048  # pixels of a side that training images grow to at most
+Images = Float32[np.ndarray, 'image height width channel']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +102,17 @@ class DetectorRecipe:
 
     @property
     def resolution(self) -> int:
-        """Height and width of the images."""
-        return self.data.request.preprocessing.resolution
+        """Height and width of what the network sees: of images, or of their sheets."""
+        return self.data.side
+
+    @property
+    def sheet(self) -> PatchSheet | None:
+        """How images become tiles; None where they are seen as a whole."""
+        return None if self.data.showing is None else self.data.showing.sheet
+
+    def overview(self, images: Images) -> Float32[np.ndarray, 'image _ _ channel']:
+        """Of what the network sees, the images as a whole."""
+        return images if self.sheet is None else self.sheet.overview(images)
 
     @property
     def channels(self) -> int:
@@ -131,18 +145,20 @@ def create_recipe(config: ConfigDict) -> DetectorRecipe:
     encoder = create_network(config.architecture, config.network.to_dict(), num_classes=1, dtype=dtype)
     check_blocks(encoder, config.resolution)
     _check_inputs(tuple(config.inputs))
+    _check_patches(config)
+    data, augmentation, degradation = _create_images(config)
     return DetectorRecipe(
-        data=_create_data(**config.data, resolution=config.resolution, channels=config.channels, seed=config.seed),
+        data=data,
         network=DetectorNetwork(
-            tuple(config.inputs), tuple(encoder.clone() for _ in config.inputs), _keep, config.attention_heads
+            tuple(config.inputs),
+            tuple(encoder.clone() for _ in config.inputs),
+            _keep,
+            config.attention_heads,
+            tile=0 if data.showing is None else config.resolution,
         ),
         start_from=config.start_from,
-        augmentation=ImageAugmentation(
-            shift=int(config.augment.shift * config.resolution),
-            contrast=config.augment.contrast,
-            brightness=config.augment.brightness,
-        ),
-        degradation=_create_degradation(**config.degrade),
+        augmentation=augmentation,
+        degradation=degradation,
         attack=_create_attack(**config.adversarial),
         optimizer=CosineAdam(**config.optimizer),
         schedule=EpochSchedule(config.schedule.epochs, config.schedule.batch_size, config.watch.epochs),
@@ -166,6 +182,57 @@ def check_named(name: str) -> None:
         raise UserError('config.data.name is empty; name a data set that detect.prepare wrote.')
 
 
+def _check_patches(config: ConfigDict) -> None:
+    """Raises UserError where fields for patches and others do not go together."""
+    data = config.data
+    if (data.patches > 0) != (data.patches_in_training > 0) or data.patches_in_training > data.patches:
+        raise UserError(
+            f'config.data.patches_in_training is {data.patches_in_training} of {data.patches} '
+            'config.data.patches; take one or more of them, or set both to 0.'
+        )
+    used = [name for name in ('scaling', 'text', 'borders', 'webp') if config.files[name]]
+    if used and not data.patches:
+        raise UserError(
+            f'config.files.{used[0]} is {config.files[used[0]]}, which is for patches alone; set it to 0, or give '
+            'config.data.patches.'
+        )
+    if data.patches and config.augment.shift:
+        raise UserError(
+            f'config.augment.shift is {config.augment.shift}, but patches lie at places by chance; set it to 0.'
+        )
+
+
+def _create_images(config: ConfigDict) -> tuple[DetectorData, ImageAugmentation, Degradation]:
+    """What it learns from, and what a compiled step does to it: nothing to sheets, whose images were degraded."""
+    data = _create_data(**config.data, resolution=config.resolution, channels=config.channels, seed=config.seed)
+    augmentation = ImageAugmentation(
+        shift=int(config.augment.shift * config.resolution),
+        contrast=config.augment.contrast,
+        brightness=config.augment.brightness,
+    )
+    degradation = _create_degradation(**config.degrade)
+    if not config.data.patches:
+        return data, augmentation, degradation
+    files = _with_ends(FILES, 'files', {**config.files})
+    training = FileDegradation(
+        every=degradation,
+        contrast=augmentation.contrast,
+        brightness=augmentation.brightness,
+        **files,
+        flip_horizontal=config.data.flip_horizontal,
+        flip_vertical=config.data.flip_vertical,
+        shortest=config.resolution,
+        longest=_LONGEST,
+    )
+    shown = [
+        PatchSheet(config.resolution, count) for count in (config.data.patches, config.data.patches_in_training)
+    ]
+    data = dataclasses.replace(
+        data, showing=SheetShowing(shown[0], None), training=SheetShowing(shown[1], training)
+    )
+    return data, ImageAugmentation(0, 0.0, 0.0), NO_DEGRADATION
+
+
 def _create_data(
     *,
     name: str,
@@ -173,6 +240,8 @@ def _create_data(
     sources: Sequence[str],
     modalities: Sequence[str],
     labels: str,
+    patches: int,
+    patches_in_training: int,
     flip_horizontal: bool,
     flip_vertical: bool,
     host_memory_gib: float,
@@ -181,8 +250,8 @@ def _create_data(
     channels: int,
     seed: int,
 ) -> DetectorData:
-    """All images that a data set has; how much of them a device keeps is not theirs to know."""
-    del device_memory_gib
+    """All images that a data set has, as a whole; how much of them a device keeps is not theirs to know."""
+    del device_memory_gib, patches, patches_in_training
     request = ImageRequest(
         name=name,
         data_dir=data_dir,
@@ -208,16 +277,22 @@ def _check_inputs(inputs: tuple[str, ...]) -> None:
 
 
 def _create_degradation(**fields: Any) -> Degradation:
-    """With the ends of strengths, which rise within the bounds of the schema, as tuples."""
+    return Degradation(**_with_ends(DEGRADE, 'degrade', fields))
+
+
+def _with_ends(section: Section, section_name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with the ends of strengths, which rise within the bounds of the schema, as tuples."""
+    fields = dict(given)
     for name, value in fields.items():
-        bounds = DEGRADE.fields[name]
+        bounds = section.fields[name]
         if isinstance(value, list | tuple) and isinstance(bounds, Field):
             ends = fields[name] = tuple(value)
             if len(ends) != 2 or not bounds.low <= ends[0] <= ends[1] <= bounds.high:
                 raise UserError(
-                    f'config.degrade.{name} is {ends}; give two ends, rising, from {bounds.low} to {bounds.high}.'
+                    f'config.{section_name}.{name} is {ends}; give two ends, rising, from {bounds.low} to '
+                    f'{bounds.high}.'
                 )
-    return Degradation(**fields)
+    return fields
 
 
 def _create_attack(eps: float, steps: int) -> Attack:

@@ -34,11 +34,13 @@ class Scored:
       scores: by name, the higher, the more like a fake or the stranger; `network` is the logit.
       pooled: features that classical baselines learn from.
       maps: where PatchCore finds an image strange, in distances of features.
+      weights: of the patches of each image; of no patch where it was seen as a whole.
     """
 
     scores: dict[str, Float[np.ndarray, ' image']]
     pooled: Float[np.ndarray, 'image feature']
     maps: Float[np.ndarray, 'image height width']
+    weights: Float[np.ndarray, 'image patch'] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,9 @@ class Anomalies:
         """All scores of what a detector's network said of images of this size, its logit among them."""
         scored = self.score_features(detection, height, width)
         logits = np.asarray(detection.logits, np.float64)
-        return dataclasses.replace(scored, scores={NETWORK: logits} | scored.scores)
+        return dataclasses.replace(
+            scored, scores={NETWORK: logits} | scored.scores, weights=np.asarray(detection.weights)
+        )
 
     def score_features(self, described: Detection | Features, height: int, width: int) -> Scored:
         """How strange the features of images of this size are."""

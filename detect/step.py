@@ -95,6 +95,7 @@ def make_describe(network: DetectorNetwork) -> Callable[[Variables, Array], Dete
 
     def describe(variables: Variables, images: Array) -> Detection:
         detection: Detection = network.apply(variables, images, train=False)
-        return detection._replace(maps=(), stages=choose_stages(detection.stages))
+        lines = network.count_lines(images)
+        return detection._replace(maps=(), stages=choose_stages(detection.stages, lines))
 
     return describe

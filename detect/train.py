@@ -99,7 +99,7 @@ def _train(recipe: DetectorRecipe, workdir: Path, record: RunRecord) -> None:
 
 def _check_sides(recipe: DetectorRecipe, images: input_pipeline.ImageData) -> None:
     """Raises UserError where images would be enlarged: files like them would be too small to be judged."""
-    if 0 < images.largest_side < recipe.resolution:
+    if recipe.sheet is None and 0 < images.largest_side < recipe.resolution:
         raise UserError(
             f'config.resolution is {recipe.resolution}, but no image of {images.name} has more than '
             f'{images.largest_side} pixels a side, and a detector enlarges none; '
@@ -116,7 +116,8 @@ def _check_maps(recipe: DetectorRecipe) -> None:
 
 
 def _create_phase(recipe: DetectorRecipe, images: input_pipeline.ImageData, mesh: Mesh, steps: int) -> Phase:
-    batch_size, resolution = recipe.schedule.batch_size, recipe.resolution
+    batch_size, resolution = recipe.schedule.batch_size, recipe.data.training_side
+    shown = recipe.data.for_training(images)
     return create_phase(
         'detector',
         steps=steps,
@@ -131,7 +132,7 @@ def _create_phase(recipe: DetectorRecipe, images: input_pipeline.ImageData, mesh
         ),
         create_state=functools.partial(recipe.create_state, steps),
         adopt=functools.partial(_begin_branches, recipe),
-        open_feed=functools.partial(open_feed, images, resolution, batch_size, mesh, recipe.device_memory_gib),
+        open_feed=functools.partial(open_feed, shown, resolution, batch_size, mesh, recipe.device_memory_gib),
         batch=batch_shapes(resolution, batch_size, recipe.channels),
     )
 

@@ -9,17 +9,20 @@ from jaxtyping import Bool, Float32, Shaped
 import input_pipeline
 from detect.calibration import Calibration
 from detect.detector import TrainedDetector
+from detect.sheets import Places, shrink
 from detect.trained_network import Images
 from input_pipeline import depth
 from input_pipeline.cases import create_case, share_window
-from input_pipeline.dataset.mixture import crop_record, deciding_side, unify_record
-from input_pipeline.preprocessing import stored_maximum
+from input_pipeline.dataset.mixture import SHORTEST, crop_record, deciding_side, kept_scale, unify_record
+from input_pipeline.preprocessing import convert_channels, stored_maximum
 from input_pipeline.records import PERCENTILES, Record
 
 _EVEN_SHARE, _EVEN_RANGE = 0.99, 0.05  # of the pixels of a blank picture, and how far they lie from its median
 _PROBE = 128  # pixels along a side that tell whether a slice is blank
 _SLICES_AT_A_TIME = 32
+_SHOWN = 512  # pixels along a side of a picture that is seen in patches, as people are shown it
 Window = str | tuple[float, float]
+Seen = Float32[np.ndarray, 'image _ _ channel']
 Content = tuple[slice, slice]
 
 
@@ -29,9 +32,11 @@ class View:
 
     Attributes:
       places: of the slices that are looked at, in the order of the case; those that are blank are left out.
-      records: these, within their borders of one grey value.
+      records: these, within their borders of one grey value, as the detector is given them.
       contents: rows and columns of each that lie within them.
-      shown: as the network sees them, in [-1, 1].
+      seen: as the network sees them, in [-1, 1]: whole images, or sheets.
+      shown: as people are shown them, in [-1, 1].
+      patches: places of the patches of each in its record; () of images that are seen as a whole.
       described: one sentence: which of the file's pixels, and how large they were made.
       note: one sentence, for images of another depth than the real ones of training: how they are shown.
     """
@@ -39,17 +44,19 @@ class View:
     places: tuple[int, ...]
     records: tuple[Record, ...]
     contents: tuple[Content, ...]
+    seen: Seen
     shown: Images
+    patches: tuple[Places, ...]
     described: str
     note: str | None
 
-    def batches(self) -> Iterator[Images]:
+    def batches(self) -> Iterator[Seen]:
         """So many slices at a time, and the rest one by one: two shapes in all, so that little is compiled."""
-        whole = len(self.shown) // _SLICES_AT_A_TIME * _SLICES_AT_A_TIME
+        whole = len(self.seen) // _SLICES_AT_A_TIME * _SLICES_AT_A_TIME
         for start in range(0, whole, _SLICES_AT_A_TIME):
-            yield self.shown[start : start + _SLICES_AT_A_TIME]
-        for place in range(whole, len(self.shown)):
-            yield self.shown[place : place + 1]
+            yield self.seen[start : start + _SLICES_AT_A_TIME]
+        for place in range(whole, len(self.seen)):
+            yield self.seen[place : place + 1]
 
 
 def create_view(case: input_pipeline.Case, detector: TrainedDetector) -> View | str:
@@ -58,16 +65,17 @@ def create_view(case: input_pipeline.Case, detector: TrainedDetector) -> View | 
     Raises:
       DataError: when its images cannot be made like those of training for another reason than their kind.
     """
-    doubt = _find_doubt(case, detector.calibration)
+    doubt = _find_doubt(case, detector)
     if doubt:
         return doubt
     uneven = ~find_blank(case.records)
     voting = [record for record, votes in zip(case.records, uneven, strict=True) if votes]
     voting = voting if uneven.all() else share_window(voting, PERCENTILES)
     window, note = _choose_window(voting[0], detector.calibration)
-    contents = [detector.calibration.form.find_content(record) for record in voting]
+    contents = [detector.calibration.form.find_content(record, _shortest(detector)) for record in voting]
     records = [crop_record(*each) for each in zip(voting, contents, strict=True)]
-    shown = _prepare(records, window, detector)
+    stored = _store(records, window, detector)
+    shown, seen, patches = _show(stored, detector)
     votes = np.array([_spread(image) for image in shown]) > 2 * _EVEN_RANGE
     if not votes.any():
         many = f'Its {len(case.records)} slices are' if len(case.records) > 1 else 'It is'
@@ -76,9 +84,11 @@ def create_view(case: input_pipeline.Case, detector: TrainedDetector) -> View | 
     places = np.flatnonzero(uneven)[kept]
     return View(
         places=tuple(places.tolist()),
-        records=tuple(records[place] for place in kept),
+        records=tuple(stored[place] if patches else records[place] for place in kept),
         contents=tuple(contents[place] for place in kept),
+        seen=seen[kept],
         shown=shown[kept],
+        patches=tuple(patches[place] for place in kept) if patches else (),
         described=_describe(case, len(kept), contents[kept[0]], detector),
         note=note,
     )
@@ -105,12 +115,23 @@ def _spread(image: Shaped[np.ndarray, 'height width channels']) -> float:
     return float(np.quantile(np.abs(grey - np.median(grey)), _EVEN_SHARE))
 
 
-def _find_doubt(case: input_pipeline.Case, calibration: Calibration) -> str:
+def _find_doubt(case: input_pipeline.Case, detector: TrainedDetector) -> str:
     """Why nothing can be said of it; '' where something can."""
+    calibration, sheet = detector.calibration, detector.recipe.sheet
     modality, known = case.records[0].modality, set(calibration.modalities) - {'unknown'}
     if modality not in (*known, 'unknown') and known:
         return f'It is {modality}, and the detector was trained on {", ".join(sorted(known))} alone.'
     form = calibration.form.preprocessing
+    if sheet is not None:
+        side = min(min(record.image.shape[:2]) for record in case.records)
+        needed = _shortest(detector)
+        return (
+            f'It has {side} pixels along its shorter side, and the detector needs {needed}.'
+            if side < needed
+            else ''
+        )
+    if calibration.form.is_native:
+        form = detector.recipe.data.request.preprocessing
     side = min(_deciding_side(record, form) for record in case.records)
     if side < form.resolution:
         kind = 'longer' if form.fit == 'pad' else 'shorter'
@@ -118,6 +139,12 @@ def _find_doubt(case: input_pipeline.Case, calibration: Calibration) -> str:
         needed = f'and the detector needs {form.resolution}'
         return f'It has {int(side)} pixels along its {kind} side{square}, {needed}.'
     return ''
+
+
+def _shortest(detector: TrainedDetector) -> int:
+    """Pixels of the shorter side of an image that keeps its own, at least."""
+    sheet = detector.recipe.sheet
+    return SHORTEST if sheet is None else max(SHORTEST, sheet.tile)
 
 
 def _deciding_side(record: Record, form: input_pipeline.Preprocessing) -> float:
@@ -142,17 +169,33 @@ def _choose_window(record: Record, calibration: Calibration) -> tuple[Window | N
     return window, depth.describe(record, window, trained, whose='real training images')
 
 
-def _prepare(records: Sequence[Record], window: Window | None, detector: TrainedDetector) -> Images:
-    """As the records of training were stored, and then read; what is judged passes for real on its way."""
+def _store(records: Sequence[Record], window: Window | None, detector: TrainedDetector) -> list[Record]:
+    """As the records of training were stored; what is judged passes for real on its way."""
     form = dataclasses.replace(detector.calibration.form, borders='kept')  # they are cut already
-    stored = [unify_record(record, form, is_real=True, window=window) for record in records]
-    return input_pipeline.preprocess_case(create_case(stored), detector.recipe.data.request.preprocessing, None)
+    return [unify_record(record, form, is_real=True, window=window) for record in records]
+
+
+def _show(stored: Sequence[Record], detector: TrainedDetector) -> tuple[Images, Seen, list[Places]]:
+    """What people are shown, what the network sees, and where its patches lie."""
+    data = detector.recipe.data
+    if data.showing is None:
+        shown = input_pipeline.preprocess_case(create_case(list(stored)), data.request.preprocessing, None)
+        return shown, shown, []
+    sheet, channels = data.showing.sheet, data.request.preprocessing.channels
+    images = [convert_channels(record.image, channels) for record in stored]
+    side = min(_SHOWN, max(max(image.shape[:2]) for image in images))
+    places = [sheet.choose(image, None) for image in images]
+    sheets = [sheet.create(image, own) for image, own in zip(images, places, strict=True)]
+    shown, seen = (
+        input_pipeline.to_unit(np.stack(own)) for own in ([shrink(image, side) for image in images], sheets)
+    )
+    return shown, seen, places
 
 
 def _describe(case: input_pipeline.Case, looked_at: int, content: Content, detector: TrainedDetector) -> str:
     """Which pixels were looked at, of the first slice, and what they were made for the network."""
-    side, (height, width) = detector.recipe.resolution, case.records[0].image.shape[:2]
-    shown, (rows, columns) = f'made {side} x {side} pixels', content
+    (height, width), (rows, columns) = case.records[0].image.shape[:2], content
+    shown = _describe_making((rows.stop - rows.start, columns.stop - columns.start), detector)
     if len(case.records) > 1:
         within = ', each within its borders of one grey value' if _cuts_borders(detector) else ''
         left_out = len(case.records) - looked_at
@@ -164,6 +207,19 @@ def _describe(case: input_pipeline.Case, looked_at: int, content: Content, detec
         f'Rows {rows.start} to {rows.stop - 1} and columns {columns.start} to {columns.stop - 1} of '
         f'{height} x {width} pixels, counted from 0, {shown}; around them is a border of one grey value, '
         'which was cut off.'
+    )
+
+
+def _describe_making(shape: tuple[int, int], detector: TrainedDetector) -> str:
+    """What is made of pixels of this height and width for the network."""
+    sheet = detector.recipe.sheet
+    if sheet is None:
+        return f'made {detector.recipe.resolution} x {detector.recipe.resolution} pixels'
+    scale = kept_scale(shape, detector.calibration.form.preprocessing.resolution)
+    size = 'at their own size' if scale == 1 else f'at {scale:.0%} of their size'
+    return (
+        f'in {sheet.patches} patches of {sheet.tile} x {sheet.tile} {size}, and as a whole made '
+        f'{sheet.tile} x {sheet.tile}'
     )
 
 

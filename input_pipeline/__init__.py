@@ -34,6 +34,7 @@ __all__ = [
     'Target',
     'advice',
     'atomic',
+    'borders',
     'cases',
     'command',
     'complete_folder',

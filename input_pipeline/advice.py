@@ -71,6 +71,7 @@ DETECTOR = {
     True: Training('configs/detect/detector.py:small', {}, 'some minutes'),
     False: Training('configs/detect/detector.py', {}, 'an hour or more'),
 }
+PATCHES = Training('configs/detect/detector.py:patches', {}, 'an hour or more')
 _DETECTOR_SIDES = {True: 64, False: 256}  # of these configs, which larger images are halved down to
 
 
@@ -124,14 +125,16 @@ def choose_flags(content: Content, training: Training) -> dict[str, object]:
     return flags
 
 
-def advise_detector(name: str, data_dir: Path | None, side: int) -> str:
+def advise_detector(name: str, data_dir: Path | None, side: int | None) -> str:
     """The command that trains a detector on real and synthetic images; see `advise`.
 
     Args:
       name, data_dir: of the data set; None for the usual folder of all.
-      side: pixels of a side of its images, which none is enlarged beyond.
+      side: pixels of a side of its images, which none is enlarged beyond; None where each keeps its own.
     """
     cpu, data = on_cpu(), _name_data(name, data_dir)
+    if side is None:
+        return '\n'.join(['Next:', *_tell(PATCHES, 'detect.main', data, f'runs/{name}', {})])
     trained = side
     while trained > _DETECTOR_SIDES[cpu] and trained % 2 == 0:
         trained //= 2

@@ -5,7 +5,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -18,6 +18,7 @@ from input_pipeline.intensities import mask_channels, sloping_mask_channels
 from input_pipeline.placement import fit_mask
 from input_pipeline.preprocessing import (
     Preprocessing,
+    convert_channels,
     preprocess_image,
     resolve_window,
     stored_maximum,
@@ -151,6 +152,36 @@ def _read_summary(folder: Path) -> Mapping[str, Any]:
     return summary
 
 
+@runtime_checkable
+class Showing(Protocol):
+    """Another way to make stored images alike than to fit them.
+
+    Attributes:
+      side: height and width of what it makes.
+      varies: whether chance has a part in it, so that nothing can be kept of it.
+    """
+
+    @property
+    def side(self) -> int: ...
+
+    @property
+    def varies(self) -> bool: ...
+
+    def __call__(
+        self,
+        image: UInt[np.ndarray, 'height width channels'],
+        mask: UInt[np.ndarray, 'height width 1'] | None,
+        chance: int | None,
+    ) -> tuple[UInt[np.ndarray, 'side side channels'], UInt[np.ndarray, 'side side 1'] | None]:
+        """An image and its mask of class ids.
+
+        Args:
+          image, mask: as they are stored.
+          chance: a number that decides; None where chance has no part.
+        """
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Decoder:
     """Decodes and preprocesses examples of one split.
@@ -160,24 +191,30 @@ class Decoder:
       preprocessing: what is done to them.
       labels: the label that each stored label becomes.
       neighbours: for every record those that are shown together: itself, between those of its context.
+      showing: what is done instead of fitting images; None for that.
     """
 
     split: Split
     preprocessing: Preprocessing
     labels: Mapping[int, int]
     neighbours: Int64[np.ndarray, 'records shown']
+    showing: Showing | None = None
 
-    def __call__(self, index: int, resolution: int) -> dict[str, np.ndarray]:
+    @property
+    def side(self) -> int:
+        """Of what is decoded, before it is halved."""
+        return self.preprocessing.resolution if self.showing is None else self.showing.side
+
+    def __call__(self, index: int, resolution: int, chance: int | None = None) -> dict[str, np.ndarray]:
         """One example: `image` (resolution, resolution, channels), `mask` (..., mask classes), `label` ().
+
+        `chance` is for `showing`.
 
         Raises:
           DataError: when the record is damaged, or has mask classes that are not expected.
         """
         stored = self._read(index)
-        shown = [stored if other == index else self._read(other) for other in map(int, self.neighbours[index])]
-        arrays = {'image': np.concatenate([self._image(example) for example in shown], axis=-1)}
-        if self.preprocessing.mask_classes:
-            arrays['mask'] = self._mask(stored, resolution)
+        arrays = self._fit(stored, index, resolution) if self.showing is None else self._show(stored, chance)
         for name, array in arrays.items():
             while array.shape[0] > resolution:
                 array = halve(array[None])[0]
@@ -187,6 +224,20 @@ class Decoder:
     def _read(self, index: int) -> Mapping[str, Any]:
         with reading(self.split.folder):
             return self.split.features.deserialize_example_np(self.split.records[index])
+
+    def _fit(self, stored: Mapping[str, Any], index: int, resolution: int) -> dict[str, np.ndarray]:
+        shown = [stored if other == index else self._read(other) for other in map(int, self.neighbours[index])]
+        arrays = {'image': np.concatenate([self._image(example) for example in shown], axis=-1)}
+        if self.preprocessing.mask_classes:
+            arrays['mask'] = self._mask(stored, resolution)
+        return arrays
+
+    def _show(self, stored: Mapping[str, Any], chance: int | None) -> dict[str, np.ndarray]:
+        assert self.showing is not None
+        classes = self.preprocessing.mask_classes
+        image = convert_channels(stored['image'], self.preprocessing.channels)
+        shown, mask = self.showing(image, stored['mask'] if classes else None, chance)
+        return {'image': shown} | ({} if mask is None else {'mask': mask_channels(mask, classes)})
 
     def _image(self, stored: Mapping[str, Any]) -> np.ndarray:
         image = stored['image']

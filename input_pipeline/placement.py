@@ -52,7 +52,7 @@ def is_known(spacing: tuple[float, ...]) -> bool:
     return all(math.isfinite(side) and side > 0 for side in spacing[:2])
 
 
-def _resample(
+def resample(
     image: Float32[np.ndarray, 'height width channels'], height: int, width: int
 ) -> Float32[np.ndarray, 'new_height new_width channels']:
     """Area average where a side shrinks (no aliasing), cubic where it grows."""
@@ -75,7 +75,7 @@ def _each_channel(
     return np.stack(planes, axis=-1)
 
 
-def _nearest(
+def pick_nearest(
     ids: UInt8[np.ndarray, 'height width 1'], height: int, width: int
 ) -> UInt8[np.ndarray, 'new_height new_width 1']:
     """Samples at pixel centres: masks stay aligned with averaged images (OpenCV's nearest is half off)."""
@@ -145,7 +145,7 @@ def fit_image(
 ) -> Float32[np.ndarray, 'resolution resolution channels']:
     """Makes an image in [0, 1] square; see `Preprocessing.fit` and `Preprocessing.scale`."""
     rows, columns, height, width = _geometry(image.shape[0], image.shape[1], resolution, fit, scale)
-    return _centre(_resample(image[rows, columns], height, width), resolution)
+    return _centre(resample(image[rows, columns], height, width), resolution)
 
 
 def fit_mask(
@@ -153,7 +153,7 @@ def fit_mask(
 ) -> UInt8[np.ndarray, 'resolution resolution 1']:
     """Makes a mask of class ids square with the geometry of `fit_image`, by nearest pixel centre."""
     rows, columns, height, width = _geometry(ids.shape[0], ids.shape[1], resolution, fit, scale)
-    return _centre(_nearest(ids[rows, columns], height, width), resolution)
+    return _centre(pick_nearest(ids[rows, columns], height, width), resolution)
 
 
 def placement(height: int, width: int, resolution: int, fit: str, scale: Scale = AS_STORED) -> tuple[slice, slice]:

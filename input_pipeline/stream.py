@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import dataclasses
 import functools
 import itertools
 import logging
@@ -17,13 +18,13 @@ from jaxtyping import Bool, Int32, Int64, Shaped, UInt64
 
 from input_pipeline.cases import Case, create_case
 from input_pipeline.dataset.summary import RecordTable
-from input_pipeline.decode import Decoder, halve
+from input_pipeline.decode import Decoder, Showing, halve
 from input_pipeline.errors import DataError
 from input_pipeline.intensities import unpack
 from input_pipeline.parallel import available_cores
 from input_pipeline.preprocessing import output_dtype
 
-_EPOCH, _FLIP, _FAVOURED = 1, 2, 3  # separate streams of one seed
+_EPOCH, _FLIP, _FAVOURED, _SHOWN = 1, 2, 3, 4  # separate streams of one seed
 
 
 def _mix(values: UInt64[np.ndarray, '*shape']) -> UInt64[np.ndarray, '*shape']:
@@ -116,7 +117,8 @@ class ImageData:
       num_patients: patients they come from.
       num_cases: volumes, or single images, that they make up.
       class_images: of them, those that show each foreground class of the data set; () where that is not listed.
-      largest_side: pixels of the longer side of the largest image as it is stored; 0 where that is not listed.
+      largest_side, smallest_side: pixels of the longer side of the largest image, and of the shorter one of the
+        smallest image, as they are stored; 0 where that is not listed.
       patients_known: whether the source of the data told patients; else each image counts as one.
       classes: class names by label; empty where the set has none.
       labels: of each image, in stored order, -1 without one; None where only reading all images would tell.
@@ -179,6 +181,7 @@ class ImageData:
         self._budget = memory_budget_bytes
         self.labels = labels
         self.records = records
+        self.smallest_side = min(records.short_sides)
         self.options: Mapping[str, Any] = split.summary.get('options', {})
         self._levels: dict[int, dict[str, np.ndarray]] = {}
         self._lock = threading.Lock()
@@ -199,6 +202,21 @@ class ImageData:
         other.labels = None if self.labels is None else self.labels[examples]
         other.num_patients, other.num_cases = (len(np.unique(own)) for own in (other.patients, other._volumes))
         other._levels, other._lock = {}, threading.Lock()
+        return other
+
+    def through(self, showing: Showing) -> 'ImageData':
+        """The same images, made alike by `showing` as they are stored, and never flipped.
+
+        What varies is never kept in memory, and is a function of the seed and the position in `batches`.
+
+        Raises:
+          ValueError: where images shall be windowed or shown with their context, too.
+        """
+        if self.preprocessing.window != 'stored' or self.preprocessing.context:
+            raise ValueError('Images are shown as they are stored, each by itself.')
+        other = copy.copy(self)
+        other._decoder = dataclasses.replace(self._decoder, showing=showing)
+        other._flips, other._levels, other._lock = (False, False), {}, threading.Lock()
         return other
 
     def favouring(self, examples: Int64[np.ndarray, ' some'], share: float) -> 'ImageData':
@@ -241,12 +259,14 @@ class ImageData:
           DataError: when `resolution` is not the full one halved some times, or a record is damaged.
         """
         self._check_resolution(resolution)
+        if self._decoder.showing is not None and self._decoder.showing.varies:
+            return None
         with self._lock:
             if resolution in self._levels:
                 return self._levels[resolution]
             source = min((level for level in self._levels if level > resolution), default=None)
             if source is None:
-                full = self._decoder.preprocessing.resolution
+                full = self._decoder.side
                 source = next((r for r in (full, resolution) if self._bytes(r) <= self._budget), None)
                 if source is None:
                     return None
@@ -330,18 +350,21 @@ class ImageData:
         self, resolution: int, start: int, batch_size: int, rows: int
     ) -> Generator[dict[str, np.ndarray], None, None]:
         def load(row: int) -> dict[str, Any]:
-            selection = self.selection(start + row // rows * batch_size + row % rows, 1)
+            position = start + row // rows * batch_size + row % rows
+            selection = self.selection(position, 1)
             index = int(selection.pop('index')[0])
-            return self._load(index, resolution) | {name: flip[0] for name, flip in selection.items()}
+            loaded = self._load(index, resolution, position)
+            return loaded | {name: flip[0] for name, flip in selection.items()}
 
         return _read(grain.MapDataset.range(2**62).map(load), rows, unpack)
 
-    def _load(self, index: int, resolution: int) -> dict[str, np.ndarray]:
-        loaded = self._decoder(int(self._indices[index]), resolution)
+    def _load(self, index: int, resolution: int, position: int | None = None) -> dict[str, np.ndarray]:
+        chance = None if position is None else int(_hash(self._seed, _SHOWN, np.array([position]))[0])
+        loaded = self._decoder(int(self._indices[index]), resolution, chance)
         return loaded if self.labels is None else loaded | {'label': self.labels[index]}
 
     def _check_resolution(self, resolution: int) -> None:
-        full = level = self._decoder.preprocessing.resolution
+        full = level = self._decoder.side
         while level > resolution and level % 2 == 0:
             level //= 2
         if level != resolution:

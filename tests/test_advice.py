@@ -138,6 +138,11 @@ def test_the_detector_fits_the_machine_and_enlarges_no_image(cpu, side, expected
     assert any('resolution' in word for word in command) == (expected != (64 if cpu else 256))
 
 
+def test_images_of_their_own_pixels_are_seen_in_patches():
+    (command,) = _commands(advice.advise_detector('mixed', None, None))
+    assert _configured(command).data.patches > 0
+
+
 def test_times_are_those_that_were_measured_and_ranges_elsewhere():
     assert '45 minutes to 3 hours, not measured here yet' in advice.advise('chest', None, _content())
     # 625 + 1250 + 1250 + 1250 steps of at most 0.2 s, and 5,000 of 0.2 s.

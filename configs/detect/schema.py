@@ -6,6 +6,7 @@ from configs import common
 from configs.backbones import schema as backbones
 from configs.schema import Field, Section, Variants
 
+PATCHES = (0, 3, 8, 15, 24)  # which, with an overview, fill a square
 _NAME = Field('', 'data set, as given to detect.prepare')
 _NETWORKS = {
     'resnet': Section(
@@ -30,6 +31,17 @@ _DATA = Section(
             choices=('random', 'true'),
             fixed=True,
         ),
+        'patches': Field(
+            0,
+            'of each image at its own pixels, beside an overview, each with config.resolution pixels a side; '
+            '0 shows images as a whole, shrunk',
+            choices=PATCHES,
+            fixed=True,
+            before=0,
+        ),
+        'patches_in_training': Field(
+            0, 'of them that a step sees, at places by chance', choices=PATCHES, fixed=True, before=0
+        ),
         'flip_horizontal': Field(True, 'mirror training images left to right at random'),
         'flip_vertical': common.FLIP_VERTICAL,
         **common.MEMORY,
@@ -53,6 +65,19 @@ DEGRADE = Section(
     'of training images, whatever their label: with a probability, and a strength between two ends',
     fixed=True,
 )
+FILES = Section(
+    {
+        'scaling': Field(0.0, 'probability of another size, by one of five kernels', low=0, high=1, before=0.0),
+        'scale': Field((0.5, 2.0), 'its two ends, as a factor', low=0.1, high=10.0, before=(0.5, 2.0)),
+        'text': Field(0.0, 'probability of burned-in text', low=0, high=1, before=0.0),
+        'borders': Field(
+            0.0, 'probability of borders of one grey value, which are cut off again', low=0, high=1, before=0.0
+        ),
+        'webp': Field(0.0, 'probability of WebP, of the quality that JPEG has', low=0, high=1, before=0.0),
+    },
+    'of training images that are seen in patches, whatever their label, beside config.degrade',
+    fixed=True,
+)
 _ADVERSARIAL = Section(
     {
         'eps': Field(0.0, 'largest change, in 1/255 of the range of images; 0 trains without', low=0),
@@ -73,7 +98,10 @@ DETECTOR = Section(
     {
         'seed': common.SEED,
         'resolution': Field(
-            256, 'height and width; that of the data, or that halved some times', low=16, fixed=True
+            256,
+            'height and width; that of the data, or that halved some times; with patches that of each',
+            low=16,
+            fixed=True,
         ),
         'channels': dataclasses.replace(common.CHANNELS, choices=(1, 3)),
         'compute_dtype': common.COMPUTE_DTYPE,
@@ -89,6 +117,7 @@ DETECTOR = Section(
         'network': Variants('architecture', _NETWORKS),
         'augment': backbones.augment(0.05, 0.1, 0.05, fixed=True),
         'degrade': DEGRADE,
+        'files': FILES,
         'adversarial': _ADVERSARIAL,
         'optimizer': Section(backbones.OPTIMIZER, 'Adam with decoupled weight decay', fixed=True),
         'schedule': backbones.schedule(20, 32, 'images of a batch over all devices'),

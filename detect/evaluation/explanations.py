@@ -114,7 +114,7 @@ def _grad_cam(detector: TrainedDetector, images: Images, variables: Variables) -
         first, *others = detection.maps
 
         def decide(maps: Array) -> Array:
-            return network.apply(variables, (maps, *others), method='decide')
+            return network.apply(variables, (maps, *others), network.count_lines(images), method='decide')
 
         return grad_cam(decide, first, *images.shape[1:3])
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Float64, Int
 import input_pipeline
 from detect.data import read_batches
 from detect.detector import TrainedDetector
+from detect.sheets import join_tiles, split_tiles
 from detect.trained_network import Images
 
 Change = Callable[[Images, Int[np.ndarray, ' image']], Images]  # of images, given their places in the split
@@ -30,6 +31,21 @@ def logits_after(
             said = detector.describe(change(batch, places)).logits
             logits[name].append(np.asarray(said, np.float64))
     return {name: np.concatenate(own) for name, own in logits.items()}
+
+
+def by_tile(detector: TrainedDetector, change: Change) -> Change:
+    """The change of images as one of what the detector sees: of each tile by itself, where that is sheets."""
+    sheet = detector.recipe.sheet
+    if sheet is None:
+        return change
+
+    def apply(batch: Images, places: Int[np.ndarray, ' image']) -> Images:
+        tiles, owners = split_tiles(batch, sheet.tile), np.repeat(places, sheet.lines**2)
+        starts = range(0, len(tiles), _BATCH_SIZE)
+        parts = [change(tiles[at : at + _BATCH_SIZE], owners[at : at + _BATCH_SIZE]) for at in starts]
+        return join_tiles(np.concatenate(parts), sheet.lines)
+
+    return apply
 
 
 def on_device(change: Callable[..., Float[Array, 'batch height width channel']], *strengths: float) -> Change:

@@ -24,7 +24,7 @@ from detect.data import read_batches
 from detect.degradations import gaussian_blur, gaussian_noise, jpeg, resample
 from detect.detector import TrainedDetector
 from detect.evaluation.outputs import SplitOutputs
-from detect.evaluation.perturbations import logits_after, on_device
+from detect.evaluation.perturbations import by_tile, logits_after, on_device
 from detect.metrics import decisions
 from detect.metrics.ranking import auroc_of
 from detect.metrics.samples import Labels, weigh_once
@@ -206,7 +206,9 @@ def degradation_grid(detector: TrainedDetector, measured: SplitOutputs) -> list[
     labels, threshold = measured.labels, detector.calibration.thresholds[NETWORK].youden
     rows = [_row('as they are', None, measured.scored.scores[NETWORK], labels, threshold)]
     grid = [(name, change, strength) for name, (change, own) in _DEGRADATIONS.items() for strength in own]
-    changes = {f'{name} {strength}': on_device(change, strength) for name, change, strength in grid}
+    changes = {
+        f'{name} {strength}': by_tile(detector, on_device(change, strength)) for name, change, strength in grid
+    }
     after = logits_after(detector, measured.images, changes)
     for name, _, strength in grid:
         rows.append(_row(name, strength, after[f'{name} {strength}'], labels, threshold))

@@ -18,7 +18,7 @@ from detect.data import binary_labels, read_batches
 from detect.degradations import jpeg
 from detect.detector import TrainedDetector
 from detect.evaluation.outputs import SplitOutputs, logits_of_split
-from detect.evaluation.perturbations import Change, logits_after, on_device
+from detect.evaluation.perturbations import Change, by_tile, logits_after, on_device
 from detect.metrics import decisions
 from detect.metrics.ranking import auroc_of
 from detect.metrics.samples import weigh_once
@@ -155,9 +155,9 @@ def draw_card(
       seed: of forests and places.
     """
     changes = {
-        'jpeg': on_device(lambda images: jpeg(images, jnp.full(len(images), _QUALITY))),
+        'jpeg': by_tile(detector, on_device(lambda images: jpeg(images, jnp.full(len(images), _QUALITY)))),
         'matched': match_grey_levels(detector, measured, seed),
-        'put back': put_back(seed),
+        'put back': by_tile(detector, put_back(seed)),
     }
     after = logits_after(detector, measured.images, changes)
     return [

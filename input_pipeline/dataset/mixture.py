@@ -1,7 +1,8 @@
 """Real and synthetic images in one data set, alike in all but where they come from: what detectors learn from.
 
 Everything passes through one function, whatever its class: window, square, resample, quantise, encode. What tells
-the classes apart afterwards is what a generator drew, not the files that it was kept in.
+the classes apart afterwards is what a generator drew, not the files that it was kept in. Images may also keep
+their own pixels, between which the traces of generators lie; then sizes are those of the files.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt, UInt8
 
 from input_pipeline.borders import find_content
 from input_pipeline.dataset.builder import Target, WriteOptions, write_dataset
@@ -21,13 +22,24 @@ from input_pipeline.dataset.pseudonyms import CLEAR, Pseudonyms
 from input_pipeline.dataset.splits import SplitFractions
 from input_pipeline.depth import is_measured
 from input_pipeline.errors import DataError, Refusals
-from input_pipeline.placement import Scale, fit_mask
-from input_pipeline.preprocessing import Preprocessing, preprocess_image, resolve_window
+from input_pipeline.placement import Scale, fit_mask, pick_nearest, resample
+from input_pipeline.preprocessing import (
+    Preprocessing,
+    apply_window,
+    convert_channels,
+    output_dtype,
+    preprocess_image,
+    resolve_window,
+    stored_maximum,
+)
 from input_pipeline.records import PERCENTILES, Dtype, Item, Record
 
+Mask = UInt8[np.ndarray, '_ _ 1']
+Made = tuple[UInt[np.ndarray, '_ _ channel'], Mask, tuple[float, float]]  # image, mask, spacing in the plane
 REAL = 'real'  # the class of real images; the others are named after their source
 Borders = Literal['cut', 'kept']
 BORDERS: tuple[Borders, ...] = get_args(Borders)
+SHORTEST = 32  # pixels of a side of an image that keeps its own: fewer show too little
 _DTYPES: dict[int, Dtype] = {8: 'uint8', 16: 'uint16'}
 
 
@@ -37,12 +49,13 @@ class MixtureForm:
 
     Attributes:
       preprocessing: size, channels, window, fit and pixels. `window` is that of DICOM and NIfTI files; pictures
-        of 8 bits show their whole range, those of 16 that of their percentiles.
+        of 8 bits show their whole range, those of 16 that of their percentiles. With fit='native' images keep
+        their own pixels and shape, and only those with a longer side than `resolution` shrink to it.
       depth: bits of a stored pixel, 8 or 16.
       borders: whether borders of one grey value are cut off before all else, or kept.
 
     Raises:
-      DataError: for another depth, and for fit='native', which leaves sizes as they are.
+      DataError: for another depth, and for native images of no size.
     """
 
     preprocessing: Preprocessing
@@ -54,19 +67,31 @@ class MixtureForm:
             raise DataError(f'borders={self.borders!r} must be one of {", ".join(BORDERS)}.')
         if self.depth not in _DTYPES:
             raise DataError(f'depth={self.depth} must be 8 or 16.')
-        if self.preprocessing.fit == 'native':
-            raise DataError("fit='native' leaves sizes as they are; use pad, crop or resize.")
+        if self.is_native and self.preprocessing.resolution < SHORTEST:
+            raise DataError(
+                f'images cannot keep their own pixels where at most {self.preprocessing.resolution} along a side '
+                f'are kept; keep {SHORTEST} or more.'
+            )
+
+    @property
+    def is_native(self) -> bool:
+        """Whether images keep their own pixels."""
+        return self.preprocessing.fit == 'native'
 
     @property
     def dtype(self) -> Dtype:
         """Of the stored images."""
         return _DTYPES[self.depth]
 
-    def find_content(self, record: Record) -> tuple[slice, slice]:
-        """Rows and columns of an image that are looked at; never fewer than it is made to have."""
+    def find_content(self, record: Record, shortest: int = SHORTEST) -> tuple[slice, slice]:
+        """Rows and columns of an image that are looked at; never fewer than it is made to have.
+
+        Of those that keep their own, never fewer than `shortest`.
+        """
         if self.borders == 'kept':
             return slice(0, record.image.shape[0]), slice(0, record.image.shape[1])
-        side, scale = self.preprocessing.resolution, self.preprocessing.scale(record.spacing)
+        side = shortest if self.is_native else self.preprocessing.resolution
+        scale = self.preprocessing.scale(record.spacing)
         return find_content(record.image, (math.ceil(side / scale.rows), math.ceil(side / scale.columns)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -195,24 +220,66 @@ def unify_record(
       DataError: when it is smaller than all shall be, or has fewer grey levels, which would tell it from others.
     """
     record, preprocessing = crop_record(record, form.find_content(record)), form.preprocessing
-    height, width = record.image.shape[:2]
-    scale = preprocessing.scale(record.spacing)
-    if deciding_side(height, width, preprocessing.fit, scale) < preprocessing.resolution:
-        raise DataError(
-            f'is {height} x {width}, and enlarging it to {preprocessing.resolution} would tell it from the others'
-        )
+    _check_size(record, form)
     if record.image.dtype == np.uint8 and form.depth > 8 and window is None:
         raise DataError('has 8 bits, which would tell it from images of 16')
     shown = dataclasses.replace(preprocessing, window=window or _window_of(record, preprocessing.window))
     ends = resolve_window(shown, record.intensity, record.window, None)
+    make = _keep_pixels if form.is_native else _fit
+    image, mask, (rows, columns) = make(record, ends, shown, _find_mask(record, is_real))
     return dataclasses.replace(
         record,
-        image=_quantise(preprocess_image(record.image, record.intensity, ends, shown, record.spacing), form.dtype),
-        mask=fit_mask(_find_mask(record, is_real), preprocessing.resolution, preprocessing.fit, scale),
+        image=_quantise(image, form.dtype),
+        mask=mask,
         intensity=ends,
         window=ends,
-        spacing=(*preprocessing.spacing_of(height, width, record.spacing), record.spacing[2]),
+        spacing=(rows, columns, record.spacing[2]),
     )
+
+
+def _check_size(record: Record, form: MixtureForm) -> None:
+    height, width = record.image.shape[:2]
+    if form.is_native:
+        if min(height, width) < SHORTEST:
+            raise DataError(f'is {height} x {width}; fewer than {SHORTEST} pixels along a side show too little')
+        return
+    preprocessing = form.preprocessing
+    if (
+        deciding_side(height, width, preprocessing.fit, preprocessing.scale(record.spacing))
+        < preprocessing.resolution
+    ):
+        raise DataError(
+            f'is {height} x {width}, and enlarging it to {preprocessing.resolution} would tell it from the others'
+        )
+
+
+def _fit(record: Record, ends: tuple[float, float], shown: Preprocessing, mask: Mask) -> Made:
+    """Square, of the size of all."""
+    height, width = record.image.shape[:2]
+    return (
+        preprocess_image(record.image, record.intensity, ends, shown, record.spacing),
+        fit_mask(mask, shown.resolution, shown.fit, shown.scale(record.spacing)),
+        shown.spacing_of(height, width, record.spacing),
+    )
+
+
+def _keep_pixels(record: Record, ends: tuple[float, float], shown: Preprocessing, mask: Mask) -> Made:
+    """Of its own shape and pixels; shrunk by area where it is longer than all may be."""
+    image, dtype = convert_channels(record.image, shown.channels), output_dtype(record.image.dtype, shown.window)
+    factor = kept_scale(image.shape[:2], shown.resolution)
+    if factor == 1 and dtype == image.dtype and ends == record.intensity:
+        return image, mask, record.spacing[:2]  # the whole range of 8 bits, which windowing would leave as it is
+    unit = apply_window(image, record.intensity, ends)
+    if factor < 1:
+        height, width = (max(1, round(side * factor)) for side in image.shape[:2])
+        unit, mask = resample(unit, height, width), pick_nearest(mask, height, width)
+    rows, columns, _ = record.spacing
+    return np.rint(unit * np.float32(stored_maximum(dtype))).astype(dtype), mask, (rows / factor, columns / factor)
+
+
+def kept_scale(shape: tuple[int, ...], longest: int) -> float:
+    """The factor by which an image that keeps its own pixels shrinks all the same: 1 up to the longest side."""
+    return min(1.0, longest / max(shape))
 
 
 def crop_record(record: Record, content: tuple[slice, slice]) -> Record:
@@ -251,7 +318,7 @@ def _window_of(record: Record, window: str | tuple[float, float]) -> str | tuple
     return window
 
 
-def _find_mask(record: Record, is_real: bool) -> UInt8[np.ndarray, 'height width 1']:
+def _find_mask(record: Record, is_real: bool) -> Mask:
     """1 where a pixel is synthetic: nowhere in a real image, everywhere in a generated one."""
     if is_real:
         return np.zeros((*record.image.shape[:2], 1), np.uint8)

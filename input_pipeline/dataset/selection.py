@@ -114,7 +114,9 @@ def _scan_labels(split: Split, with_labels: bool) -> RecordTable:
             numbers = [split.features.deserialize_example_np(record)['label'] for record in split.records]
         labels = [split.classes[number] if number >= 0 else '' for number in numbers]
     names = tuple(map(str, range(count)))
-    return RecordTable(names, names, tuple(labels), ('unknown',) * count, (None,) * count, (0,) * count)
+    return RecordTable(
+        names, names, tuple(labels), ('unknown',) * count, (None,) * count, (0,) * count, (0,) * count
+    )
 
 
 def _count_class_images(records: RecordTable, summary: Mapping[str, Any]) -> tuple[int, ...]:

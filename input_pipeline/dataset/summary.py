@@ -205,7 +205,7 @@ class RecordTable:
     """The columns of `records.csv` that reading needs, for one split in stored order.
 
     `mask_ids` are the class ids in the mask of each; None in sets that an earlier version wrote. `sides` are
-    pixels of the longer side; 0 where they are not known.
+    pixels of the longer side, `short_sides` those of the shorter one; 0 where they are not known.
     """
 
     keys: tuple[str, ...]
@@ -214,6 +214,7 @@ class RecordTable:
     modalities: tuple[str, ...]
     mask_ids: tuple[tuple[int, ...] | None, ...]
     sides: tuple[int, ...]
+    short_sides: tuple[int, ...]
 
     def select(self, indices: Sequence[int]) -> 'RecordTable':
         """The rows of these records."""
@@ -224,6 +225,7 @@ class RecordTable:
             modalities=tuple(self.modalities[index] for index in indices),
             mask_ids=tuple(self.mask_ids[index] for index in indices),
             sides=tuple(self.sides[index] for index in indices),
+            short_sides=tuple(self.short_sides[index] for index in indices),
         )
 
 
@@ -242,6 +244,7 @@ def read_records(folder: Path, split: str) -> RecordTable:
         modalities=tuple(row['modality'] for row in rows),
         mask_ids=tuple(_numbers(row.get('mask_ids')) for row in rows),
         sides=tuple(max(int(row['height']), int(row['width'])) for row in rows),
+        short_sides=tuple(min(int(row['height']), int(row['width'])) for row in rows),
     )
 
 

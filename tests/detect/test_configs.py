@@ -46,8 +46,8 @@ def test_a_variant_has_the_fields_of_all(variant):
 def test_a_run_cannot_go_on_with_another_architecture_other_data_or_another_place_in_them(variant):
     assert fixed_fields(DETECTOR, _load(variant)) == (
         'adversarial', 'architecture', 'attention_heads', 'augment', 'channels', 'data.labels', 'data.modalities',
-        'data.sources', 'degrade', 'inputs', 'network', 'optimizer', 'resolution', 'schedule', 'seed',
-        'start_from',
+        'data.patches', 'data.patches_in_training', 'data.sources', 'degrade', 'files', 'inputs',
+        'network', 'optimizer', 'resolution', 'schedule', 'seed', 'start_from',
     )  # fmt: skip
     assert fixed_fields(STACK, stack.get_config()) == (
         'data.modalities', 'data.sources', 'optimizer', 'schedule', 'seed', 'stack',
@@ -88,11 +88,13 @@ def test_a_variant_makes_a_step(variant):
         after, metrics = step(state, batch, key, {})
         return detection, jax.tree.leaves(state), jax.tree.leaves(after), metrics
 
-    batch = batch_shapes(config.resolution, 2, recipe.channels)
+    batch = batch_shapes(recipe.data.training_side, 2, recipe.channels)
     detection, before, after, metrics = jax.eval_shape(start_and_step, _KEY, batch)
     assert (detection.logits.shape, detection.logits.dtype) == ((2,), jnp.float32)
     assert len(detection.maps) == len(config.inputs)
-    assert detection.pooled.shape == (2, sum(own.shape[-1] for own in detection.maps))
+    parts = 2 if variant == 'patches' else 1  # the overview, and the patches together
+    assert detection.pooled.shape == (2, parts * sum(own.shape[-1] for own in detection.maps))
+    assert detection.weights.shape == (2, config.data.patches_in_training)
     assert after == before
     assert {'loss', 'accuracy', 'gradient_norm'} <= metrics.keys()
     assert all(metric.shape == () for metric in metrics.values())
@@ -121,6 +123,18 @@ def test_a_variant_makes_a_step(variant):
         ({'degrade.sigma': (1.0,)}, r'config\.degrade\.sigma is \(1\.0,\); give two ends'),
         ({'degrade.factor': (0.0, 1.0)}, r'config\.degrade\.factor is \(0\.0, 1\.0\); give two ends.* from 0\.05'),
         ({'degrade.quality': (0, 100)}, r'config\.degrade\.quality is \(0, 100\)'),
+        ({'data.patches': 7}, r'config\.data\.patches is 7; choose one of \[0, 3, 8, 15, 24\]'),
+        ({'data.patches': 8}, r'patches_in_training is 0 of 8 config\.data\.patches; take one or more of them'),
+        ({'data.patches': 3, 'data.patches_in_training': 8}, r'patches_in_training is 8 of 3'),
+        (
+            {'data.patches': 8, 'data.patches_in_training': 3},
+            r'config\.augment\.shift is 0\.05, but patches lie at places by chance; set it to 0',
+        ),
+        ({'files.webp': 0.5}, r'config\.files\.webp is 0\.5, which is for patches alone; set it to 0, or give'),
+        (
+            {'data.patches': 8, 'data.patches_in_training': 3, 'augment.shift': 0.0, 'files.scale': (2.0, 0.5)},
+            r'config\.files\.scale is \(2\.0, 0\.5\); give two ends, rising',
+        ),
         ({'adversarial.eps': 2.0}, r'config\.adversarial needs eps and steps, or neither'),
         ({'adversarial.steps': 2}, r'config\.adversarial needs eps and steps, or neither'),
         ({'optimizer.learning_rate': float('nan')}, r'learning_rate is nan, which is no number'),

@@ -49,7 +49,7 @@ def test_halving_and_doubling_by_nearest_pixel_keeps_means_of_fields():
 
 def test_a_blend_changes_only_what_its_opacity_shows():
     picture, other = _picture(32, 32), 0.3 * _picture(32, 32)[::-1]
-    opacity = draw_opacity(32, RANDOM)
+    opacity = draw_opacity(32, 32, RANDOM)
     blended = blend(picture, other, opacity)
     assert 0.02 < (opacity > 0).mean() < 0.7
     np.testing.assert_array_equal(blended[opacity == 0], picture[opacity == 0])
@@ -121,6 +121,26 @@ def test_an_imitation_is_its_real_image_with_a_trace(reals):
             np.testing.assert_allclose(record.image / 255, doubled, atol=tolerance)
 
 
+def test_imitations_keep_the_shapes_of_their_images(tmp_path):
+    items = [
+        make_item(
+            f'i{number}', [np.random.default_rng(number).integers(0, 256, shape, np.uint8)], patient=f'p{number}',
+            split=SPLITS[number % 3], intensity=(0.0, 255.0), window=(0.0, 255.0), modality='CT',
+        )
+        for number, shape in enumerate([(40, 51, 1)] * 3 + [(33, 64, 1)] * 3)
+    ]  # fmt: skip
+    write(items, tmp_path, 'reals')
+    flags = ('--resolution=native', '--longest=100', '--imitations', *imitations.IMITATIONS, '--imitated=1')
+    assert _prepare(tmp_path, *flags) == 0
+    split = open_splits('mixed', tmp_path)['test']
+    assert split.summary['options']['form']['resolution'] == 100
+    shapes = {'i2': (40, 51), 'i5': (33, 64)}
+    for place in range(len(split.records)):
+        record = split.read(place)
+        (own,) = set(shapes) & set(record.key.split('/'))
+        assert record.image.shape[:2] == record.mask.shape[:2] == shapes[own]
+
+
 def test_the_same_seed_gives_the_same_set(reals):
     for name, seed in {'a': 1, 'b': 1, 'c': 2}.items():
         assert _prepare(reals, '--imitations', 'blended', '--imitated=0.5', f'--seed={seed}', name=name) == 0
@@ -134,6 +154,11 @@ def test_the_same_seed_gives_the_same_set(reals):
         ((), 'no synthetic image is named; give --fakes or --imitations'),
         (('--imitations', 'blurred'), 'invalid choice'),
         (('--imitations', 'blended', '--imitated=0'), 'share above 0, up to 1'),
+        (('--imitations', 'blended', '--longest=64'), '--longest=64 is for --resolution=native alone'),
+        (
+            ('--imitations', 'blended', '--resolution=native', '--fit=crop'),
+            '--fit=crop makes images square, and --resolution=native leaves their shape',
+        ),
     ],
 )
 def test_what_cannot_be_imitated(reals, flags, expected):

@@ -129,7 +129,13 @@ def test_equal_keys_of_a_patient_pair_whatever_else_there_is(data_dir):
 def _table(keys, patient='p'):
     count = len(keys)
     return RecordTable(
-        tuple(keys), count * (patient,), count * ('',), count * ('CT',), count * ((),), count * (SIDE,)
+        tuple(keys),
+        count * (patient,),
+        count * ('',),
+        count * ('CT',),
+        count * ((),),
+        count * (SIDE,),
+        count * (SIDE,),
     )
 
 

@@ -261,7 +261,7 @@ def test_a_source_is_not_named_real():
     ('fields', 'expected'),
     [
         ({'depth': 12}, 'depth=12 must be 8 or 16'),
-        ({'fit': 'native'}, "fit='native' leaves sizes as they are"),
+        ({'fit': 'native'}, 'images cannot keep their own pixels where at most 16 along a side are kept; keep 32'),
         ({'resolution': 0}, 'resolution=0'),
     ],
 )
@@ -293,3 +293,38 @@ def test_only_the_splits_that_there_are_are_opened(tmp_path):
     assert list(open_splits('reals', tmp_path)) == ['train']
     with pytest.raises(DataError, match="there is no data set 'nothing'"):
         open_splits('nothing', tmp_path)
+
+
+def _native(image, longest=64, **fields):
+    (item,) = [make_item('a', [image], intensity=RANGES[image.dtype.type], window=(0.0, 200.0), **fields)]
+    (record,) = item.load()
+    return unify_record(record, _form(longest, fit='native'), is_real=False)
+
+
+def test_images_that_keep_their_pixels_keep_them_all():
+    (image,) = random_images(1, (40, 50, 1), np.uint8)
+    made = _native(image)
+    np.testing.assert_array_equal(made.image, image)
+    assert made.mask.shape == (40, 50, 1)
+    assert made.mask.all()
+    (deep,) = random_images(1, (40, 50, 1), np.uint16)
+    made = _native(deep)  # of percentiles
+    np.testing.assert_array_equal(made.image, np.rint(np.clip(deep / 200, 0, 1) * 255).astype(np.uint8))
+
+
+def test_images_that_are_too_long_shrink_by_area_and_keep_their_shape():
+    (image,) = random_images(1, (64, 128, 1), np.uint8)
+    made = _native(image, spacing=(0.5, 0.5, 2.0))
+    expected = image.astype(np.float64).reshape(32, 2, 64, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(made.image[..., 0], expected, atol=0.51)
+    assert made.mask.shape == (32, 64, 1)
+    assert made.spacing == (1.0, 1.0, 2.0)
+
+
+def test_images_of_too_few_pixels_are_refused_and_borders_leave_enough():
+    (image,) = random_images(1, (31, 64, 1), np.uint8)
+    with pytest.raises(DataError, match='is 31 x 64; fewer than 32 pixels along a side show too little'):
+        _native(image)
+    bordered = np.zeros((60, 60, 1), np.uint8)
+    bordered[20:40, 10:50] = random_images(1, (20, 40, 1), np.uint8)[0] // 2 + 100
+    assert _native(bordered).image.shape == (32, 40, 1)
