@@ -123,7 +123,8 @@ def _find_doubt(case: input_pipeline.Case, detector: TrainedDetector) -> str:
         return f'It is {modality}, and the detector was trained on {", ".join(sorted(known))} alone.'
     form = calibration.form.preprocessing
     if sheet is not None:
-        side = min(min(record.image.shape[:2]) for record in case.records)
+        shapes = [record.image.shape[:2] for record in case.records]
+        side = int(min(min(shape) * kept_scale(shape, form.resolution) for shape in shapes))
         needed = _shortest(detector)
         return (
             f'It has {side} pixels along its shorter side, and the detector needs {needed}.'
@@ -142,9 +143,9 @@ def _find_doubt(case: input_pipeline.Case, detector: TrainedDetector) -> str:
 
 
 def _shortest(detector: TrainedDetector) -> int:
-    """Pixels of the shorter side of an image that keeps its own, at least."""
+    """Pixels of the shorter side of an image that keeps its own, at least: none is enlarged for the network."""
     sheet = detector.recipe.sheet
-    return SHORTEST if sheet is None else max(SHORTEST, sheet.tile)
+    return max(SHORTEST, detector.recipe.resolution if sheet is None else sheet.tile)
 
 
 def _deciding_side(record: Record, form: input_pipeline.Preprocessing) -> float:

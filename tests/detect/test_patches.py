@@ -221,9 +221,13 @@ def test_a_small_picture_in_a_wide_border_is_judged_with_some_of_it(patch_judge)
     assert judgement.looked_at.startswith('Rows 24 to 55 and columns 30 to 69 of 80 x 100 pixels')
 
 
+def _mirror(images, places):
+    return (images[:, ::-1] * places[:, None, None, None]).astype(np.float32)
+
+
 def test_changes_of_images_are_of_each_tile_by_itself(patch_judge):
     sheet = np.random.default_rng(0).uniform(-1, 1, (2, 48, 48, 1)).astype(np.float32)
-    change = by_tile(patch_judge.detector, lambda tiles, places: tiles[:, ::-1] * places[:, None, None, None])
+    change = by_tile(patch_judge.detector, _mirror)
     changed = change(sheet, np.array([1, 2]))
     for number in range(2):
         first = sheet[number, :16, 16:32][::-1] * (number + 1)
