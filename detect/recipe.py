@@ -138,7 +138,7 @@ def create_recipe(config: ConfigDict) -> DetectorRecipe:
     Raises:
       UserError, DataError: for the first value that cannot be used.
     """
-    check(DETECTOR, config, left_open=True)
+    config = check(DETECTOR, config, left_open=True)
     check_named(config.data.name)
     config = fill_channels(config)
     dtype = compute.compute_dtype(config.compute_dtype)

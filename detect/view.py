@@ -117,20 +117,13 @@ def _spread(image: Shaped[np.ndarray, 'height width channels']) -> float:
 
 def _find_doubt(case: input_pipeline.Case, detector: TrainedDetector) -> str:
     """Why nothing can be said of it; '' where something can."""
-    calibration, sheet = detector.calibration, detector.recipe.sheet
+    calibration = detector.calibration
     modality, known = case.records[0].modality, set(calibration.modalities) - {'unknown'}
     if modality not in (*known, 'unknown') and known:
         return f'It is {modality}, and the detector was trained on {", ".join(sorted(known))} alone.'
     form = calibration.form.preprocessing
-    if sheet is not None:
-        shapes = [record.image.shape[:2] for record in case.records]
-        side = int(min(min(shape) * kept_scale(shape, form.resolution) for shape in shapes))
-        needed = _shortest(detector)
-        return (
-            f'It has {side} pixels along its shorter side, and the detector needs {needed}.'
-            if side < needed
-            else ''
-        )
+    if detector.recipe.sheet is not None:
+        return _find_lack(case, detector)
     if calibration.form.is_native:
         form = detector.recipe.data.request.preprocessing
     side = min(_deciding_side(record, form) for record in case.records)
@@ -140,6 +133,16 @@ def _find_doubt(case: input_pipeline.Case, detector: TrainedDetector) -> str:
         needed = f'and the detector needs {form.resolution}'
         return f'It has {int(side)} pixels along its {kind} side{square}, {needed}.'
     return ''
+
+
+def _find_lack(case: input_pipeline.Case, detector: TrainedDetector) -> str:
+    """What images have too few pixels for patches; '' where all have enough."""
+    longest, needed = detector.calibration.form.preprocessing.resolution, _shortest(detector)
+    shapes = [record.image.shape[:2] for record in case.records]
+    kept = int(min(min(shape) * kept_scale(shape, longest) for shape in shapes))
+    if kept >= needed:
+        return ''
+    return f'It has {kept} pixels along its shorter side, and the detector needs {needed}.'
 
 
 def _shortest(detector: TrainedDetector) -> int:

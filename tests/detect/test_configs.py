@@ -148,6 +148,13 @@ def test_values_that_cannot_be_used_are_named(changes, expected):
         create_recipe(_load('small', changes))
 
 
+def test_runs_that_are_older_than_patches_see_whole_images():
+    config = _load('small').copy_and_resolve_references().unlock()
+    del config['files'], config.data['patches'], config.data['patches_in_training']
+    recipe = create_recipe(config.lock())
+    assert (recipe.sheet, recipe.network.tile, recipe.resolution) == (None, 0, 64)
+
+
 def test_the_largest_change_of_adversarial_training_is_in_units_of_images():
     """eps is in 1/255 of a range that is 2 wide in [-1, 1]."""
     assert create_recipe(_load('adversarial')).attack.eps == pytest.approx(2 * 2 / 255)
