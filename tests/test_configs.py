@@ -289,7 +289,7 @@ def test_what_decides_networks_data_and_the_position_in_them_is_fixed(spec):
         'schedule.initial_resolution',
         'schedule.stable_images',
         'seed',
-        'watch.extractor',
+        'watch.extractor',  # the best by one is not the best by another
     )
 
 
