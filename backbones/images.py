@@ -297,6 +297,14 @@ def open_feed(
     return host_feed(batches, mesh, sizes=sizes)
 
 
+def sampled_shapes(batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and types of what sampled batches have beside images and labels."""
+    return {
+        'valid': jax.ShapeDtypeStruct((batch_size,), np.bool_),
+        'noise_key': jax.ShapeDtypeStruct((batch_size, 2), np.uint32),
+    }
+
+
 def batch_shapes(resolution: int, batch_size: int, channels: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes and types of one global batch."""
     return {

@@ -15,6 +15,7 @@ from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
 from foundation.training.state import Variables
+from gan.differential_privacy.ledger import PrivacySpent, read_spent
 from gan.networks import Generator
 from gan.recipe import GanRecipe, ImageFormat, recreate_recipe
 from gan.schedule import Stage, fade_in
@@ -39,6 +40,7 @@ class TrainedGenerator:
       network: at the resolution that training had reached.
       weights: that it draws with.
       position: where in training it was saved.
+      privacy: what is proved of its training; None for nothing.
     """
 
     recipe: GanRecipe
@@ -46,6 +48,7 @@ class TrainedGenerator:
     network: Generator
     weights: Weights
     position: Position
+    privacy: PrivacySpent | None = None
 
     @classmethod
     def load(cls, workdir: Path, step: int | None = None, *, best: bool = False) -> 'TrainedGenerator':
@@ -62,7 +65,8 @@ class TrainedGenerator:
                 )
             described = read_description(workdir)
             weights = Weights(read_variables(workdir, described), described.alpha)
-            return cls(described.recipe, described.facts, described.create_network(), weights, described.position)
+            network = described.create_network()
+            return cls(described.recipe, described.facts, network, weights, described.position, described.privacy)
         run = restore_state(workdir, step, best=best)
         if run.recipe.family.translates:
             raise UserError(
@@ -75,6 +79,7 @@ class TrainedGenerator:
             network=run.recipe.generator_at(run.stage.resolution, run.image_format),
             weights=Weights(run.state.averaged('generator'), fade_in(run.stage, run.position.images_seen)),
             position=run.position,
+            privacy=None if run.recipe.privacy is None else read_spent(workdir, run.position.images_seen),
         )
 
     @property

@@ -23,6 +23,9 @@ from foundation.training.errors import UserError
 from foundation.training.loop import Periods, periods_of
 from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation
+from gan.conflicts import check_together
+from gan.differential_privacy.gradient import PrivateGradient
+from gan.differential_privacy.terms import PrivacyTerms, check_private
 from gan.domains import TrainingImages, open_classes, open_domains, request_target
 from gan.families import FAMILIES, Family, choose_labelled
 from gan.networks import Generator, relative_cost
@@ -121,6 +124,7 @@ class GanRecipe:
       adaptation: how that probability follows the discriminator; None keeps it.
       schedule: how the networks grow, and for how long they are trained.
       annealing: what changes while training goes on; None for nothing.
+      privacy: what is protected of the training images, and how much; None for nothing.
       start_from: another run that layers are copied from.
       watch: how samples are watched.
       samples: of a grid.
@@ -150,6 +154,7 @@ class GanRecipe:
     adaptation: Adaptation | None
     schedule: Schedule
     annealing: Annealing | None
+    privacy: PrivacyTerms | None
     start_from: StartFrom
     watch: WatchPlan
     samples: SampleGrid
@@ -158,10 +163,8 @@ class GanRecipe:
     fields: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        _check_augmentation(self)
-        _check_annealing(self)
-        _check_groups(self)
-        _check_strided(self)
+        check_together(self)
+        check_private(self)
 
     @property
     def family(self) -> Family:
@@ -262,7 +265,13 @@ class GanRecipe:
             annealing=self.annealing,
             options=self.sections.get('family', {}),
             create_updates=self.family.updates,
+            privacy=self._private_gradient(resolution),
         )
+
+    def _private_gradient(self, resolution: int) -> PrivateGradient | None:
+        if self.privacy is None:
+            return None
+        return self.privacy.create_gradient(self.schedule.batch_size[f'at_{resolution}'])
 
     def relative_cost(self, resolution: int) -> float:
         """Of an image at one resolution of the growth beside one at another."""
@@ -317,6 +326,7 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             adaptation=Adaptation(augment.target, augment.every, augment.images) if augment.adaptive else None,
             schedule=schedule,
             annealing=annealing,
+            privacy=_create_privacy(config.privacy),
             start_from=StartFrom(**config.start_from),
             watch=WatchPlan(**config.watch),
             samples=SampleGrid(**config.samples),
@@ -367,72 +377,14 @@ def _cycle_length(family: Family, fields: Mapping[str, Any]) -> int:
     return math.lcm(fields['loss']['penalty_every'], repeats)
 
 
+def _create_privacy(privacy: ConfigDict) -> PrivacyTerms | None:
+    """None where no noise is asked for."""
+    terms = PrivacyTerms(**privacy)
+    return terms if terms.is_asked_for else None
+
+
 def _create_annealing(anneal: ConfigDict, augmentation: float) -> Annealing | None:
     """None where nothing changes; `augmentation` is its probability at the start."""
     if not anneal.images:
         return None
     return Annealing(**anneal.to_dict() | {'augmentation': (augmentation, anneal.augmentation)})
-
-
-def _check_augmentation(recipe: GanRecipe) -> None:
-    adaptive = recipe.adaptation is not None
-    if adaptive and not recipe.objective.loss.has_signs:
-        raise UserError(
-            'config.augment.adaptive follows the sign of the logits, which means nothing under '
-            f'config.loss.name = {recipe.objective.name!r}; choose another loss, or a fixed '
-            'config.augment.probability.'
-        )
-    if (adaptive or recipe.augmentation_probability) and not recipe.augmentation.operations:
-        raise UserError('config.augment.operations is empty: name some, or set adaptive and probability to 0.')
-
-
-def _check_annealing(recipe: GanRecipe) -> None:
-    if recipe.annealing is None:
-        return
-    if recipe.schedule.first_resolution != recipe.resolution:
-        raise UserError(
-            'config.anneal.images is set, but networks that grow start their optimizers anew at each size; '
-            'set it to 0, or config.schedule.initial_resolution to 0.'
-        )
-    if recipe.adaptation is not None:
-        raise UserError(
-            'config.anneal.images and config.augment.adaptive both decide the probability of augmentations; '
-            'set one of them to 0 or False.'
-        )
-
-
-def _check_groups(recipe: GanRecipe) -> None:
-    """What discriminators that compare images of a batch ask for; others have no `stddev_group`."""
-    if 'stddev_group' not in recipe.sections['discriminator']:
-        return
-    group, share = recipe.sections['discriminator']['stddev_group'], recipe.objective.penalty_share
-    for name, batch_size in recipe.schedule.batch_size.items():
-        penalised = max(1, round(batch_size * share))
-        if penalised < batch_size and penalised > group and penalised % group:
-            raise UserError(
-                f'config.loss.penalty_share of {share} takes {penalised} of the {batch_size} images of '
-                f'config.schedule.batch_size.{name}, which must be a multiple of '
-                f'config.discriminator.stddev_group, {group}.'
-            )
-        if batch_size > group and batch_size % group:
-            raise UserError(
-                f'config.schedule.batch_size.{name} is {batch_size}, '
-                f'but must be a multiple of config.discriminator.stddev_group, {group}.'
-            )
-
-
-def _check_strided(recipe: GanRecipe) -> None:
-    """What discriminators of strided convolutions ask for; others have no kernels."""
-    fields, objective = recipe.sections['discriminator'], recipe.objective
-    if not {'layers', 'kernel_size'} <= fields.keys():
-        return
-    if recipe.resolution >> fields['layers'] < 1:
-        raise UserError(
-            f'config.discriminator.layers is {fields["layers"]}, but '
-            f'{recipe.resolution} pixels cannot be halved so often.'
-        )
-    if fields['batch_norm'] and objective.penalty != 'none':
-        raise UserError(
-            f'config.loss.penalty is {objective.penalty!r}, a slope at single images, which batch normalization '
-            "mixes; set config.discriminator.batch_norm to False or the penalty to 'none'."
-        )

@@ -14,13 +14,25 @@ from foundation.training.state import Params, Variables
 from gan.adaptation import adapt
 from gan.annealing import Annealing
 from gan.augmentation import DiscriminatorAugmentation, augment
+from gan.differential_privacy.gradient import PrivateGradient, hide_reals
 from gan.latents import draw_latents
 from gan.layers import BATCH_STATS
 from gan.networks import Discriminator, DiscriminatorOutput, Generator, fade_reals
 from gan.objective import Objective
 from gan.penalties import orthogonal_penalty
 from gan.state import GanState, Optimizers, ema_decay, update_ema
-from gan.updates import Found, Given, Metrics, TrainStep, Turn, Update, keep, make_step
+from gan.updates import (
+    Found,
+    Given,
+    Metrics,
+    TrainStep,
+    Turn,
+    Update,
+    differentiate,
+    keep,
+    make_step,
+    see_all,
+)
 from gan.updates import create_cycle as create_cycle_of
 
 
@@ -62,6 +74,7 @@ class StepRecipe:
       annealing: what changes while training goes on; None for nothing.
       options: what the family alone has: the section `family` of its config.
       create_updates: the rows of a step, from this recipe.
+      privacy: of the discriminator's gradient, the one that real images enter then; None for none.
     """
 
     networks: Mapping[str, nn.Module]
@@ -75,6 +88,7 @@ class StepRecipe:
     annealing: Annealing | None
     options: Mapping[str, Any]
     create_updates: Callable[['StepRecipe'], tuple[Update, ...]]
+    privacy: PrivateGradient | None = None
 
     @property
     def generator(self) -> Generator:
@@ -115,6 +129,7 @@ def alternate(
       discriminator, generator: their losses, see `Update`.
       then: what follows the discriminator's update, see `Update`.
     """
+    privacy = recipe.privacy
     return (
         Update(
             trains=('discriminator',),
@@ -123,6 +138,7 @@ def alternate(
             penalty_every=recipe.objective.penalty_period,
             show=partial(show, recipe),
             then=then,
+            differentiate=differentiate if privacy is None else privacy.differentiate,
         ),
         Update(
             trains=('generator',),
@@ -130,6 +146,7 @@ def alternate(
             every=recipe.discriminator_steps,
             penalty_every=0,
             then=partial(average_generator, recipe),
+            sees=see_all if privacy is None else partial(hide_reals, recipe.generator.num_classes),
         ),
     )
 

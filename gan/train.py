@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 import input_pipeline
 from backbones.extractors import Extractor
 from backbones.grids import save_picture
-from backbones.images import DataFacts, batch_shapes, facts_of, open_feed, settle_data
+from backbones.images import DataFacts, batch_shapes, facts_of, open_feed, sampled_shapes, settle_data
 from configs.gan.schema import GAN
 from configs.schema import as_begun, run_record
 from foundation.training import launch, logs, loop, parallel
@@ -29,13 +29,14 @@ from foundation.training.feed import Batches
 from foundation.training.fit import begin_run
 from foundation.training.phases import Phase
 from foundation.training.workdir import RunRecord
+from gan.differential_privacy.ledger import PRIVACY_FILE, PrivacyLedger, keep_secret, open_ledger
 from gan.domains import TrainingImages, domain_files
 from gan.recipe import GanRecipe, ImageFormat, create_recipe
 from gan.samples import TrainingSamples, draw_reals
 from gan.schedule import Stage, fade_in
 from gan.state import GanState, grow
 from gan.step import create_cycle
-from gan.transfer import adopt_from, check_source
+from gan.transfer import adopt_from, check_source, check_source_data
 from gan.translation.samples import ClassSamples, Samples, TranslatedSamples
 from gan.watch import SCORE, create_watch, open_extractor
 from gan.weights import is_exported
@@ -63,6 +64,7 @@ class PreparedRun:
       stages: of its growth.
       mesh: the devices.
       extractor: of the watch; None where nothing is watched.
+      ledger: of the privacy budget; None without one.
     """
 
     recipe: GanRecipe
@@ -72,6 +74,7 @@ class PreparedRun:
     stages: tuple[Stage, ...]
     mesh: Mesh
     extractor: Extractor | None
+    ledger: PrivacyLedger | None
 
 
 def train_and_evaluate(config: ConfigDict, workdir: Path) -> None:
@@ -110,17 +113,27 @@ def prepare(recipe: GanRecipe, workdir: Path, record: RunRecord) -> PreparedRun:
         parallel.check_batch_size(mesh, stage.batch_size, f'config.schedule.batch_size.at_{stage.resolution}')
     image_format = recipe.image_format(len(facts.classes))
     extractor = open_extractor(recipe.watch, image_format)
+    ledger, files = None, facts.files(recipe.images.data_dir) | domain_files(images, recipe.family.translates)
+    told = [_describe_data(facts, recipe), *_describe_unused(facts, recipe)]
+    if recipe.privacy is not None and isinstance(images, input_pipeline.ImageData):
+        ledger = open_ledger(recipe.privacy, workdir, images, stages)
+        check_source_data(recipe.start_from, facts)
+        recipe = dataclasses.replace(recipe, privacy=ledger.terms)
+        files |= {PRIVACY_FILE: ledger.content()}
+        told.append(ledger.describe())
     begin_run(
         workdir,
         mesh,
         record=record,
-        files=facts.files(recipe.images.data_dir) | domain_files(images, recipe.family.translates),
-        told=[_describe_data(facts, recipe), *_describe_unused(facts, recipe)],
+        files=files,
+        told=told,
         details=[*_tabulate_networks(recipe, image_format)],
     )
+    if ledger is not None and first:
+        keep_secret(ledger, workdir)
     if not (workdir / 'real.png').exists():
         draw_reals(recipe, images, image_format, workdir / 'real.png', write=first)
-    return PreparedRun(recipe, workdir, images, image_format, stages, mesh, extractor)
+    return PreparedRun(recipe, workdir, images, image_format, stages, mesh, extractor, ledger)
 
 
 def train(
@@ -137,7 +150,7 @@ def train(
     """
     recipe, workdir, stages, mesh = training.recipe, training.workdir, training.stages, training.mesh
     samples = _create_samples(training)
-    phases = [create_phase(recipe, stage, training.images, mesh) for stage in stages]
+    phases = [create_phase(recipe, stage, training.images, mesh, training.ledger) for stage in stages]
     with contextlib.closing(Checkpoints(workdir / 'checkpoints', recipe.checkpoints_to_keep)) as checkpoints:
         return loop.run(
             phases,
@@ -162,8 +175,10 @@ def _create_samples(training: PreparedRun) -> Samples:
     return TrainingSamples(recipe, form, images.classes, training.mesh, training.stages)
 
 
-def create_phase(recipe: GanRecipe, stage: Stage, images: TrainingImages, mesh: Mesh) -> Phase:
-    """A stage as a phase of the loop."""
+def create_phase(
+    recipe: GanRecipe, stage: Stage, images: TrainingImages, mesh: Mesh, ledger: PrivacyLedger | None = None
+) -> Phase:
+    """A stage as a phase of the loop; with a ledger its batches are drawn by chance."""
     image_format = recipe.image_format(len(images.classes))
     step, reals = recipe.step_at(stage.resolution, image_format), recipe.reals_per_image
 
@@ -179,9 +194,10 @@ def create_phase(recipe: GanRecipe, stage: Stage, images: TrainingImages, mesh: 
         enter=enter,
         adopt=functools.partial(adopt_from, recipe.start_from, recipe.family.sides),
         cycle=create_cycle(step),
-        controls=functools.partial(_controls, stage),
-        open_feed=functools.partial(_open_feed, recipe, stage, images, mesh),
-        batch=batch_shapes(stage.resolution, reals * stage.batch_size, image_format.all_channels),
+        controls=functools.partial(_controls, stage, ledger),
+        open_feed=functools.partial(_open_feed, recipe, stage, images, mesh, ledger),
+        batch=batch_shapes(stage.resolution, reals * stage.batch_size, image_format.all_channels)
+        | ({} if ledger is None else sampled_shapes(stage.batch_size)),
         cost=recipe.relative_cost(stage.resolution),
     )
 
@@ -191,23 +207,27 @@ def _open_feed(
     stage: Stage,
     images: TrainingImages,
     mesh: Mesh,
+    ledger: PrivacyLedger | None,
     images_seen: int,
     sizes: Iterator[int],
 ) -> Iterator[Batches]:
     reals = recipe.reals_per_image
     position, batch_size = reals * images_seen, reals * stage.batch_size
     shown = recipe.hide_labels(images)
+    if ledger is not None and isinstance(shown, input_pipeline.ImageData):
+        shown = shown.sampled(ledger.sampling(stage))
     return open_feed(shown, stage.resolution, batch_size, mesh, recipe.device_memory_gib, position, sizes)
 
 
 def replan_phase(phase: Phase, stage: Stage) -> Phase:
     """The phase of a stage that has not begun, moved to where `stage`, of the same size and batch, is."""
-    controls = functools.partial(_controls, stage)
+    controls = functools.partial(_controls, stage, None)
     return dataclasses.replace(phase, start=stage.start, end=stage.end, controls=controls)
 
 
-def _controls(stage: Stage, images_seen: int) -> dict[str, float]:
-    return {'alpha': fade_in(stage, images_seen), 'images_seen': images_seen}
+def _controls(stage: Stage, ledger: PrivacyLedger | None, images_seen: int) -> dict[str, float]:
+    spent = {} if ledger is None else {'epsilon': ledger.spent(images_seen)}
+    return {'alpha': fade_in(stage, images_seen), **spent, 'images_seen': images_seen}
 
 
 def _make_sample(

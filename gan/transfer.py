@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 from jaxtyping import PyTree
 
+from backbones.images import DataFacts, read_facts
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 from foundation.training.state import NetworkState
@@ -39,6 +40,19 @@ def check_source(source: StartFrom, workdir: Path) -> None:
         raise UserError(
             f'config.start_from.workdir is {source.workdir}, which holds no checkpoints; '
             'name the --workdir of a run, or an exported generator.'
+        )
+
+
+def check_source_data(source: StartFrom, facts: DataFacts) -> None:
+    """Raises UserError when a private run would start from networks that know the same images already."""
+    if not source.workdir:
+        return
+    folder = Path(source.workdir)
+    seen = read_description(folder).facts if is_exported(folder) else read_facts(folder)
+    if seen.fingerprint == facts.fingerprint:
+        raise UserError(
+            f'config.start_from.workdir is {folder}, which was trained on the same images ({facts.name}), so that '
+            'config.privacy could promise nothing; start from a run on others, as on phantoms.'
         )
 
 

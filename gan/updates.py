@@ -63,6 +63,18 @@ def _show_nothing(given: Given) -> Any:
     del given
 
 
+def see_all(given: Given) -> Given:
+    """What an update is given where it may look at all of it."""
+    return given
+
+
+def differentiate(
+    loss: Loss, params: dict[str, Params], given: Given, shown: Any
+) -> tuple[dict[str, Params], Found]:
+    """The gradient of `loss(params, given, shown)` in the parameters, and what it found."""
+    return jax.grad(loss, has_aux=True)(params, given, shown)
+
+
 def keep(given: Given, found: Found) -> tuple[GanState, Metrics]:
     """The state as it is."""
     del found
@@ -80,6 +92,8 @@ class Update:
       penalty_every: the loss is penalised in the first of so many steps; 0 never.
       show: what the loss is given that does not depend on the trained parameters: `show(given) -> shown`.
       then: what follows from it, once the networks have moved: `(given, found) -> (state, metrics)`.
+      sees: what of a step it is given: `sees(given) -> given`.
+      differentiate: how its loss becomes a gradient, see `differentiate`.
     """
 
     trains: tuple[str, ...]
@@ -88,6 +102,8 @@ class Update:
     penalty_every: int
     show: Callable[[Given], Any] = _show_nothing
     then: Callable[[Given, Found], tuple[GanState, Metrics]] = keep
+    sees: Callable[[Given], Given] = see_all
+    differentiate: Callable[..., tuple[dict[str, Params], Found]] = differentiate
 
     def turn(self, number: int) -> 'Turn':
         """What of it is due in a step."""
@@ -136,8 +152,8 @@ def _make(
 ) -> tuple[GanState, Bool[Array, ''], Metrics]:
     networks = {name: given.state.networks[name] for name in update.trains}
     params = {name: network.params for name, network in networks.items()}
-    gradient = jax.grad(functools.partial(update.loss, penalised=penalised), has_aux=True)
-    gradients, found = gradient(params, given, update.show(given))
+    given, loss = update.sees(given), functools.partial(update.loss, penalised=penalised)
+    gradients, found = update.differentiate(loss, params, given, update.show(given))
     networks, finite = _move(networks, gradients, found.model_states, optimizers)
     norms = {f'{name}_gradient_norm': optax.tree.norm(own) for name, own in gradients.items()}
     state = dataclasses.replace(given.state, networks={**given.state.networks, **networks})

@@ -28,6 +28,7 @@ from foundation.training import workdir as workdirs
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
 from foundation.training.state import Variables
+from gan.differential_privacy.ledger import PrivacySpent
 from gan.networks import Generator
 from gan.recipe import GanRecipe, ImageFormat, recreate_recipe
 from gan.schedule import Stage, fade_in
@@ -66,6 +67,7 @@ class Description:
       weights_sha256: of the variables as they are read, see `variables_checksum`.
       shards: the files of weights, in order.
       files: all others beside this description.
+      privacy: what is proved of its training; None for nothing.
     """
 
     recipe: GanRecipe
@@ -75,6 +77,7 @@ class Description:
     weights_sha256: str
     shards: tuple[ListedFile, ...]
     files: tuple[ListedFile, ...]
+    privacy: PrivacySpent | None
 
     @property
     def stage(self) -> Stage:
@@ -114,6 +117,7 @@ class Description:
             'weights_sha256': self.weights_sha256,
             'shards': [dataclasses.asdict(shard) for shard in self.shards],
             'files': [dataclasses.asdict(file) for file in self.files],
+            'privacy': None if self.privacy is None else dataclasses.asdict(self.privacy),
         }
         workdirs.write_json(folder / GENERATOR_FILE, content | {_CHECKSUM: content_checksum(content)})
 
@@ -183,7 +187,18 @@ def _decode(content: dict[str, Any]) -> Description:
         weights_sha256=content['weights_sha256'],
         shards=tuple(ListedFile(**shard) for shard in content['shards']),
         files=tuple(ListedFile(**file) for file in content['files']),
+        privacy=_decode_privacy(content.get('privacy')),  # exports of older versions do not say
     )
+
+
+def _decode_privacy(content: dict[str, Any] | None) -> PrivacySpent | None:
+    if content is None:
+        return None
+    spent = PrivacySpent(**content)
+    numbers = (spent.epsilon, spent.delta, spent.noise_multiplier, spent.clip_norm, spent.units)
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise TypeError('what it says of its privacy is no number')
+    return spent
 
 
 def write_exported(
@@ -196,6 +211,7 @@ def write_exported(
     dtype: str,
     beside: Mapping[str, bytes],
     overwrite: bool,
+    privacy: PrivacySpent | None = None,
 ) -> Description:
     """Writes a generator into a folder, which is complete or absent whatever happens meanwhile.
 
@@ -206,6 +222,7 @@ def write_exported(
       dtype: one of DTYPES.
       beside: content of other files, by their names.
       overwrite: whether a folder that exists is replaced.
+      privacy: what is proved of its training; None for nothing.
 
     Raises:
       DataError: when the folder exists and may not be replaced.
@@ -222,7 +239,7 @@ def write_exported(
         for name, content in beside.items():
             (partial / name).write_bytes(content)
         files = tuple(_list_file(partial / name) for name in sorted(beside))
-        described = Description(recipe, facts, position, dtype, weights_sha256, tuple(shards), files)
+        described = Description(recipe, facts, position, dtype, weights_sha256, tuple(shards), files, privacy)
         described.write(partial)
     return described
 

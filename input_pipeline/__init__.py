@@ -18,6 +18,7 @@ from input_pipeline.intensities import from_unit, join_masks, split_masks, to_ph
 from input_pipeline.phantom import PhantomOptions
 from input_pipeline.preprocessing import Preprocessing
 from input_pipeline.records import Record
+from input_pipeline.sampling import PoissonSampling
 from input_pipeline.stream import ImageData
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     'ImageData',
     'NoPairsError',
     'PhantomOptions',
+    'PoissonSampling',
     'Preprocessing',
     'Provenance',
     'Record',

@@ -107,7 +107,8 @@ def unpack(rows: Mapping[str, Any]) -> dict[str, Any]:
     Args:
       rows: `image` uint8 or uint16 (batch, height, width, channels), `label` int32 (batch,),
         `flip_horizontal` and `flip_vertical` bool (batch,), and where masks are modelled `mask` uint8
-        (batch, height, width, mask classes), 255 where a pixel is certainly of the class.
+        (batch, height, width, mask classes), 255 where a pixel is certainly of the class. Of sampled batches
+        also `valid` and `noise_key`, which stay as they are; see `PoissonSampling`.
 
     Returns:
       `image` float32 (batch, height, width, channels + mask classes) in [-1, 1], and `label`.
@@ -118,4 +119,5 @@ def unpack(rows: Mapping[str, Any]) -> dict[str, Any]:
             flipped = _flip(rows[field], rows['flip_horizontal'], axis=2)
             joined.append(to_unit(_flip(flipped, rows['flip_vertical'], axis=1)))
     namespace = joined[0].__array_namespace__()
-    return {'image': namespace.concatenate(joined, axis=-1), 'label': rows['label']}
+    kept = {name: rows[name] for name in ('label', 'valid', 'noise_key') if name in rows}
+    return {'image': namespace.concatenate(joined, axis=-1), **kept}

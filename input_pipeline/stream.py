@@ -14,38 +14,26 @@ from typing import Any
 
 import grain
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, Shaped, UInt64
+from jaxtyping import Bool, Int32, Int64
 
 from input_pipeline.cases import Case, create_case
+from input_pipeline.counters import hash_counters, mix
 from input_pipeline.dataset.summary import RecordTable
 from input_pipeline.decode import Decoder, Showing, halve
 from input_pipeline.errors import DataError
 from input_pipeline.intensities import unpack
 from input_pipeline.parallel import available_cores
 from input_pipeline.preprocessing import output_dtype
+from input_pipeline.sampling import PoissonSampling
 
 _EPOCH, _FLIP, _FAVOURED, _SHOWN = 1, 2, 3, 4  # separate streams of one seed
-
-
-def _mix(values: UInt64[np.ndarray, '*shape']) -> UInt64[np.ndarray, '*shape']:
-    """The finalizer of splitmix64 (Steele, Lea, Flood 2014): a bijection that scatters neighbours."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
-
-
-def _hash(seed: int, stream: int, counters: Shaped[np.ndarray, '*shape']) -> UInt64[np.ndarray, '*shape']:
-    """Random 64-bit numbers from a counter; the same on every machine and with every NumPy version."""
-    key = _mix(_mix(np.array([seed % 2**64], np.uint64)) + np.uint64(stream))
-    return _mix(key ^ _mix(counters.astype(np.uint64)))
 
 
 @functools.lru_cache(maxsize=4)
 def _permutations(seed: int, first_epoch: int, epochs: int, size: int) -> Int64[np.ndarray, ' total']:
     """The orders of consecutive epochs, one after the other: each sorts the examples by their hashes."""
-    keys = _hash(seed, _EPOCH, np.arange(first_epoch, first_epoch + epochs))
-    hashes = _mix(keys[:, None] ^ _mix(np.arange(size).astype(np.uint64)))
+    keys = hash_counters(seed, _EPOCH, np.arange(first_epoch, first_epoch + epochs))
+    hashes = mix(keys[:, None] ^ mix(np.arange(size).astype(np.uint64)))
     permutations = np.argsort(hashes, axis=1, kind='stable').ravel()
     permutations.flags.writeable = False  # the cache hands out the same array again
     return permutations
@@ -87,7 +75,7 @@ def favour(
     chosen = before[1:] > before[:-1]
     if not chosen.any():
         return indices
-    stream = int(_hash(seed, _FAVOURED, np.zeros(1))[0])
+    stream = int(hash_counters(seed, _FAVOURED, np.zeros(1))[0])
     own = shuffled_indices(stream, int(before[0]), int(chosen.sum()), len(favoured))
     mixed = indices.copy()
     mixed[chosen] = favoured[own]
@@ -98,7 +86,7 @@ def random_flips(
     seed: int, position: int, count: int
 ) -> tuple[Bool[np.ndarray, ' count'], Bool[np.ndarray, ' count']]:
     """Two independent fair coins for each position."""
-    bits = _hash(seed, _FLIP, np.arange(position, position + count))
+    bits = hash_counters(seed, _FLIP, np.arange(position, position + count))
     return (bits >> np.uint64(63)).astype(bool), ((bits >> np.uint64(62)) & np.uint64(1)).astype(bool)
 
 
@@ -179,6 +167,7 @@ class ImageData:
         self.largest_side = largest_side
         self._foreground, self._foreground_share = foreground, foreground_share
         self._budget = memory_budget_bytes
+        self._sampling: PoissonSampling | None = None
         self.labels = labels
         self.records = records
         self.smallest_side = min(records.short_sides)
@@ -225,6 +214,12 @@ class ImageData:
         other._foreground, other._foreground_share = examples, share
         return other
 
+    def sampled(self, sampling: PoissonSampling) -> 'ImageData':
+        """The same images in batches that are drawn by chance, whatever the order was before."""
+        other = copy.copy(self)
+        other._sampling = sampling
+        return other
+
     def selection(self, position: int, count: int) -> dict[str, np.ndarray]:
         """Which examples come at `position` to `position + count - 1` of the endless shuffled sequence.
 
@@ -232,17 +227,17 @@ class ImageData:
         foreground are favoured, some places of it are given to these.
 
         Returns:
-          `index` int32 (count,) into the decoded arrays, `flip_horizontal` and `flip_vertical` bool (count,).
+          `index` int32 (count,) into the decoded arrays, `flip_horizontal` and `flip_vertical` bool (count,); of
+          sampled batches also what `PoissonSampling.select` adds.
         """
         horizontal, vertical = random_flips(self._seed, position, count)
+        flips = {'flip_horizontal': horizontal & self._flips[0], 'flip_vertical': vertical & self._flips[1]}
+        if self._sampling is not None:
+            return self._sampling.select(position, count) | flips
         index = shuffled_indices(self._seed, position, count, self.num_examples)
         if self._foreground is not None:
             index = favour(index, self._foreground, self._foreground_share, self._seed, position)
-        return {
-            'index': index,
-            'flip_horizontal': horizontal & self._flips[0],
-            'flip_vertical': vertical & self._flips[1],
-        }
+        return {'index': index, **flips}
 
     def decoded(self, resolution: int) -> dict[str, np.ndarray] | None:
         """All examples at one resolution, where they fit the memory budget.

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
-from backbones.images import batch_shapes
+from backbones.images import batch_shapes, sampled_shapes
 from configs import schema
 from configs.gan import aae, comparison, dcgan_cifar_dog, dcgan_medical
 from configs.gan.schema import GAN, SECTIONS
@@ -133,6 +133,7 @@ def test_config_makes_a_step(spec, number):
 
     rows = stage.batch_size * gan.reals_per_image
     batch = batch_shapes(stage.resolution, rows, image_format.all_channels)
+    batch |= {} if gan.privacy is None else sampled_shapes(rows)
     images, verdict, metrics, before, after = jax.eval_shape(start_and_step, _KEY, batch, _SCALAR)
     assert images.shape == (2, *batch['image'].shape[1:])
     assert images.shape[1:] == (stage.resolution, stage.resolution, (config.channels or 1) + config.mask_classes)
@@ -283,6 +284,11 @@ def test_what_decides_networks_data_and_the_position_in_them_is_fixed(spec):
         'mask_slope',
         'optimizer.discriminator_limit',
         'optimizer.name',
+        'privacy.clip_norm',
+        'privacy.delta',
+        'privacy.fill',
+        'privacy.noise_multiplier',
+        'privacy.unit',
         'resolution',
         'schedule.batch_size',
         'schedule.fade_images',

@@ -85,6 +85,36 @@ _AUGMENT = Section(
     },
     'of all images that the discriminator sees',
 )
+_PRIVACY = Section(
+    {
+        'noise_multiplier': added_field(
+            0.0,
+            "standard deviation of the noise on the discriminator's gradient, in clip norms; 0: as epsilon asks",
+            low=0,
+            fixed=True,
+        ),
+        'epsilon': added_field(
+            0.0, 'budget, for which the noise is found, and beyond which nothing trains; 0: none', low=0
+        ),
+        'delta': added_field(
+            1e-5, 'of the guarantee; less than one over the number of units', above=0, below=1, fixed=True
+        ),
+        'clip_norm': added_field(
+            1.0, 'largest norm of the gradient of one real image and one drawn', above=0, fixed=True
+        ),
+        'unit': added_field(
+            'patient', 'image or patient: whom it protects', choices=('image', 'patient'), fixed=True
+        ),
+        'fill': added_field(
+            0.75,
+            'share of a batch that is filled on average, as its size is drawn by chance',
+            above=0,
+            below=1,
+            fixed=True,
+        ),
+    },
+    'differential privacy of the training images, by noise and an accountant; see docs/privacy.md',
+)
 _BATCH_SIZES = {f'at_{4 << power}': size for power, size in enumerate((128, 128, 128, 64, 32, 16, 8, 4, 4))}
 _BY_RESOLUTION = 'at all resolutions, or by resolution, as the batch sizes are'
 _SCHEDULE = Section(
@@ -161,6 +191,7 @@ GAN = Section(
         ),
         'anneal': _ANNEAL,
         'augment': _AUGMENT,
+        'privacy': _PRIVACY,
         'start_from': Section(
             {
                 'workdir': Field('', 'of the other run, or an exported generator'),

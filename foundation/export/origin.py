@@ -1,6 +1,8 @@
 """Where generated images come from, and what a format must know to write their values."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,6 +15,7 @@ class Model:
       step, images_seen: where in training it was saved.
       alpha: how far its last block had faded in, 0 to 1.
       resolution: pixels of a side of its images.
+      privacy: what is proved of its training, as JSON has it: epsilon, delta, unit, and how; None for nothing.
     """
 
     weights_sha256: str
@@ -21,6 +24,7 @@ class Model:
     images_seen: int
     alpha: float
     resolution: int
+    privacy: Mapping[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -71,3 +71,14 @@ def any_process(flag: bool) -> bool:
     from jax.experimental import multihost_utils
 
     return bool(multihost_utils.process_allgather(np.asarray(flag)).any())
+
+
+def agree(number: int) -> int:
+    """The first process's number, of at most 64 bits, on all processes; all must call this together."""
+    if jax.process_count() == 1:
+        return number
+    from jax.experimental import multihost_utils
+
+    parts = np.array([number >> 32, number & 0xFFFFFFFF], np.uint32)
+    high, low = multihost_utils.broadcast_one_to_all(parts).tolist()
+    return high << 32 | low

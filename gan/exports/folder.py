@@ -59,4 +59,5 @@ def write_generator(
         dtype=dtype,
         beside={CARD_FILE: card, SCRIPT_FILE: script, **programs},
         overwrite=folder.exists(),  # empty, or its maker would have refused it
+        privacy=trained.privacy,
     )

@@ -13,6 +13,7 @@ from typing import Any
 from foundation.export.manifest import UNKNOWN_PATIENTS, Release
 from foundation.export.origin import Origin, ValueForm
 from foundation.software import SOFTWARE
+from gan.differential_privacy.ledger import PrivacySpent
 from gan.evaluation.tables import as_held_out, describe_counts
 from gan.reporting import tables
 from gan.reporting.runs import ReportedRun
@@ -151,6 +152,8 @@ def describe_training(run: ReportedRun, origin: Origin) -> str:
     facts = {title.capitalize(): value for title, value in tables.summarize([run]) if title in _TRAINING}
     facts['Resolution'] = f'{origin.model.resolution} x {origin.model.resolution}'
     facts['Images seen'] = run.moment(origin.model.images_seen)
+    if origin.model.privacy is not None:
+        facts['Differential privacy'] = str(PrivacySpent(**origin.model.privacy))
     facts['Seed'] = str(run.recipe.seed)
     facts['Weights'] = f'SHA-256 {origin.model.weights_sha256}, step {origin.model.step}'
     return list_facts(facts)

@@ -1,5 +1,6 @@
 """Where the images of a generator come from: its run, and what is still known of its data."""
 
+import dataclasses
 import logging
 
 import input_pipeline
@@ -24,6 +25,7 @@ def find_origin(trained: TrainedGenerator, run: ReportedRun, seed: int) -> Origi
             images_seen=trained.position.images_seen,
             alpha=float(trained.weights.alpha),
             resolution=resolution,
+            privacy=None if trained.privacy is None else dataclasses.asdict(trained.privacy),
         ),
         data=Data(
             name=facts.name,

@@ -7,8 +7,10 @@ from typing import Any
 import jax
 
 from configs.gan.schema import SECTIONS
+from gan.differential_privacy.ledger import read_spent
 from gan.reporting.runs import ReportedRun
 from gan.watch import SCORE
+from gan.weights import is_exported, read_description
 
 _MAIN_GROUPS = (*SECTIONS, 'loss', 'optimizer', 'average', 'augment', 'schedule', 'watch')
 _ABSENT = 'no such field'
@@ -26,6 +28,7 @@ def summarize(runs: Sequence[ReportedRun]) -> list[list[str]]:
         'loss': _describe_loss,
         'augmentation': _describe_augmentation,
         'parameters': _count_parameters,
+        'differential privacy': _describe_privacy,
         'images seen': _describe_progress,
         f'last {SCORE}': _describe_last_score,
         f'best {SCORE}': _describe_best_score,
@@ -91,6 +94,14 @@ def _describe_augmentation(run: ReportedRun) -> str:
     fixed = f'probability {recipe.augmentation_probability:g}'
     how = fixed if adaptation is None else f'adaptive, target {adaptation.target:g}'
     return f'{", ".join(operations)}; {how}'
+
+
+def _describe_privacy(run: ReportedRun) -> str:
+    if run.recipe.privacy is None:
+        return 'none'
+    if is_exported(run.workdir):
+        return str(read_description(run.workdir).privacy)
+    return str(read_spent(run.workdir, run.images_seen))
 
 
 def _count_parameters(run: ReportedRun) -> str:
