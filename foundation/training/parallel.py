@@ -5,6 +5,8 @@ single-device step into the parallel one. This is what `jax.pmap` did, in the fo
 global batch decides the mathematics, not the number of devices.
 """
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -57,6 +59,32 @@ def from_local_rows(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
 def abstract(tree: PyTree, sharding: NamedSharding) -> PyTree:
     """Shapes and types of `tree`, all under one sharding."""
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+
+
+def sum_rows(
+    function: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]], mesh: Mesh | None
+) -> Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]:
+    """`function(shared, rows) -> (sums, own)` on each device's rows: sums are added up, own stay with their rows.
+
+    For gradients of single rows inside a compiled step. The compiler cannot cut a convolution whose kernels differ
+    from row to row, as those gradients have it: under JAX 0.10 to 0.12 they all come out wrong, in silence.
+
+    Args:
+      function: what it differentiates is within a row; rows and own have the batch in front.
+      mesh: the devices; None, or one of one device, leaves the function as it is.
+    """
+    if mesh is None or mesh.size == 1:
+        return function
+
+    def on_device(shared: PyTree, rows: PyTree) -> tuple[PyTree, PyTree]:
+        sums, own = function(shared, rows)
+        return jax.lax.psum(sums, AXIS), own
+
+    cut = PartitionSpec(AXIS)
+    # With check_vma, gradients in what is shared would be added over devices once more.
+    return jax.shard_map(
+        on_device, mesh=mesh, in_specs=(PartitionSpec(), cut), out_specs=(PartitionSpec(), cut), check_vma=False
+    )
 
 
 def is_first_process() -> bool:

@@ -7,8 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, UInt32
 
+from foundation.training import parallel
 from foundation.training.state import Params
 from gan.updates import Found, Given
 
@@ -27,11 +29,13 @@ class PrivateGradient:
       clip_norm: largest Euclidean norm of the gradient of a pair.
       noise_multiplier: standard deviation of the noise on their sum, in clip norms.
       expected: pairs of a batch on average, by which the sum is divided. How many there were is not told.
+      mesh: over which batches are cut; None where they are not.
     """
 
     clip_norm: float
     noise_multiplier: float
     expected: float
+    mesh: Mesh | None
 
     def differentiate(
         self, loss: PairLoss, params: dict[str, Params], given: Given, shown: Any
@@ -53,7 +57,9 @@ class PrivateGradient:
             return loss(params, given._replace(batch=own_batch), own_shown)
 
         rows = (batch, shown._replace(key=jax.random.split(shown.key, count)))
-        total, norms, found = sum_clipped(lose, params, rows, valid, self.clip_norm)
+        total, (norms, found) = parallel.sum_rows(
+            lambda params, cut: sum_clipped(lose, params, cut[0], cut[1], self.clip_norm), self.mesh
+        )(params, (rows, valid))
         noisy = add_noise(total, noise_key, self.noise_multiplier * self.clip_norm)
         gradients = jax.tree.map(lambda leaf: leaf / self.expected, noisy)
         share = valid / jnp.maximum(valid.sum(), 1)
@@ -69,7 +75,7 @@ def sum_clipped(
     rows: PyTree,
     valid: Bool[Array, 'batch'],
     clip_norm: float,
-) -> tuple[PyTree, Float[Array, 'batch'], Any]:
+) -> tuple[PyTree, tuple[Float[Array, 'batch'], Any]]:
     """The sum of the gradients of single rows, each scaled down to `clip_norm` where it is longer.
 
     Args:
@@ -88,7 +94,7 @@ def sum_clipped(
     factors = jnp.where(valid, jnp.minimum(1.0, clip_norm / jnp.maximum(norms, jnp.finfo(jnp.float32).tiny)), 0)
     # An infinite norm makes a factor of 0. The gradients are finite, so that what is padding adds 0.
     total = jax.tree.map(lambda leaf: jnp.tensordot(factors, leaf, axes=1), gradients)
-    return total, norms, found
+    return total, (norms, found)
 
 
 def add_noise(tree: PyTree, key_data: UInt32[Array, '2'], deviation: float) -> PyTree:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
+from foundation.training import parallel
 from foundation.training.errors import UserError
 from gan.differential_privacy.gradient import PrivateGradient
 from gan.layers import BATCH_STATS
@@ -54,7 +55,9 @@ class PrivacyTerms:
 
     def create_gradient(self, batch_size: int) -> PrivateGradient:
         """The discriminator's gradient, of batches with room for so many images."""
-        return PrivateGradient(self.clip_norm, self.noise_multiplier, self.fill * batch_size)
+        return PrivateGradient(
+            self.clip_norm, self.noise_multiplier, self.fill * batch_size, parallel.create_mesh()
+        )
 
 
 def check_private(recipe: 'GanRecipe') -> None:

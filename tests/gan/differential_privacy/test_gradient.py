@@ -50,7 +50,7 @@ def _norm(tree) -> float:
 @pytest.mark.parametrize('clip_norm', [0.05, 1e3])
 def test_it_is_what_a_loop_over_pairs_gives(clip_norm):
     """With dropout, classes, drift and a gradient penalty: all that a loss asks of a pair is in its gradient."""
-    privacy = PrivateGradient(clip_norm, noise_multiplier=0.0, expected=2.5)
+    privacy = PrivateGradient(clip_norm, noise_multiplier=0.0, expected=2.5, mesh=None)
     objective = nets.create_objective('non_saturating', 'gradient')
     recipe, state, batch = _create(
         privacy=privacy, objective=objective, condition='auxiliary', generator={'batch_norm': False}
@@ -105,7 +105,7 @@ def test_noise_has_its_deviation_and_is_a_function_of_the_key():
 
 
 def test_noise_comes_on_the_sum_before_it_is_divided():
-    clean, noisy = (PrivateGradient(2.0, multiplier, expected=5.0) for multiplier in (0.0, 3.0))
+    clean, noisy = (PrivateGradient(2.0, multiplier, expected=5.0, mesh=None) for multiplier in (0.0, 3.0))
     found = []
     for privacy in (clean, noisy):
         recipe, state, batch = _create(privacy=privacy, generator={'batch_norm': False})
@@ -128,6 +128,7 @@ def test_the_generator_is_given_no_images_and_labels_by_chance():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('architecture', 'classes', 'networks'),
     [
@@ -139,7 +140,7 @@ def test_the_generator_is_given_no_images_and_labels_by_chance():
 )
 def test_a_step_sees_nothing_of_rows_that_are_not_in_the_batch(architecture, classes, networks):
     """The whole state after it is the same, bit for bit, whatever images and labels stand there."""
-    privacy = PrivateGradient(1.0, noise_multiplier=0.5, expected=3.0)
+    privacy = PrivateGradient(1.0, noise_multiplier=0.5, expected=3.0, mesh=None)
     objective = nets.create_objective('non_saturating', 'zero_centred')
     recipe, state, batch = _create(
         architecture, privacy=privacy, objective=objective, num_classes=classes, **networks
@@ -176,18 +177,21 @@ from gan.differential_privacy.gradient import PrivateGradient
 from gan.step import create_cycle
 from tests.gan import nets
 recipe = nets.create_recipe(objective=nets.create_objective('hinge', 'none'), discriminator={'stddev_group': 1})
-recipe = dataclasses.replace(recipe, privacy=PrivateGradient(1.0, noise_multiplier=2.0, expected=12.0))
+def private(mesh):
+    privacy = PrivateGradient(1.0, noise_multiplier=2.0, expected=12.0, mesh=mesh)
+    return dataclasses.replace(recipe, privacy=privacy)
 batch = nets.create_batch(8, count=16) | {
     'valid': np.arange(16) < 13, 'noise_key': np.full((16, 2), 9, np.uint32)
 }
-state, (step,) = nets.create_start(recipe, jax.random.key(0)), create_cycle(recipe)
 mesh = parallel.create_mesh()
+(step,), (cut_step,) = (create_cycle(private(own)) for own in (None, mesh))
+state = nets.create_start(recipe, jax.random.key(0))
 assert mesh.size == 8
 shared, cut = parallel.replicated(mesh), parallel.row_sharded(mesh)
 arguments = (jax.random.key(1), nets.controls())
 alone = jax.jit(step)(state, batch, *arguments)
 sharded = {name: jax.device_put(array, cut) for name, array in batch.items()}
-together = jax.jit(step, out_shardings=(shared, shared))(jax.device_put(state, shared), sharded, *arguments)
+together = jax.jit(cut_step, out_shardings=(shared, shared))(jax.device_put(state, shared), sharded, *arguments)
 for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=2e-3, atol=2e-5)
 print('same')
