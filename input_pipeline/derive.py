@@ -73,7 +73,9 @@ class Derivation:
         if not 0 < self.train_fraction <= 1:
             raise DataError(f'train_fraction={self.train_fraction} must be above 0 and at most 1.')
         if (self.fold and not self.folds) or (self.folds and not 0 <= self.fold < self.folds >= 2):
-            raise DataError(f'fold={self.fold} of folds={self.folds}: give 2 folds or more, and one of 0 on.')
+            raise DataError(
+                f'fold={self.fold} of folds={self.folds}: give 2 folds or more, and a fold from 0 to one less.'
+            )
         if min(self.resolution, self.block) < 0 or self.repeat < 1 or not 0 <= self.added_ratio < math.inf:
             raise DataError(
                 f'resolution={self.resolution}, block={self.block}, repeat={self.repeat}, '
@@ -94,9 +96,12 @@ def derive_dataset(derivation: Derivation, data_dir: Path, target: Target) -> di
 
     Raises:
       DataError: when a set is missing or damaged, there are fewer added images than wanted, the sets do not fit
-        together, or one patient would be in two splits.
+        together, the new set has the name of one of them, patients to be dealt into folds are not known, or one
+        patient would be in two splits.
     """
     target.check_free()
+    if target.name in (derivation.source, derivation.added):
+        raise DataError(f'{target.name} is what the new set is made of, and is never replaced; give another name.')
     source = open_splits(derivation.source, data_dir)
     change = functools.partial(_fit, derivation.resolution) if derivation.resolution else _keep
     block = _check_block(derivation, source['train'])
@@ -123,6 +128,12 @@ def derive_dataset(derivation: Derivation, data_dir: Path, target: Target) -> di
 def _check_block(derivation: Derivation, train: Split) -> int:
     if derivation.block and train.patients_known:
         raise DataError(f'{derivation.source} knows its patients; leave block out.')
+    if derivation.folds and not derivation.block and not train.patients_known:
+        raise DataError(
+            f'{derivation.source} knows no patients, and images dealt one by one would put neighbours into '
+            'training and validation; give block, how many consecutive images count as one patient (1: no two are '
+            'of one).'
+        )
     return derivation.block
 
 

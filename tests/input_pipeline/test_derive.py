@@ -138,6 +138,17 @@ def test_folds_share_out_the_patients_of_training_and_validation(data_dir, deriv
     _assert_same(both[0] | both[1], former[0] | former[1])
 
 
+def test_folds_of_unknown_patients_are_dealt_in_blocks_of_neighbours(data_dir, derive):
+    keys = [key for split in ('train', 'validation') for key in _read(data_dir, 'unknown', split)]
+    blocks = [set(keys[start : start + 4]) for start in range(0, len(keys), 4)]  # 20 of training, 6 of validation
+    held_out = [
+        set(_read(data_dir, derive(source='unknown', folds=3, fold=fold, block=4)[0], 'validation'))
+        for fold in range(3)
+    ]
+    assert sorted(itertools.chain(*held_out)) == sorted(keys)
+    assert all(block <= own or not block & own for block in blocks for own in held_out)
+
+
 def test_the_same_command_gives_the_same_set(data_dir, derive):
     flags = {'train_fraction': 0.5, 'added': 'generated', 'added_ratio': 1.0, 'shuffle_masks': True}
     first, again, other = (derive(**flags, seed=seed)[1]['fingerprint'] for seed in (3, 3, 4))
@@ -245,7 +256,8 @@ REFUSALS = [
     ({'resolution': 100_000}, 'resolution=100000 is more than 16384; make it smaller.'),
     ({'fold': 1}, 'fold=1 of folds=0: give 2 folds or more'),
     ({'folds': 1}, 'fold=0 of folds=1'),
-    ({'folds': 3, 'fold': 3}, 'fold=3 of folds=3'),
+    ({'folds': 3, 'fold': 3}, 'fold=3 of folds=3: give 2 folds or more, and a fold from 0 to one less.'),
+    ({'source': 'unknown', 'folds': 3}, 'unknown knows no patients, and images dealt one by one'),
     ({'folds': 14}, 'source has 13 patients in training and validation, fewer than 14 folds; take fewer.'),
     ({'block': 2}, 'source knows its patients; leave block out.'),
     ({'added': 'generated', 'added_ratio': 2.0}, 'generated has 24 training images, but 40 are to be added'),
@@ -258,6 +270,11 @@ REFUSALS = [
     ({'source': 'nowhere'}, 'nowhere'),
     ({'added': 'nowhere', 'added_ratio': 1.0}, 'nowhere'),
     ({'name': 'source'}, 'this data set exists already; --overwrite replaces it.'),
+    ({'name': 'source', 'overwrite': True}, 'source is what the new set is made of, and is never replaced'),
+    (
+        {'name': 'generated', 'added': 'generated', 'added_ratio': 1.0, 'overwrite': True},
+        'generated is what the new set is made of',
+    ),
 ]
 
 
