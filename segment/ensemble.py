@@ -64,6 +64,11 @@ class SegmenterEnsemble:
         """Names of the foreground classes, that of id 1 first."""
         return self.first.classes
 
+    @property
+    def one_part_classes(self) -> tuple[str, ...]:
+        """Names of the classes of which the largest part alone stays."""
+        return tuple(self.classes[number - 1] for number in self.largest_alone)
+
     @functools.cached_property
     def checksum(self) -> str:
         """SHA-256 of the weights of one; of several, that of their checksums in order."""

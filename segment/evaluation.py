@@ -20,6 +20,7 @@ from foundation.training.errors import UserError
 from segment.ensemble import SegmenterEnsemble
 from segment.formats.overlays import choose_slices, draw_contours
 from segment.metrics import METRICS, measure
+from segment.parts import describe_parts
 from segment.quality import check_quality
 from segment.segmentation import Segmentation
 from segment.summary import MeasuredCase, summarise
@@ -100,7 +101,7 @@ def evaluate(
         'data_fingerprint': images.fingerprint,
         'step': segmenter.first.position.step,
         'members': len(segmenter.members),
-        'largest_part_alone': [segmenter.classes[number - 1] for number in segmenter.largest_alone],
+        'largest_part_alone': list(segmenter.one_part_classes),
         'weights': segmenter.checksum,
         **dataclasses.asdict(protocol),
     }
@@ -109,6 +110,8 @@ def evaluate(
     workdirs.write_json(out / REPORT_FILE, about | {'scores': summary, 'quality': quality, 'rows': by_case})
     print_summary(summary, protocol.policy)
     print_quality(quality)
+    for line in describe_parts(segmenter.one_part_classes):
+        print(line)
     if protocol.split == 'validation':
         print('These patients chose the checkpoint, so the scores flatter it.')
     print(f'Table: {out / CASES_FILE}   numbers: {out / REPORT_FILE}')

@@ -98,13 +98,26 @@ def read_parts(workdir: Path, classes: Sequence[str]) -> tuple[int, ...]:
     """Ids of the classes of which the largest part alone stays; none for runs that never chose.
 
     Raises:
-      UserError: when the file is damaged.
+      UserError: when the file is damaged, or of other classes.
     """
     if not (workdir / PARTS_FILE).exists():
         return ()
-    rows: list[dict[str, Any]] = workdirs.read_json(workdir, PARTS_FILE).get('classes', [])
+    content: dict[str, Any] = workdirs.read_json(workdir, PARTS_FILE)
     try:
-        chosen = {row['class_name'] for row in rows if row['largest_alone']}
+        names = [row['class_name'] for row in content['classes']]
+        chosen = [row['largest_alone'] for row in content['classes']]
     except (KeyError, TypeError) as error:
         raise UserError(f'{workdir / PARTS_FILE} is damaged ({error}); restore it from a copy.') from error
-    return tuple(number for number, name in enumerate(classes, 1) if name in chosen)
+    if names != list(classes) or not all(isinstance(one, bool) for one in chosen):
+        raise UserError(
+            f'{workdir / PARTS_FILE} does not say yes or no of each of {", ".join(classes)}; give the training '
+            'command again, which writes it anew.'
+        )
+    return tuple(number for number, alone in enumerate(chosen, 1) if alone)
+
+
+def describe_parts(classes: Sequence[str]) -> list[str]:
+    """A line on the classes of which parts are taken away; none where there are none."""
+    if not classes:
+        return []
+    return [f'Of {", ".join(classes)} the largest part alone is kept, as validation chose; --all_parts keeps all.']

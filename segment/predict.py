@@ -20,6 +20,7 @@ from input_pipeline.records import PIXEL_LIMIT, ReaderOptions
 from segment.ensemble import SegmenterEnsemble
 from segment.formats.files import FORMATS
 from segment.formats.predictions import TABLE_FILE, SegmentationRequest, answer_all, check_out, look_first
+from segment.parts import describe_parts
 
 _OUT = flags.DEFINE_string('out', None, 'New folder to write to.', required=True)
 _FORMAT = flags.DEFINE_enum(
@@ -84,7 +85,8 @@ def main(argv: Sequence[str]) -> None:
         overlays=_OVERLAYS.value,
         classes=segmenter.classes,
         checksum=segmenter.checksum,
-        command={'workdir': str(workdir)} | {flag.name: flag.value for flag in _COMMAND},
+        command={'workdir': str(workdir), 'largest_part_alone': list(segmenter.one_part_classes)}
+        | {flag.name: flag.value for flag in _COMMAND},
         note_on=segmenter.note_on,
     )
     told = len(refusals.notes)
@@ -92,7 +94,7 @@ def main(argv: Sequence[str]) -> None:
     for sentence in refusals.notes[told:]:
         print(f'Note: {sentence}')
     print(f'{len(rows)} of {len(found)} cases segmented: {out / "masks"}   table: {out / TABLE_FILE}')
-    for line in look_first(rows):
+    for line in [*describe_parts(segmenter.one_part_classes), *look_first(rows)]:
         print(line)
     if rows and _OVERLAYS.value:
         print(f'Next: look at {out / "overlays"} before you use the masks; they are no diagnosis.')

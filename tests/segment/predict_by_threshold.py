@@ -12,6 +12,7 @@ def main(*arguments: str) -> None:
     restoring = types.ModuleType('segment.ensemble')
     restored = types.SimpleNamespace(
         classes=thresholds.CLASSES,
+        one_part_classes=thresholds.CLASSES[1:],
         checksum=thresholds.CHECKSUM,
         segment=thresholds.segment,
         note_on=lambda case: '',

@@ -10,7 +10,7 @@ from foundation.training.errors import UserError
 from input_pipeline import Case
 from segment import ensemble
 from segment.ensemble import SegmenterEnsemble
-from segment.parts import PartsChoice, write_parts
+from segment.parts import PartsChoice, describe_parts, read_parts, write_parts
 from segment.segmenter import TrainedSegmenter
 
 CASE = object.__new__(Case)  # no member looks at it
@@ -75,9 +75,36 @@ def test_classes_keep_their_largest_part_where_all_runs_chose_so(monkeypatch, tm
     assert ids('a') == (1, 2)
     assert ids('b') == ids('a', 'b') == (2,)
     assert ids('old') == ids('a', 'old') == ids('a', all_parts=True) == ()
-    (tmp_path / 'a' / 'parts.json').write_text('{"classes": [{}]}')
-    with pytest.raises(UserError, match=r'parts\.json is damaged'):
-        ids('a')
+
+
+@pytest.mark.parametrize(
+    ('content', 'expected'),
+    [
+        ('{}', 'is damaged'),
+        ('{"classes": null}', 'is damaged'),
+        ('{"classes": [{}]}', 'is damaged'),
+        (
+            '{"classes": [{"class_name": "liver", "largest_alone": "no"}]}',
+            'does not say yes or no',
+        ),
+        (
+            '{"classes": [{"class_name": "spleen", "largest_alone": true}]}',
+            'does not say yes or no',
+        ),
+        ('{"classes": []}', 'does not say yes or no'),
+    ],
+)
+def test_a_choice_of_parts_that_is_damaged_or_of_other_classes_is_refused(tmp_path, content, expected):
+    (tmp_path / 'parts.json').write_text(content)
+    with pytest.raises(UserError, match=rf'parts\.json {expected}'):
+        read_parts(tmp_path, ('liver',))
+
+
+def test_classes_of_which_parts_are_taken_away_are_named():
+    members = (_member(0, classes=('liver', 'tumour')),)
+    assert describe_parts(SegmenterEnsemble(members).one_part_classes) == []
+    (line,) = describe_parts(SegmenterEnsemble(members, (2,)).one_part_classes)
+    assert line.startswith('Of tumour the largest part alone is kept')
 
 
 def test_one_network_keeps_its_checksum_and_several_have_one_of_all():

@@ -43,6 +43,8 @@ def test_every_file_is_answered_and_the_exit_code_tells_of_bad_ones(commands, im
     assert done.stdout.strip().splitlines()[-1].startswith('Error: 1 of the files could not be segmented')
     table = json.loads((out / 'predictions.json').read_text())
     assert table['command']['axis'] == 1
+    assert table['command']['largest_part_alone'] == ['Läsion 病変']
+    assert 'Of Läsion 病変 the largest part alone is kept' in done.stdout
     assert sorted(row['slices'] for row in table['answered']) == [1, 2, 6]
     assert all((out / row['mask']).is_file() and (out / row['overlay']).is_file() for row in table['answered'])
 
