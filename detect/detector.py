@@ -7,7 +7,7 @@ from typing import Any
 from detect.calibration import Calibration, read_calibration
 from detect.kinds import PictureKinds, read_kinds
 from detect.scoring import Anomalies, read_anomalies
-from detect.trained_network import TrainedNetwork, restore_network
+from detect.trained_network import TrainedNetwork, read_detector_config, restore_network
 from foundation.training.errors import UserError
 
 
@@ -34,8 +34,9 @@ class TrainedDetector(TrainedNetwork):
           batch_size: images that the network looks at together.
 
         Raises:
-          UserError: when the run is not finished, damaged, or was trained on since.
+          UserError: when the run is no detector's, not finished, damaged, or was trained on since.
         """
+        read_detector_config(workdir)
         calibration = read_calibration(workdir)
         network = restore_network(workdir, None, batch_size=batch_size)
         if network.checksum != calibration.checksum:

@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prepare(options: argparse.Namespace) -> None:
     target = Target(options.name, find_data_dir(options.data_dir), options.overwrite)
     target.check_free()
+    target.check_apart(options.real)
     refusals = Refusals(skip=options.on_error == 'skip')
     real = {name: open_splits(name, target.data_dir) for name in options.real}
     sources = [read_source(text, _fingerprints(real)) for text in options.fakes]

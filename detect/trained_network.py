@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
+from ml_collections import ConfigDict
 
 from backbones.classifier import variables_checksum
 from backbones.encoders import read_encoder
@@ -68,13 +69,22 @@ def restore_network(workdir: Path, step: int | None, *, batch_size: int) -> Trai
     Raises:
       UserError: when there is no run, or no checkpoint that can be read.
     """
-    config = workdirs.read_config(workdir)
-    if not {'inputs', 'degrade', 'anomaly', 'network'} <= set(config.keys()):
-        raise UserError(f'{workdir} holds no detector; give the --workdir of a run of detect.main.')
-    recipe, facts = create_recipe(config), read_facts(workdir)
+    recipe, facts = create_recipe(read_detector_config(workdir)), read_facts(workdir)
     recipe = recipe.with_encoder(read_encoder(workdir))
     folder = workdir / ('checkpoints' if step is not None else BEST)
     # The optimiser's state has the same shape whatever the number of steps.
     variables, position = restore_variables(folder, functools.partial(recipe.create_state, 1), step)
     mapped = create_mapper(make_describe(recipe.network), parallel.create_mesh(), batch_size)
     return TrainedNetwork(workdir, recipe, facts, variables, position, functools.partial(mapped, variables))
+
+
+def read_detector_config(workdir: Path) -> ConfigDict:
+    """The config of a detector's run.
+
+    Raises:
+      UserError: when there is no run, or one of another kind.
+    """
+    config = workdirs.read_config(workdir)
+    if not {'inputs', 'degrade', 'anomaly', 'network'} <= set(config.keys()):
+        raise UserError(f'{workdir} holds no detector; give the --workdir of a run of detect.main.')
+    return config

@@ -100,8 +100,7 @@ def derive_dataset(derivation: Derivation, data_dir: Path, target: Target) -> di
         patient would be in two splits.
     """
     target.check_free()
-    if target.name in (derivation.source, derivation.added):
-        raise DataError(f'{target.name} is what the new set is made of, and is never replaced; give another name.')
+    target.check_apart([derivation.source, derivation.added])
     source = open_splits(derivation.source, data_dir)
     change = functools.partial(_fit, derivation.resolution) if derivation.resolution else _keep
     block = _check_block(derivation, source['train'])

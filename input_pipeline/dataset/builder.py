@@ -79,6 +79,20 @@ class Target:
         if self.folder.exists() and not self.overwrite:
             raise DataError(f'{self.folder.parent}: this data set exists already; --overwrite replaces it.')
 
+    def check_apart(self, sources: Sequence[str]) -> None:
+        """Refuses to replace a data set by what is made of it.
+
+        Args:
+          sources: names of the sets that are read.
+
+        Raises:
+          DataError: when the set would take the name of one.
+        """
+        if self.name in sources:
+            raise DataError(
+                f'{self.name} is what the new set is made of, and is never replaced; give another name.'
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class WriteOptions:

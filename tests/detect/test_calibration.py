@@ -16,6 +16,7 @@ from detect.metrics.thresholds import fit_thresholds
 from detect.recipe import create_recipe
 from detect.scoring import ANOMALIES_FILE, FUSED, read_anomalies
 from foundation.statistics.conformal import conformal_p_values
+from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
 
 
@@ -120,6 +121,12 @@ def test_damaged_anomalies_are_refused(workdir):
     np.savez(workdir / ANOMALIES_FILE, allow_pickle=False, **{'mahalanobis.means': np.zeros(3)})
     with pytest.raises(UserError, match=r"Mahalanobis has the arrays .*, not \['means'\]; fit it again"):
         read_anomalies(workdir)
+
+
+def test_the_run_of_another_command_is_refused_as_such(tmp_path):
+    workdirs.write_json(tmp_path / 'config.json', {'patch': 0, 'context': 0, 'mask_classes': 1, 'network': {}})
+    with pytest.raises(UserError, match=r'holds no detector; give the --workdir of a run of detect\.main\.'):
+        open_judge(tmp_path, error_level=0.1, prevalence=None, batch_size=8)
 
 
 @pytest.mark.parametrize('name', [DETECTOR_FILE, ANOMALIES_FILE])

@@ -154,6 +154,13 @@ def test_an_existing_set_is_not_replaced_unasked(data, tmp_path, capsys):
     assert _summary(tmp_path)['options']['form']['resolution'] == 8
 
 
+def test_a_real_set_is_never_replaced_by_what_is_made_of_it(data, tmp_path, capsys):
+    before = open_splits('reals', tmp_path)['train'].summary
+    assert data('--resolution=16', '--name=reals', '--overwrite') == 1
+    assert 'reals is what the new set is made of, and is never replaced' in capsys.readouterr().err
+    assert open_splits('reals', tmp_path)['train'].summary == before
+
+
 def test_a_set_of_the_catalogue_is_refused(data, tmp_path, capsys):
     """It has no list of records; nobody knows its patients."""
     assert data('--resolution=16') == 0

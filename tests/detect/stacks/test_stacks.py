@@ -188,7 +188,8 @@ def test_what_does_not_fit_is_refused(create_stack_config, stack_workdir, slices
     refused = {
         'config.data.name is empty': ({'data.name': ''}, tmp_path / 'a'),
         'config.slices_from is empty': ({'slices_from': ''}, tmp_path / 'b'),
-        'holds no finished detector': ({'slices_from': str(tmp_path)}, tmp_path / 'c'),
+        'holds no config.json': ({'slices_from': str(tmp_path)}, tmp_path / 'c'),
+        'holds no detector': ({'slices_from': str(stack_workdir)}, tmp_path / 'c'),
         'was not written by detect.prepare': ({'data.name': 'volumes'}, tmp_path / 'd'),
         'stack.width=4, not 8': ({'stack.width': 8}, stack_workdir),
         'batch_size is 64, but there are 16': ({'schedule.batch_size': 64}, tmp_path / 'e'),
