@@ -90,7 +90,7 @@ class Target:
         """
         if self.name in sources:
             raise DataError(
-                f'{self.name} is what the new set is made of, and is never replaced; give another name.'
+                f'{self.name} is what the new set is made of, so it is not replaced; give another name.'
             )
 
 

@@ -157,7 +157,7 @@ def test_an_existing_set_is_not_replaced_unasked(data, tmp_path, capsys):
 def test_a_real_set_is_never_replaced_by_what_is_made_of_it(data, tmp_path, capsys):
     before = open_splits('reals', tmp_path)['train'].summary
     assert data('--resolution=16', '--name=reals', '--overwrite') == 1
-    assert 'reals is what the new set is made of, and is never replaced' in capsys.readouterr().err
+    assert 'reals is what the new set is made of, so it is not replaced' in capsys.readouterr().err
     assert open_splits('reals', tmp_path)['train'].summary == before
 
 

@@ -270,7 +270,7 @@ REFUSALS = [
     ({'source': 'nowhere'}, 'nowhere'),
     ({'added': 'nowhere', 'added_ratio': 1.0}, 'nowhere'),
     ({'name': 'source'}, 'this data set exists already; --overwrite replaces it.'),
-    ({'name': 'source', 'overwrite': True}, 'source is what the new set is made of, and is never replaced'),
+    ({'name': 'source', 'overwrite': True}, 'source is what the new set is made of, so it is not replaced'),
     (
         {'name': 'generated', 'added': 'generated', 'added_ratio': 1.0, 'overwrite': True},
         'generated is what the new set is made of',
