@@ -46,12 +46,14 @@ def read_classifier_facts(workdir: Path) -> ClassifierFacts:
     """Reads what `ClassifierFacts.write` wrote.
 
     Raises:
-      UserError: when the run is not finished, or the file is damaged.
+      UserError: when the run is not finished, or of another task, or the file is damaged.
     """
     if not (workdir / CLASSIFIER_FILE).is_file():
+        other = workdirs.has_begun(workdir) and not {'target', 'network'} <= set(workdirs.read_config(workdir))
+        found, place = (', but a run of another task', 'ANOTHER') if other else ('', workdir)
         raise UserError(
-            f'{workdir} holds no finished classifier; train one with '
-            f'python -m backbones.main --config=configs/backbones/classifier.py --workdir={workdir}.'
+            f'{workdir} holds no finished classifier{found}; train one with '
+            f'python -m backbones.main --config=configs/backbones/classifier.py --workdir={place}.'
         )
     content = workdirs.read_json(workdir, CLASSIFIER_FILE)
     try:

@@ -94,7 +94,7 @@ def test_a_run_leaves_an_extractor_and_an_encoder(trained):
     assert (encoder.architecture, encoder.channels, encoder.halvings) == ('resnet', 1, 3)
     np.testing.assert_array_equal(weights['params']['stem_conv']['kernel'], kernel)
     assert 'head' not in weights['params']
-    with pytest.raises(UserError, match='holds no finished classifier'):
+    with pytest.raises(UserError, match=r'finished classifier, but a run of another task; .* --workdir=ANOTHER'):
         restore_classifier(trained)
 
 
