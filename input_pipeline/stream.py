@@ -354,7 +354,7 @@ class ImageData:
         return _read(grain.MapDataset.range(2**62).map(load), rows, unpack)
 
     def _load(self, index: int, resolution: int, position: int | None = None) -> dict[str, np.ndarray]:
-        chance = None if position is None else int(_hash(self._seed, _SHOWN, np.array([position]))[0])
+        chance = None if position is None else int(hash_counters(self._seed, _SHOWN, np.array([position]))[0])
         loaded = self._decoder(int(self._indices[index]), resolution, chance)
         return loaded if self.labels is None else loaded | {'label': self.labels[index]}
 
