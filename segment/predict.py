@@ -7,6 +7,7 @@ the exit code is then 1. Masks are drawn by a network: they are no diagnosis.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import flags
@@ -85,8 +86,7 @@ def main(argv: Sequence[str]) -> None:
         overlays=_OVERLAYS.value,
         classes=segmenter.classes,
         checksum=segmenter.checksum,
-        command={'workdir': str(workdir), 'largest_part_alone': list(segmenter.one_part_classes)}
-        | {flag.name: flag.value for flag in _COMMAND},
+        command=_command(workdir, segmenter),
         note_on=segmenter.note_on,
     )
     told = len(refusals.notes)
@@ -103,6 +103,12 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(
             f'{len(refusals.reasons)} of the files could not be segmented; {out / TABLE_FILE} tells why.'
         )
+
+
+def _command(workdir: Path, segmenter: SegmenterEnsemble) -> dict[str, Any]:
+    """What decides the answers, beside the weights; which parts go is decided in the runs."""
+    decided = {'workdir': str(workdir), 'largest_part_alone': list(segmenter.one_part_classes)}
+    return decided | {flag.name: flag.value for flag in _COMMAND}
 
 
 def _reader_options() -> ReaderOptions:
