@@ -7,7 +7,6 @@ the exit code is then 1. Masks are drawn by a network: they are no diagnosis.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 from absl import flags
@@ -80,17 +79,8 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(
             'nothing that is named can be segmented; name pictures, DICOM files or volumes, or folders of them.'
         )
-    order = SegmentationRequest(
-        out=out,
-        mask_format=_FORMAT.value,
-        overlays=_OVERLAYS.value,
-        classes=segmenter.classes,
-        checksum=segmenter.checksum,
-        command=_command(workdir, segmenter),
-        note_on=segmenter.note_on,
-    )
     told = len(refusals.notes)
-    rows = answer_all(found, segmenter.segment, order, refusals)
+    rows = answer_all(found, segmenter.segment, _create_request(out, workdir, segmenter), refusals)
     for sentence in refusals.notes[told:]:
         print(f'Note: {sentence}')
     print(f'{len(rows)} of {len(found)} cases segmented: {out / "masks"}   table: {out / TABLE_FILE}')
@@ -105,10 +95,18 @@ def main(argv: Sequence[str]) -> None:
         )
 
 
-def _command(workdir: Path, segmenter: SegmenterEnsemble) -> dict[str, Any]:
-    """What decides the answers, beside the weights; which parts go is decided in the runs."""
+def _create_request(out: Path, workdir: Path, segmenter: SegmenterEnsemble) -> SegmentationRequest:
+    """What is written, and what decides it beside the weights; which parts go is decided in the runs."""
     decided = {'workdir': str(workdir), 'largest_part_alone': list(segmenter.one_part_classes)}
-    return decided | {flag.name: flag.value for flag in _COMMAND}
+    return SegmentationRequest(
+        out=out,
+        mask_format=_FORMAT.value,
+        overlays=_OVERLAYS.value,
+        classes=segmenter.classes,
+        checksum=segmenter.checksum,
+        command=decided | {flag.name: flag.value for flag in _COMMAND},
+        note_on=segmenter.note_on,
+    )
 
 
 def _reader_options() -> ReaderOptions:
