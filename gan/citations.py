@@ -68,6 +68,8 @@ SWITCHES: dict[str, Papers] = {
     'optimizer.discriminator_limit': ('arjovsky2017',),
     'augment.operations': ('zhao2020', 'karras2020ada'),
     'family.gradient_weight': ('hiasa2018',),
+    'privacy.epsilon': ('abadi2016', 'xie2018'),
+    'privacy.noise_multiplier': ('abadi2016', 'xie2018'),
 }
 # Of how classes enter the discriminator of a conditional run.
 CONDITIONS: dict[str, Papers] = {
@@ -100,6 +102,7 @@ RADIOMICS: Papers = ('konz2026', 'zwanenburg2020')  # of features that are no ne
 # Of networks of other tasks.
 UNET: Papers = ('ronneberger2015', 'isensee2021')
 BACKBONES: dict[str, Papers] = {'resnet': ('he2016',), 'densenet': ('huang2017',)}
+CONTRASTIVE: Papers = ('chen2020',)  # of encoders that were trained without labels
 ENHANCED: Papers = ('waqas2022',)  # a progressive GAN with attention or a spectral norm
 
 
@@ -139,6 +142,7 @@ def _papers_of_run(folder: Path) -> Iterator[str]:
         yield from UNET
     else:
         yield from BACKBONES.get(str(fields.get('architecture')), ())
+        yield from CONTRASTIVE if 'contrast' in fields else ()
 
 
 def papers_of_gan(fields: Mapping[str, Any]) -> Iterator[str]:

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from configs.backbones import classifier
-from configs.gan import dcgan, enhanced_gan, pggan, r3gan, sngan, stargan, wgan
+from configs.backbones import classifier, self_supervised
+from configs.gan import dcgan, enhanced_gan, pggan, private, r3gan, sngan, stargan, wgan
 from configs.segment import unet
 from foundation.training.errors import UserError
 from gan import citations
@@ -41,7 +41,14 @@ def _all_papers():
         citations.BACKBONES,
     )
     listed = [papers for table in tables for papers in table.values()]
-    listed += [*by_value, citations.FID, citations.RADIOMICS, citations.UNET, citations.ENHANCED]
+    listed += [
+        *by_value,
+        citations.FID,
+        citations.RADIOMICS,
+        citations.UNET,
+        citations.CONTRASTIVE,
+        citations.ENHANCED,
+    ]
     return {key for papers in listed for key in papers} | {method.paper for method in METHODS}
 
 
@@ -74,6 +81,11 @@ def test_tables_know_every_choice():
         (enhanced_gan, {}, 'karras2018 waqas2022 miyato2018 lim2017 kingma2015 zhang2019'),
         (dcgan, {}, 'radford2016 goodfellow2014 kingma2015'),
         (wgan, {}, 'radford2016 arjovsky2017'),
+        (
+            private,
+            {},
+            'karras2018 waqas2022 goodfellow2014 kingma2015 miyato2018 miyato2018projection abadi2016 xie2018',
+        ),
         (
             r3gan,
             {'augment.probability': 0.1},
@@ -135,6 +147,8 @@ def test_other_tasks_have_papers_of_their_networks(tmp_path):
         'ronneberger2015',
         'isensee2021',
     ]
+    contrastive = _write_run(tmp_path / 's', self_supervised.get_config())
+    assert citations.find_papers(contrastive) == ['he2016', 'chen2020']
     assert citations.find_papers(_write_run(tmp_path / 'c', classifier.get_config('densenet121'))) == ['huang2017']
 
 
