@@ -29,7 +29,13 @@ from foundation.training.feed import Batches
 from foundation.training.fit import begin_run
 from foundation.training.phases import Phase
 from foundation.training.workdir import RunRecord
-from gan.differential_privacy.ledger import PRIVACY_FILE, PrivacyLedger, keep_secret, open_ledger
+from gan.differential_privacy.ledger import (
+    PRIVACY_FILE,
+    PrivacyLedger,
+    check_not_private,
+    keep_secret,
+    open_ledger,
+)
 from gan.domains import TrainingImages, domain_files
 from gan.recipe import GanRecipe, ImageFormat, create_recipe
 from gan.samples import TrainingSamples, draw_reals
@@ -121,6 +127,8 @@ def prepare(recipe: GanRecipe, workdir: Path, record: RunRecord) -> PreparedRun:
         recipe = dataclasses.replace(recipe, privacy=ledger.terms)
         files |= {PRIVACY_FILE: ledger.content()}
         told.append(ledger.describe())
+    else:
+        check_not_private(workdir)
     begin_run(
         workdir,
         mesh,

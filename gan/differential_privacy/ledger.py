@@ -109,11 +109,11 @@ def open_ledger(
             f'{terms.unit}s: otherwise one of them could be published as it is.'
         )
     steps = [_steps_until(terms, count, stages, images_seen) for images_seen in _mark_entries(stages)]
-    kept = workdir / PRIVACY_FILE
-    if kept.exists():
-        terms = dataclasses.replace(
-            terms, noise_multiplier=workdirs.read_json(workdir, PRIVACY_FILE)['noise_multiplier']
-        )
+    secret = _read_secret(workdir)
+    if (workdir / PRIVACY_FILE).exists():
+        terms = dataclasses.replace(terms, noise_multiplier=_read_noise(workdir))
+    elif _has_trained(workdir):
+        raise UserError(_describe_gone(workdir / PRIVACY_FILE, 'which tells the noise of this run'))
     elif not terms.noise_multiplier:
         noise = find_noise(steps[-1], terms.epsilon, terms.delta)
         terms = dataclasses.replace(terms, noise_multiplier=noise)
@@ -124,9 +124,21 @@ def open_ledger(
             f'config.privacy.epsilon is {terms.epsilon:g}; train fewer images, begin in another --workdir with '
             'more noise, or allow more.'
         )
-    secret = _read_secret(workdir)
     table = tuple(zip(_mark_entries(stages), entries, strict=True))
     return PrivacyLedger(terms, units, tuple(stages), secret, table)
+
+
+def check_not_private(workdir: Path) -> None:
+    """Refuses to train on without noise what was trained with it, whose record would then promise too much.
+
+    Raises:
+      UserError: when the run in `workdir` has a ledger.
+    """
+    if (workdir / PRIVACY_FILE).exists() or (workdir / SECRET_FILE).exists():
+        raise UserError(
+            f'{workdir} holds a run with differential privacy, which steps without noise would undo; give '
+            'config.privacy.epsilon or config.privacy.noise_multiplier as before, or another --workdir.'
+        )
 
 
 def keep_secret(ledger: PrivacyLedger, workdir: Path) -> None:
@@ -228,11 +240,28 @@ def _read_secret(workdir: Path) -> int:
             raise UserError(
                 f'{path} is damaged; restore it from a copy, or begin in another --workdir.'
             ) from error
-    elif (workdir / 'checkpoints').is_dir() and any((workdir / 'checkpoints').iterdir()):
-        raise UserError(
-            f'{path} is gone, from which the noise of this run comes; restore it from a copy, or begin in another '
-            '--workdir.'
-        )
+    elif _has_trained(workdir):
+        raise UserError(_describe_gone(path, 'from which the noise of this run comes'))
     else:
         secret = secrets.randbits(64)
     return parallel.agree(secret)
+
+
+def _read_noise(workdir: Path) -> float:
+    """The noise multiplier that was found when the run began."""
+    content = workdirs.read_json(workdir, PRIVACY_FILE)
+    try:
+        noise = float(content['noise_multiplier'])
+        if not 0 < noise < math.inf:
+            raise ValueError(f'noise of {noise}')
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f'{workdir / PRIVACY_FILE} is damaged ({error}); restore it from a copy.') from error
+    return noise
+
+
+def _has_trained(workdir: Path) -> bool:
+    return (workdir / 'checkpoints').is_dir() and any((workdir / 'checkpoints').iterdir())
+
+
+def _describe_gone(path: Path, role: str) -> str:
+    return f'{path} is gone, {role}; restore it from a copy, or begin in another --workdir.'

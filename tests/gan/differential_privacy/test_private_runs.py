@@ -125,6 +125,24 @@ def test_without_its_secret_a_run_does_not_go_on(whole, tmp_path):
         _train(tmp_path / 'run', final_images=80, noise_multiplier=1.5)
 
 
+def test_without_its_record_or_with_a_damaged_one_a_run_does_not_go_on(whole, tmp_path):
+    workdir = tmp_path / 'run'
+    shutil.copytree(whole, workdir)
+    for text in ('{}', '{"noise_multiplier": "much"}', '{"noise_multiplier": 0}', '{"noise_multiplier": null}'):
+        (workdir / PRIVACY_FILE).write_text(text)
+        with pytest.raises(UserError, match=r'privacy\.json is damaged \(.*\); restore it'):
+            _train(workdir, final_images=80, noise_multiplier=1.5)
+    (workdir / PRIVACY_FILE).unlink()
+    with pytest.raises(UserError, match=r'privacy\.json is gone, which tells the noise of this run'):
+        _train(workdir, final_images=80, noise_multiplier=1.5)
+
+
+def test_a_run_with_a_budget_does_not_go_on_without_noise(whole, tmp_path):
+    _train(tmp_path / 'run', epsilon=4.0)
+    with pytest.raises(UserError, match='holds a run with differential privacy, which steps without noise would'):
+        _train(tmp_path / 'run', final_images=80)
+
+
 @pytest.mark.parametrize(
     ('privacy', 'expected'),
     [
