@@ -30,6 +30,34 @@ def open_images(recipe: Recipe, split: str, *, train: bool) -> input_pipeline.Im
     return request.open(split, flip=train, in_memory=train)
 
 
+def describe_known(training: ImageRequest, images: input_pipeline.ImageData) -> str:
+    """Whom of these images a network may have been trained on, by their names; '' where it is none of them.
+
+    Args:
+      training: the data of the network's run.
+      images: of other data.
+    """
+    try:
+        trained = open_stored(training)
+    except input_pipeline.DataError:
+        return (
+            f'Note: {training.name} is not on this machine, so nobody can tell whether the network was trained on '
+            'these patients.'
+        )
+    if not (trained.patients_known and images.patients_known):
+        return (
+            f'Note: the patients of {images.name} or of {trained.name} are not known, so nobody can tell whether '
+            'the network was trained on them.'
+        )
+    known = set(trained.records.patients) & set(images.records.patients)
+    if not known:
+        return ''
+    return (
+        f'{len(known)} patients are named like training patients of {trained.name}, as {min(known)!r}; if they '
+        'are the same, the scores flatter the network.'
+    )
+
+
 def check_images(recipe: Recipe, images: input_pipeline.ImageData, validation: input_pipeline.ImageData) -> None:
     """Checks that the training and the validation images suit the network.
 

@@ -15,7 +15,7 @@ from backbones.images import ImageRequest
 from foundation.training import launch
 from foundation.training.errors import UserError
 from input_pipeline.depth import NOTE, differs
-from segment.data import open_images, open_stored
+from segment.data import describe_known, open_images
 from segment.ensemble import SegmenterEnsemble
 from segment.evaluation import SegmenterProtocol, evaluate
 from segment.metrics import POLICIES
@@ -93,17 +93,8 @@ def _open_images(segmenter: TrainedSegmenter, workdir: Path) -> input_pipeline.I
 
 def _warn_of_known(training: ImageRequest, images: input_pipeline.ImageData) -> None:
     """Tells of patients of another data set whom the network may have been trained on."""
-    try:
-        trained = open_stored(training)
-    except input_pipeline.DataError:  # not on this machine
-        return
-    if trained.patients_known and images.patients_known:
-        known = set(trained.records.patients) & set(images.records.patients)
-        if known:
-            print(
-                f'{len(known)} patients are named like training patients of {trained.name}, as {min(known)!r}; if '
-                'they are the same, the scores flatter the network.'
-            )
+    if sentence := describe_known(training, images):
+        print(sentence)
 
 
 if __name__ == '__main__':
