@@ -8,8 +8,13 @@ from pathlib import Path
 CACHE = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'enhanced-gan'
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Writes a file atomically, and makes the folders above it; what lay there is replaced.
+
+    Args:
+      path: of the file.
+      content: all of it.
+      mode: who may do what with it, less what the user's mask takes away.
 
     Raises:
       OSError: when it cannot be written; then nothing of it is left.
@@ -18,7 +23,8 @@ def write_file(path: Path, content: bytes) -> None:
     # A short name of its own for each writer: the final name may be as long as names can be.
     temporary = path.with_name(f'.incomplete-{os.getpid()}-{threading.get_ident()}')
     try:
-        temporary.write_bytes(content)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), 'wb') as file:
+            file.write(content)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ Sources: Abadi et al. 2016 (arXiv:1607.00133); for GANs Xie et al. 2018 (arXiv:1
 (arXiv:2302.02936). Deviations: real and drawn images are clipped as pairs; networks are narrow, grow, and have
 neither attention, penalty nor the deviation within a batch; noise is found for a budget of epsilon 10. It
 protects single images; `--config.privacy.unit=patient` protects patients, who are fewer, so that more noise is
-needed. Needs `pip install "enhanced-gan[privacy]"`; docs/privacy.md says what is promised, and what it costs.
+needed. Needs the extra `privacy`; docs/privacy.md says what is promised, and what it costs.
 """
 
 from ml_collections import ConfigDict

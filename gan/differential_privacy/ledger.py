@@ -1,8 +1,8 @@
 """The privacy budget of a run: what each step spends, the secret behind it, and what the workdir keeps of both."""
 
 import dataclasses
+import json
 import math
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 import input_pipeline
+from foundation.files import write_file
 from foundation.training import parallel
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
@@ -145,8 +146,8 @@ def keep_secret(ledger: PrivacyLedger, workdir: Path) -> None:
     """Writes the secret into the workdir, for its owner's eyes alone; one that is there stays."""
     path = workdir / SECRET_FILE
     if not path.exists():
-        workdirs.write_json(path, {'secret': f'{ledger.secret:016x}'})
-        os.chmod(path, 0o600)
+        content = json.dumps({'secret': f'{ledger.secret:016x}'}, indent=2) + '\n'
+        write_file(path, content.encode(), 0o600)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ _SIDE, _LONE_SIDE = 256, 512  # pixels of the longer side of a slice among other
 _GAP = 8
 _LINE = 20  # pixels of a line of text
 _SMALLEST_WIDTH = 400  # so that the legend has room
-_TEXT, _GROUND, _TINT = (225, 225, 225), (24, 24, 24), (255, 160, 0)
+_TEXT, _GROUND, _TINT = (225, 225, 225), (24, 24, 24), (205, 255, 0)
 _DOUBTFUL = 64  # a quarter: another class, or several, have so much of the probability
 
 
