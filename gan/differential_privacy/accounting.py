@@ -14,6 +14,7 @@ from foundation.software import software_version
 from foundation.training.errors import UserError
 
 _GRID = 1e-3  # of privacy loss
+_ROUGH = 1000.0  # epsilon beyond which a bound is enough: the grid would need memory without end
 _ORDERS = (*range(2, 64), 128, 256, 512)  # of Renyi divergences: those of fractions do not always converge
 _LOWEST, _HIGHEST, _PRECISION = 0.2, 2_000.0, 1e-3  # of the noise multiplier: where it is looked for, how closely
 
@@ -41,7 +42,7 @@ def require_accountant() -> None:
 
 
 def compute_epsilon(steps: Sequence[SampledSteps], noise_multiplier: float, delta: float) -> float:
-    """Epsilon of all steps together, infinite without noise.
+    """Epsilon of all steps together, infinite without noise; above 1,000 a bound of it, by Renyi divergences.
 
     Args:
       steps: of each kind.
@@ -55,6 +56,9 @@ def compute_epsilon(steps: Sequence[SampledSteps], noise_multiplier: float, delt
         return 0.0
     if noise_multiplier <= 0:
         return math.inf
+    bound = _bound_epsilon(steps, noise_multiplier, delta)
+    if bound > _ROUGH:
+        return bound
     accountant = pld.PLDAccountant(dp_accounting.NeighboringRelation.REPLACE_SPECIAL, _GRID)
     noise = dp_accounting.GaussianDpEvent(noise_multiplier)
     for kind in steps:
@@ -85,18 +89,24 @@ def find_noise(steps: Sequence[SampledSteps], epsilon: float, delta: float) -> f
 
 
 def _bracket(steps: Sequence[SampledSteps], epsilon: float, delta: float) -> float:
-    """Noise that is more than enough: by Renyi divergences, which are quick, and bound epsilon from above."""
-    import dp_accounting
-    from dp_accounting import rdp
-
+    """Noise that is more than enough, by `_bound_epsilon`."""
     low, high = _LOWEST, _HIGHEST
     while high / low > 1.02:
         middle = math.sqrt(low * high)
-        accountant, noise = rdp.RdpAccountant(_ORDERS), dp_accounting.GaussianDpEvent(middle)
-        for kind in steps:
-            accountant.compose(dp_accounting.PoissonSampledDpEvent(kind.probability, noise), kind.count)
-        low, high = (low, middle) if accountant.get_epsilon(delta) <= epsilon else (middle, high)
+        low, high = (low, middle) if _bound_epsilon(steps, middle, delta) <= epsilon else (middle, high)
     return high
+
+
+def _bound_epsilon(steps: Sequence[SampledSteps], noise_multiplier: float, delta: float) -> float:
+    """Not less than epsilon, by Renyi divergences (Mironov 2017, arXiv:1702.07476): quick, whatever the noise."""
+    import dp_accounting
+    from dp_accounting import rdp
+
+    accountant, noise = rdp.RdpAccountant(_ORDERS), dp_accounting.GaussianDpEvent(noise_multiplier)
+    for kind in steps:
+        if kind.count:
+            accountant.compose(dp_accounting.PoissonSampledDpEvent(kind.probability, noise), kind.count)
+    return float(accountant.get_epsilon(delta))
 
 
 def name_accountant() -> str:

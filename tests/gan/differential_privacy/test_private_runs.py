@@ -154,7 +154,7 @@ def test_a_run_with_a_budget_does_not_go_on_without_noise(whole, tmp_path):
             {'noise_multiplier': 1e-3, 'epsilon': 1.0},
             'would spend epsilon .*config.privacy.epsilon is 1; train',
         ),
-        ({'epsilon': 1e-7}, 'needs noise of more than 2000 times'),
+        ({'epsilon': 1e-7, 'delta': 1e-9}, 'needs noise of more than 2000 times'),
     ],
 )
 def test_terms_that_cannot_be_kept_leave_nothing_behind(whole, tmp_path, privacy, expected):
