@@ -23,7 +23,7 @@ if os.environ.get('ENHANCED_GAN_SHAPES', 'checked') == 'checked':
 
 # What JAX traces is many small objects and few cycles: by default a sixth of the time goes into looking for them.
 gc.freeze()
-gc.set_threshold(100_000, 20, 20)
+gc.set_threshold(100_000, 10, 2)
 
 # Names become pseudonyms by a key of the tests' own, never by that of who runs them.
 _KEY = Path(tempfile.mkdtemp(prefix='enhanced-gan-key-'), 'key')

@@ -68,7 +68,7 @@ def main() -> None:
     for library in _LIBRARIES:
         importlib.import_module(library)
     gc.freeze()  # forks need not look at them again, and seldom at what is new: `tests/conftest.py` says why
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(100_000, 10, 2)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
         listener.listen(16)
