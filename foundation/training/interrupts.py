@@ -8,14 +8,16 @@ process at once, past all of Python's own clearing up, which does not bear threa
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from foundation.startup import end_in_one_line, ending_signals, tell
 
 TIME_LIMIT = 'time limit'
+_AGAIN = 0.05  # seconds
 
 
 def end_process(text: str, code: int) -> NoReturn:
@@ -26,14 +28,31 @@ def end_process(text: str, code: int) -> NoReturn:
 
 @contextlib.contextmanager
 def interrupt_once() -> Iterator[None]:
-    """Within the block the first signal raises KeyboardInterrupt, and the next one ends the process."""
+    """Within the block the first signal raises KeyboardInterrupt, and the next one ends the process.
 
-    def handle(_number: int, _frame: object) -> NoReturn:
+    What is raised in a callback of the garbage collector, as JAX has one, Python drops; then it is raised again.
+    """
+
+    def handle(number: int, _frame: object) -> NoReturn:
         end_in_one_line()
+        raised.append(number)
         raise KeyboardInterrupt
 
+    def report(event: Any) -> None:
+        if not (raised and isinstance(event.exc_value, KeyboardInterrupt)):
+            former(event)
+            return
+        signal.signal(raised[-1], handle)
+        threading.Timer(_AGAIN, os.kill, (os.getpid(), raised[-1])).start()
+
+    raised: list[int] = []
+    former = sys.unraisablehook
     with _handling(handle):
-        yield
+        sys.unraisablehook = report
+        try:
+            yield
+        finally:
+            sys.unraisablehook = former
 
 
 class StopRequest:

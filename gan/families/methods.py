@@ -181,7 +181,7 @@ METHODS = (
     ),
 )
 # Configs that train one of these on other data, at another size, or two of them side by side.
-APPLICATIONS = ('comparison', 'dcgan_cifar_dog', 'dcgan_medical', 'quickstart', 'small', 'tiny')
+APPLICATIONS = ('comparison', 'dcgan_cifar_dog', 'dcgan_medical', 'private', 'quickstart', 'small', 'tiny')
 
 
 def list_titles() -> str:

@@ -45,6 +45,26 @@ with interrupts.interrupt_once():
     assert (done.returncode, done.stdout, done.stderr) == (130, 'clearing up\n', 'Interrupted.\n')
 
 
+def test_a_signal_in_a_callback_of_the_garbage_collector_is_not_lost():
+    done = _run(
+        'import gc\n'
+        'def callback(phase, info):\n'
+        '    if phase == "start" and not called:\n'
+        '        called.append(phase)\n'
+        '        os.kill(os.getpid(), signal.SIGTERM)\n'
+        '        time.sleep(0.01)\n'
+        'called = []\n'
+        'try:\n'
+        '    with interrupts.interrupt_once():\n'
+        '        gc.callbacks.append(callback)\n'
+        '        gc.collect()\n'
+        '        time.sleep(9)\n'
+        'except KeyboardInterrupt:\n'
+        '    print("heeded")\n'
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, 'heeded\n', '')
+
+
 def test_a_second_signal_stops_training_at_once():
     code = """
 with interrupts.stop_when_asked(float('inf')) as stop:
