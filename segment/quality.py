@@ -9,6 +9,7 @@ import scipy.stats
 from jaxtyping import Float64, Int
 
 from foundation.statistics.percentiles import Score, percentile_interval
+from foundation.statistics.resampling import count_draws
 from segment.summary import MeasuredCase
 
 _RESAMPLES = 1000
@@ -58,22 +59,17 @@ def check_quality(rows: Sequence[MeasuredCase], policy: str, *, seed: int) -> di
 
 
 def _check(pairs: Sequence[tuple[str, Any, Any]], seed: int) -> QualityCheck:
-    patients = list(dict.fromkeys(patient for patient, *_ in pairs))
+    patients = {name: place for place, name in enumerate(dict.fromkeys(patient for patient, *_ in pairs))}
     if len(pairs) < _FEWEST:
         nothing = Score(None, None, None)
         return QualityCheck(len(pairs), len(patients), nothing, nothing, nothing)
-    owners = np.array([patients.index(patient) for patient, *_ in pairs])
+    owners, cases = np.array([patients[patient] for patient, *_ in pairs]), np.arange(len(pairs))
     values = np.array([pair[1:] for pair in pairs], np.float64)
-    generator = np.random.default_rng(seed)
-    members = [np.flatnonzero(owners == number) for number in range(len(patients))]
-    draws = [
-        np.concatenate([members[number] for number in generator.integers(len(patients), size=len(patients))])
-        for _ in range(_RESAMPLES)
-    ]
-    replicates = np.array([_statistics(values, chosen) for chosen in draws])
+    draws = count_draws(np.random.default_rng(seed), _RESAMPLES, len(patients))
+    replicates = np.array([_statistics(values, np.repeat(cases, counts[owners])) for counts in draws])
     scores = [
         percentile_interval(value, own, len(patients))
-        for value, own in zip(_statistics(values, np.arange(len(values))), replicates.T, strict=True)
+        for value, own in zip(_statistics(values, cases), replicates.T, strict=True)
     ]
     return QualityCheck(len(pairs), len(patients), *scores)
 

@@ -1,6 +1,7 @@
 """A mask, and how sure its network was: of each pixel, and of each class as a whole."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ class Segmentation:
     doubt: UInt8[np.ndarray, 'slices height width']
     mass: Float64[np.ndarray, ' classes']
 
-    @property
+    @functools.cached_property
     def expected_dice(self) -> tuple[float | None, ...]:
         """The Dice that each class would reach if the probabilities were true; None where it was not found.
 
