@@ -15,7 +15,6 @@ from configs.schema import check
 from foundation.training import compute
 from foundation.training.errors import UserError
 from foundation.training.fit import Pace
-from foundation.training.loop import periods_of
 from foundation.training.supervised import SupervisedState, create_state
 
 _FEWEST_CLASSES = 2
@@ -89,11 +88,7 @@ def create_recipe(config: ConfigDict) -> ClassifierRecipe:
         label_smoothing=optimizer.pop('label_smoothing'),
         optimizer=CosineAdam(**optimizer),
         schedule=EpochSchedule(config.schedule.epochs, config.schedule.batch_size, config.watch.epochs),
-        pace=Pace(
-            config.seed,
-            periods_of(config.run, cycle=1, sample=config.run.checkpoint_images),
-            config.run.checkpoints_to_keep,
-        ),
+        pace=Pace.create(config.seed, config.run, sample=config.run.checkpoint_images),
         device_memory_gib=config.data.device_memory_gib,
     )
 

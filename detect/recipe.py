@@ -26,7 +26,6 @@ from detect.sheets import PatchSheet
 from foundation.training import compute
 from foundation.training.errors import UserError
 from foundation.training.fit import Pace
-from foundation.training.loop import periods_of
 from foundation.training.supervised import SupervisedState, create_state
 
 _GIB = 2**30
@@ -163,11 +162,7 @@ def create_recipe(config: ConfigDict) -> DetectorRecipe:
         optimizer=CosineAdam(**config.optimizer),
         schedule=EpochSchedule(config.schedule.epochs, config.schedule.batch_size, config.watch.epochs),
         anomaly=AnomalyRecipe(**config.anomaly, seed=config.seed),
-        pace=Pace(
-            config.seed,
-            periods_of(config.run, cycle=1, sample=config.run.checkpoint_images),
-            config.run.checkpoints_to_keep,
-        ),
+        pace=Pace.create(config.seed, config.run, sample=config.run.checkpoint_images),
         device_memory_gib=config.data.device_memory_gib,
     )
 

@@ -17,7 +17,6 @@ from configs.segment.schema import UNET
 from foundation.training import compute
 from foundation.training.errors import UserError
 from foundation.training.fit import Pace
-from foundation.training.loop import periods_of
 from foundation.training.supervised import SupervisedState, create_state
 from segment.augmentation import SegmentationAugmentation
 from segment.losses import LossWeights
@@ -125,11 +124,7 @@ def create_recipe(config: ConfigDict) -> Recipe:
         batch_size=config.schedule.batch_size,
         watch_steps=config.watch.steps,
         device_memory_gib=config.data.device_memory_gib,
-        pace=Pace(
-            config.seed,
-            periods_of(config.run, cycle=1, sample=config.run.sample_images),
-            config.run.checkpoints_to_keep,
-        ),
+        pace=Pace.create(config.seed, config.run, sample=config.run.sample_images),
     )
     _check_together(recipe)
     return recipe

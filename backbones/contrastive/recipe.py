@@ -17,7 +17,6 @@ from configs.schema import check
 from foundation.training import compute
 from foundation.training.errors import UserError
 from foundation.training.fit import Pace
-from foundation.training.loop import periods_of
 from foundation.training.supervised import SupervisedState, create_state
 
 
@@ -97,10 +96,6 @@ def create_contrastive_recipe(config: ConfigDict) -> ContrastiveRecipe:
         steps=config.schedule.images // batch_size,
         batch_size=batch_size,
         watched=max(config.watch.images // batch_size, 1) * batch_size,
-        pace=Pace(
-            config.seed,
-            periods_of(config.run, cycle=1, sample=config.run.checkpoint_images),
-            config.run.checkpoints_to_keep,
-        ),
+        pace=Pace.create(config.seed, config.run, sample=config.run.checkpoint_images),
         device_memory_gib=config.data.device_memory_gib,
     )

@@ -14,7 +14,6 @@ from detect.networks import StackDetector
 from detect.recipe import check_named
 from foundation.training.errors import UserError
 from foundation.training.fit import Pace
-from foundation.training.loop import periods_of
 from foundation.training.supervised import SupervisedState, create_state
 
 
@@ -88,9 +87,5 @@ def create_recipe(config: ConfigDict) -> StackRecipe:
         slices=config.stack.slices,
         optimizer=CosineAdam(**config.optimizer),
         schedule=EpochSchedule(config.schedule.epochs, config.schedule.batch_size, config.watch.epochs),
-        pace=Pace(
-            config.seed,
-            periods_of(config.run, cycle=1, sample=config.run.checkpoint_images),
-            config.run.checkpoints_to_keep,
-        ),
+        pace=Pace.create(config.seed, config.run, sample=config.run.checkpoint_images),
     )

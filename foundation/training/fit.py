@@ -12,6 +12,7 @@ import numpy as np
 from clu import parameter_overview
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
+from ml_collections import ConfigDict
 
 from foundation.training import logs, loop, parallel
 from foundation.training import workdir as workdirs
@@ -37,6 +38,16 @@ class Pace:
     seed: int
     periods: loop.Periods
     checkpoints_to_keep: int
+
+    @classmethod
+    def create(cls, seed: int, run: ConfigDict, *, sample: int) -> 'Pace':
+        """The pace that a config's `run` asks for, where every step is like the others.
+
+        Args:
+          seed, run: parts of the config.
+          sample: images between two pictures.
+        """
+        return cls(seed, loop.periods_of(run, cycle=1, sample=sample), run.checkpoints_to_keep)
 
 
 @dataclasses.dataclass(frozen=True)
