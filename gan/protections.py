@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from foundation.export.manifest import MANIFEST_FILE, SIGNATURE_FILES, walk
+from foundation.export.manifest import MANIFEST_FILE, SIGNATURE_FILES, TIMESTAMP_FILE, walk
 from foundation.export.verification import Check, check_folder
 from foundation.signing.findings import Finding, join_findings
 from foundation.signing.packages import is_installed, name_remedy
@@ -38,7 +38,8 @@ _ENDINGS: Mapping[str, Kind] = {
     '.dcm': _DICOM,
 }
 _LARGEST_DICOM = 2**30  # bytes of a file that is read
-_MARKS = 20  # images of a folder in which a mark is looked for: it takes about a second where there is none
+_SAMPLED = 20
+_NO_IMAGE = 'no picture and no DICOM file'
 _MARK_LEVEL = 1e-6  # p values up to which a mark is said to be there
 
 
@@ -50,13 +51,17 @@ class Verified:
       path: a folder, or a file.
       key: that must have signed the manifest; None for any.
       authority: that must have certified who signed single files; None for any.
+      time_authority: that must have stamped the signature; None for any.
       mark_key: file of the key of a watermark to look for; None for none.
+      detector: workdir of a detector to ask; None for none.
     """
 
     path: Path
     key: 'ed25519.Ed25519PublicKey | None' = None
     authority: 'x509.Certificate | None' = None
+    time_authority: 'x509.Certificate | None' = None
     mark_key: Path | None = None
+    detector: Path | None = None
 
     @functools.cached_property
     def check(self) -> Check | str:
@@ -74,6 +79,16 @@ class Verified:
             for kind in _find_kinds(path):
                 found.setdefault(kind, []).append((name, path))
         return found
+
+    @functools.cached_property
+    def images(self) -> dict[str, Path]:
+        """The pictures and DICOM files that are no masks, by name."""
+        return {name: path for rows in self.files.values() for name, path in rows if not name.startswith('masks/')}
+
+    @property
+    def sampled(self) -> dict[str, Path]:
+        """A few of `images`, evenly spread: what takes about a second for each looks at no more."""
+        return dict(list(self.images.items())[:: max(len(self.images) // _SAMPLED, 1)][:_SAMPLED])
 
     def _walk(self) -> Iterator[tuple[str, Path]]:
         if not self.path.is_dir():
@@ -112,6 +127,17 @@ def _check_signature(target: Verified) -> Finding:
     return check_signature(folder, None if isinstance(target.check, str) else target.check.manifest, target.key)
 
 
+def _check_timestamp(target: Verified) -> Finding:
+    if not target.path.is_dir():
+        return Finding('absent', 'a single file; name its folder to have that looked at')
+    if not is_installed('rfc3161_client'):
+        is_there = (target.path / TIMESTAMP_FILE).exists()
+        return _lack('rfc3161_client') if is_there else Finding('absent', 'no time stamp lies here')
+    from foundation.signing.timestamp import check_timestamp
+
+    return check_timestamp(target.path, target.time_authority)
+
+
 def _check_credentials(target: Verified) -> Finding:
     pictures = [(kind, *row) for kind, rows in target.files.items() if kind != _DICOM for row in rows]
     if not pictures:
@@ -146,17 +172,16 @@ def _check_watermark(target: Verified) -> Finding:
     from foundation.watermark import read_key
 
     key = read_key(target.mark_key)
-    names = {name: path for rows in target.files.values() for name, path in rows if not name.startswith('masks/')}
-    if not names:
-        return Finding('absent', 'no picture and no DICOM file')
+    if not target.images:
+        return Finding('absent', _NO_IMAGE)
     declared = None
     if target.path.is_dir() and not isinstance(target.check, str):
         declared = target.check.manifest.get('watermark', {}).get('payload')
-    looked = list(names.items())[:: max(len(names) // _MARKS, 1)][:_MARKS]
-    found = join_findings(((name, _read_mark(path, key, declared)) for name, path in looked), SHOWN)
-    if len(looked) == len(names):
+    looked, total = target.sampled, len(target.images)
+    found = join_findings(((name, _read_mark(path, key, declared)) for name, path in looked.items()), SHOWN)
+    if len(looked) == total:
         return found
-    return dataclasses.replace(found, detail=f'{found.detail} (of {len(names):,}, evenly spread)')
+    return dataclasses.replace(found, detail=f'{found.detail} (of {total:,}, evenly spread)')
 
 
 def _read_mark(path: Path, key: 'MarkKey', declared: str | None) -> Finding:
@@ -176,17 +201,29 @@ def _read_mark(path: Path, key: 'MarkKey', declared: str | None) -> Finding:
     return Finding('held', f"this key's mark, {told}")
 
 
+def _check_detector(target: Verified) -> Finding:
+    if target.detector is None:
+        return Finding('unclear', 'name the one to ask: --detector=RUN, a workdir of detect.main')
+    if not target.images:
+        return Finding('absent', _NO_IMAGE)
+    from gan.verdicts import ask_detector
+
+    return ask_detector(target.detector, list(target.sampled.values()), len(target.images))
+
+
 # What is looked at, in the order of the table. A row more is a layer more.
 LAYERS: Mapping[str, Callable[[Verified], Finding]] = {
     'manifest': _check_manifest,
     'signature': _check_signature,
+    'timestamp': _check_timestamp,
     'credentials': _check_credentials,
     'dicom_tag': _check_dicom_tag,
     'dicom_signature': _check_dicom_signature,
     'watermark': _check_watermark,
+    'detector': _check_detector,
 }
-# What says something, but proves nothing: anybody can write it.
-CLAIMS = ('dicom_tag',)
+# What says something, but proves nothing: anybody can write it, or it may be wrong.
+CLAIMS = ('dicom_tag', 'detector')
 
 
 def _lack(package: str) -> Finding:

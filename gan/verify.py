@@ -4,10 +4,12 @@ A PATH is a folder that gan.generate wrote, or any other, or a file from anywher
 
   manifest         the folder holds what its manifest.json says; whoever alters a file can write a new one
   signature        somebody signed that; --key=PUBLIC_KEY says who it must be
+  timestamp        an authority stamped the signature (RFC 3161); --time_authority=CERTIFICATE says which
   credentials      C2PA, in PNG, TIFF and JPEG; --authority=CERTIFICATE says who must vouch for its signer
   dicom_tag        DICOM files say SyntheticData = YES; anybody can write that
   dicom_signature  PS3.15, in DICOM files; --authority as above
   watermark        the mark of --watermark=KEYFILE is in the pixels, of 20 images of a folder
+  detector         the detector of --detector=RUN takes them for synthetic, 20 of a folder; no proof
 
 It ends with 0 when something holds, nothing is broken, and all that --require names holds.
 """
@@ -30,9 +32,11 @@ _WORDS: Mapping[State, str] = {'held': 'held', 'absent': 'absent', 'unclear': 'n
 # What these layers are worth depends on whom they must come from.
 _PINS = {
     'signature': 'key',
+    'timestamp': 'time_authority',
     'credentials': 'authority',
     'dicom_signature': 'authority',
     'watermark': 'watermark',
+    'detector': 'detector',
 }
 
 
@@ -44,10 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parse(arguments)
     try:
-        key, authority = _load_pins(options)
-        results = [
-            _verify(Verified(path, key, authority, options.watermark), options.require) for path in options.paths
-        ]
+        pins = _load_pins(options)
+        results = [_verify(Verified(path, **pins), options.require) for path in options.paths]
     except UserError as error:
         print(f'Error: {printable(error)}', file=sys.stderr)
         return 1
@@ -65,7 +67,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add('paths', metavar='PATH', nargs='+', type=Path, help='a folder, or a file')
     add('--key', type=Path, metavar='PUBLIC_KEY', help='the key that must have signed the manifest, in PEM')
     add('--authority', type=Path, metavar='CERTIFICATE', help='that must have certified who signed files, in PEM')
+    add('--time_authority', type=Path, metavar='CERTIFICATE', help='root of who stamped the signature, in PEM')
     add('--watermark', type=Path, metavar='KEYFILE', help='secret key of a watermark to look for')
+    add('--detector', type=Path, metavar='RUN', help='workdir of a detector to ask')
     add('--require', type=_layers, default=(), metavar='LAYER,...', help=f'what must hold: {", ".join(LAYERS)}')
     options = parser.parse_args(arguments)
     for layer in options.require:
@@ -83,15 +87,18 @@ def _layers(text: str) -> tuple[str, ...]:
     return names
 
 
-def _load_pins(options: argparse.Namespace) -> tuple[Any, Any]:
-    """The key and the certificate that are named."""
-    if options.key is None and options.authority is None:
-        return None, None
-    require_package('cryptography', 'Checking signatures')
-    from foundation.signing.keys import load_certificate, load_public_key
+def _load_pins(options: argparse.Namespace) -> dict[str, Any]:
+    """Whom things must come from, as `Verified` has it."""
+    pins: dict[str, Any] = {'mark_key': options.watermark, 'detector': options.detector}
+    if options.key or options.authority or options.time_authority:
+        require_package('cryptography', 'Checking signatures')
+        from foundation.signing.keys import load_certificate, load_public_key
 
-    key = None if options.key is None else load_public_key(options.key)
-    return key, None if options.authority is None else load_certificate(options.authority)
+        pins['key'] = load_public_key(options.key) if options.key else None
+        for name in ('authority', 'time_authority'):
+            path = getattr(options, name)
+            pins[name] = load_certificate(path) if path else None
+    return pins
 
 
 def _verify(target: Verified, required: Sequence[str]) -> bool:

@@ -22,6 +22,8 @@ SIGNATURE_FILES = tuple(
     f'{SIGNATURE_FOLDER}/{name}'
     for name in ('checksums.txt', 'checksums.txt.sig', 'public_key.pem', 'certificate_authority.pem')
 )
+TIMESTAMP_FILE = f'{SIGNATURE_FOLDER}/checksums.txt.tsr'  # of some: see foundation/signing/timestamp.py
+UNLISTED_FILES = (*SIGNATURE_FILES, TIMESTAMP_FILE)
 FORMAT_VERSION = 2  # 2: data.split
 DERIVED = 'derived from patient data'  # what `synthetic` says of images that show patients all the same
 UNKNOWN_PATIENTS = 'patients unknown: each image counts as one'
@@ -80,7 +82,7 @@ def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     files = [
         {'name': name, 'bytes': path.stat().st_size, 'sha256': file_checksum(path)}
         for name, path, kind in walk(folder)
-        if kind == 'file' and name not in (MANIFEST_FILE, *SIGNATURE_FILES)
+        if kind == 'file' and name not in (MANIFEST_FILE, *UNLISTED_FILES)
     ]
     manifest = {'format_version': FORMAT_VERSION, **content, 'files': files}
     manifest[_CHECKSUM] = _checksum(manifest)
@@ -215,6 +217,6 @@ def _check_values(path: Path, manifest: Mapping[str, Any]) -> None:
 def _is_inside(name: str) -> bool:
     """Whether a name is relative, with plain parts only, and that of a file that a manifest lists."""
     parts = name.split('/')
-    if name in (MANIFEST_FILE, *SIGNATURE_FILES):
+    if name in (MANIFEST_FILE, *UNLISTED_FILES):
         return False
     return '\\' not in name and '\0' not in name and not {'', '.', '..'} & set(parts)

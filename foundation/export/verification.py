@@ -7,7 +7,7 @@ from typing import Any
 
 from foundation.export.manifest import (
     MANIFEST_FILE,
-    SIGNATURE_FILES,
+    UNLISTED_FILES,
     Kind,
     file_checksum,
     has_manifest,
@@ -61,7 +61,7 @@ def check_folder(folder: Path, shown: int) -> Check:
     check = Check(read_manifest(folder))
     listed = {entry['name']: entry for entry in check.manifest['files']}
     for name, path, kind in walk(folder):
-        if name == MANIFEST_FILE or (name in SIGNATURE_FILES and kind == 'file'):
+        if name == MANIFEST_FILE or (name in UNLISTED_FILES and kind == 'file'):
             continue
         entry = listed.pop(name, None)
         fault = _find_fault(path, entry, kind)

@@ -1,6 +1,7 @@
 """Signatures on what is released, so that others can tell who released it and that nothing was changed since.
 
-Needs the package `cryptography` (extra `signing`), and `c2pa-python` (extra `c2pa`) for credentials in pictures.
+Needs the packages `cryptography` and `rfc3161-client` (extra `signing`), and `c2pa-python` (extra `c2pa`) for
+credentials in pictures.
 Nothing here imports NumPy or JAX.
 """
 
@@ -15,4 +16,5 @@ __all__ = [
     'keys',
     'moment',
     'packages',
+    'timestamp',
 ]

@@ -172,7 +172,7 @@ def load_certificate(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(_read(path, is_private=False))
     except ValueError as error:
         raise UserError(
-            f'{path} holds no certificate in PEM; name the {AUTHORITY} that gan.keys wrote.'
+            f'{path} holds no certificate in PEM; name a file like {AUTHORITY}, which gan.keys wrote.'
         ) from error
 
 

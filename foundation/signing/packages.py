@@ -5,7 +5,7 @@ import importlib.util
 from foundation.training.errors import UserError
 
 # The package as it is imported: the extra that installs it.
-EXTRAS = {'cryptography': 'signing', 'c2pa': 'c2pa'}
+EXTRAS = {'cryptography': 'signing', 'rfc3161_client': 'signing', 'c2pa': 'c2pa'}
 
 
 def is_installed(package: str) -> bool:

@@ -17,6 +17,7 @@ from input_pipeline import find_content
 from input_pipeline.errors import Refusals
 from input_pipeline.readers import READERS
 from tests.foundation.signing.made import TIME, key_folder
+from tests.foundation.signing.time_authority import TimeAuthority
 from tests.gan.command import read_files
 from tests.gan.generation.test_formats import OPTIONS
 from tests.gan.signed import flip, write_release
@@ -165,7 +166,7 @@ def test_translated_images_are_said_to_be_computed_from_others(tmp_path, capsys)
     assert 'compositeWithTrainedAlgorithmicMedia' in states['credentials']
 
 
-@pytest.mark.parametrize('required', ['signature', 'credentials', 'dicom_signature'])
+@pytest.mark.parametrize('required', ['signature', 'timestamp', 'credentials', 'dicom_signature', 'detector'])
 def test_a_layer_is_required_of_somebody(tmp_path, capsys, required):
     with pytest.raises(SystemExit) as stopped:
         verify.main([str(tmp_path), f'--require={required}'])
@@ -270,6 +271,46 @@ def test_keys_are_made_once(tmp_path, capsys, monkeypatch):
     assert _verify(capsys, release, f'--key={tmp_path}/our keys/public_key.pem', '--require=signature')[0] == 0
 
 
+@pytest.mark.skipif(shutil.which('openssl') is None, reason='openssl is not installed')
+def test_a_signature_is_stamped_with_it_or_later(tmp_path, capsys):
+    (tmp_path / 'authority').mkdir()
+    release, copy = write_release(tmp_path / 'release', 'png'), tmp_path / 'copy'
+    with TimeAuthority(tmp_path / 'authority') as authority:
+        asked = f'--time_authority={authority.address}'
+        assert sign.main([str(release), asked]) == 1
+        assert 'is not signed, so that there is nothing to stamp' in capsys.readouterr().err
+        assert _sign(release, '--time_authority=http://127.0.0.1:9') == 1  # it is signed all the same
+        assert 'gave no time stamp' in capsys.readouterr().err
+        assert sign.main([str(release), asked]) == 0
+        assert sign.main([str(release), asked]) == 1
+        assert 'is stamped already' in capsys.readouterr().err
+        assert _sign(write_release(tmp_path / 'other', 'png'), f'--out={copy}', asked) == 0
+    for signed in (release, copy):
+        pins = (*PINS, f'--time_authority={authority.root}')
+        status, states, output = _verify(capsys, signed, *pins, '--require=manifest,signature,timestamp')
+        assert (status, states['timestamp'].split()[0]) == (0, 'held'), output
+    status, states, _ = _verify(
+        capsys, release, *PINS[:1], f'--time_authority={key_folder()}/certificate_authority.pem'
+    )
+    assert (status, states['timestamp'].split()[0]) == (1, 'BROKEN')
+
+
+@pytest.mark.parametrize(
+    ('flags', 'told'),
+    [
+        ([], 'give --keys to sign, or --time_authority'),
+        (['--time_authority=authority'], 'no address of a time-stamping authority'),
+        (['--time_authority=http://a', '--out=new'], '--out is for a copy that is signed'),
+    ],
+)
+def test_what_cannot_be_signed_or_stamped_is_told(tmp_path, capsys, flags, told):
+    release = write_release(tmp_path / 'release', 'png')
+    before = read_files(release)
+    assert sign.main([str(release), *flags]) == 1
+    assert told in capsys.readouterr().err
+    assert read_files(release) == before
+
+
 @pytest.mark.parametrize(
     ('flags', 'reason'),
     [
@@ -308,7 +349,8 @@ def test_the_layers_of_a_folder_of_anything(tmp_path, capsys):
     (tmp_path / 'notes.txt').write_text(json.dumps({}))
     status, states, _ = _verify(capsys, tmp_path)
     assert status == 1
-    assert states.pop('watermark').startswith('not checked')  # nobody said with which key
+    for name in ('watermark', 'detector'):  # nobody said with which
+        assert states.pop(name).startswith('not checked')
     assert {name: state.split()[0] for name, state in states.items()} == dict.fromkeys(
-        (name for name in LAYERS if name != 'watermark'), 'absent'
+        (name for name in LAYERS if name not in ('watermark', 'detector')), 'absent'
     )
