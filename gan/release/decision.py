@@ -4,9 +4,9 @@ import dataclasses
 from typing import Any
 
 from foundation.export.manifest import Release
-from foundation.statistics.jackknife import Missing
+from foundation.statistics.jackknife import Estimate, Missing
 from gan.release.gate import GateThresholds, Tally
-from gan.release.membership import MembershipAttack
+from gan.release.membership import MembershipAttack, highest_area
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Policy:
     Attributes:
       quantile: share of held-out images that the gate would withhold.
       largest_withheld: share of candidates that may be withheld.
-      largest_area: the upper end of the attack's interval may be so high; 0.5 is chance.
+      largest_area: the attack's interval may reach so high, and as far below 0.5, which is chance.
     """
 
     quantile: float
@@ -42,16 +42,24 @@ def decide(
     if isinstance(attack.area, Missing):
         reasons.append(f'the membership attack could not be made: it {attack.area.reason.rstrip(".")}')
     else:
-        low, high = attack.area.interval()
-        if high > policy.largest_area:
-            told = (
-                'tells who was in training' if low > 0.5 else 'may tell who was in training: too few to exclude it'
-            )
-            reasons.append(
-                f'the membership attack {told}, area under the curve {attack.area.value:.3f} '
-                f'[{low:.3f}, {high:.3f}], allowed up to {policy.largest_area:g}'
-            )
+        if highest_area(attack.area) > policy.largest_area:
+            reasons.append(_tell_attack(attack.area, policy.largest_area))
     return not reasons, reasons
+
+
+def _tell_attack(area: Estimate, largest: float) -> str:
+    low, high = area.interval()
+    turned = '' if high > largest else ', its answers turned round,'
+    told = (
+        'may tell who was in training: too few to exclude it'
+        if low <= 0.5 <= high
+        else 'tells who was in training'
+    )
+    allowed = f'{1 - largest:g} to {largest:g}' if turned else f'up to {largest:g}'
+    return (
+        f'the membership attack{turned} {told}, area under the curve {area.value:.3f} [{low:.3f}, {high:.3f}], '
+        f'allowed {allowed}'
+    )
 
 
 def create_release(

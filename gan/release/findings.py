@@ -151,8 +151,8 @@ def _add_attack(page: Page, findings: Findings, folder: Path) -> None:
     page.paragraph(
         'An attacker who has the generator looks how near its images come to a patient, less how near other '
         'real images come. The area under the curve is the chance that a patient of the training scores higher '
-        f'than one who was held out: 0.5 is guessing, 1 is certainty. The release fails where it may be above '
-        f'{findings.policy.largest_area:g}.'
+        'than one who was held out: 0.5 is guessing, 1 is certainty, and so is 0 for whoever turns the answers '
+        f'round. The release fails where it may be above {findings.policy.largest_area:g}, or as far below 0.5.'
     )
     rows = [['this generator, training against held-out patients', _tell(findings.attack)]]
     for control, name in ((findings.in_blocks, 'neighbours'), (findings.by_chance, 'drawn by chance')):

@@ -30,6 +30,15 @@ class MembershipAttack:
     calibrated: bool
 
 
+def highest_area(area: Estimate) -> float:
+    """The upper end of the interval for an attacker who may also turn the answers round.
+
+    An area far below 0.5 tells members as well as one as far above it: they are those who look less known.
+    """
+    low, high = area.interval()
+    return max(high, 1 - low)
+
+
 class AttackedImages(NamedTuple):
     """What an attack compares; see `attack`."""
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from foundation.statistics.jackknife import Missing
 from foundation.statistics.proportions import share_interval
 from gan.release.guard import ReleaseGuard
-from gan.release.membership import attack
+from gan.release.membership import attack, highest_area
 
 PATIENTS = 200  # of whom an image each is copied
 SHARES = (0.001, 0.005, 0.01, 0.05)  # of the generated images that are copies
@@ -146,7 +146,7 @@ def plant_copies(
             area = attack(*guard.attacked._replace(generated=mixed)).area
             assert not isinstance(area, Missing)
             areas.append(area.value)
-            fails += area.interval()[1] > largest_area
+            fails += highest_area(area) > largest_area
         planted.append(CopiesPlanted(share, float(np.mean(areas)), fails / repeats))
     return planted
 

@@ -109,6 +109,9 @@ def _attack(value, error):
         (11, _attack(0.51, 0.01), ('11 of 100 candidates',)),
         (5, _attack(0.70, 0.01), ('tells who was in training',)),
         (5, _attack(0.52, 0.10), ('too few to exclude it',)),
+        (5, _attack(0.30, 0.01), ('its answers turned round, tells who was in training',)),
+        (5, _attack(0.48, 0.05), ('its answers turned round, may tell who was in training',)),
+        (5, _attack(0.42, 0.005), ()),
         (11, membership.MembershipAttack(Missing('needs more.'), False), ('11 of 100', 'could not be made')),
     ],
 )
