@@ -16,6 +16,8 @@ from backbones.grids import save_picture
 from detect.explanation import draw_frames, draw_heat
 from detect.judge import Judge, Judgement, describe_judgement
 from foundation.export.manifest import MANIFEST_FILE, file_checksum, read_manifest
+from foundation.signing.kinds import DICOM, find_kinds
+from foundation.signing.packages import is_installed
 from foundation.software import software_version
 from foundation.training.errors import UserError
 from input_pipeline import Case
@@ -25,14 +27,17 @@ from input_pipeline.errors import DataError, Refusals, reason_of
 from input_pipeline.inputs import Incoming, list_checksum, read_header
 from input_pipeline.journal import AnswerJournal
 
+# What IPTC calls pictures that a trained model drew, or drew parts of.
+_SYNTHETIC_SOURCES = ('trainedAlgorithmicMedia', 'compositeWithTrainedAlgorithmicMedia', 'compositeSynthetic')
 _FOLDERS_UP = 16  # images lie below the folder that has the manifest, translated ones as deep as their sources
 
 
 def find_declaration(incoming: Incoming, checksums: Mapping[Path, str]) -> dict[str, Any] | None:
-    """Who says that it is synthetic: its DICOM header, or the manifest of the folder it lies in; None for nobody.
+    """Who says that it is synthetic: its DICOM header, the manifest of the folder it lies in, or its content
+    credentials (C2PA, where c2pa-python is installed), whoever signed them; None for nobody.
 
-    A manifest counts only for files whose checksum it gives. Without a declaration an image may be synthetic all
-    the same.
+    A manifest counts only for files whose checksum it gives, and credentials only where they are right. Without a
+    declaration an image may be synthetic all the same.
 
     Args:
       incoming: a picture, series or volume.
@@ -42,10 +47,22 @@ def find_declaration(incoming: Incoming, checksums: Mapping[Path, str]) -> dict[
         if read_header(file).get('SyntheticData') == 'YES':
             return {'by': 'DICOM header', 'file': file.name, 'element': 'SyntheticData (0008,001C) = YES'}
     for file, checksum in checksums.items():
-        found = _find_in_manifest(file, checksum)
+        found = _find_in_manifest(file, checksum) or _find_in_credentials(file)
         if found is not None:
             return found
     return None
+
+
+def _find_in_credentials(file: Path) -> dict[str, Any] | None:
+    kinds = find_kinds(file) - {DICOM}
+    if not kinds or not is_installed('c2pa'):
+        return None
+    from foundation.signing.credentials import CredentialReader
+
+    claim = CredentialReader(None).find_claim(file, min(kinds))
+    if claim is None or claim[0] not in _SYNTHETIC_SOURCES:
+        return None
+    return {'by': 'content credentials', 'file': file.name, 'source': claim[0], 'signer': claim[1]}
 
 
 def _find_in_manifest(file: Path, checksum: str) -> dict[str, Any] | None:

@@ -4,11 +4,12 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from foundation.export.manifest import MANIFEST_FILE, SIGNATURE_FILES, TIMESTAMP_FILE, walk
 from foundation.export.verification import Check, check_folder
 from foundation.signing.findings import Finding, join_findings
+from foundation.signing.kinds import DICOM, Kind, find_kinds
 from foundation.signing.packages import is_installed, name_remedy
 from foundation.training.errors import UserError
 
@@ -19,24 +20,6 @@ if TYPE_CHECKING:  # whoever receives a folder need not have it
     from foundation.watermark import MarkKey
 
 SHOWN = 20  # names of each kind of fault
-Kind = Literal['image/png', 'image/tiff', 'image/jpeg', 'dicom']
-_DICOM: Kind = 'dicom'
-# First bytes of pictures.
-_MAGIC: Mapping[bytes, Kind] = {
-    b'\x89PNG\r\n\x1a\n': 'image/png',
-    b'II*\0': 'image/tiff',
-    b'MM\0*': 'image/tiff',
-    b'\xff\xd8\xff': 'image/jpeg',
-}
-# So that a file whose first bytes were damaged counts, too.
-_ENDINGS: Mapping[str, Kind] = {
-    '.png': 'image/png',
-    '.tif': 'image/tiff',
-    '.tiff': 'image/tiff',
-    '.jpg': 'image/jpeg',
-    '.jpeg': 'image/jpeg',
-    '.dcm': _DICOM,
-}
 _LARGEST_DICOM = 2**30  # bytes of a file that is read
 _SAMPLED = 20
 _NO_IMAGE = 'no picture and no DICOM file'
@@ -76,7 +59,7 @@ class Verified:
         """Names and paths of the files that can hold a signature, by kind; one may be of two."""
         found: dict[Kind, list[tuple[str, Path]]] = {}
         for name, path in self._walk():
-            for kind in _find_kinds(path):
+            for kind in find_kinds(path):
                 found.setdefault(kind, []).append((name, path))
         return found
 
@@ -139,7 +122,7 @@ def _check_timestamp(target: Verified) -> Finding:
 
 
 def _check_credentials(target: Verified) -> Finding:
-    pictures = [(kind, *row) for kind, rows in target.files.items() if kind != _DICOM for row in rows]
+    pictures = [(kind, *row) for kind, rows in target.files.items() if kind != DICOM for row in rows]
     if not pictures:
         return Finding('absent', 'no PNG, TIFF or JPEG file')
     if not is_installed('c2pa'):
@@ -151,14 +134,14 @@ def _check_credentials(target: Verified) -> Finding:
 
 
 def _check_dicom_tag(target: Verified) -> Finding:
-    files = target.files.get(_DICOM)
+    files = target.files.get(DICOM)
     if not files:
         return Finding('absent', 'no DICOM file')
     return join_findings(((name, _read_tag(path)) for name, path in files), SHOWN)
 
 
 def _check_dicom_signature(target: Verified) -> Finding:
-    files = target.files.get(_DICOM)
+    files = target.files.get(DICOM)
     if not files:
         return Finding('absent', 'no DICOM file')
     if not is_installed('cryptography'):
@@ -228,19 +211,6 @@ CLAIMS = ('dicom_tag', 'detector')
 
 def _lack(package: str) -> Finding:
     return Finding('unclear', f'cannot be checked without the package {package}: {name_remedy(package)}')
-
-
-def _find_kinds(path: Path) -> set[Kind]:
-    try:
-        with path.open('rb') as file:
-            start = file.read(132)
-    except OSError:
-        start = b''
-    kinds = {kind for magic, kind in _MAGIC.items() if start.startswith(magic)}
-    if start[128:] == b'DICM':
-        kinds.add(_DICOM)
-    named = _ENDINGS.get(path.suffix.lower())
-    return kinds or ({named} if named else set())
 
 
 def _read_tag(path: Path) -> Finding:

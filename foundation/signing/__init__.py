@@ -14,6 +14,7 @@ __all__ = [
     'files',
     'findings',
     'keys',
+    'kinds',
     'moment',
     'packages',
     'timestamp',

@@ -136,9 +136,26 @@ class CredentialReader:
             return Finding('broken', f'it cannot be read ({error.strerror or error})')
         return self._judge(report)
 
+    def find_claim(self, path: Path, media_type: str) -> tuple[str, str] | None:
+        """Where a picture comes from, in the words of IPTC, and who says so; None where no right credentials tell.
+
+        Args:
+          path: of the file.
+          media_type: like image/png.
+        """
+        try:
+            with path.open('rb') as file, c2pa.Reader(media_type, file, context=self._context) as reader:
+                report = json.loads(reader.json())
+        except (c2pa.C2paError, OSError):
+            return None
+        if self._judge(report).state != 'held':
+            return None
+        active = _find_active(report)
+        return _find_source(active), active.get('signature_info', {}).get('issuer', '')
+
     def _judge(self, report: Mapping[str, Any]) -> Finding:
         state = report.get('validation_state')
-        active = report.get('manifests', {}).get(report.get('active_manifest'), {})
+        active = _find_active(report)
         issuer = active.get('signature_info', {}).get('issuer', '')
         results = report.get('validation_results', {}).get('activeManifest', {})
         if state not in ('Valid', 'Trusted'):
@@ -149,6 +166,12 @@ class CredentialReader:
             return Finding('broken', f'its signer, {issuer!a}, was not certified by the authority that is named')
         vouched = '' if self._is_pinned else ', which no authority was named for'
         return Finding('held', f'{_find_source(active)}, signed by {issuer!a}{vouched}')
+
+
+def _find_active(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The manifest that speaks of the file as it is."""
+    active: Mapping[str, Any] = report.get('manifests', {}).get(report.get('active_manifest'), {})
+    return active
 
 
 def _find_source(active: Mapping[str, Any]) -> str:

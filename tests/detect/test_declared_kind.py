@@ -6,11 +6,13 @@ import pytest
 
 from detect.predictions import find_declaration
 from foundation.export.manifest import file_checksum, write_manifest
+from foundation.signing.credentials import CredentialEmbedder
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
 from input_pipeline.records import reader_options
 from tests.detect import drawn
 from tests.foundation.export.manifests import MANIFEST
+from tests.foundation.signing.made import TIME, keys, picture
 from tests.input_pipeline.series import random_values, save_series
 
 
@@ -77,3 +79,25 @@ def test_a_manifest_speaks_for_files_in_folders_of_folders(tmp_path):
     found = find_declaration(incoming, {picture: file_checksum(picture)})
     assert found is not None
     assert found['file'] == str(tmp_path / 'out' / 'manifest.json')
+
+
+@pytest.mark.parametrize(
+    ('source', 'is_altered', 'declared'),
+    [
+        ('trainedAlgorithmicMedia', False, True),
+        ('compositeWithTrainedAlgorithmicMedia', False, True),
+        ('digitalCapture', False, False),
+        ('trainedAlgorithmicMedia', True, False),
+    ],
+)
+def test_content_credentials_declare_what_a_model_drew(tmp_path, source, is_altered, declared):
+    own = keys()
+    embedder = CredentialEmbedder(own.credentials, own.authority, TIME, 'trainedAlgorithmicMedia')
+    embedder._content = embedder._content.replace('trainedAlgorithmicMedia', source)  # as other programs write it
+    content = bytearray(embedder.embed('image/png', picture('png')))
+    content[content.index(b'IDAT') + 6] ^= is_altered
+    path = tmp_path / 'a.png'
+    path.write_bytes(content)
+    (incoming,) = find_incoming([path], reader_options(2, 2**20), Refusals(skip=False))
+    expected = {'by': 'content credentials', 'file': 'a.png', 'source': source, 'signer': 'Hospital X'}
+    assert find_declaration(incoming, {path: file_checksum(path)}) == (expected if declared else None)
