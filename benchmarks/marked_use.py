@@ -21,10 +21,11 @@ import cv2
 import numpy as np
 from absl import app, flags, logging
 from jaxtyping import Float
+from PIL import Image
 
 from backbones.radiomics import describe_images
 from benchmarks import machine
-from foundation.statistics.jackknife import Score, difference, tiles
+from foundation.statistics.jackknife import Missing, Score, difference, tiles
 from foundation.statistics.resampling import bootstrap_mean
 from foundation.watermark import MarkKey, embed
 from gan.scores.gaussian import Moments, collect_moments, frechet_score
@@ -61,8 +62,7 @@ def _write_images(folder: Path, *, is_marked: bool) -> None:
     source, size = Path(_PATH.value), (_SIZE.value, _SIZE.value)
     rows = [row for row in _read_rows(source / 'index.csv') if row['split'] in ('train', 'val', 'test')]
     for number, row in enumerate(rows):
-        image = cv2.imread(str(source / row['image']), cv2.IMREAD_GRAYSCALE)
-        mask = cv2.imread(str(source / row['mask']), cv2.IMREAD_GRAYSCALE)
+        image, mask = (_read_grey(source / row[name]) for name in ('image', 'mask'))
         stored = cv2.resize(image, size, interpolation=cv2.INTER_AREA)[..., None]
         if is_marked:
             stored = embed(stored, key, 0x1A2B3C4D, bound=_BOUND)
@@ -75,6 +75,11 @@ def _write_images(folder: Path, *, is_marked: bool) -> None:
         writer = csv.DictWriter(file, ('image', 'mask', 'split'), extrasaction='ignore')
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _read_grey(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert('L'))
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
@@ -106,7 +111,8 @@ def _tell_distances(out: Path) -> str:
 
 
 def _tell(score: Score) -> str:
-    assert not hasattr(score, 'reason'), score
+    if isinstance(score, Missing):
+        return f'none: it {score.reason}'
     low, high = score.interval()
     return f'{score.value:.2f} [{low:.2f}, {high:.2f}]'
 
@@ -117,7 +123,7 @@ def _describe(folder: Path, splits: tuple[str, ...], count: int = sys.maxsize) -
     chosen = [names[place] for place in np.arange(min(count, len(names))) * len(names) // min(count, len(names))]
     described = []
     for rows in tiles(len(chosen), 64):
-        images = np.stack([cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE) for name in chosen[rows]])
+        images = np.stack([_read_grey(folder / name) for name in chosen[rows]])
         described.append(describe_images(images[..., None] / 127.5 - 1))
     return np.concatenate(described).astype(np.float64)
 
