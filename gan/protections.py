@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from foundation.export.manifest import MANIFEST_FILE, SIGNATURE_FILES, TIMESTAMP_FILE, walk
 from foundation.export.verification import Check, check_folder
@@ -157,14 +157,16 @@ def _check_watermark(target: Verified) -> Finding:
     key = read_key(target.mark_key)
     if not target.images:
         return Finding('absent', _NO_IMAGE)
-    declared = None
+    declared: Mapping[str, Any] = {}
     if target.path.is_dir() and not isinstance(target.check, str):
-        declared = target.check.manifest.get('watermark', {}).get('payload')
-    looked, total = target.sampled, len(target.images)
-    found = join_findings(((name, _read_mark(path, key, declared)) for name, path in looked.items()), SHOWN)
-    if len(looked) == total:
-        return found
-    return dataclasses.replace(found, detail=f'{found.detail} (of {total:,}, evenly spread)')
+        found_there = target.check.manifest.get('watermark')
+        declared = found_there if isinstance(found_there, dict) else {}
+    looked, total, payload = target.sampled, len(target.images), declared.get('payload')
+    found = join_findings(((name, _read_mark(path, key, payload)) for name, path in looked.items()), SHOWN)
+    told = found.detail if len(looked) == total else f'{found.detail} (of {total:,}, evenly spread)'
+    if found.state == 'absent' and declared.get('key', key.name) != key.name:
+        told += f'; the manifest names the key {declared["key"]!a}, and this is {key.name}'
+    return dataclasses.replace(found, detail=told)
 
 
 def _read_mark(path: Path, key: 'MarkKey', declared: str | None) -> Finding:
