@@ -36,7 +36,7 @@ class ModulatedBatchNorm(BatchNormBase):
         return self._normalize(x, 1 + gain, bias, update_stats)
 
 
-class BigGanGenerator(ResidualGenerator, kw_only=True):
+class BigGanGenerator(ResidualGenerator):
     """Latents to images. The latent is cut into chunks: one for the first layer, and one for each block.
 
     A block's chunk and the embedding of the class, which all blocks share, decide the gains and biases of its

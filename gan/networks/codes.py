@@ -41,7 +41,7 @@ def split_codes(latents: Float[Array, 'batch latent'], categories: int, continuo
     return Codes(latents[:, : end - 1], jnp.clip(numbers, 0, categories - 1), latents[:, end:])
 
 
-class InfoGenerator(DcganGenerator, kw_only=True):
+class InfoGenerator(DcganGenerator):
     """DcganGenerator of noise, a category and continuous codes; `latent_size` counts one number for the category.
 
     Attributes:

@@ -1,5 +1,7 @@
 """DCGAN: strided convolutions without growth (Radford et al. 2016, arXiv:1511.06434)."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -46,7 +48,7 @@ class DcganGenerator(nn.Module):
     batch_norm: bool
     activation: str
     dtype: DTypeLike
-    mask_channels: int = 0
+    mask_channels: int = dataclasses.field(default=0, kw_only=True)
 
     @nn.compact
     def __call__(

@@ -3,6 +3,8 @@
 Gulrajani et al. 2017, arXiv:1704.00028; Miyato et al. 2018, arXiv:1802.05957; Zhang et al. 2019, arXiv:1805.08318.
 """
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -47,7 +49,7 @@ class ResidualGenerator(nn.Module):
     attention_resolution: int
     attention_chunk: int
     dtype: DTypeLike
-    mask_channels: int = 0
+    mask_channels: int = dataclasses.field(default=0, kw_only=True)
 
     @nn.compact
     def __call__(
