@@ -92,8 +92,11 @@ class ReferenceSegmenter:
         """What the files of a run of `segment.main` tell.
 
         Raises:
-          UserError: when there is none, or it sees other images than the generator draws, or other masks.
+          UserError: when the generator draws no masks, there is no such run, or it sees other images than the
+            generator draws, or other masks.
         """
+        if not trained.image_format.mask_classes:
+            raise UserError('--segmenter compares masks, but a generator here draws none; leave it out.')
         config = workdirs.read_config(workdir)
         if not set(config.keys()) >= _SEGMENTER_FIELDS:
             raise UserError(
@@ -153,17 +156,6 @@ class ReferenceSegmenter:
             score_agreement(FeatureSample(dice, groups, group_count), self.classes),
             _find_worst(pairs, found, dice[:, -1], count),
         )
-
-
-def find_segmenter(workdir: Path, trained: TrainedGenerator) -> ReferenceSegmenter:
-    """The segmenter of a run, for a generator; see `ReferenceSegmenter.read`.
-
-    Raises:
-      UserError: also when the generator draws no masks.
-    """
-    if not trained.image_format.mask_classes:
-        raise UserError('--segmenter compares masks, but this generator draws none; leave it out.')
-    return ReferenceSegmenter.read(workdir, trained)
 
 
 def _find_worst(

@@ -11,7 +11,7 @@ from backbones.extractors import Extractor
 from foundation.statistics.jackknife import Missing, Spread, count_groups
 from foundation.training.errors import UserError
 from gan.evaluation import scoring
-from gan.evaluation.agreement import Agreement, ReferenceSegmenter, find_segmenter
+from gan.evaluation.agreement import Agreement, ReferenceSegmenter
 from gan.evaluation.masks import DrawnMasks, MaskScores, RealMasks, read_pairs
 from gan.evaluation.scoring import Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
@@ -136,7 +136,9 @@ def evaluate(
     extractor.check_channels(first.trained.image_format.channels)
     for split in (protocol.reference, protocol.held_out):  # a missing one is told before anything is measured
         first.trained.recipe.open_split(split)
-    segmenter = None if protocol.segmenter is None else find_segmenter(protocol.segmenter, first.trained)
+    segmenter = None
+    if protocol.segmenter is not None:  # it must fit all
+        segmenter, *_ = [ReferenceSegmenter.read(protocol.segmenter, run.trained) for run in runs]
     extract = create_extract(extractor, protocol.batch_size)
     reals = _describe_reals(first, extractor, extract, protocol, segmenter)
     splits = {'reference': protocol.reference, 'held_out': protocol.held_out}

@@ -9,7 +9,7 @@ import pytest
 from configs.segment import unet
 from foundation.training.errors import UserError
 from gan.evaluation import agreement, scoring, sets
-from gan.evaluation.agreement import Pairs, ReferenceSegmenter, ask_segmenter, find_segmenter
+from gan.evaluation.agreement import Pairs, ReferenceSegmenter, ask_segmenter
 from gan.evaluation.evaluation import evaluate
 from gan.evaluation.masks import DrawnMasks
 from gan.evaluation.report import create_report, write_evaluation
@@ -47,10 +47,12 @@ def _write_segmenter(folder, facts=FACTS, **changes):
 
 
 def test_it_tells_what_it_is(generator, tmp_path):
-    own = find_segmenter(_write_segmenter(tmp_path / 'own', **{'data.class_names': ('tumour',)}), generator)
+    own = ReferenceSegmenter.read(
+        _write_segmenter(tmp_path / 'own', **{'data.class_names': ('tumour',)}), generator
+    )
     assert (own.classes, own.resolution, own.same_data) == (('tumour',), 32, True)
     foreign = dataclasses.replace(FACTS, name='elsewhere', fingerprint='e' * 64)
-    other = find_segmenter(_write_segmenter(tmp_path / 'other', foreign), generator)
+    other = ReferenceSegmenter.read(_write_segmenter(tmp_path / 'other', foreign), generator)
     assert (other.classes, other.data, other.same_data) == (('class 1',), 'elsewhere', False)
     assert json.loads(json.dumps(other.describe()))['data'] == 'elsewhere'
 
@@ -69,7 +71,7 @@ def test_it_tells_what_it_is(generator, tmp_path):
 def test_one_that_sees_other_images_or_masks_is_refused(generator, tmp_path, facts, changes, expected):
     folder = _write_segmenter(tmp_path / 'run', dataclasses.replace(FACTS, **facts), **changes)
     with pytest.raises(UserError, match=expected):
-        find_segmenter(folder, generator)
+        ReferenceSegmenter.read(folder, generator)
 
 
 def test_what_is_no_segmenter_or_no_mask_is_refused(generator, tmp_path):
@@ -77,11 +79,11 @@ def test_what_is_no_segmenter_or_no_mask_is_refused(generator, tmp_path):
     config = create_config('progressive')
     (folder / 'config.json').write_text(config.to_json())
     with pytest.raises(UserError, match=r'holds no segmenter; name the workdir of a run of segment\.main'):
-        find_segmenter(folder, generator)
+        ReferenceSegmenter.read(folder, generator)
     config.mask_classes = 0
     plain = dataclasses.replace(generator, recipe=create_recipe(config))
-    with pytest.raises(UserError, match='this generator draws none'):
-        find_segmenter(folder, plain)
+    with pytest.raises(UserError, match='a generator here draws none'):
+        ReferenceSegmenter.read(folder, plain)
 
 
 def _draw_pairs(count=12, classes=2):
@@ -168,6 +170,9 @@ def test_an_evaluation_asks_the_command(tmp_path, monkeypatch):
 
     monkeypatch.setattr(agreement, 'ask_segmenter', asking)
     protocol = create_protocol(segmenter=tmp_path / 'unet')
+    plain = write_run(tmp_path, 'plain', 1)
+    with pytest.raises(UserError, match='a generator here draws none'):
+        evaluate([run, plain], create_extractor(), protocol)
     reals, (evaluated,) = evaluate([run], create_extractor(), protocol)
     assert [len(images) for images, _ in asked] == [len(reals.held_out), 40]
     segmenter = TrainedSegmenter.load(tmp_path / 'unet', None, best=True, mirror=False)
