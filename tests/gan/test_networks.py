@@ -201,6 +201,26 @@ def test_a_mask_head_leaves_the_picture_alone(architecture):
     assert all(np.abs(other[..., place] - drawn[..., place]).max() > 1e-3 for place in (1, 2))
 
 
+def test_a_mask_head_grows_with_its_network():
+    """At alpha 0 the larger network draws what the smaller one does, masks among it, with the weights in common."""
+    small, large = (
+        nets.create_networks(resolution=side, channels=2, generator={'mask_channels': 1})['generator']
+        for side in (8, 16)
+    )
+    latents, labels = jax.random.normal(jax.random.key(2), (2, nets.LATENTS)), jnp.zeros((2,), jnp.int32)
+    variables = _init(large, latents, labels)
+    known = small.init(jax.random.key(0), latents, labels)['params']
+    assert (
+        {'8x8_to_mask', '4x4_to_mask'}
+        <= known.keys()
+        < variables['params'].keys() | {'4x4_to_mask', '4x4_to_image'}
+    )
+    params = {name: variables['params'].get(name, leaves) for name, leaves in known.items()}
+    drawn = large.apply(variables, latents, labels, 0.0)
+    np.testing.assert_allclose(drawn, upsample(small.apply({'params': params}, latents, labels, 1.0)), atol=1e-6)
+    assert np.abs(large.apply(variables, latents, labels, 1.0) - drawn)[..., 1].max() > 1e-3
+
+
 def test_dropout_differs_by_key_and_is_off_without_one():
     discriminator = nets.create_networks('dcgan', discriminator={'dropout': 0.5})['discriminator']
     without = nets.create_networks('dcgan', discriminator={'dropout': 0.0})['discriminator']
