@@ -56,7 +56,9 @@ _OUT = flags.DEFINE_string('out', 'runs/predictive', 'Folder of all runs and cel
 _MEMBERS = ('vanilla_conditional', 'dcgan_conditional', 'conditional_projection', 'r3gan')
 _ONLY = flags.DEFINE_list('only', list(_MEMBERS), 'Members of the zoo that do not grow.')
 _LENGTH = flags.DEFINE_integer('length', 16_000, 'Images that each generator is trained on.', 256)
-_NUM = flags.DEFINE_integer('num', 1_000, 'Generated images that are scored.', 400)
+_NUM = flags.DEFINE_integer(
+    'num', 1_000, 'Generated images that are scored.', 500
+)  # radiomics need 387 in a replicate
 _DRAWN = flags.DEFINE_integer('drawn', 1_200, 'Generated images that a classifier is trained on.', 16)
 _EPOCHS = flags.DEFINE_integer('epochs', 6, 'Passes of that classifier over its images.', 1)
 _REAL = flags.DEFINE_float('real_fraction', 0.0, 'Share of the real training images beside them.', 0.0, 1.0)
@@ -64,6 +66,7 @@ _ANALYSE = flags.DEFINE_bool('analyse', False, 'Train and measure nothing; print
 _RESOLUTION = 32
 _EIGHTHS = (1, 3, 8)  # of the length, after which a generator is looked at
 _RESAMPLES = 2_000
+_FEWEST = 6  # generators
 _BATCH = 128
 _REALS = 'reals'  # the data set at this size
 _EXTRACTORS = {'classifier': '', RANDOM: ' (random features)', 'radiomics': ' (radiomics)'}
@@ -94,7 +97,7 @@ def main(argv: Sequence[str]) -> None:
         launch.start_jax_alone('benchmarks.predictive')
         _fill_cells(out, terms, _check_names(_ONLY.value))
     cells = [workdirs.read_json(path.parent, path.name) for path in sorted((out / 'cells').glob('*.json'))]
-    if len(cells) < 3:
+    if len(cells) < _FEWEST:
         raise UserError(
             f'{out / "cells"} holds {len(cells)} generators, of which ranks say nothing; measure more.'
         )
