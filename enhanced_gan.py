@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'segment train': ('segment.main', 'train a U-Net'),
     'segment evaluate': ('segment.evaluate', 'score it by patient'),
     'segment predict': ('segment.predict', 'write masks for new pictures, DICOM series and volumes'),
+    'segment arrays': ('segment.arrays', 'masks of images that are arrays, for programs'),
     'study': ('segment.study', 'whether generated images help a U-Net'),
     'detect prepare': ('detect.prepare', 'real and synthetic images become one data set'),
     'detect train': ('detect.main', 'train a detector of synthetic images'),

@@ -24,7 +24,7 @@ def choose_window(
     Raises:
       UserError: when the data of the training have no common window, and it asked for one.
     """
-    trained, window = trained_types(facts, preprocessing), _window(facts, preprocessing)
+    trained, window = trained_types(facts, preprocessing), trained_window(facts, preprocessing)
     foreign = depth.differs(record.image.dtype, trained)
     fits = True
     if window == 'stored':
@@ -44,7 +44,12 @@ def trained_types(facts: DataFacts, preprocessing: input_pipeline.Preprocessing)
     return (facts.dtype,) if told else ()
 
 
-def _window(facts: DataFacts, preprocessing: input_pipeline.Preprocessing) -> Window:
+def trained_window(facts: DataFacts, preprocessing: input_pipeline.Preprocessing) -> Window:
+    """The window that training had, without 'auto' and 'dataset'.
+
+    Raises:
+      UserError: when the data of the training have no common window, and it asked for one.
+    """
     window = preprocessing.window
     if window == 'auto':
         return 'stored' if facts.dtype == 'uint8' else 'volume'

@@ -10,10 +10,19 @@ if TYPE_CHECKING:
 
 def check_together(recipe: 'GanRecipe') -> None:
     """Raises UserError for the first two parts of a recipe that do not go together."""
+    _check_masks(recipe)
     _check_augmentation(recipe)
     _check_annealing(recipe)
     _check_groups(recipe)
     _check_strided(recipe)
+
+
+def _check_masks(recipe: 'GanRecipe') -> None:
+    if recipe.mask_head and not recipe.images.preprocessing.mask_classes:
+        raise UserError(
+            'config.mask_head is True, but config.mask_classes is 0, so that there are no masks to draw; '
+            'set mask_classes, or mask_head to False.'
+        )
 
 
 def _check_augmentation(recipe: 'GanRecipe') -> None:

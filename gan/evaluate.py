@@ -59,6 +59,9 @@ _HELD_OUT = flags.DEFINE_string('held_out', 'test', 'Split that training has not
 _PAIRS = flags.DEFINE_list(
     'pairs', [], 'Of a run that translates: SOURCE,TARGET, data sets whose pairs are measured in place of its own.'
 )
+_SEGMENTER = flags.DEFINE_string(
+    'segmenter', None, 'Of a run that draws masks: workdir of segment.main, which is asked whether they fit.'
+)
 _STEP = flags.DEFINE_integer('step', None, 'Checkpoint to use; the newest by default.')
 _BEST = flags.DEFINE_bool('best', False, 'Use the checkpoint with the shortest distance to real images.')
 _BATCH = flags.DEFINE_integer('batch_size', 128, 'Images at a time.', 1, 65_536)
@@ -94,6 +97,7 @@ def main(argv: Sequence[str]) -> None:
         step=_STEP.value,
         best=_BEST.value,
         batch_size=_BATCH.value,
+        segmenter=Path(_SEGMENTER.value) if _SEGMENTER.value else None,
     )
     extractor = create_extractor(_EXTRACTOR.value)
     reals, evaluated = evaluate(folders, extractor, protocol)
@@ -115,10 +119,14 @@ def _evaluate_translator(workdir: Path, recipe: GanRecipe) -> None:
         raise UserError(
             f'--pairs={",".join(_PAIRS.value)}: name two data sets, SOURCE,TARGET, of a run between two domains.'
         )
-    if _AGAINST.value is not None or (recipe.target is not None and _EXTRACTOR.value is not None):
+    if (
+        _SEGMENTER.value is not None
+        or _AGAINST.value is not None
+        or (recipe.target is not None and _EXTRACTOR.value is not None)
+    ):
         raise UserError(
             f'{workdir} holds a run that translates images, which is measured on pairs of the split --held_out; '
-            'leave --against out, and --extractor where it has no classes.'
+            'leave --against and --segmenter out, and --extractor where it has no classes.'
         )
     out = Path(_OUT.value) if _OUT.value else workdir / 'evaluation'
     check_folder(out)

@@ -1,7 +1,7 @@
 """Layers of all networks: PGGAN's (Karras et al. 2018, arXiv:1710.10196), and with spectral normalization."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -177,6 +177,37 @@ class Dense(ScaledLayer):
     @nn.compact
     def __call__(self, x: Float[Array, 'batch _'], update_stats: bool = False):
         return self._add_bias(x.astype(self.dtype) @ self._kernel((x.shape[-1], self.features), update_stats))
+
+
+class MaskHead(nn.Module):
+    """Draws mask channels apart from the picture: a 3x3 convolution of the last features, a rectifier, a 1x1 one.
+
+    What masks need of edges is then made in layers that the picture does not see.
+
+    Attributes:
+      channels: of masks; 0 draws none, and has no weights.
+      scaling: of its weights; see ScaledLayer.
+      dtype: type of the computation; parameters are float32.
+    """
+
+    channels: int
+    scaling: Scaling = 'equalized'
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        picture: Float[Array, 'batch height width shown'],
+        x: Float[Array, 'batch height width feature'],
+        update_stats: bool = False,
+    ) -> Float[Array, 'batch height width _']:
+        """The picture with masks behind, drawn from the features that it was drawn from."""
+        if not self.channels:
+            return picture
+        options: dict[str, Any] = {'scaling': self.scaling, 'dtype': self.dtype}
+        x = leaky_relu(Conv(x.shape[-1], name='conv', **options)(x, update_stats))
+        masks = Conv(self.channels, gain=1.0, kernel_size=1, name='to_mask', **options)(x, update_stats)
+        return jnp.concatenate([picture, masks.astype(picture.dtype)], axis=-1)
 
 
 class BatchNormBase(nn.Module):

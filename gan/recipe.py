@@ -114,6 +114,7 @@ class GanRecipe:
       conditional: whether the networks are given the data set's classes.
       architecture: one of `FAMILIES`.
       sections: of the config: fields of its networks, the same at all resolutions, and of its family.
+      mask_head: whether the generator draws masks by a head of their own.
       dtype: that the networks compute in.
       objective: what they are trained for.
       optimizers: of each network by name.
@@ -144,6 +145,7 @@ class GanRecipe:
     conditional: bool
     architecture: str
     sections: Mapping[str, Mapping[str, Any]]
+    mask_head: bool
     dtype: jnp.dtype
     objective: Objective
     optimizers: Optimizers
@@ -245,7 +247,11 @@ class GanRecipe:
             'num_classes': image_format.num_classes,
             'dtype': self.dtype,
         }
-        return self.family.create(self.sections, shared)
+        sections = self.sections
+        if self.mask_head:
+            apart = {'mask_channels': image_format.mask_classes}
+            sections = {**sections, 'generator': {**sections['generator'], **apart}}
+        return self.family.create(sections, shared)
 
     def generator_at(self, resolution: int, image_format: ImageFormat) -> Generator:
         """The network that draws images, at one resolution of its growth."""
@@ -316,6 +322,7 @@ def create_recipe(config: ConfigDict) -> GanRecipe:
             conditional=config.conditional,
             architecture=config.architecture,
             sections={name: _limited(config[name], resolution) for name in SECTIONS if name in config},
+            mask_head=config.mask_head,
             dtype=compute.compute_dtype(config.compute_dtype),
             objective=Objective(**config.loss),
             optimizers=create_optimizers(family.sides, annealing, last.batch_size, **config.optimizer),

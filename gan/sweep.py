@@ -72,6 +72,7 @@ def main(argv: Sequence[str]) -> None:
         step=_STEP.value,
         best=_BEST.value,
         batch_size=_BATCH.value,
+        segmenter=None,
     )
     request = SweepRequest(tuple(map(read_truncation, _TRUNCATIONS.value)), _STANDING.value, _PATHS.value)
     extractor = create_extractor(_EXTRACTOR.value)

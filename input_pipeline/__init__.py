@@ -44,6 +44,7 @@ __all__ = [
     'dataset',
     'decode',
     'depth',
+    'derive',
     'domains',
     'ensure_prepared',
     'errors',

@@ -228,6 +228,8 @@ def test_a_call_is_a_whole_number_of_cycles(monkeypatch, every, steps):
         ('dcgan', _ADAPTIVE | {'augment.every': 0}, r'augment\.every is 0, but must be above 0'),
         ('dcgan', _ADAPTIVE | {'augment.images': -1}, r'augment\.images is -1, but must be above 0'),
         ('wgan_gp', _ADAPTIVE, r"config\.augment\.adaptive follows the sign .* under config\.loss\.name = 'wass"),
+        # Masks.
+        ('pggan', {'mask_head': True}, r'config\.mask_head is True, but config\.mask_classes is 0'),
         # Networks that do not grow.
         ('biggan', {'generator.latent_size': 4}, r'latent_size is 4, but is cut into 5 chunks, .*5 or more'),
         ('dcgan', {'schedule.initial_resolution': 4}, r"initial_resolution is 4, but .* 'dcgan' does not grow"),
@@ -281,6 +283,7 @@ def test_what_decides_networks_data_and_the_position_in_them_is_fixed(spec):
         'discriminator',
         'generator',
         'mask_classes',
+        'mask_head',
         'mask_slope',
         'optimizer.discriminator_limit',
         'optimizer.name',

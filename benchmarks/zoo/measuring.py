@@ -33,7 +33,14 @@ def measure(workdir: Path, extractor: Extractor, count: int, seconds: float) -> 
       UserError: when no state of the final resolution was kept, or no image is finite.
     """
     protocol = GeneratorProtocol(
-        count=count, seed=0, reference='train', held_out='test', step=None, best=True, batch_size=_BATCH
+        count=count,
+        seed=0,
+        reference='train',
+        held_out='test',
+        step=None,
+        best=True,
+        batch_size=_BATCH,
+        segmenter=None,
     )
     reals, (evaluated,) = evaluate([workdir], extractor, protocol)
     report = create_report(reals, [evaluated], extractor, protocol)

@@ -172,6 +172,9 @@ GAN = Section(
             fixed=True,
             before=0.0,
         ),
+        'mask_head': added_field(
+            False, 'mask channels are drawn by two convolutions of their own, behind the last block', fixed=True
+        ),
         'conditional': Field(False, "on the data set's classes", fixed=True),
         'compute_dtype': common.COMPUTE_DTYPE,
         'data': _DATA,

@@ -11,7 +11,8 @@ from backbones.extractors import Extractor
 from foundation.statistics.jackknife import Missing, Spread, count_groups
 from foundation.training.errors import UserError
 from gan.evaluation import scoring
-from gan.evaluation.masks import DrawnMasks, MaskScores, RealMasks
+from gan.evaluation.agreement import Agreement, ReferenceSegmenter
+from gan.evaluation.masks import DrawnMasks, MaskScores, RealMasks, read_pairs
 from gan.evaluation.scoring import Scores
 from gan.evaluation.sets import Extract, create_extract, describe_generated, describe_reals, draw_labels
 from gan.evaluation.statistics import ImageStatistics, Units, find_units, in_units
@@ -31,6 +32,7 @@ class GeneratorProtocol:
       step: of the checkpoint; None for the newest.
       best: whether the checkpoint with the lowest watched distance is taken.
       batch_size: images at a time.
+      segmenter: workdir of the segmenter that masks are compared with; None for none.
     """
 
     count: int
@@ -40,6 +42,7 @@ class GeneratorProtocol:
     step: int | None
     best: bool
     batch_size: int
+    segmenter: Path | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,6 +55,8 @@ class Reals:
       floor: scores of held-out images in place of generated ones, of as many as are generated at most.
       patients_known: see `input_pipeline.ImageData`.
       units: of features that are no network's; None for a network's.
+      segmenter: that masks are compared with; None for none.
+      agreement: of it with the masks of held-out images.
     """
 
     reference: ImageStatistics
@@ -61,6 +66,8 @@ class Reals:
     floor: Scores
     patients_known: bool
     units: Units | None
+    segmenter: ReferenceSegmenter | None
+    agreement: Agreement | None
 
 
 class EvaluatedRun(NamedTuple):
@@ -96,6 +103,7 @@ class Evaluated:
       by_class: scores by features, by class name; empty without condition.
       as_published: mean and deviation over parts, as in the literature.
       masks: of generated and of real images, by the name of the set; empty where none are drawn.
+      agreement: of the segmenter with its masks; None where there is none.
     """
 
     run: EvaluatedRun
@@ -105,6 +113,7 @@ class Evaluated:
     by_class: dict[str, ClassScores]
     as_published: dict[str, Spread | Missing]
     masks: MaskScores
+    agreement: Agreement | None
 
 
 def evaluate(
@@ -127,8 +136,11 @@ def evaluate(
     extractor.check_channels(first.trained.image_format.channels)
     for split in (protocol.reference, protocol.held_out):  # a missing one is told before anything is measured
         first.trained.recipe.open_split(split)
+    segmenter = None
+    if protocol.segmenter is not None:  # it must fit all
+        segmenter, *_ = [ReferenceSegmenter.read(protocol.segmenter, run.trained) for run in runs]
     extract = create_extract(extractor, protocol.batch_size)
-    reals = _describe_reals(first, extractor, extract, protocol)
+    reals = _describe_reals(first, extractor, extract, protocol, segmenter)
     splits = {'reference': protocol.reference, 'held_out': protocol.held_out}
     masks = RealMasks(splits, reals.group_count, protocol.batch_size)
     return reals, [_evaluate_run(run, reals, extractor, extract, protocol, masks) for run in runs]
@@ -173,7 +185,11 @@ def _decisive(run: EvaluatedRun) -> dict[str, str]:
 
 
 def _describe_reals(
-    run: EvaluatedRun, extractor: Extractor, extract: Extract, protocol: GeneratorProtocol
+    run: EvaluatedRun,
+    extractor: Extractor,
+    extract: Extract,
+    protocol: GeneratorProtocol,
+    segmenter: ReferenceSegmenter | None,
 ) -> Reals:
     def describe(split: str) -> ImageStatistics:
         return describe_reals(run.trained, split, extractor, extract, protocol.batch_size)
@@ -188,13 +204,17 @@ def _describe_reals(
         raise UserError(
             'Intervals need two patients in the reference and in the held-out split, and two generated images.'
         )
+    agreement = None
+    if segmenter is not None:
+        pairs = read_pairs(run.trained, protocol.held_out, protocol.batch_size)
+        agreement = segmenter.judge(pairs, group_count, real=True)
     judged = _at_most(held_out, protocol.count)
     _LOGGER.info('Floor: %d held-out images in place of generated ones.', len(judged))
     floor = scoring.measure(judged, reference, group_count, extractor.classes)
     floor |= scoring.measure_memory(judged, held_out, training, group_count)
     floor['copying_score'] = scoring.NO_FLOOR  # held-out images would be compared with themselves
-    images = run.trained.recipe.open_split(protocol.reference)
-    return Reals(reference, held_out, training, group_count, floor, images.patients_known, units)
+    patients_known = run.trained.recipe.open_split(protocol.reference).patients_known
+    return Reals(reference, held_out, training, group_count, floor, patients_known, units, segmenter, agreement)
 
 
 def _evaluate_run(
@@ -209,7 +229,8 @@ def _evaluate_run(
     num_classes = trained.image_format.num_classes
     labels = draw_labels(reals.reference, protocol.count, num_classes, protocol.seed)
     _LOGGER.info('%s: drawing %d images with the weights of step %d.', workdir, len(labels), trained.position.step)
-    masks = DrawnMasks() if trained.image_format.mask_classes else None
+    kept = None if reals.segmenter is None else np.dtype(trained.facts.dtype)
+    masks = DrawnMasks(kept) if trained.image_format.mask_classes else None
     generated = describe_generated(trained, labels, protocol.seed, extract, protocol.batch_size, masks=masks)
     if generated.not_finite == len(generated):
         raise UserError(f'{workdir}: no generated image is finite; evaluate an earlier checkpoint (--step).')
@@ -226,7 +247,10 @@ def _evaluate_run(
     by_class = {name: _measure_class(number, name, generated, reals) for number, name in enumerate(classes)}
     published = scoring.measure_as_published(generated, reals.reference, names)
     mask_scores = {} if masks is None else {'generated': masks.score(groups), **real_masks.score(trained)}
-    return Evaluated(run, generated, scores, at_floor, by_class, published, mask_scores)
+    agreement = None
+    if masks is not None and reals.segmenter is not None:
+        agreement = reals.segmenter.judge(masks.pairs(), groups, real=False)
+    return Evaluated(run, generated, scores, at_floor, by_class, published, mask_scores, agreement)
 
 
 def _at_most(described: ImageStatistics, count: int) -> ImageStatistics:

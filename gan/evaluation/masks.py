@@ -8,19 +8,26 @@ from jaxtyping import Float, Float64, UInt8
 
 import input_pipeline
 from foundation.statistics.jackknife import FeatureSample, Score, deal_groups
+from gan.evaluation.agreement import Pairs
 from gan.generator import TrainedGenerator
 from gan.scores.masks import measure_masks, score_masks
 
 LARGEST = 2_000  # images of a set
+_PAIR_BYTES = 2**29  # of the images of a set that a segmenter is asked of
 MaskScores = Mapping[str, Mapping[str, Score]]
 
 
 class DrawnMasks:
-    """The masks of generated images, measured as the images pass by: at most LARGEST of them."""
+    """The masks of generated images, measured as the images pass by: at most LARGEST of them.
 
-    def __init__(self) -> None:
+    Args:
+      stored: type in which images are kept beside their masks, to be asked of a segmenter; None keeps none.
+    """
+
+    def __init__(self, stored: np.dtype | None = None) -> None:
         self._rows: list[Float64[np.ndarray, 'batch measure']] = []
-        self._count = 0
+        self._count, self._stored = 0, stored
+        self._kept: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(
         self, images: Float[np.ndarray, 'batch height width channel'], masks: UInt8[np.ndarray, '...']
@@ -28,13 +35,41 @@ class DrawnMasks:
         """Measures some more; `masks` as `measure_masks` takes them."""
         left = LARGEST - self._count
         if left > 0:
-            self._rows.append(measure_masks(np.nan_to_num(images[:left]), masks[:left]))
+            shown = np.nan_to_num(images[:left])
+            self._rows.append(measure_masks(shown, masks[:left]))
+            if self._stored is not None:
+                room = _pair_count(shown, self._stored) - self._count
+                self._kept.append((input_pipeline.from_unit(shown, self._stored)[: max(room, 0)], masks[:left]))
             self._count += len(self._rows[-1])
+
+    def pairs(self) -> Pairs:
+        """The images that were kept, with their masks."""
+        images, masks = (np.concatenate(column) for column in zip(*self._kept, strict=True))
+        return Pairs(images, masks[: len(images)], np.arange(len(images)))
 
     def score(self, group_count: int) -> dict[str, Score]:
         """Each measure with its interval; every image is a group's own."""
         values = np.concatenate(self._rows)
         return score_masks(FeatureSample(values, deal_groups(np.arange(len(values)), group_count), group_count))
+
+
+def _pair_count(images: np.ndarray, stored: np.dtype) -> int:
+    """Images of a set that are kept, at most."""
+    return min(LARGEST, max(_PAIR_BYTES // (images[0].size * stored.itemsize), 1))
+
+
+def read_pairs(trained: TrainedGenerator, split: str, batch_size: int) -> Pairs:
+    """Real images of a split as a run sees them, with their masks; evenly spread, where they are too many."""
+    rows = _read_spread(trained, split, batch_size)
+    stored = np.dtype(trained.facts.dtype)
+    columns = [
+        (input_pipeline.from_unit(images, stored), masks, batch['patient'])
+        for batch in rows
+        for images, masks in [_split(batch['image'], trained)]
+    ]
+    images, masks, owners = (np.concatenate(column) for column in zip(*columns, strict=True))
+    kept = np.unique(np.linspace(0, len(images) - 1, _pair_count(images, stored)).astype(int))
+    return Pairs(images[kept], masks[kept], owners[kept])
 
 
 class RealMasks:
@@ -63,13 +98,21 @@ class RealMasks:
 
 
 def _measure_reals(trained: TrainedGenerator, split: str, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    columns = [
+        (measure_masks(*_split(batch['image'], trained)), batch['patient'])
+        for batch in _read_spread(trained, split, batch_size)
+    ]
+    values, owners = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return values, owners
+
+
+def _read_spread(trained: TrainedGenerator, split: str, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Batches of at most LARGEST images of a split, evenly spread."""
     images = trained.recipe.open_split(split)
     spread = np.unique(np.linspace(0, images.num_examples - 1, LARGEST).astype(int))
     chosen = images.choosing(spread) if images.num_examples > LARGEST else images
     with contextlib.closing(chosen.in_order(trained.network.resolution, batch_size)) as batches:
-        columns = [(measure_masks(*_split(batch['image'], trained)), batch['patient']) for batch in batches]
-    values, owners = (np.concatenate(column) for column in zip(*columns, strict=True))
-    return values, owners
+        yield from batches
 
 
 def _split(joined: np.ndarray, trained: TrainedGenerator) -> Iterator[np.ndarray]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 import input_pipeline
-from backbones.grids import draw_grid, save_picture
+from backbones.grids import draw_grid, draw_rows, save_picture
 from foundation.report.figures import create_figure, write_figure
 from foundation.report.page import Page
 from gan.evaluation import tables
@@ -20,7 +20,7 @@ PAGE_FILE = 'report.html'
 # Beside the page, at most: of the reference, and of each run.
 PICTURES = (
     'reference.png',
-    *(f'{kind}{number}.png' for kind in ('generated', 'nearest', 'distances') for number in (1, 2)),
+    *(f'{kind}{number}.png' for kind in ('generated', 'nearest', 'distances', 'worst_pairs') for number in (1, 2)),
 )
 _COLUMNS, _ROWS = 10, 5
 _CLASSES = (
@@ -57,6 +57,10 @@ def write_page(report: Mapping[str, Any], reals: Reals, evaluated: list[Evaluate
         if rows := tables.mask_rows(run):
             page.section(f'Masks of {run["workdir"]}')
             page.table(tables.MASK_HEADER, rows, tables.MASK_CAPTION)
+        if rows := tables.agreement_rows(run):
+            page.table(tables.AGREEMENT_HEADER, rows, tables.agreement_caption(run))
+    for number, each in enumerate(evaluated, 1):
+        _add_worst_pairs(page, folder / f'worst_pairs{number}.png', each)
     page.section('Pictures')
     _add_grid(page, folder / 'reference.png', reals.reference, 'Real images of the reference')
     for number, each in enumerate(evaluated, 1):
@@ -77,6 +81,21 @@ def _add_grid(page: Page, path: Path, described: ImageStatistics, caption: str) 
 def _draw(described: ImageStatistics, rows: Int[np.ndarray, 'count'], columns: int):
     images = input_pipeline.to_unit(described.pixels[rows])
     return draw_grid(images, columns, images.shape[-1], 0)
+
+
+def _add_worst_pairs(page: Page, path: Path, each: Evaluated) -> None:
+    """The pairs that agree least: pictures, the same under their own masks, and under those that were found."""
+    if each.agreement is None or not len(each.agreement.worst[0]):
+        return
+    own, found = each.agreement.worst
+    form = each.run.trained.image_format
+    plain = np.concatenate([own[..., : form.channels], np.full_like(own[..., form.channels :], -1)], axis=-1)
+    save_picture(draw_rows((plain, own, found), len(own), form.channels, form.mask_classes), path)
+    page.figure(
+        path,
+        f'{each.run.workdir}: the generated images whose masks agree least with the segmenter, the worst on the '
+        'left; below them with their own masks, and with those that it finds',
+    )
 
 
 def _add_nearest(page: Page, folder: Path, number: int, each: Evaluated, reals: Reals) -> None:

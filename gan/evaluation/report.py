@@ -107,8 +107,21 @@ def _describe_run(
             name: {kind: describe_score(scores[name]) for kind, scores in each.masks.items()}
             for name in (MEASURES if each.masks else ())
         },
+        'agreement': None if reals.segmenter is None else _describe_agreement(reals, each),
         'as_published': {name: _describe_spread(spread) for name, spread in each.as_published.items()},
     }
+
+
+def _describe_agreement(reals: Reals, each: Evaluated) -> dict[str, Any]:
+    """Dice of the segmenter with masks of generated and of held-out images, by class."""
+    assert reals.segmenter is not None
+    assert reals.agreement is not None
+    assert each.agreement is not None
+    sets = {'generated': each.agreement.scores, 'held_out': reals.agreement.scores}
+    dice = {
+        name: {kind: describe_score(scores[name]) for kind, scores in sets.items()} for name in sets['generated']
+    }
+    return {'segmenter': reals.segmenter.describe(), 'dice': dice}
 
 
 def _describe_beside_floor(name: str, scores: Scores, at_floor: Scores, floor: Scores) -> dict[str, Any]:

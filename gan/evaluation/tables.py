@@ -117,6 +117,35 @@ MASK_CAPTION = (
 )
 
 
+def agreement_rows(run: Mapping[str, Any]) -> list[list[str]]:
+    """Dice of a segmenter with a run's masks and with real ones, a row a class; empty where none was asked."""
+    return [
+        [name, *(describe_value(sets[kind], _DICE_DIGITS) for kind in ('generated', 'held_out'))]
+        for name, sets in ((run.get('agreement') or {}).get('dice') or {}).items()
+    ]
+
+
+def agreement_caption(run: Mapping[str, Any]) -> str:
+    """What these are of, and how they are to be read."""
+    segmenter, size = run['agreement']['segmenter'], run['agreement']['segmenter']['resolution']
+    told = (
+        f'Dice of what the segmenter {segmenter["workdir"]} ({segmenter["data"]}, {size}x{size}) finds in an '
+        "image with the image's own mask: means over images that have the class in either, with 95% intervals. "
+        'Real images show what it can find; well below them, masks do not belong to their images, above them '
+        'images are easier than real ones.'
+    )
+    if segmenter['same_data']:
+        return told
+    return (
+        f'{told} It was trained on other data than the generator: look whether its classes are those of the '
+        'masks, and whether it knows the held-out patients.'
+    )
+
+
+AGREEMENT_HEADER = ['class', 'generated', 'real, held out']
+_DICE_DIGITS = 3
+
+
 def _absent_classes(report: Report) -> list[str]:
     """Classes that the extractor sees in generated or in reference images alone."""
     notes = []
@@ -281,6 +310,10 @@ def print_scores(report: Report) -> None:
         if rows := mask_rows(run):
             print(f'\nMasks of {run["workdir"]}. {MASK_CAPTION}')
             _print_table(MASK_HEADER, rows)
+            print()
+        if rows := agreement_rows(run):
+            print(agreement_caption(run))
+            _print_table(AGREEMENT_HEADER, rows)
             print()
     print(describe_protocol(report))
 

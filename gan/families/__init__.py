@@ -4,7 +4,7 @@ from gan.families import biggan
 from gan.families.aae import AAE, choose_labelled
 from gan.families.bigan import BIGAN
 from gan.families.cyclegan import CYCLEGAN
-from gan.families.family import Coded, Family, pair
+from gan.families.family import WITHOUT_MAPS, Coded, Family, pair
 from gan.families.infogan import INFOGAN
 from gan.families.lapgan import LAPGAN
 from gan.families.pix2pix import PIX2PIX
@@ -33,7 +33,7 @@ FAMILIES: dict[str, Family] = {
     'progressive': pair(ProgressiveGenerator, ProgressiveDiscriminator, grows=True, smallest=4),
     'dcgan': pair(DcganGenerator, DcganDiscriminator),
     'residual': pair(ResidualGenerator, ResidualDiscriminator),
-    'perceptron': pair(PerceptronGenerator, PerceptronDiscriminator, smallest=4),
+    'perceptron': pair(PerceptronGenerator, PerceptronDiscriminator, smallest=4, allows=WITHOUT_MAPS),
     'r3gan': pair(R3ganGenerator, R3ganDiscriminator),
     'biggan': pair(BigGanGenerator, BigGanDiscriminator, fits=biggan.fits),
     'stylegan': pair(StyleGanGenerator, ProgressiveDiscriminator, grows=True),

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, Int32, PRNGKeyArray
 from foundation.training.state import Params, Variables
 from gan.families.family import (
     OWN_STEP,
+    WITHOUT_MAPS,
     Coded,
     Family,
     Fields,
@@ -220,6 +221,7 @@ AAE = Family(
     sides=_SIDES,
     allows={
         **OWN_STEP,
+        **WITHOUT_MAPS,
         'augment.operations': ((), []),
         'loss.penalty': ('none',),
         'loss.input_noise': (0,),

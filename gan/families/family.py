@@ -80,6 +80,9 @@ OWN_STEP: Mapping[str, tuple[Any, ...]] = {
     'anneal.images': (0,),
 }
 
+# Networks whose last layer sees no maps, or only those of a residual, have nothing that a head could look at.
+WITHOUT_MAPS: Mapping[str, tuple[Any, ...]] = {'mask_head': (False,)}
+
 
 def _fits(fields: Fields) -> str:
     del fields

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from foundation.training.state import Params
-from gan.families.family import OWN_STEP, Family, Fields, Networks, Sections, latents_of
+from gan.families.family import OWN_STEP, WITHOUT_MAPS, Family, Fields, Networks, Sections, latents_of
 from gan.networks.laplacian import LaplacianDiscriminator, LaplacianGenerator, low_passes, sides_of
 from gan.step import StepRecipe, average_generator, draw_latents_of
 from gan.updates import Found, Given, Metrics, Update
@@ -124,6 +124,7 @@ LAPGAN = Family(
     inputs=_inputs,
     allows={
         **OWN_STEP,
+        **WITHOUT_MAPS,
         'augment.operations': ((), []),
         'loss.penalty': ('none',),
         'loss.input_noise': (0,),

@@ -1,12 +1,14 @@
 """DCGAN: strided convolutions without growth (Radford et al. 2016, arXiv:1511.06434)."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from gan.layers import ConditionalBatchNorm, append_class, leaky_relu, width_at
+from gan.layers import ConditionalBatchNorm, MaskHead, append_class, leaky_relu, width_at
 from gan.networks.heads import DiscriminatorOutput, Head
 from gan.strided import StridedConv, TransposedConv
 
@@ -31,6 +33,7 @@ class DcganGenerator(nn.Module):
       batch_norm: normalise before every activation.
       activation: `relu` or `leaky_relu`.
       dtype: type of the computation; images are float32.
+      mask_channels: the last of the channels, that a head of their own draws; see MaskHead.
     """
 
     resolution: int
@@ -45,6 +48,7 @@ class DcganGenerator(nn.Module):
     batch_norm: bool
     activation: str
     dtype: DTypeLike
+    mask_channels: int = dataclasses.field(default=0, kw_only=True)
 
     @nn.compact
     def __call__(
@@ -64,7 +68,9 @@ class DcganGenerator(nn.Module):
             x = self._double(resolution, x, labels, update_stats)
             resolution *= 2
         kernel = (self.kernel_size, self.kernel_size)
-        image = nn.Conv(self.channels, kernel, kernel_init=_DRAW, dtype=self.dtype, name='to_image')(x)
+        shown = self.channels - self.mask_channels
+        image = nn.Conv(shown, kernel, kernel_init=_DRAW, dtype=self.dtype, name='to_image')(x)
+        image = MaskHead(self.mask_channels, 'plain', self.dtype, name='to_mask')(image, x)
         return jnp.tanh(image.astype(jnp.float32))
 
     def _double(self, resolution: int, x: Array, labels: Array, update_stats: bool) -> Array:

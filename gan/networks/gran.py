@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from gan.layers import ConditionalBatchNorm, leaky_relu, width_at
+from gan.layers import ConditionalBatchNorm, MaskHead, leaky_relu, width_at
 from gan.networks.progressive import doublings
 from gan.strided import StridedConv, TransposedConv
 
@@ -32,6 +32,7 @@ class GranGenerator(nn.Module):
       max_width: but at most these.
       kernel_size: of all convolutions.
       dtype: type of the computation; strokes and images are float32.
+      mask_channels: the last of the channels, that a head of their own draws; see MaskHead.
     """
 
     resolution: int
@@ -46,6 +47,7 @@ class GranGenerator(nn.Module):
     max_width: int
     kernel_size: int
     dtype: DTypeLike
+    mask_channels: int = 0
 
     def setup(self) -> None:
         sides = doublings(4, self.resolution)
@@ -58,7 +60,9 @@ class GranGenerator(nn.Module):
         self.decoding = [TransposedConv(width, self.kernel_size, self.dtype) for width in widths[1:]]
         self.encoding = [StridedConv(width, self.kernel_size, self.dtype) for width in widths[-2::-1]]
         kernel = (self.kernel_size, self.kernel_size)
-        self.to_stroke = nn.Conv(self.channels, kernel, kernel_init=_DRAW, dtype=self.dtype)
+        shown = self.channels - self.mask_channels
+        self.to_stroke = nn.Conv(shown, kernel, kernel_init=_DRAW, dtype=self.dtype)
+        self.to_mask = MaskHead(self.mask_channels, 'plain', self.dtype)
         self.norms = [
             [ConditionalBatchNorm(dtype=self.dtype) for _ in range(len(sides))] for _ in range(self.steps)
         ]
@@ -95,7 +99,7 @@ class GranGenerator(nn.Module):
         x = jax.nn.relu(self.norms[step][0](x, labels, update_stats))
         for layer, norm in zip(self.decoding, self.norms[step][1:], strict=True):
             x = jax.nn.relu(norm(layer(x), labels, update_stats))
-        return self.to_stroke(x).astype(jnp.float32)
+        return self.to_mask(self.to_stroke(x), x).astype(jnp.float32)
 
     def _encode(self, canvas: Array) -> Array:
         x = canvas.astype(self.dtype)

@@ -14,6 +14,7 @@ from gan.layers import (
     HE_GAIN,
     Conv,
     Dense,
+    MaskHead,
     Scaling,
     downsample,
     leaky_relu,
@@ -65,6 +66,7 @@ class ProgressiveGenerator(nn.Module):
         nowhere.
       attention_chunk: see SelfAttention.
       dtype: type of the computation; images are float32.
+      mask_channels: the last of the channels, that a head of their own draws; see MaskHead.
     """
 
     resolution: int
@@ -78,6 +80,7 @@ class ProgressiveGenerator(nn.Module):
     attention_resolution: int
     attention_chunk: int
     dtype: DTypeLike
+    mask_channels: int = 0
 
     @nn.compact
     def __call__(
@@ -130,9 +133,9 @@ class ProgressiveGenerator(nn.Module):
         return pixel_norm(x) if self.pixel_norm else x
 
     def _to_image(self, resolution: int, x: Array) -> Array:
-        name = f'{resolution}x{resolution}_to_image'
-        image = Conv(self.channels, gain=1.0, kernel_size=1, dtype=self.dtype, name=name)(x)
-        return image.astype(jnp.float32)
+        name, shown = f'{resolution}x{resolution}', self.channels - self.mask_channels
+        image = Conv(shown, gain=1.0, kernel_size=1, dtype=self.dtype, name=f'{name}_to_image')(x)
+        return MaskHead(self.mask_channels, dtype=self.dtype, name=f'{name}_to_mask')(image, x).astype(jnp.float32)
 
 
 class ProgressiveDiscriminator(nn.Module):

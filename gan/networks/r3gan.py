@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from gan.filters import smooth_downsample, smooth_upsample
 from gan.grouped import GroupedConv
-from gan.layers import Conv, Dense, append_class, leaky_relu, width_at
+from gan.layers import Conv, Dense, MaskHead, append_class, leaky_relu, width_at
 from gan.networks.heads import DiscriminatorOutput, Head
 from gan.networks.progressive import doublings
 
@@ -61,6 +61,7 @@ class R3ganGenerator(nn.Module):
       blocks: at each size.
       group_size: channels of a group of the 3x3 convolutions.
       dtype: type of the computation; images are float32.
+      mask_channels: the last of the channels, that a head of their own draws; see MaskHead.
     """
 
     resolution: int
@@ -74,6 +75,7 @@ class R3ganGenerator(nn.Module):
     blocks: int
     group_size: int
     dtype: DTypeLike
+    mask_channels: int = 0
 
     @nn.compact
     def __call__(
@@ -96,7 +98,8 @@ class R3ganGenerator(nn.Module):
                 x = smooth_upsample(x)
             x = _blocks(f'{size}x{size}', x, self.blocks, len(sizes), self.group_size, self.dtype)
         options = {'kernel_size': 1, 'gain': 1.0, 'scaling': 'plain', 'use_bias': False, 'dtype': self.dtype}
-        return Conv(self.channels, name='to_image', **options)(x).astype(jnp.float32)
+        image = Conv(self.channels - self.mask_channels, name='to_image', **options)(x)
+        return MaskHead(self.mask_channels, 'plain', self.dtype, name='to_mask')(image, x).astype(jnp.float32)
 
     def _width(self, size: int) -> int:
         return width_at(size, self.resolution, self.last_width, self.max_width)

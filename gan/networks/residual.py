@@ -3,6 +3,8 @@
 Gulrajani et al. 2017, arXiv:1704.00028; Miyato et al. 2018, arXiv:1802.05957; Zhang et al. 2019, arXiv:1805.08318.
 """
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from gan.attention import SelfAttention
-from gan.layers import ConditionalBatchNorm, Conv, Dense, Scaling, downsample, upsample, width_at
+from gan.layers import ConditionalBatchNorm, Conv, Dense, MaskHead, Scaling, downsample, upsample, width_at
 from gan.networks.heads import DiscriminatorOutput, Head
 from gan.networks.progressive import doublings
 
@@ -33,6 +35,7 @@ class ResidualGenerator(nn.Module):
         nowhere.
       attention_chunk: see SelfAttention.
       dtype: type of the computation; images are float32.
+      mask_channels: the last of the channels, that a head of their own draws; see MaskHead.
     """
 
     resolution: int
@@ -46,6 +49,7 @@ class ResidualGenerator(nn.Module):
     attention_resolution: int
     attention_chunk: int
     dtype: DTypeLike
+    mask_channels: int = dataclasses.field(default=0, kw_only=True)
 
     @nn.compact
     def __call__(
@@ -69,7 +73,9 @@ class ResidualGenerator(nn.Module):
                 x = self._attend(f'{resolution}x{resolution}_attention', x, update_stats)
             x = self._block(resolution, x, condition, update_stats)
         x = jax.nn.relu(ConditionalBatchNorm(dtype=self.dtype, name='last_norm')(x, labels, update_stats))
-        image = self._conv('to_image', x, self.channels, update_stats, gain=1.0)
+        image = self._conv('to_image', x, self.channels - self.mask_channels, update_stats, gain=1.0)
+        head = MaskHead(self.mask_channels, self._scaling, self.dtype, name='to_mask')
+        image = head(image, x, update_stats)
         return jnp.tanh(image.astype(jnp.float32))
 
     def _conditions(self, latents: Array, labels: Array, update_stats: bool) -> tuple[Array, dict[int, Array]]:

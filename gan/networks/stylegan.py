@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from gan.filters import BINOMIAL, smooth
-from gan.layers import Conv, Dense, leaky_relu, upsample
+from gan.layers import Conv, Dense, MaskHead, leaky_relu, upsample
 from gan.networks.progressive import doublings, feature_maps, lerp
 from gan.networks.styles import AddNoise, LayerStyles, Noise, StyleGenerator
 
@@ -38,6 +38,7 @@ class _AdaptiveSynthesis(nn.Module):
     fmap_base: int
     fmap_max: int
     dtype: DTypeLike
+    mask_channels: int
 
     @nn.compact
     def __call__(
@@ -69,9 +70,9 @@ class _AdaptiveSynthesis(nn.Module):
         return AdaptiveNorm(name=name)(x, styles[:, number])
 
     def _to_image(self, resolution: int, x: Array) -> Array:
-        name = f'{resolution}x{resolution}_to_image'
-        image = Conv(self.channels, gain=1.0, kernel_size=1, dtype=self.dtype, name=name)(x)
-        return image.astype(jnp.float32)
+        name, shown = f'{resolution}x{resolution}', self.channels - self.mask_channels
+        image = Conv(shown, gain=1.0, kernel_size=1, dtype=self.dtype, name=f'{name}_to_image')(x)
+        return MaskHead(self.mask_channels, dtype=self.dtype, name=f'{name}_to_mask')(image, x).astype(jnp.float32)
 
 
 class StyleGanGenerator(StyleGenerator):

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from gan.filters import RESAMPLING, smooth, smooth_downsample, smooth_upsample
-from gan.layers import Conv, Dense, ScaledLayer, leaky_relu
+from gan.layers import Conv, Dense, MaskHead, ScaledLayer, leaky_relu
 from gan.networks.heads import DiscriminatorOutput
 from gan.networks.progressive import ProgressiveDiscriminator, doublings, feature_maps
 from gan.networks.styles import STYLES, AddNoise, LayerStyles, Noise, StyleGenerator, unit_gain
@@ -66,6 +66,7 @@ class _ModulatedSynthesis(nn.Module):
     fmap_base: int
     fmap_max: int
     dtype: DTypeLike
+    mask_channels: int
 
     @nn.compact
     def __call__(
@@ -102,12 +103,11 @@ class _ModulatedSynthesis(nn.Module):
         return unit_gain(x.astype(jnp.float32) + bias).astype(self.dtype)
 
     def _to_image(self, resolution: int, x: Array, style: Array) -> Array:
-        name = f'{resolution}x{resolution}_to_image'
-        conv = ModulatedConv(
-            self.channels, gain=1.0, dtype=self.dtype, kernel_size=1, demodulated=False, name=name
-        )
-        bias = self.param(f'{name}_bias', nn.initializers.zeros, (self.channels,), jnp.float32)
-        return conv(x, style).astype(jnp.float32) + bias
+        name, shown = f'{resolution}x{resolution}_to_image', self.channels - self.mask_channels
+        conv = ModulatedConv(shown, gain=1.0, dtype=self.dtype, kernel_size=1, demodulated=False, name=name)
+        bias = self.param(f'{name}_bias', nn.initializers.zeros, (shown,), jnp.float32)
+        head = MaskHead(self.mask_channels, dtype=self.dtype, name=f'{resolution}x{resolution}_to_mask')
+        return head(conv(x, style).astype(jnp.float32) + bias, x)
 
 
 class StyleGan2Generator(StyleGenerator):

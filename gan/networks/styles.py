@@ -104,6 +104,7 @@ class StyleGenerator(nn.Module):
       mixing: share of the images in training that are drawn from two styles (section 3.1).
       fmap_base, fmap_max: see `progressive.feature_maps`.
       dtype: type of the computation; styles and images are float32.
+      mask_channels: the last of the channels, that a head of their own draws; see MaskHead.
     """
 
     resolution: int
@@ -116,13 +117,14 @@ class StyleGenerator(nn.Module):
     fmap_base: int
     fmap_max: int
     dtype: DTypeLike
+    mask_channels: int = 0
 
     synthesis_kind: ClassVar[type[nn.Module]]
 
     def setup(self) -> None:
         self.mapping = Mapping(self.num_classes, self.style_size)
         self.synthesis = self.synthesis_kind(
-            self.resolution, self.channels, self.fmap_base, self.fmap_max, self.dtype
+            self.resolution, self.channels, self.fmap_base, self.fmap_max, self.dtype, self.mask_channels
         )
         shape = (max(self.num_classes, 1), self.style_size)
         self.mean_style = self.variable(STYLES, 'mean', jnp.zeros, shape, jnp.float32)

@@ -75,11 +75,13 @@ def score_masks(measured: FeatureSample) -> dict[str, Score]:
       measured: rows of `measure_masks`.
     """
     return {
-        name: _mean(measured, column, measure.bounds) for column, (name, measure) in enumerate(MEASURES.items())
+        name: average_known(measured, column, measure.bounds)
+        for column, (name, measure) in enumerate(MEASURES.items())
     }
 
 
-def _mean(measured: FeatureSample, column: int, bounds: Bounds) -> Score:
+def average_known(measured: FeatureSample, column: int, bounds: Bounds) -> Score:
+    """The mean of a column over images that have a value there, with its interval over groups of patients."""
     values = measured.values[:, column]
     known = np.isfinite(values)
     groups, count = measured.groups[known], measured.group_count

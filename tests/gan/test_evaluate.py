@@ -64,6 +64,7 @@ def test_batch_and_devices_change_no_score_and_a_run_equals_itself(commands, wor
         ),
         (['--num=1'], 'flag --num=1'),
         (['--extractor=random', '--out={file}'], 'is a file; name a folder.'),
+        (['--extractor=random', '--segmenter={file}'], 'compares masks, but a generator here draws none'),
     ],
 )
 def test_commands_that_cannot_work(commands, workdir, tmp_path, flags, expected):

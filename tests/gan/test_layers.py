@@ -26,6 +26,25 @@ def test_convolutions_scale_unit_weights_at_run_time(gain, expected):
     np.testing.assert_allclose(conv.apply(variables, x), plain, rtol=1e-5, atol=1e-5)
 
 
+def test_a_mask_head_by_hand():
+    """3x3, leaky rectifier, 1x1, behind a picture that stays as it is; without channels no weights."""
+    picture, x = _draw(2, 6, 6, 1), _draw(2, 6, 6, 5, seed=1)
+    head = layers.MaskHead(2, 'plain')
+    params = head.init(jax.random.key(0), picture, x)['params']
+    params = jax.tree.map(lambda leaf: leaf + 0.1, params)  # biases begin at 0
+    kernel, last = np.asarray(params['conv']['kernel']), np.asarray(params['to_mask']['kernel'])[0, 0]
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    hidden = np.einsum('bhwckl,klcf->bhwf', windows, kernel) + params['conv']['bias']
+    masks = np.where(hidden > 0, hidden, 0.2 * hidden) @ last + params['to_mask']['bias']
+    drawn = head.apply({'params': params}, picture, x)
+    np.testing.assert_array_equal(drawn[..., :1], picture)
+    np.testing.assert_allclose(drawn[..., 1:], masks, rtol=1e-4, atol=1e-5)
+    drawn, variables = layers.MaskHead(0).init_with_output(jax.random.key(0), picture, x)
+    np.testing.assert_array_equal(drawn, picture)
+    assert not jax.tree.leaves(variables)
+
+
 def test_pixel_norm_gives_unit_mean_square():
     x = 30 * _draw(2, 3, 3, 16)
     normal = layers.pixel_norm(x)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from gan.filters import smooth_upsample
 from gan.layers import downsample, upsample
@@ -178,6 +179,42 @@ def test_conditions_by_hand():
     classifier = params['auxiliary']['class_logits']
     expected = features @ classifier['kernel'] / np.sqrt(7) + classifier['bias']
     np.testing.assert_allclose(verdicts['auxiliary'].class_logits, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('architecture', [name for name in nets.PAIRS if name != 'perceptron'])
+def test_a_mask_head_leaves_the_picture_alone(architecture):
+    """The picture is that of a network without masks; the head's weights reach the masks and nothing else."""
+    fields = {'steps': 1} if architecture == 'gran' else {}  # later strokes see the masks of earlier ones
+    joint = nets.create_networks(architecture, channels=3, generator=fields | {'mask_channels': 2})['generator']
+    alone = nets.create_networks(architecture, channels=1, generator=fields)['generator']
+    latents, labels = jax.random.normal(jax.random.key(2), (2, nets.LATENTS)), jnp.zeros((2,), jnp.int32)
+    variables = _init(joint, latents, labels)
+    own = traverse_util.flatten_dict(alone.init(jax.random.key(0), latents, labels), sep='/')
+    all_ = traverse_util.flatten_dict(variables, sep='/')
+    assert {name for name in all_ if 'to_mask' in name} == all_.keys() - own.keys()
+    plain = traverse_util.unflatten_dict({name: all_[name] for name in own}, sep='/')
+    drawn = joint.apply(variables, latents, labels)
+    np.testing.assert_allclose(drawn[..., :1], alone.apply(plain, latents, labels), atol=1e-6)
+    moved = {name: leaf + 0.5 if 'to_mask' in name and 'params' in name else leaf for name, leaf in all_.items()}
+    other = joint.apply(traverse_util.unflatten_dict(moved, sep='/'), latents, labels)
+    np.testing.assert_array_equal(other[..., :1], drawn[..., :1])
+    assert all(np.abs(other[..., place] - drawn[..., place]).max() > 1e-3 for place in (1, 2))
+
+
+def test_a_mask_head_grows_with_its_network():
+    """At alpha 0 the larger network draws what the smaller one does with the weights in common, masks too."""
+    small, large = (
+        nets.create_networks(resolution=side, channels=2, generator={'mask_channels': 1})['generator']
+        for side in (8, 16)
+    )
+    latents, labels = jax.random.normal(jax.random.key(2), (2, nets.LATENTS)), jnp.zeros((2,), jnp.int32)
+    variables = _init(large, latents, labels)
+    known = small.init(jax.random.key(0), latents, labels)['params']
+    assert {'8x8_to_mask', '4x4_to_mask'} <= known.keys()
+    params = {name: variables['params'].get(name, leaves) for name, leaves in known.items()}
+    drawn = large.apply(variables, latents, labels, 0.0)
+    np.testing.assert_allclose(drawn, upsample(small.apply({'params': params}, latents, labels, 1.0)), atol=1e-6)
+    assert np.abs(large.apply(variables, latents, labels, 1.0) - drawn)[..., 1].max() > 1e-3
 
 
 def test_dropout_differs_by_key_and_is_off_without_one():

@@ -108,5 +108,6 @@ def create_protocol(**fields) -> GeneratorProtocol:
         'step': None,
         'best': False,
         'batch_size': 16,
+        'segmenter': None,
     }
     return GeneratorProtocol(**(values | fields))

@@ -12,6 +12,7 @@ import pytest
 from foundation.statistics.jackknife import Estimate, Missing
 from foundation.training.errors import UserError
 from gan.evaluation import tables
+from gan.evaluation.agreement import Agreement
 from gan.evaluation.evaluation import evaluate
 from gan.evaluation.page import PICTURES
 from gan.evaluation.report import check_folder, create_report, differences, write_evaluation
@@ -160,8 +161,11 @@ def test_unknown_patients_are_not_counted(measured):
 
 
 def test_pictures_of_an_earlier_second_run_go(measured, tmp_path):
+    """And those of a segmenter that is not asked any more."""
     reals, evaluated, report = measured
-    write_evaluation(tmp_path, report, reals, evaluated)
+    worst = np.zeros((2, 16, 16, 1), np.float32)
+    asked = [dataclasses.replace(each, agreement=Agreement({}, (worst, worst))) for each in evaluated]
+    write_evaluation(tmp_path, report, reals, asked)
     (tmp_path / 'notes.png').write_text('of the user')
     assert {path.name for path in tmp_path.glob('*.png')} == {*PICTURES, 'notes.png'}
     single = {name: value for name, value in report.items() if name != 'differences'}

@@ -32,8 +32,10 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 
 
 def _load(tmp_path) -> tuple[TrainedGenerator, ReportedRun]:
-    """A generator of classes and masks while 8x8 fades in, and its run."""
-    recipe = create_recipe(create_config('progressive'))
+    """A generator of classes, and of masks by a head of their own, while 8x8 fades in, and its run."""
+    config = create_config('progressive')
+    config.mask_head = True
+    recipe = create_recipe(config)
     variables, position = draw_variables(recipe, '8x8')
     network = recipe.generator_at(8, recipe.image_format(len(FACTS.classes)))
     workdir = tmp_path / 'run'

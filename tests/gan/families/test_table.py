@@ -64,6 +64,7 @@ def test_every_network_has_a_section_of_the_config_and_a_side(architecture):
 
 _REFUSED = {
     'conditional': True,
+    'mask_head': True,
     'generator.latent_distribution': 'normal',
     'loss.penalty': 'gradient',
     'loss.joint_batches': True,
