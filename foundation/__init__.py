@@ -1,6 +1,7 @@
 """What all tasks stand on, knowing none of them."""
 
 __all__ = [
+    'commands',
     'export',
     'files',
     'report',

@@ -2,12 +2,11 @@
 
 import collections
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from foundation.commands import ask_command
 from foundation.signing.findings import Finding
 from foundation.training.errors import UserError
 
@@ -28,17 +27,10 @@ def ask_detector(detector: Path, files: Sequence[Path], total: int) -> Finding:
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, 'answers.jsonl')
-        command = [sys.executable, '-m', 'detect.predict', f'--workdir={detector}', f'--out={out}']
-        done = subprocess.run(
-            [*command, *(str(file.absolute()) for file in files)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors='replace',
-        )
+        paths = (str(file.absolute()) for file in files)
+        reason = ask_command('detect.predict', f'--workdir={detector}', f'--out={out}', *paths)
         lines = out.read_text(encoding='utf-8').splitlines() if out.is_file() else []
-    if not lines:
-        reason = (done.stderr.strip().splitlines() or ['it ended without a word'])[-1].removeprefix('Error: ')
+    if not lines:  # where some files could not be read, others were answered all the same
         raise UserError(f'the detector {detector} cannot be asked: {reason}')
     return count_verdicts([json.loads(line).get('verdict', _UNREAD) for line in lines], len(files), total)
 

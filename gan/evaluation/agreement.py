@@ -9,9 +9,6 @@ patches.
 
 import dataclasses
 import logging
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +23,7 @@ from backbones.images import read_facts, request_images
 from backbones.windows import trained_window
 from configs.schema import check
 from configs.segment.schema import UNET
+from foundation.commands import ask_command
 from foundation.statistics.jackknife import FeatureSample, Score, deal_groups
 from foundation.training import workdir as workdirs
 from foundation.training.errors import UserError
@@ -183,19 +181,9 @@ def ask_segmenter(
         file, out = Path(name) / 'images.npy', Path(name) / 'ids.npy'
         np.save(file, images, allow_pickle=False)
         flags = (f'--workdir={workdir}', f'--images={file}', f'--out={out}')
-        done = subprocess.run(
-            [sys.executable, '-m', 'segment.arrays', *flags],
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors='replace',
-            check=False,
-        )
-        if done.returncode:
-            last = (done.stdout.strip().splitlines() or ['it told nothing'])[-1].removeprefix('Error: ')
-            raise UserError(f'--segmenter={workdir} cannot segment these images: {last}')
+        reason = ask_command('segment.arrays', *flags, environment=_environment())
+        if reason:
+            raise UserError(f'--segmenter={workdir} cannot segment these images: {reason}')
         return np.load(out, allow_pickle=False)
 
 
@@ -204,4 +192,4 @@ def _environment() -> dict[str, str]:
     added = {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
     if jax.default_backend() not in ('cpu', 'gpu'):
         added['JAX_PLATFORMS'] = 'cpu'
-    return {**os.environ, **added}
+    return added

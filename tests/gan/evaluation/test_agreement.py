@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from configs.segment import unet
+from foundation import commands
 from foundation.training.errors import UserError
 from gan.evaluation import agreement, scoring, sets
 from gan.evaluation.agreement import Pairs, ReferenceSegmenter, ask_segmenter
@@ -143,7 +144,7 @@ def test_the_sentence_of_the_command_is_passed_on(monkeypatch, tmp_path):
     class Done:
         returncode, stdout = 1, 'a log line\nError: it holds no checkpoint.\n'
 
-    monkeypatch.setattr(agreement.subprocess, 'run', lambda *arguments, **options: Done)
+    monkeypatch.setattr(commands.subprocess, 'run', lambda *arguments, **options: Done)
     with pytest.raises(UserError, match=r'cannot segment these images: it holds no checkpoint\.$'):
         ask_segmenter(tmp_path, np.zeros((1, 8, 8, 1), np.uint8))
 
