@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 
 import input_pipeline
 from foundation.training.state import Variables
@@ -27,7 +27,7 @@ class DiceCounts:
         """Nothing yet."""
         return cls(np.zeros((3, patients, mask_classes)))
 
-    def add(self, patient: int, truth: Int[np.ndarray, '*space'], predicted: Int[np.ndarray, '*space']) -> None:
+    def add(self, patient: int, truth: Integer[np.ndarray, '*space'], predicted: Integer[np.ndarray, '*space']) -> None:
         """Counts the pixels of an image; those whose true id is higher than any class do not count."""
         known = truth <= self.counts.shape[2]
         for index in range(self.counts.shape[2]):
