@@ -109,7 +109,8 @@ class LabelledSlice(NamedTuple):
     ids: UInt8[np.ndarray, 'resolution resolution']
 
 
-class Volume(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Volume:
     """A volume as the network sees it.
 
     Attributes:
@@ -212,7 +213,7 @@ class VolumeData:
             'ids': np.pad(masks, spare, constant_values=OUTSIDE),
         }
         axes = [axis for axis, mirrored in ((2, mirrored_columns), (1, mirrored_rows)) if mirrored]
-        return {name: np.ascontiguousarray(np.flip(array, axes)) for name, array in patch.items()}
+        return {name: np.ascontiguousarray(np.flip(array, tuple(axes))) for name, array in patch.items()}
 
     def _grid(self, number: int) -> DepthGrid:
         stored = int(self.starts[number + 1] - self.starts[number])

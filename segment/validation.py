@@ -27,7 +27,9 @@ class DiceCounts:
         """Nothing yet."""
         return cls(np.zeros((3, patients, mask_classes)))
 
-    def add(self, patient: int, truth: Integer[np.ndarray, '*space'], predicted: Integer[np.ndarray, '*space']) -> None:
+    def add(
+        self, patient: int, truth: Integer[np.ndarray, '*space'], predicted: Integer[np.ndarray, '*space']
+    ) -> None:
         """Counts the pixels of an image; those whose true id is higher than any class do not count."""
         known = truth <= self.counts.shape[2]
         for index in range(self.counts.shape[2]):

@@ -108,6 +108,33 @@ def test_what_is_suggested(resolve):
     }  # fmt: skip
 
 
+VOLUMES = (
+    'patch',
+    'network.depth',
+    'schedule.batch_size',
+    *(f'volume.{name}' for name in ('slices', 'distance', 'strides', 'kernels')),
+)
+
+
+@pytest.mark.parametrize(
+    ('given', 'found', 'expected'),
+    [
+        ({}, {}, (160, 5, 2, 10, 3.0, (1, 2, 1, 1, 1), (1, 3, 3, 3, 3, 3))),
+        ({'resolution': 64}, {}, (64, 4, 12, 10, 3.0, (2, 1, 1, 1), (3, 3, 3, 3, 3))),  # pixels of 3.6 mm
+        ({}, {'spacing': (0.0, 0.0, 0.0)}, (160, 5, 2, 10, -1.0, (2, 1, 1, 1, 1), (3,) * 6)),
+        ({'volume.distance': 1.0}, {}, (80, 4, 2, 32, 1.0, (2, 2, 2, 1), (3,) * 5)),
+        ({'volume.slices': 4, 'patch': 32}, {}, (32, 3, 32, 4, 3.0, (1, 1, 1), (1, 3, 3, 3))),
+    ],
+)
+def test_what_is_suggested_for_volumes(create_config, given, found, expected):
+    open_fields = {'volume.slices': 0, 'volume.distance': 0.0, 'volume.strides': (), 'volume.kernels': ()}
+    config = create_config(ASKED | {'dimensions': 3, 'context': 0} | open_fields | given)
+    resolve_suggestions(config, lambda request: dataclasses.replace(FINGERPRINT, **found))
+    assert tuple(functools.reduce(operator.getitem, name.split('.'), config) for name in VOLUMES) == expected
+    recipe = create_recipe(config)
+    assert (recipe.slices, recipe.network.halvings) == (expected[3], expected[1])
+
+
 @pytest.mark.parametrize(
     ('found', 'expected'),
     [

@@ -18,7 +18,8 @@ from segment.train import train_and_evaluate
 from segment.validation import measure_volume_dice
 from tests.foundation.training.runs import logged_metrics, saved_state
 from tests.gan.command import Commands
-from tests.segment.conftest import SPLITS, train
+from tests.input_pipeline.items import write
+from tests.segment.conftest import SPLITS, train, volumes
 
 pytestmark = pytest.mark.slow
 CHANGES = {
@@ -75,11 +76,11 @@ def test_a_case_is_segmented_as_validation_does(trained):
     segmenter = SegmenterEnsemble.load([trained], None, best=True, mirror=False, all_parts=True)
     first = segmenter.first
     images = open_images(first.recipe, 'validation', train=False)
-    volumes = images.volumes(first.recipe.distance)
-    for volume, case in zip(volumes.volumes(), images.cases(1), strict=True):
+    data = images.volumes(first.recipe.distance)
+    for volume, case in zip(data.volumes(), images.cases(1), strict=True):
         expected = np.stack(list(first.predict(first.variables, volume.images(), volume.count))).argmax(axis=-1)
         np.testing.assert_array_equal(segmenter.segment(case).ids, expected[:, 1:15])
-    dice = measure_volume_dice(first.predict, first.variables, volumes, 2)
+    dice = measure_volume_dice(first.predict, first.variables, data, 2)
     scores = [line['dice'] for line in logged_metrics(trained) if 'dice' in line]
     assert dice.mean() == pytest.approx(max(scores), abs=1e-6)
 
@@ -118,6 +119,13 @@ def test_another_distance_is_resampled_and_undone(trained):
 def test_another_run_in_the_workdir(create_config, trained, changes, expected):
     with pytest.raises(UserError, match=expected):
         train_and_evaluate(create_config(CHANGES | changes), trained)
+
+
+def test_single_images_are_no_volumes(create_config, tmp_path, data_dir):
+    write(volumes(slices=1), data_dir, 'single')
+    with pytest.raises(UserError, match=r'single has single images, no volumes; use --config.dimensions=2'):
+        train_and_evaluate(create_config(CHANGES | {'data.name': 'single'}), tmp_path / 'run')
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_commands_measure_and_answer(trained, data_dir, tmp_path):
