@@ -69,7 +69,7 @@ def measure_dice(
             pictures, truth = input_pipeline.split_masks(batch['image'], images.channels, mask_classes)
             predicted = predict(variables, np.ascontiguousarray(pictures)).argmax(axis=-1)
             for patient, own, other in zip(batch['patient'], truth[..., 0], predicted, strict=True):
-                counts.add(patient, own, other)
+                counts.add(int(patient), own, other)
     return counts.mean()
 
 

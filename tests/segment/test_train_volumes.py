@@ -112,7 +112,7 @@ def test_another_distance_is_resampled_and_undone(trained):
 @pytest.mark.parametrize(
     ('changes', 'expected'),
     [
-        ({'dimensions': 2, 'volume.slices': 0}, r'holds a run with dimensions=3, not 2'),
+        ({'dimensions': 2, 'volume.slices': 0}, r'is for volumes; add --config.dimensions=3'),
         ({'volume.slices': 8}, r'holds a run with volume.slices=4, not 8'),
     ],
 )
