@@ -63,7 +63,7 @@ def resolve(config: ConfigDict, look: Callable[[ImageRequest], Fingerprint]) -> 
     def value_of(name: str) -> Any:
         return functools.reduce(operator.getitem, name.split('.'), config)
 
-    if config.dimensions == 3:
+    if plain.dimensions == 3:
         suggested = _suggest_volumes(fingerprint, value_of, request.preprocessing, is_fixed=is_fixed)
     else:
         suggested = _suggest(fingerprint, value_of, is_fixed=is_fixed)

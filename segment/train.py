@@ -19,7 +19,7 @@ from backbones.grids import draw_grid, save_picture
 from backbones.images import batch_shapes, facts_of, find_folder, open_feed
 from configs.schema import as_begun, run_record
 from configs.segment.schema import UNET
-from foundation.training import launch, loop, parallel
+from foundation.training import compute, launch, loop, parallel
 from foundation.training.errors import UserError
 from foundation.training.fit import Validation, create_phase, fit, tabulate_network
 from foundation.training.phases import Phase
@@ -142,8 +142,9 @@ class _SegmenterRun:
         """One for the watch and the pictures, so that it is compiled once."""
         recipe = self.recipe
         if recipe.volume_patch is not None:
+            windows = 1 if compute.on_cpu() else recipe.batch_size
             return create_volume_predictor(
-                recipe.network, self.mesh, shape=recipe.volume_patch, batch_size=1, mirror=()
+                recipe.network, self.mesh, shape=recipe.volume_patch, batch_size=windows, mirror=()
             )
         return create_predictor(
             recipe.network, self.mesh, patch=recipe.patch, batch_size=recipe.batch_size, mirror=()

@@ -7,6 +7,8 @@ import operator
 import numpy as np
 import pytest
 
+from configs.schema import as_begun
+from configs.segment.schema import UNET
 from foundation.training.errors import UserError
 from segment.data import open_stored
 from segment.fingerprint import Fingerprint, take_fingerprint
@@ -222,3 +224,16 @@ def test_what_is_wrong_at_first_sight_is_told_before_the_data_are_looked_at(crea
         resolve_suggestions(create_config(ASKED | given), look)
     with pytest.raises(AssertionError):
         resolve_suggestions(create_config(ASKED), look)
+
+
+def test_runs_that_are_older_than_volumes_go_on(create_config, tmp_path):
+    """Their config has neither `dimensions` nor `volume`; so has the config with which they go on."""
+    config = create_config(ASKED)
+    old = config.copy_and_resolve_references().unlock()
+    del old['dimensions'], old['volume']
+    (tmp_path / 'config.json').write_text(old.to_json_best_effort())
+    begun = as_begun(UNET, config, tmp_path)
+    assert 'dimensions' not in begun
+    assert 'volume' not in begun
+    resolve_suggestions(begun, lambda request: FINGERPRINT)
+    assert create_recipe(begun).slices is None
