@@ -164,7 +164,7 @@ class VolumeConv(nn.Module):
     """A convolution of volumes that keeps the size, padded with zeros.
 
     On CPUs it is one convolution of the slices, whose channels are those of the slices around each, too: XLA's own
-    is five to seven times slower there, with its gradients (docs/speed.md).
+    is 3 to 9 times slower there, with its gradients (docs/speed.md).
 
     Attributes:
       features: output channels.
