@@ -12,6 +12,7 @@ from input_pipeline.dataset.content import find_content
 from input_pipeline.dataset.generated import Generated, write_generated
 from input_pipeline.dataset.provenance import Provenance, find_provenance
 from input_pipeline.dataset.selection import open_dataset
+from input_pipeline.decode import OUTSIDE
 from input_pipeline.domains import Domains, NoPairsError, open_domains, require_window
 from input_pipeline.errors import DataError
 from input_pipeline.intensities import from_unit, join_masks, split_masks, to_physical, to_unit, unpack
@@ -20,20 +21,25 @@ from input_pipeline.preprocessing import Preprocessing
 from input_pipeline.records import Record
 from input_pipeline.sampling import PoissonSampling
 from input_pipeline.stream import ImageData
+from input_pipeline.volumes import DepthGrid, PatchShape, VolumeData, mix_slices
 
 __all__ = [
+    'OUTSIDE',
     'Case',
     'DataError',
+    'DepthGrid',
     'Domains',
     'Generated',
     'ImageData',
     'NoPairsError',
+    'PatchShape',
     'PhantomOptions',
     'PoissonSampling',
     'Preprocessing',
     'Provenance',
     'Record',
     'Target',
+    'VolumeData',
     'advice',
     'atomic',
     'borders',
@@ -56,8 +62,10 @@ __all__ = [
     'inputs',
     'join_masks',
     'journal',
+    'mix_slices',
     'open_dataset',
     'open_domains',
+    'order',
     'parallel',
     'phantom',
     'placement',
@@ -74,5 +82,6 @@ __all__ = [
     'to_physical',
     'to_unit',
     'unpack',
+    'volumes',
     'write_generated',
 ]

@@ -9,13 +9,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import Int64, UInt
+from jaxtyping import Int64, UInt, UInt8
 
 from input_pipeline.dataset.splits import SPLITS
 from input_pipeline.dataset.summary import SUMMARY_FILE
 from input_pipeline.errors import DataError, MissingSplitError, first_line
 from input_pipeline.intensities import mask_channels, sloping_mask_channels
-from input_pipeline.placement import fit_mask
+from input_pipeline.placement import fit_mask, placement
 from input_pipeline.preprocessing import (
     Preprocessing,
     convert_channels,
@@ -27,6 +27,7 @@ from input_pipeline.records import Record
 
 _DECODED = ('image', 'mask', 'label', 'intensity', 'window', 'spacing')
 _DESCRIBED = ('key', 'patient', 'modality', 'spacing', 'source')
+OUTSIDE = 255  # in labelled slices: a pixel beyond the image, so of no class
 _UNKNOWN = (0.0, 0.0)  # spacing of sets that `prepare` did not write
 
 
@@ -221,6 +222,22 @@ class Decoder:
             arrays[name] = array
         return arrays | {'label': np.array(self.labels[int(stored.get('label', -1))], np.int32)}
 
+    def labelled(
+        self, index: int
+    ) -> tuple[UInt[np.ndarray, 'side side channels'], UInt8[np.ndarray, 'side side']]:
+        """An image and its mask of class ids, OUTSIDE where the square holds nothing of the image.
+
+        Raises:
+          DataError: when the record is damaged, or has mask classes that are not expected.
+        """
+        stored, wanted = self._read(index), self.preprocessing
+        height, width = stored['image'].shape[:2]
+        scale = wanted.scale(_spacing(stored))
+        inside = placement(height, width, wanted.resolution, wanted.fit, scale)
+        ids = np.full((wanted.resolution, wanted.resolution), OUTSIDE, np.uint8)
+        ids[inside] = self._ids(stored)[..., 0][inside]
+        return self._image(stored), ids
+
     def _read(self, index: int) -> Mapping[str, Any]:
         with reading(self.split.folder):
             return self.split.features.deserialize_example_np(self.split.records[index])
@@ -248,11 +265,14 @@ class Decoder:
         window = resolve_window(self.preprocessing, intensity, volume, self.split.dataset_window)
         return preprocess_image(image, intensity, window, self.preprocessing, _spacing(stored))
 
+    def _ids(self, stored: Mapping[str, Any]) -> UInt8[np.ndarray, 'side side 1']:
+        ids, wanted = stored['mask'], self.preprocessing
+        if ids.max() > wanted.mask_classes:
+            raise DataError(f'a mask has class {ids.max()}, but mask_classes is {wanted.mask_classes}.')
+        return fit_mask(ids, wanted.resolution, wanted.fit, wanted.scale(_spacing(stored)))
+
     def _mask(self, stored: Mapping[str, Any], resolution: int) -> np.ndarray:
-        ids, wanted, classes = stored['mask'], self.preprocessing, self.preprocessing.mask_classes
-        if ids.max() > classes:
-            raise DataError(f'a mask has class {ids.max()}, but mask_classes is {classes}.')
-        fitted = fit_mask(ids, wanted.resolution, wanted.fit, wanted.scale(_spacing(stored)))
+        fitted, wanted, classes = self._ids(stored), self.preprocessing, self.preprocessing.mask_classes
         if not wanted.mask_slope:
             return mask_channels(fitted, classes)
         # As steep in pixels of the wanted resolution, to which it is halved.

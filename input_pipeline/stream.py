@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import dataclasses
-import functools
 import itertools
 import logging
 import threading
@@ -14,84 +13,21 @@ from typing import Any
 
 import grain
 import numpy as np
-from jaxtyping import Bool, Int32, Int64
+from jaxtyping import Int32, Int64
 
 from input_pipeline.cases import Case, create_case
-from input_pipeline.counters import hash_counters, mix
+from input_pipeline.counters import hash_counters
 from input_pipeline.dataset.summary import RecordTable
 from input_pipeline.decode import Decoder, Showing, halve
 from input_pipeline.errors import DataError
 from input_pipeline.intensities import unpack
+from input_pipeline.order import SHOWN, favour, favoured_before, random_flips, shuffled_indices
 from input_pipeline.parallel import available_cores
 from input_pipeline.preprocessing import output_dtype
 from input_pipeline.sampling import PoissonSampling
-
-_EPOCH, _FLIP, _FAVOURED, _SHOWN = 1, 2, 3, 4  # separate streams of one seed
-
-
-@functools.lru_cache(maxsize=4)
-def _permutations(seed: int, first_epoch: int, epochs: int, size: int) -> Int64[np.ndarray, ' total']:
-    """The orders of consecutive epochs, one after the other: each sorts the examples by their hashes."""
-    keys = hash_counters(seed, _EPOCH, np.arange(first_epoch, first_epoch + epochs))
-    hashes = mix(keys[:, None] ^ mix(np.arange(size).astype(np.uint64)))
-    permutations = np.argsort(hashes, axis=1, kind='stable').ravel()
-    permutations.flags.writeable = False  # the cache hands out the same array again
-    return permutations
-
-
-def shuffled_indices(seed: int, position: int, count: int, size: int) -> Int32[np.ndarray, ' count']:
-    """Examples at `position` to `position + count - 1` of the endless sequence.
-
-    Every epoch (positions k size to (k + 1) size - 1) is a fresh permutation of range(size).
-    """
-    first, last = position // size, (position + count - 1) // size
-    # One cache entry an epoch, except where epochs are short beside `count`: then all of them at once.
-    if last == first:
-        order = _permutations(seed, first, 1, size)
-    elif last - first <= 2:
-        order = np.concatenate([_permutations(seed, epoch, 1, size) for epoch in range(first, last + 1)])
-    else:
-        order = _permutations(seed, first, last - first + 1, size)
-    start = position - first * size
-    return order[start : start + count].astype(np.int32)
-
-
-def favour(
-    indices: Int32[np.ndarray, ' count'],
-    favoured: Int64[np.ndarray, ' some'],
-    share: float,
-    seed: int,
-    position: int,
-) -> Int32[np.ndarray, ' count']:
-    """Puts some examples in the place of others, evenly spread, in a shuffled order of their own.
-
-    Args:
-      indices: what stands at `position` and the positions that follow.
-      favoured: the examples that are to come more often.
-      share: of the positions that get one of these, 0 to 1.
-      seed, position: of the sequence.
-    """
-    before = np.floor(np.arange(position, position + len(indices) + 1) * share).astype(np.int64)
-    chosen = before[1:] > before[:-1]
-    if not chosen.any():
-        return indices
-    stream = int(hash_counters(seed, _FAVOURED, np.zeros(1))[0])
-    own = shuffled_indices(stream, int(before[0]), int(chosen.sum()), len(favoured))
-    mixed = indices.copy()
-    mixed[chosen] = favoured[own]
-    return mixed
-
-
-def random_flips(
-    seed: int, position: int, count: int
-) -> tuple[Bool[np.ndarray, ' count'], Bool[np.ndarray, ' count']]:
-    """Two independent fair coins for each position."""
-    bits = hash_counters(seed, _FLIP, np.arange(position, position + count))
-    return (bits >> np.uint64(63)).astype(bool), ((bits >> np.uint64(62)) & np.uint64(1)).astype(bool)
-
+from input_pipeline.volumes import VolumeData
 
 _LOGGER = logging.getLogger(__name__)
-
 _PROGRESS_SECONDS = 10
 
 
@@ -327,10 +263,68 @@ class ImageData:
         Raises:
           DataError: when a record is damaged, or the set was not written by `prepare`.
         """
-        begins = np.unique(self._volumes, return_index=True)[1].tolist()
-        for begin, end in list(itertools.pairwise([*begins, self.num_examples]))[::step]:
+        for begin, end in list(itertools.pairwise(self._ends().tolist()))[::step]:
             records = [self._decoder.split.read(int(index)) for index in self._indices[begin:end]]
             yield create_case(records)
+
+    def volumes(self, distance: float) -> VolumeData:
+        """The images as volumes, with class ids for masks, kept in memory where they fit.
+
+        Args:
+          distance: millimetres between slices that volumes are resampled to; not above 0 for none.
+
+        Raises:
+          DataError: when a record is damaged, or the set was not written by `prepare`.
+        """
+        ends = self._ends()
+        firsts = (
+            [self._decoder.split.read(int(self._indices[begin])) for begin in ends[:-1]] if distance > 0 else []
+        )
+        spacings = [first.spacing[2] for first in firsts] or [0.0] * (len(ends) - 1)
+        return VolumeData(
+            starts=ends,
+            patients=self.patients[ends[:-1]],
+            distances=np.array(spacings, np.float32),
+            read=self._keep_labelled(),
+            select=self._select_slice,
+            batch=lambda load, rows: _read(grain.MapDataset.range(2**62).map(load), rows, dict),
+            distance=distance,
+            seed=self._seed,
+        )
+
+    def _ends(self) -> Int64[np.ndarray, ' ends']:
+        """Where volumes begin in stored order, and the end of the last."""
+        return np.append(np.unique(self._volumes, return_index=True)[1], self.num_examples)
+
+    def _select_slice(self, position: int) -> tuple[int, bool, bool, bool]:
+        """See `VolumeData.select`."""
+        chosen = self.selection(position, 1)
+        before, after = favoured_before(self._foreground_share, position, 1)
+        favoured = self._foreground is not None and bool(after > before)
+        return (
+            int(chosen['index'][0]),
+            favoured,
+            bool(chosen['flip_horizontal'][0]),
+            bool(chosen['flip_vertical'][0]),
+        )
+
+    def _keep_labelled(self) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+        """Gives labelled slices by their numbers: of memory where all fit there, else of the disk."""
+
+        def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+            return self._decoder.labelled(int(self._indices[index]))
+
+        side = self._decoder.side
+        if self.num_examples * side**2 * (self.channels * self.dtype.itemsize + 1) > self._budget:
+            return read
+        images = np.empty((self.num_examples, side, side, self.channels), self.dtype)
+        masks = np.empty(images.shape[:-1], np.uint8)
+
+        def load(index: int) -> None:
+            images[index], masks[index] = read(index)
+
+        self._load_all(load, side)
+        return lambda index: (images[index], masks[index])
 
     def _gather(
         self, arrays: Mapping[str, np.ndarray], start: int, batch_size: int, rows: int
@@ -354,7 +348,7 @@ class ImageData:
         return _read(grain.MapDataset.range(2**62).map(load), rows, unpack)
 
     def _load(self, index: int, resolution: int, position: int | None = None) -> dict[str, np.ndarray]:
-        chance = None if position is None else int(hash_counters(self._seed, _SHOWN, np.array([position]))[0])
+        chance = None if position is None else int(hash_counters(self._seed, SHOWN, np.array([position]))[0])
         loaded = self._decoder(int(self._indices[index]), resolution, chance)
         return loaded if self.labels is None else loaded | {'label': self.labels[index]}
 
@@ -379,7 +373,6 @@ class ImageData:
         return arrays
 
     def _decode_all(self, resolution: int) -> dict[str, np.ndarray]:
-        """Decodes every example in parallel, and says how far it is every ten seconds."""
         shape = (self.num_examples, resolution, resolution)
         arrays = {
             'image': np.empty((*shape, self.channels), self.dtype),
@@ -392,6 +385,11 @@ class ImageData:
             for name, value in self._load(index, resolution).items():
                 arrays[name][index] = value
 
+        self._load_all(load, resolution)
+        return arrays
+
+    def _load_all(self, load: Callable[[int], None], resolution: int) -> None:
+        """Calls `load` for every example in parallel, and says how far it is every ten seconds."""
         begin = reported = time.monotonic()
         _LOGGER.info('%s: decoding %d images to %dx%d.', self.name, self.num_examples, resolution, resolution)
         with ThreadPoolExecutor(available_cores()) as pool:
@@ -404,7 +402,6 @@ class ImageData:
                 pool.shutdown(cancel_futures=True)
                 raise
         _LOGGER.info('%s: decoded in %.1f s.', self.name, time.monotonic() - begin)
-        return arrays
 
 
 def _read(

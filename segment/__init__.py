@@ -3,4 +3,4 @@
 from foundation import startup  # noqa: F401  (before all that takes time)
 from foundation.training import native_log  # noqa: F401  (before JAX)
 
-__all__ = ['inference', 'recipe', 'step', 'studies', 'suggestions']
+__all__ = ['inference', 'networks', 'recipe', 'step', 'studies', 'suggestions', 'volumes']

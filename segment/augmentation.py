@@ -12,8 +12,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from backbones.warping import affine_maps, compose, warp
 
 Images = Float[Array, 'batch height width channel']
-Ids = Int[Array, 'batch height width']
+Ids = Int[Array, 'batch height width *slices']
 Row = Float[Array, 'batch']
+_DEPTH = 9  # keeps the key of mirroring along the depth apart from the others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,7 @@ class SegmentationAugmentation:
 
     Attributes:
       scale: of all probabilities; 0 varies nothing.
-      mirror: along which axes images may be mirrored, of 'horizontal' and 'vertical'.
+      mirror: along which axes images may be mirrored, of 'horizontal', 'vertical' and, of volumes alone, 'depth'.
       rotation, angle: probability; largest angle, in degrees.
       scaling, zoom: probability; lowest and highest factor.
       noise, deviation: probability; largest standard deviation, as a share of an image's own.
@@ -59,6 +60,13 @@ def augment(
     """Images in [-1, 1] after what chance decides for each; masks move exactly with their images.
 
     A mask's class planes are resampled like the image, and each pixel gets the class that is largest there.
+
+    Args:
+      augmentation: how they are varied.
+      images: their channels share what happens.
+      ids: of the classes; of several slices where the channels of the images are those of these.
+      num_classes: numbers that ids may have.
+      key: of all draws.
     """
     if augmentation.scale == 0:
         return images, ids
@@ -71,6 +79,39 @@ def augment(
     unit = _contrast(augmentation, unit, keys[7])
     unit = _bend(augmentation, unit, keys[8])
     return 2 * unit - 1, ids
+
+
+def augment_volumes(
+    augmentation: SegmentationAugmentation,
+    volumes: Float[Array, 'batch depth height width channel'],
+    ids: Int[Array, 'batch depth height width'],
+    num_classes: int,
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, 'batch depth height width channel'], Int[Array, 'batch depth height width']]:
+    """Volumes in [-1, 1] after what chance decides for each: all slices are varied alike, in their planes.
+
+    Where `mirror` has 'depth', slices may change places, too.
+
+    Args:
+      augmentation: how they are varied.
+      volumes, ids: with their masks.
+      num_classes: numbers that ids may have.
+      key: of all draws.
+    """
+    if augmentation.scale == 0:
+        return volumes, ids
+    batch, depth, height, width, channels = volumes.shape
+    images = jnp.moveaxis(volumes, 1, 3).reshape(batch, height, width, depth * channels)
+    images, planes = augment(augmentation, images, jnp.moveaxis(ids, 1, 3), num_classes, key)
+    volumes = jnp.moveaxis(images.reshape(batch, height, width, depth, channels), 3, 1)
+    ids = jnp.moveaxis(planes, 3, 1)
+    if 'depth' not in augmentation.mirror:
+        return volumes, ids
+    turned = jax.random.uniform(jax.random.fold_in(key, _DEPTH), (batch,)) < 0.5 * min(augmentation.scale, 1.0)
+    return (
+        jnp.where(turned[:, None, None, None, None], jnp.flip(volumes, 1), volumes),
+        jnp.where(turned[:, None, None, None], jnp.flip(ids, 1), ids),
+    )
 
 
 def _draw(
@@ -110,9 +151,9 @@ def _move(
     turn = affine_maps(cosine, sine, 0.0, -sine, cosine, 0.0)
     sources = compose(turn, affine_maps(across, 0.0, 0.0, 0.0, down, 0.0))
     planes = jax.nn.one_hot(ids, num_classes)
-    moved = warp(jnp.concatenate([images, planes], axis=-1), sources)
+    moved = warp(jnp.concatenate([images, planes.reshape(*images.shape[:-1], -1)], axis=-1), sources)
     channels = images.shape[-1]
-    return moved[..., :channels], moved[..., channels:].argmax(axis=-1).astype(ids.dtype)
+    return moved[..., :channels], moved[..., channels:].reshape(planes.shape).argmax(axis=-1).astype(ids.dtype)
 
 
 def _add_noise(augmentation: SegmentationAugmentation, images: Images, key: PRNGKeyArray) -> Images:

@@ -62,9 +62,11 @@ def check_images(recipe: Recipe, images: input_pipeline.ImageData, validation: i
     """Checks that the training and the validation images suit the network.
 
     Raises:
-      UserError: when images that are to stay as they are have no room, a class is in no training mask, or nothing
-        is in those of the validation split.
+      UserError: when there are no volumes for a network of these, images that are to stay as they are have no
+        room, a class is in no training mask, or nothing is in those of the validation split.
     """
+    if recipe.slices is not None and images.num_cases == images.num_examples:
+        raise UserError(f'{images.name} has single images, no volumes; use --config.dimensions=2.')
     wanted, largest = recipe.images.preprocessing, max(images.largest_side, validation.largest_side)
     if wanted.fit == 'native' and largest > wanted.resolution:
         raise UserError(

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int, Int64, PRNGKeyArray
+from jaxtyping import Array, Float, Float32, Float64, Int, Int64, PRNGKeyArray
 
 _SIGMA = 1 / 8  # of the Gaussian weights, as a share of the patch's side (nnU-Net)
 
@@ -64,8 +64,13 @@ def window_starts(size: int, patch: int) -> Int64[np.ndarray, ' windows']:
 
 def gaussian_weights(patch: int) -> Float32[np.ndarray, 'patch patch 1']:
     """Weights of a window's pixels: the middle of it sees most around itself."""
-    line = np.exp(-0.5 * ((np.arange(patch) - (patch - 1) / 2) / (_SIGMA * patch)) ** 2)
+    line = gaussian_line(patch)
     return np.outer(line, line).astype(np.float32)[..., None]
+
+
+def gaussian_line(patch: int) -> Float64[np.ndarray, ' patch']:
+    """Weights along one axis of a window."""
+    return np.exp(-0.5 * ((np.arange(patch) - (patch - 1) / 2) / (_SIGMA * patch)) ** 2)
 
 
 def split_windows(

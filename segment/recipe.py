@@ -12,15 +12,16 @@ from ml_collections import ConfigDict
 
 from backbones.encoders import Encoder
 from backbones.images import ImageRequest, fill_channels, request_images
-from configs.schema import check
+from configs.schema import changes, check
 from configs.segment.schema import UNET
 from foundation.training import compute
 from foundation.training.errors import UserError
 from foundation.training.fit import Pace
 from foundation.training.supervised import SupervisedState, create_state
+from input_pipeline import PatchShape
 from segment.augmentation import SegmentationAugmentation
 from segment.losses import LossWeights
-from segment.networks import UNet
+from segment.networks import Levels, UNet, square_levels
 
 _AXES = ('horizontal', 'vertical')
 _RANGES = ('zoom', 'sigma', 'brightness_range', 'contrast_range', 'gamma_range')
@@ -37,6 +38,8 @@ class Recipe:
       encoder: where the weights of another encoder come from; '' for its own.
       start_from: workdir of the run whose best network is the first; '' for one that is drawn.
       patch: side of the squares that the network is trained on, in pixels.
+      slices: of the patches of volumes; None for a network of images.
+      distance: millimetres between slices that volumes are resampled to; not above 0 for none.
       augmentation: of training images.
       loss: what the network is trained on.
       optimizer: of all its weights.
@@ -52,6 +55,8 @@ class Recipe:
     encoder: str
     start_from: str
     patch: int
+    slices: int | None
+    distance: float
     augmentation: SegmentationAugmentation
     loss: LossWeights
     optimizer: optax.GradientTransformation
@@ -66,6 +71,11 @@ class Recipe:
         """Channels of an image with its context."""
         return self.images.preprocessing.all_channels
 
+    @property
+    def volume_patch(self) -> PatchShape | None:
+        """What the network is trained on; None for a network of images."""
+        return None if self.slices is None else PatchShape(self.slices, self.patch)
+
     def with_encoder(self, encoder: Encoder | None) -> 'Recipe':
         """The same with another encoder in the network; unchanged for None.
 
@@ -79,14 +89,16 @@ class Recipe:
                 f'config.patch is {self.patch}, but the encoder halves images {encoder.halvings} times; '
                 f'make it {2**encoder.halvings} at least.'
             )
+        strides, kernels = square_levels(encoder.halvings)
         network = self.network.clone(
-            encoder=encoder.create(self.network.dtype), prepare=encoder.prepare, depth=encoder.halvings
+            encoder=encoder.create(self.network.dtype), prepare=encoder.prepare, strides=strides, kernels=kernels
         )
         return dataclasses.replace(self, network=network)
 
     def create_state(self, key: PRNGKeyArray) -> SupervisedState:
         """A fresh state; an encoder's weights are drawn too."""
-        images = jnp.zeros((1, self.patch, self.patch, self.all_channels))
+        depth = () if self.slices is None else (self.slices,)
+        images = jnp.zeros((1, *depth, self.patch, self.patch, self.all_channels))
         return create_state(self.network.init(key, images), self.optimizer)
 
 
@@ -97,7 +109,8 @@ def create_recipe(config: ConfigDict) -> Recipe:
       UserError, DataError: for the first value that cannot be used.
     """
     config = check(UNET, fill_channels(check(UNET, config, left_open=True)))
-    fields = config.network.to_dict()
+    fields, (strides, kernels) = config.network.to_dict(), _create_levels(config)
+    del fields['depth']
     recipe = Recipe(
         images=request_images(
             config,
@@ -111,13 +124,19 @@ def create_recipe(config: ConfigDict) -> Recipe:
         start_from=config.start_from,
         network=UNet(
             **fields,
+            strides=strides,
+            kernels=kernels,
             num_classes=config.mask_classes + 1,
             encoder=None,
             prepare=None,
             dtype=compute.compute_dtype(config.compute_dtype),
         ),
         patch=config.patch,
-        augmentation=_create_augmentation(**config.augment.to_dict()),
+        slices=config.volume.slices if config.dimensions == 3 else None,
+        distance=config.volume.distance,
+        augmentation=_create_augmentation(
+            **config.augment.to_dict(), depth=config.dimensions == 3 and config.volume.mirror
+        ),
         loss=LossWeights(**config.loss.to_dict()),
         optimizer=_create_optimizer(**config.optimizer.to_dict(), steps=config.schedule.steps),
         steps=config.schedule.steps,
@@ -137,7 +156,41 @@ def _name_classes(names: tuple[str, ...], count: int) -> tuple[str, ...]:
     return names or tuple(f'class {class_id}' for class_id in range(1, count + 1))
 
 
-def _create_augmentation(mirror: Sequence[str], **others: Any) -> SegmentationAugmentation:
+def _create_levels(config: ConfigDict) -> tuple[Levels, Levels]:
+    """Strides and kernels of the network.
+
+    Raises:
+      UserError: for those of volumes that are not as many as the resolutions, or other numbers than 1, 2 and 3.
+    """
+    plane_strides, plane_kernels = square_levels(config.network.depth)
+    if config.dimensions == 2:
+        _check_left_open(config)
+        return plane_strides, plane_kernels
+    given = {
+        'strides': (config.volume.strides, plane_strides, (1, 2)),
+        'kernels': (config.volume.kernels, plane_kernels, (1, 3)),
+    }
+    for name, (own, planes, allowed) in given.items():
+        if len(own) != len(planes) or not set(own) <= set(allowed):
+            raise UserError(
+                f'config.volume.{name} is {tuple(own)}; with config.network.depth={config.network.depth} give '
+                f'{len(planes)} numbers, each {allowed[0]} or {allowed[1]}.'
+            )
+    strides, kernels = (
+        tuple((int(depth), *plane) for depth, plane in zip(own, planes, strict=True))
+        for own, planes, _ in given.values()
+    )
+    return strides, kernels
+
+
+def _check_left_open(config: ConfigDict) -> None:
+    """Raises UserError for what only volumes have."""
+    for name in changes(UNET, config):
+        if name.startswith('volume.'):
+            raise UserError(f'config.{name} is for volumes; add --config.dimensions=3, or leave it out.')
+
+
+def _create_augmentation(mirror: Sequence[str], *, depth: bool, **others: Any) -> SegmentationAugmentation:
     """Raises UserError for axes that there are not, and ends that are no range."""
     if set(mirror) - set(_AXES):
         raise UserError(f'config.augment.mirror is {mirror}; choose among {_AXES}.')
@@ -145,7 +198,7 @@ def _create_augmentation(mirror: Sequence[str], **others: Any) -> SegmentationAu
         ends = others[name] = tuple(others[name])
         if len(ends) != 2 or not 0 < ends[0] <= ends[1] < math.inf:
             raise UserError(f'config.augment.{name} is {ends}; give two positive numbers, the lower first.')
-    return SegmentationAugmentation(mirror=tuple(mirror), **others)
+    return SegmentationAugmentation(mirror=(*mirror, *['depth'] * depth), **others)
 
 
 def _create_optimizer(
@@ -176,9 +229,29 @@ def _check_together(recipe: Recipe) -> None:
         raise UserError(f'config.patch is {recipe.patch}, more than config.resolution, {resolution}.')
     if not recipe.loss.dice and not recipe.loss.cross_entropy:
         raise UserError('config.loss.dice and config.loss.cross_entropy are both 0; nothing would be learnt.')
-    depth = recipe.network.depth
+    depth = recipe.network.halvings
+    if recipe.slices is not None:
+        _check_volumes(recipe)
     if recipe.patch >> depth < 2 and not recipe.encoder:
         raise UserError(
             f'config.patch is {recipe.patch}, too few pixels to be halved {depth} times; make '
             'config.network.depth smaller, or the patch larger.'
+        )
+
+
+def _check_volumes(recipe: Recipe) -> None:
+    """Raises UserError for what networks of volumes cannot do."""
+    assert recipe.slices is not None
+    if recipe.encoder:
+        raise UserError(
+            f'config.network.encoder is {recipe.encoder}, a network of images; leave it out, or use '
+            'config.dimensions=2.'
+        )
+    if recipe.images.preprocessing.context:
+        raise UserError('config.context is for config.dimensions=2; volumes have their slices around each anyway.')
+    shrink = recipe.network.multiples[0]
+    if recipe.slices < shrink:
+        raise UserError(
+            f'config.volume.slices is {recipe.slices}, but config.volume.strides make one of {shrink}; give more '
+            'slices, or strides of 1.'
         )

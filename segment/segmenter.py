@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import jax
@@ -21,8 +21,9 @@ from foundation.training.best import FOLDER as BEST
 from foundation.training.checkpoints import Position, restore_state
 from foundation.training.errors import UserError
 from foundation.training.state import Variables
-from segment.inference import Images, Probabilities, create_predictor
+from segment.inference import create_predictor
 from segment.recipe import Recipe, create_recipe
+from segment.volumes import SliceProbabilities, create_volume_predictor, read_in_order
 
 _SLICES_AT_A_TIME = 32
 _BATCH_SIZE = 16  # windows at a time on accelerators; CPUs gain nothing by more than one
@@ -37,14 +38,14 @@ class TrainedSegmenter:
       facts: the data it was trained on.
       variables: its weights.
       position: where in training they were saved.
-      predict: see `create_predictor`.
+      predict: see `create_predictor` and, for networks of volumes, `create_volume_predictor`.
     """
 
     recipe: Recipe
     facts: DataFacts
     variables: Variables
     position: Position
-    predict: Callable[[Variables, Images], Probabilities]
+    predict: Callable[..., Iterable[SliceProbabilities]]
 
     @classmethod
     def load(cls, workdir: Path, step: int | None, *, best: bool, mirror: bool) -> 'TrainedSegmenter':
@@ -67,13 +68,15 @@ class TrainedSegmenter:
         folder = workdir / (BEST if best else 'checkpoints')
         missing = f'{workdir} holds no checkpoint in {folder.name}; train longer first.'
         state, position = restore_state(folder, lambda position: abstract, step, missing=missing)
-        predict = create_predictor(
-            recipe.network,
-            parallel.create_mesh(),
-            patch=recipe.patch,
-            batch_size=1 if compute.on_cpu() else _BATCH_SIZE,
-            mirror=recipe.augmentation.mirror if mirror else (),
-        )
+        batch_size, axes = 1 if compute.on_cpu() else _BATCH_SIZE, recipe.augmentation.mirror if mirror else ()
+        mesh, network = parallel.create_mesh(), recipe.network
+        predict: Callable[..., Iterable[SliceProbabilities]]
+        if recipe.volume_patch is None:
+            predict = create_predictor(network, mesh, patch=recipe.patch, batch_size=batch_size, mirror=axes)
+        else:
+            predict = create_volume_predictor(
+                network, mesh, shape=recipe.volume_patch, batch_size=batch_size, mirror=axes
+            )
         return cls(recipe, facts, state.network.variables, position, predict)
 
     @property
@@ -98,14 +101,32 @@ class TrainedSegmenter:
           DataError: when the images cannot be made what the network sees.
         """
         preprocessing = self._preprocessing(case)
+        predict = self._predict_slices if self.recipe.volume_patch is None else self._predict_volume
+        for record, own in zip(case.records, predict(case, preprocessing), strict=True):
+            height, width = record.image.shape[:2]
+            scale = preprocessing.scale(record.spacing)
+            yield input_pipeline.restore_size(own, height, width, preprocessing.fit, scale)
+
+    def _predict_slices(
+        self, case: input_pipeline.Case, preprocessing: input_pipeline.Preprocessing
+    ) -> Iterator[SliceProbabilities]:
         images = input_pipeline.preprocess_case(case, preprocessing, None)
         for start in range(0, len(images), _SLICES_AT_A_TIME):
-            part = slice(start, start + _SLICES_AT_A_TIME)
-            probabilities = self.predict(self.variables, images[part])
-            for record, own in zip(case.records[part], probabilities, strict=True):
-                height, width = record.image.shape[:2]
-                scale = preprocessing.scale(record.spacing)
-                yield input_pipeline.restore_size(own, height, width, preprocessing.fit, scale)
+            yield from self.predict(self.variables, images[start : start + _SLICES_AT_A_TIME])
+
+    def _predict_volume(
+        self, case: input_pipeline.Case, preprocessing: input_pipeline.Preprocessing
+    ) -> Iterator[SliceProbabilities]:
+        """On the stored slices, of a network that sees them at the distance of its training."""
+
+        def read(place: int) -> np.ndarray:
+            part = dataclasses.replace(case, records=case.records[place : place + 1])
+            return input_pipeline.preprocess_case(part, preprocessing, None)[0]
+
+        grid = input_pipeline.DepthGrid.create(len(case.records), case.spacing[0], self.recipe.distance)
+        slices = input_pipeline.mix_slices(grid.places(0, grid.count), read)
+        predicted = self.predict(self.variables, slices, grid.count)
+        yield from input_pipeline.mix_slices(grid.places_of_stored(), read_in_order(predicted))
 
     def _preprocessing(self, case: input_pipeline.Case) -> input_pipeline.Preprocessing:
         """As in training; images larger than there stay as they are where none was resized."""

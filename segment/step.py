@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from foundation.training.state import Variables
 from foundation.training.supervised import Batch, Metrics, SupervisedState, make_supervised_step
 from input_pipeline import split_masks
-from segment.augmentation import augment
+from segment.augmentation import augment, augment_volumes
 from segment.losses import dice_loss, supervise_deeply
 from segment.networks import UNet
 from segment.patches import cut_patches
@@ -27,6 +28,8 @@ def split_batch(
 
 def make_train_step(recipe: Recipe) -> Callable[..., tuple[SupervisedState, Metrics]]:
     """Returns `step(state, batch, key, controls) -> (state, metrics)`."""
+    if recipe.volume_patch is not None:
+        return _make_volume_step(recipe)
     network, share = recipe.network, recipe.images.foreground_share
 
     def loss(params: PyTree, model_state: Variables, batch: Batch, key: PRNGKeyArray):
@@ -36,15 +39,32 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[SupervisedState, Metr
         images, ids = augment(recipe.augmentation, images, ids, network.num_classes, augment_key)
         logits, moved = network.apply({'params': params, **model_state}, images, train=True, mutable=[BATCH_STATS])
         metrics = {'soft_dice': 1 - dice_loss(logits[0], ids).mean()}
-        return supervise_deeply(recipe.loss, logits, ids), (moved, metrics)
+        return supervise_deeply(recipe.loss, logits, ids, network.strides), (moved, metrics)
 
     return make_supervised_step(loss, recipe.optimizer)
 
 
-def make_predict(network: UNet) -> Callable[[Variables, Array], Float[Array, 'batch height width classes']]:
+def _make_volume_step(recipe: Recipe) -> Callable[..., tuple[SupervisedState, Metrics]]:
+    """The same of patches of volumes, which come cut; ids of what is padded become the number of classes."""
+    network = recipe.network
+
+    def loss(params: PyTree, model_state: Variables, batch: Batch, key: PRNGKeyArray):
+        outside = network.num_classes
+        ids = jnp.minimum(batch['ids'].astype('int32'), outside)
+        volumes, ids = augment_volumes(recipe.augmentation, batch['image'], ids, outside + 1, key)
+        logits, moved = network.apply(
+            {'params': params, **model_state}, volumes, train=True, mutable=[BATCH_STATS]
+        )
+        metrics = {'soft_dice': 1 - dice_loss(logits[0], ids).mean()}
+        return supervise_deeply(recipe.loss, logits, ids, network.strides), (moved, metrics)
+
+    return make_supervised_step(loss, recipe.optimizer)
+
+
+def make_predict(network: UNet) -> Callable[[Variables, Array], Float[Array, 'batch *space classes']]:
     """Returns `predict(variables, images)`: the probability of each class at each pixel, traced."""
 
-    def predict(variables: Variables, images: Array) -> Float[Array, 'batch height width classes']:
+    def predict(variables: Variables, images: Array) -> Float[Array, 'batch *space classes']:
         return jax.nn.softmax(network.apply(variables, images)[0], axis=-1)
 
     return predict

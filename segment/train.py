@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 from jax.sharding import Mesh
-from jaxtyping import Float
 from ml_collections import ConfigDict
 
 import input_pipeline
@@ -20,7 +19,7 @@ from backbones.grids import draw_grid, save_picture
 from backbones.images import batch_shapes, facts_of, find_folder, open_feed
 from configs.schema import as_begun, run_record
 from configs.segment.schema import UNET
-from foundation.training import launch, loop, parallel
+from foundation.training import compute, launch, loop, parallel
 from foundation.training.errors import UserError
 from foundation.training.fit import Validation, create_phase, fit, tabulate_network
 from foundation.training.phases import Phase
@@ -30,54 +29,16 @@ from foundation.training.workdir import RunRecord
 from segment.data import check_images, open_images, open_stored
 from segment.ensemble import SegmenterEnsemble
 from segment.fingerprint import FINGERPRINT_FILE, Fingerprint, take_fingerprint
-from segment.inference import Images, Probabilities, create_predictor
+from segment.inference import create_predictor
 from segment.parts import choose_parts, write_parts
 from segment.recipe import Recipe, create_recipe
 from segment.segmenter import TrainedSegmenter
 from segment.step import make_train_step
 from segment.suggestions import resolve
+from segment.validation import choose_slices, measure_dice, measure_volume_dice
+from segment.volumes import create_volume_predictor, open_patches, patch_shapes
 
-_BATCH = 32
 _LOGGER = logging.getLogger(__name__)
-
-
-def measure_dice(
-    predict: Callable[[Variables, Images], Probabilities],
-    variables: Variables,
-    images: input_pipeline.ImageData,
-    resolution: int,
-    mask_classes: int,
-) -> Float[np.ndarray, ' classes']:
-    """Dice of each foreground class: the mean over patients, of all pixels of each.
-
-    A patient who has none of a class counts 0 where some of it is predicted, and else is left out (nnU-Net); a
-    class that no patient has is NaN.
-
-    Args:
-      predict, variables: the segmenter.
-      images: a split.
-      resolution, mask_classes: of its images.
-    """
-    size = int(images.patients.max()) + 1
-    counts = np.zeros((3, size, mask_classes))  # of true, predicted and both
-    with contextlib.closing(images.in_order(resolution, _BATCH)) as batches:
-        for batch in batches:
-            pictures, truth = input_pipeline.split_masks(batch['image'], images.channels, mask_classes)
-            predicted = predict(variables, np.ascontiguousarray(pictures)).argmax(axis=-1)
-            for patient, own, other in zip(batch['patient'], truth[..., 0], predicted, strict=True):
-                for index in range(mask_classes):
-                    is_true, is_predicted = own == index + 1, other == index + 1
-                    both = np.count_nonzero(is_true & is_predicted)
-                    counts[:, patient, index] += np.count_nonzero(is_true), np.count_nonzero(is_predicted), both
-    true, predicted_count, both_count = counts
-    total = true + predicted_count
-    dice = np.divide(2 * both_count, total, out=np.full_like(total, np.nan), where=total > 0)
-    counted = ~np.isnan(dice)
-    return np.divide(
-        np.nansum(dice, axis=0), counted.sum(axis=0), out=np.full(mask_classes, np.nan), where=counted.any(axis=0)
-    )
-
-
 _SCORE = '1 - dice'
 _CURVES = {
     'loss': ('loss', _SCORE),
@@ -150,6 +111,15 @@ class _SegmenterRun:
     def create_phase(self) -> Phase:
         """All of the training."""
         recipe, wanted = self.recipe, self.recipe.images.preprocessing
+        if recipe.volume_patch is None:
+            feed = functools.partial(
+                open_feed, self.images, wanted.resolution, recipe.batch_size, self.mesh, recipe.device_memory_gib
+            )
+            batch = batch_shapes(wanted.resolution, recipe.batch_size, self.images.channels + wanted.mask_classes)
+        else:
+            volumes = self.images.volumes(recipe.distance)
+            feed = functools.partial(open_patches, volumes, recipe.volume_patch, recipe.batch_size, self.mesh)
+            batch = patch_shapes(recipe.volume_patch, recipe.batch_size, self.images.channels)
         return create_phase(
             'segmenter',
             steps=recipe.steps,
@@ -157,10 +127,8 @@ class _SegmenterRun:
             step=make_train_step(recipe),
             create_state=recipe.create_state,
             adopt=self._adopt,
-            open_feed=functools.partial(
-                open_feed, self.images, wanted.resolution, recipe.batch_size, self.mesh, recipe.device_memory_gib
-            ),
-            batch=batch_shapes(wanted.resolution, recipe.batch_size, self.images.channels + wanted.mask_classes),
+            open_feed=feed,
+            batch=batch,
         )
 
     def _adopt(self, state: SupervisedState) -> SupervisedState:
@@ -173,14 +141,26 @@ class _SegmenterRun:
     def _predict(self) -> Callable:
         """One for the watch and the pictures, so that it is compiled once."""
         recipe = self.recipe
+        if recipe.volume_patch is not None:
+            windows = 1 if compute.on_cpu() else recipe.batch_size
+            return create_volume_predictor(
+                recipe.network, self.mesh, shape=recipe.volume_patch, batch_size=windows, mirror=()
+            )
         return create_predictor(
             recipe.network, self.mesh, patch=recipe.patch, batch_size=recipe.batch_size, mirror=()
         )
 
+    @functools.cached_property
+    def _volumes(self) -> input_pipeline.VolumeData:
+        return self.validation.volumes(self.recipe.distance)
+
     def measure(self, variables: Variables) -> dict[str, float]:
         """Dice on the validation split, of each class and their mean."""
         wanted = self.recipe.images.preprocessing
-        dice = measure_dice(self._predict, variables, self.validation, wanted.resolution, wanted.mask_classes)
+        if self.recipe.volume_patch is not None:
+            dice = measure_volume_dice(self._predict, variables, self._volumes, wanted.mask_classes)
+        else:
+            dice = measure_dice(self._predict, variables, self.validation, wanted.resolution, wanted.mask_classes)
         if np.isnan(dice).all():
             raise UserError('No validation image shows any foreground; give that split some that do.')
         own = {f'dice {name}': float(value) for name, value in zip(self.recipe.classes, dice, strict=True)}
@@ -189,22 +169,45 @@ class _SegmenterRun:
 
     def make_sample(self) -> Callable[..., np.ndarray]:
         """Returns what draws some validation images: above as they are marked, below as they are segmented."""
+        if self.recipe.volume_patch is not None:
+            return self._make_volume_sample()
         wanted, predict = self.recipe.images.preprocessing, self._predict
-        channels, classes = self.validation.channels, wanted.mask_classes
+        channels = self.validation.channels
         joined = _choose_shown(self.validation, wanted.resolution)
         middle = wanted.context * wanted.channels
         pictures = joined[..., middle : middle + wanted.channels]
 
         def sample(state: SupervisedState, phase: Phase, images_seen: int) -> np.ndarray:
             ids = predict(state.network.variables, np.ascontiguousarray(joined[..., :channels])).argmax(axis=-1)
-            predicted = input_pipeline.join_masks(pictures, ids[..., None].astype(np.uint8), classes)
             marked = np.concatenate([pictures, joined[..., channels:]], axis=-1)
-            grid = draw_grid(np.concatenate([marked, predicted]), len(joined), wanted.channels, classes)
-            if parallel.is_first_process():
-                save_picture(grid, self.workdir / 'samples' / f'{images_seen:09d}.png')
-            return grid
+            return self._draw(marked, pictures, ids, images_seen)
 
         return sample
+
+    def _make_volume_sample(self) -> Callable[..., np.ndarray]:
+        """The same of one validation volume: slices that show foreground, evenly spread."""
+        volume, chosen = choose_slices(self._volumes, _SHOWN)
+        classes = self.recipe.images.preprocessing.mask_classes
+        pictures, truth = map(np.stack, zip(*map(volume.read, chosen), strict=True))
+        truth = np.where(truth > classes, 0, truth)
+        marked = input_pipeline.join_masks(pictures, truth[..., None], classes)
+
+        def sample(state: SupervisedState, phase: Phase, images_seen: int) -> np.ndarray:
+            slices = self._predict(state.network.variables, volume.images(), volume.count)
+            ids = [own.argmax(axis=-1) for place, own in enumerate(slices) if place in chosen]
+            return self._draw(marked, pictures, np.stack(ids), images_seen)
+
+        return sample
+
+    def _draw(self, marked: np.ndarray, pictures: np.ndarray, ids: np.ndarray, images_seen: int) -> np.ndarray:
+        """Images with their masks above, with those of the network below."""
+        wanted = self.recipe.images.preprocessing
+        predicted = input_pipeline.join_masks(pictures, ids[..., None].astype(np.uint8), wanted.mask_classes)
+        rows = np.concatenate([marked, predicted])
+        grid = draw_grid(rows, len(marked), wanted.channels, wanted.mask_classes)
+        if parallel.is_first_process():
+            save_picture(grid, self.workdir / 'samples' / f'{images_seen:09d}.png')
+        return grid
 
 
 def _start_from(source: Path, state: SupervisedState) -> SupervisedState:

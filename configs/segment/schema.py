@@ -3,7 +3,7 @@
 import dataclasses
 
 from configs import common
-from configs.schema import Field, Section
+from configs.schema import Field, Section, added_field
 
 _SUGGESTED = 'suggested'
 
@@ -103,9 +103,33 @@ _OPTIMIZER = Section(
     },
     fixed=True,
 )
+_VOLUME = Section(
+    {
+        'slices': added_field(0, 'slices of a patch; 0: as suggested', low=0, left_open=0),
+        'distance': added_field(
+            0.0,
+            'millimetres between slices to which volumes are resampled, and masks back; -1: as they are, as are '
+            'volumes whose distance is not known; 0: as suggested',
+            low=-1.0,
+            left_open=0.0,
+        ),
+        'strides': added_field(
+            (), 'of the depth at each halving of the plane: 1 or 2; (): as suggested', left_open=()
+        ),
+        'kernels': added_field(
+            (),
+            'slices that convolutions see at each resolution, the highest first: 1 or 3; (): as suggested',
+            left_open=(),
+        ),
+        'mirror': added_field(True, 'patches are mirrored along the depth, too'),
+    },
+    'for dimensions = 3',
+    fixed=True,
+)
 UNET = Section(
     {
         'seed': common.SEED,
+        'dimensions': added_field(2, '2: slice by slice; 3: volumes, in patches', choices=(2, 3), fixed=True),
         'resolution': Field(
             0, 'height and width that images are made to have; 0: as suggested', low=8, fixed=True, left_open=0
         ),
@@ -123,6 +147,7 @@ UNET = Section(
         ),
         'compute_dtype': common.COMPUTE_DTYPE,
         'data': _DATA,
+        'volume': _VOLUME,
         'network': _NETWORK,
         'augment': _AUGMENT,
         'loss': _LOSS,

@@ -29,7 +29,7 @@ from foundation.training.mapping import create_mapper
 from foundation.training.phases import Phase
 from foundation.training.state import Variables
 from foundation.training.workdir import RunRecord
-from input_pipeline.stream import shuffled_indices
+from input_pipeline.order import shuffled_indices
 
 _LOGGER = logging.getLogger(__name__)
 _SPLITS = ('train', 'validation', 'test')

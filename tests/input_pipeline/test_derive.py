@@ -9,7 +9,7 @@ import pytest
 
 from input_pipeline.decode import open_split
 from input_pipeline.derive import main
-from input_pipeline.stream import favour, shuffled_indices
+from input_pipeline.order import favour, shuffled_indices
 from tests.input_pipeline.items import make_item, random_images, write
 
 SPLITS = ('train', 'validation', 'test')

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from input_pipeline.stream import random_flips, shuffled_indices
+from input_pipeline.order import random_flips, shuffled_indices
 
 
 @pytest.mark.parametrize('size', [1, 3, 25, 1000])

@@ -20,6 +20,8 @@ from segment.losses import (
 BOTH = LossWeights(dice=1.0, cross_entropy=1.0, focal_gamma=0.0, boundary=0.0)
 EVERYTHING = LossWeights(dice=0.7, cross_entropy=1.3, focal_gamma=2.0, boundary=3.0)
 
+HALVED = ((2, 2),) * 4
+
 
 def _logits(count=3, height=6, width=5, classes=3, seed=0):
     drawn = np.random.default_rng(seed).normal(0, 2, (count, height, width, classes))
@@ -76,7 +78,7 @@ def test_a_focus_of_0_is_approached_from_above():
 def test_pixels_beside_another_class_are_those_of_a_filter(size):
     ids = _ids(count=4, height=size[0], width=size[1])
     square = np.ones((3, 3), bool)
-    for own, found in zip(np.asarray(ids), beside_boundary(ids), strict=True):
+    for own, found in zip(np.asarray(ids), beside_boundary(ids, ids >= 0), strict=True):
         highest = ndimage.maximum_filter(own, footprint=square, mode='nearest')
         lowest = ndimage.minimum_filter(own, footprint=square, mode='nearest')
         np.testing.assert_array_equal(found, highest != lowest)
@@ -86,7 +88,7 @@ def test_a_single_pixel_has_a_boundary_of_nine():
     ids = jnp.zeros((1, 7, 7), jnp.int32).at[0, 3, 3].set(2)
     expected = np.zeros((7, 7))
     expected[2:5, 2:5] = 1
-    np.testing.assert_array_equal(beside_boundary(ids)[0], expected)
+    np.testing.assert_array_equal(beside_boundary(ids, ids >= 0)[0], expected)
 
 
 def test_boundaries_weigh_more_and_weights_are_normalized():
@@ -94,7 +96,7 @@ def test_boundaries_weigh_more_and_weights_are_normalized():
     losses = -np.take_along_axis(
         special.log_softmax(np.asarray(logits, np.float64), axis=-1), np.asarray(ids)[..., None], axis=-1
     )
-    counts = 1 + 4 * np.asarray(beside_boundary(ids))
+    counts = 1 + 4 * np.asarray(beside_boundary(ids, ids >= 0))
     expected = [np.average(loss[..., 0], weights=count) for loss, count in zip(losses, counts, strict=True)]
     np.testing.assert_allclose(cross_entropy(logits, ids, 0.0, 4.0), expected, rtol=1e-5)
     uniform = jnp.zeros_like(logits)
@@ -158,8 +160,8 @@ def test_each_halving_counts_half():
     levels = [_logits(2, 8 >> level, 8 >> level, seed=level) for level in range(3)]
     losses = [segmentation_loss(BOTH, own, _shrunk(ids, level)) for level, own in enumerate(levels)]
     expected = np.dot([4 / 7, 2 / 7, 1 / 7], losses)
-    np.testing.assert_allclose(supervise_deeply(BOTH, tuple(levels), ids), expected, rtol=1e-5)
-    np.testing.assert_allclose(supervise_deeply(BOTH, (levels[0],), ids), losses[0], rtol=1e-6)
+    np.testing.assert_allclose(supervise_deeply(BOTH, tuple(levels), ids, HALVED), expected, rtol=1e-5)
+    np.testing.assert_allclose(supervise_deeply(BOTH, (levels[0],), ids, HALVED), losses[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize('size', [(13, 9), (3, 9), (1, 1)])
@@ -170,4 +172,4 @@ def test_lower_resolutions_see_the_mask_padded_like_the_image(size):
     right = [_shrunk(padded, level) for level in range(3)]
     logits = [30 * jax.nn.one_hot(jnp.asarray(own), 3) for own in right]
     logits[0] = logits[0][:, : size[0], : size[1]]
-    assert float(supervise_deeply(BOTH, tuple(logits), ids)) < 1e-4
+    assert float(supervise_deeply(BOTH, tuple(logits), ids, HALVED)) < 1e-4

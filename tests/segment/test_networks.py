@@ -10,13 +10,12 @@ from flax import traverse_util
 from scipy import ndimage
 
 from backbones.networks import DenseNet, ResNet
-from segment.networks import UNet, pad_to_multiple
+from segment.networks import UNet, pad_to_multiple, square_levels
 
 FIELDS = {
     'num_classes': 3,
     'width': 4,
     'max_width': 8,
-    'depth': 2,
     'residual': False,
     'normalization': 'instance',
     'deep_supervision': True,
@@ -28,8 +27,9 @@ RESNET = functools.partial(ResNet, 18, 4, num_classes=1, dtype=jnp.float32)
 DENSENET = functools.partial(DenseNet, 4, (1, 1), 4, num_classes=1, dtype=jnp.float32)
 
 
-def _network(**changes):
-    return UNet(**FIELDS | changes)
+def _network(depth=2, **changes):
+    strides, kernels = square_levels(depth)
+    return UNet(**FIELDS | {'strides': strides, 'kernels': kernels} | changes)
 
 
 def _images(height, width, count=1, channels=1):
@@ -98,7 +98,7 @@ def test_padding_is_dark_and_cut_off_again(shallow):
     variables, apply = shallow
     images = _images(41, 41)
     padded = np.pad(np.asarray(images), [(0, 0), (0, 1), (0, 1), (0, 0)], constant_values=-1)
-    np.testing.assert_array_equal(pad_to_multiple(images, 2), padded)
+    np.testing.assert_array_equal(pad_to_multiple(images, (2, 2)), padded)
     whole = apply(variables, jnp.asarray(padded))
     np.testing.assert_allclose(apply(variables, images), whole[:, :41, :41], atol=1e-5)
 

@@ -162,8 +162,8 @@ def test_where_windows_disagree_the_mean_has_no_steps():
 def predict():
     """By windows, and at once; batch normalization, so that a pixel does not depend on all others."""
     network = UNet(
-        num_classes=3, width=4, max_width=4, depth=1, residual=False, normalization='batch',
-        deep_supervision=False, encoder=None, prepare=None, dtype=jnp.float32,
+        num_classes=3, width=4, max_width=4, strides=((2, 2),), kernels=((3, 3),) * 2, residual=False,
+        normalization='batch', deep_supervision=False, encoder=None, prepare=None, dtype=jnp.float32,
     )  # fmt: skip
     variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 1)))
     mesh = parallel.create_mesh()

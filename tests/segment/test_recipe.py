@@ -7,6 +7,8 @@ import operator
 import numpy as np
 import pytest
 
+from configs.schema import as_begun
+from configs.segment.schema import UNET
 from foundation.training.errors import UserError
 from segment.data import open_stored
 from segment.fingerprint import Fingerprint, take_fingerprint
@@ -108,6 +110,33 @@ def test_what_is_suggested(resolve):
     }  # fmt: skip
 
 
+VOLUMES = (
+    'patch',
+    'network.depth',
+    'schedule.batch_size',
+    *(f'volume.{name}' for name in ('slices', 'distance', 'strides', 'kernels')),
+)
+
+
+@pytest.mark.parametrize(
+    ('given', 'found', 'expected'),
+    [
+        ({}, {}, (160, 5, 2, 10, 3.0, (1, 2, 1, 1, 1), (1, 3, 3, 3, 3, 3))),
+        ({'resolution': 64}, {}, (64, 4, 12, 10, 3.0, (2, 1, 1, 1), (3, 3, 3, 3, 3))),  # pixels of 3.6 mm
+        ({}, {'spacing': (0.0, 0.0, 0.0)}, (160, 5, 2, 10, -1.0, (2, 1, 1, 1, 1), (3,) * 6)),
+        ({'volume.distance': 1.0}, {}, (80, 4, 2, 32, 1.0, (2, 2, 2, 1), (3,) * 5)),
+        ({'volume.slices': 4, 'patch': 32}, {}, (32, 3, 32, 4, 3.0, (1, 1, 1), (1, 3, 3, 3))),
+    ],
+)
+def test_what_is_suggested_for_volumes(create_config, given, found, expected):
+    open_fields = {'volume.slices': 0, 'volume.distance': 0.0, 'volume.strides': (), 'volume.kernels': ()}
+    config = create_config(ASKED | {'dimensions': 3, 'context': 0} | open_fields | given)
+    resolve_suggestions(config, lambda request: dataclasses.replace(FINGERPRINT, **found))
+    assert tuple(functools.reduce(operator.getitem, name.split('.'), config) for name in VOLUMES) == expected
+    recipe = create_recipe(config)
+    assert (recipe.slices, recipe.network.halvings) == (expected[3], expected[1])
+
+
 @pytest.mark.parametrize(
     ('found', 'expected'),
     [
@@ -195,3 +224,16 @@ def test_what_is_wrong_at_first_sight_is_told_before_the_data_are_looked_at(crea
         resolve_suggestions(create_config(ASKED | given), look)
     with pytest.raises(AssertionError):
         resolve_suggestions(create_config(ASKED), look)
+
+
+def test_runs_that_are_older_than_volumes_go_on(create_config, tmp_path):
+    """Their config has neither `dimensions` nor `volume`; so has the config with which they go on."""
+    config = create_config(ASKED)
+    old = config.copy_and_resolve_references().unlock()
+    del old['dimensions'], old['volume']
+    (tmp_path / 'config.json').write_text(old.to_json_best_effort())
+    begun = as_begun(UNET, config, tmp_path)
+    assert 'dimensions' not in begun
+    assert 'volume' not in begun
+    resolve_suggestions(begun, lambda request: FINGERPRINT)
+    assert create_recipe(begun).slices is None

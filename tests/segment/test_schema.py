@@ -25,9 +25,9 @@ def test_configs_have_values_that_may_be(fields, config):
 def test_a_run_of_a_unet_holds_on_to_what_decides_it(variant):
     assert set(schema.fixed_fields(UNET, unet.get_config(variant))) == {
         'augment', 'channels', 'context', 'data.classes', 'data.fit', 'data.modalities', 'data.pixel_size',
-        'data.pixels', 'data.window', 'data.window_range', 'loss', 'mask_classes',
+        'data.pixels', 'data.window', 'data.window_range', 'dimensions', 'loss', 'mask_classes',
         'network', 'optimizer', 'patch', 'resolution', 'schedule',
-        'seed',
+        'seed', 'volume',
     }  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def test_what_is_left_to_the_data_may_be_so_only_before_they_are_looked_at():
     open_fields = {name for name, field in schema.walk(UNET, config) if field.left_open is not None}
     assert open_fields == {
         'resolution', 'patch', 'channels', 'mask_classes', 'data.fit', 'data.window', 'network.depth',
-        'schedule.batch_size',
+        'schedule.batch_size', 'volume.slices', 'volume.distance', 'volume.strides', 'volume.kernels',
     }  # fmt: skip
     schema.check(UNET, config, left_open=True)
     with pytest.raises(UserError, match=r'config\.channels is 0, but must be at least 1'):

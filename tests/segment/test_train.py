@@ -27,7 +27,8 @@ from segment.metrics import measure
 from segment.recipe import create_recipe
 from segment.segmenter import TrainedSegmenter
 from segment.step import make_train_step
-from segment.train import measure_dice, train_and_evaluate
+from segment.train import train_and_evaluate
+from segment.validation import measure_dice
 from tests.foundation.training.runs import logged_metrics, saved_state
 from tests.gan.command import Commands
 from tests.input_pipeline.items import write
