@@ -57,9 +57,9 @@ def read_images(path: Path, segmenter: TrainedSegmenter) -> Images:
         raise UserError(
             f'--images={path} cannot be read as a NumPy file ({" ".join(str(error).split())}).'
         ) from error
-    if segmenter.recipe.images.preprocessing.context:
+    if segmenter.recipe.images.preprocessing.context or segmenter.recipe.volume_patch is not None:
         raise UserError(
-            'the segmenter sees slices beside each, which single images do not have; train one without.'
+            'the segmenter sees slices beside each, which single images do not have; train one in 2-D without.'
         )
     square = isinstance(images, np.ndarray) and images.ndim == 4 and images.shape[1] == images.shape[2] > 0
     if not square or images.dtype not in (np.uint8, np.uint16) or images.shape[3] != segmenter.channels:

@@ -110,6 +110,7 @@ class ReferenceSegmenter:
             'channels': (shape.channels, form.channels),
             'mask classes': (shape.mask_classes, config.mask_classes),
             'slices beside each': (0, form.context),
+            'dimensions': (2, config.dimensions),
             'window': (trained_window(trained.facts, own), trained_window(facts, form)),
         }
         for what, (drawn, seen) in theirs.items():
