@@ -4,8 +4,10 @@ import datetime as dt
 import platform
 import resource
 import shlex
+import statistics
 import sys
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +35,17 @@ def matrix_product_flops(dtype: jnp.dtype) -> float:
         product.block_until_ready()
         seconds.append((time.perf_counter() - start) / repeats)
     return 2 * size**3 / min(seconds)
+
+
+def median_seconds(function: Callable[[], object], repeats: int) -> float:
+    """Of one run, after a first one that compiles."""
+    jax.block_until_ready(function())
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(function())
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
 
 
 def peak_bytes() -> int:

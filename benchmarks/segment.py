@@ -10,8 +10,6 @@ large matrix product reaches in this run in the same type.
 
 import dataclasses
 import functools
-import statistics
-import time
 from collections.abc import Callable, Sequence
 
 import jax
@@ -50,17 +48,6 @@ def _create_recipe(variant: str, patch: int) -> Recipe:
     return create_recipe(create_unet_config(variant, patch))
 
 
-def _median(function: Callable[[], object]) -> float:
-    """Seconds of one run, after a first one that compiles."""
-    jax.block_until_ready(function())
-    seconds = []
-    for _ in range(_REPEATS.value):
-        start = time.perf_counter()
-        jax.block_until_ready(function())
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
-
-
 def _print_prediction() -> None:
     print('| network | window | ms for a slice | slices/s, 8 at a time |\n| --- | ---: | ---: | ---: |')
     slices = np.random.default_rng(0).uniform(-1, 1, (8, _SIDE.value, _SIDE.value, 1)).astype(np.float32)
@@ -69,8 +56,8 @@ def _print_prediction() -> None:
         variables = recipe.create_state(jax.random.key(0)).network.variables
         batch_size = 1 if compute.on_cpu() else 16
         predict = create_predictor(recipe.network, mesh, patch=patch, batch_size=batch_size, mirror=())
-        one = _median(functools.partial(predict, variables, slices[:1]))
-        many = _median(functools.partial(predict, variables, slices))
+        one = machine.median_seconds(functools.partial(predict, variables, slices[:1]), _REPEATS.value)
+        many = machine.median_seconds(functools.partial(predict, variables, slices), _REPEATS.value)
         print(f'| {variant} | {patch} | {one * 1e3:.0f} | {len(slices) / many:.1f} |', flush=True)
     print()
 
@@ -97,7 +84,9 @@ def _print_training(best: float) -> None:
         state, batch = recipe.create_state(jax.random.key(0)), _draw_batch(recipe)
         steps = {scale: jax.jit(_make_step(recipe, scale)) for scale in (1.0, 0.0)}
         seconds = {
-            scale: _median(functools.partial(step, state, batch, jax.random.key(1), {}))
+            scale: machine.median_seconds(
+                functools.partial(step, state, batch, jax.random.key(1), {}), _REPEATS.value
+            )
             for scale, step in steps.items()
         }
         flops = steps[0.0].lower(state, batch, jax.random.key(1), {}).compile().cost_analysis()['flops']  # type: ignore[index]
@@ -116,8 +105,8 @@ def _print_seeds() -> None:
     batches = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), batch)
     together = jax.jit(jax.vmap(lambda state, batch, key: step(state, batch, key, {})))
     one, alone = jax.tree.map(lambda leaf: leaf[0], states), jax.jit(step)
-    seconds_together = _median(lambda: together(states, batches, keys))
-    seconds_alone = count * _median(lambda: alone(one, batch, keys[0], {}))
+    seconds_together = machine.median_seconds(lambda: together(states, batches, keys), _REPEATS.value)
+    seconds_alone = count * machine.median_seconds(lambda: alone(one, batch, keys[0], {}), _REPEATS.value)
     print(f'| {count} seeds | ms for a step of each |\n| --- | ---: |')
     print(f'| one after the other | {seconds_alone * 1e3:.0f} |')
     print(f'| together (vmap) | {seconds_together * 1e3:.0f} |')

@@ -7,9 +7,8 @@ are those of the slices around each. Memory is what the whole process had at mos
 """
 
 import functools
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -45,17 +44,6 @@ def main(_: Sequence[str]) -> None:
     _print_prediction(recipe, state)
 
 
-def _median(function: Callable[[], object]) -> float:
-    """Seconds of one run, after a first one that compiles."""
-    jax.block_until_ready(function())
-    seconds = []
-    for _ in range(_REPEATS.value):
-        start = time.perf_counter()
-        jax.block_until_ready(function())
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
-
-
 def _print_convolutions() -> None:
     print('| volumes, slices, side, channels | XLA ms | as slices ms | ratio |\n| --- | ---: | ---: | ---: |')
     generator = np.random.default_rng(0)
@@ -65,7 +53,7 @@ def _print_convolutions() -> None:
         seconds = []
         for convolve in (convolve_volumes, convolve_slices):
             gradient = jax.jit(jax.grad(lambda x, w, convolve=convolve: jnp.sum(convolve(x, w) ** 2), (0, 1)))
-            seconds.append(_median(functools.partial(gradient, x, weights)))
+            seconds.append(machine.median_seconds(functools.partial(gradient, x, weights), _REPEATS.value))
         first, second = seconds
         shape = f'{count}, {slices}, {side}, {channels} to {features}'
         print(f'| {shape} | {first * 1e3:.0f} | {second * 1e3:.0f} | {first / second:.1f} |', flush=True)
@@ -88,7 +76,7 @@ def _print_step(recipe: Recipe, state: SupervisedState) -> None:
     ids = np.random.default_rng(0).integers(0, recipe.network.num_classes, shape).astype(np.uint8)
     batch = {'image': jnp.zeros((*shape, 1)), 'ids': jnp.asarray(ids)}
     step = jax.jit(make_train_step(recipe))
-    seconds = _median(functools.partial(step, state, batch, jax.random.key(1), {}))
+    seconds = machine.median_seconds(functools.partial(step, state, batch, jax.random.key(1), {}), _REPEATS.value)
     print(f'A step of {recipe.batch_size} patches of {slices} x {side} x {side}: {seconds:.2f} s.', flush=True)
 
 

@@ -122,8 +122,7 @@ class CredentialReader:
           media_type: like image/png.
         """
         try:
-            with path.open('rb') as file, c2pa.Reader(media_type, file, context=self._context) as reader:
-                report = json.loads(reader.json())
+            report = self._read(path, media_type)
         except c2pa.C2paError.ManifestNotFound:
             return Finding('absent', 'no content credentials')
         except c2pa.C2paError.RemoteManifest:
@@ -144,14 +143,18 @@ class CredentialReader:
           media_type: like image/png.
         """
         try:
-            with path.open('rb') as file, c2pa.Reader(media_type, file, context=self._context) as reader:
-                report = json.loads(reader.json())
+            report = self._read(path, media_type)
         except (c2pa.C2paError, OSError):
             return None
         if self._judge(report).state != 'held':
             return None
         active = _find_active(report)
         return _find_source(active), active.get('signature_info', {}).get('issuer', '')
+
+    def _read(self, path: Path, media_type: str) -> Mapping[str, Any]:
+        with path.open('rb') as file, c2pa.Reader(media_type, file, context=self._context) as reader:
+            report: Mapping[str, Any] = json.loads(reader.json())
+        return report
 
     def _judge(self, report: Mapping[str, Any]) -> Finding:
         state = report.get('validation_state')
