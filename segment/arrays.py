@@ -76,7 +76,7 @@ def segment_images(segmenter: SegmenterEnsemble, images: Images) -> UInt8[np.nda
     found = []
     for start in tqdm.trange(0, len(images), _AT_A_TIME, unit=' batches'):
         shown = np.stack([_resize(image, resolution) for image in images[start : start + _AT_A_TIME]])
-        each = [member.predict(member.variables, shown) for member in segmenter.members]
+        each = [np.asarray(member.predict(member.variables, shown)) for member in segmenter.members]
         for probabilities in np.mean(each, axis=0, dtype=np.float32):
             own = input_pipeline.restore_size(np.asarray(probabilities), side, side, 'pad')
             found.append(decide([own]).with_largest_parts(segmenter.largest_alone).ids[0])
