@@ -45,6 +45,8 @@ def main(argv: Sequence[str]) -> None:
     """Writes the images, trains and measures what is missing, and prints two tables."""
     del argv
     logging.set_verbosity(logging.WARNING)
+    if not (Path(_PATH.value) / 'index.csv').is_file():
+        sys.exit(f'Error: --path={_PATH.value} holds no index.csv; name a folder that paired_folder can read.')
     print(machine.describe('marked_use'))
     out = Path(_OUT.value)
     for arm in _ARMS:

@@ -60,9 +60,11 @@ def _find_in_credentials(file: Path) -> dict[str, Any] | None:
     from foundation.signing.credentials import CredentialReader
 
     claim = CredentialReader(None).find_claim(file, min(kinds))
-    if claim is None or claim[0] not in _SYNTHETIC_SOURCES:
+    sources, signer = claim or ((), '')
+    source = next((own for own in sources if own in _SYNTHETIC_SOURCES), None)  # photographs may be edited by one
+    if source is None:
         return None
-    return {'by': 'content credentials', 'file': file.name, 'source': claim[0], 'signer': claim[1]}
+    return {'by': 'content credentials', 'file': file.name, 'source': source, 'signer': signer}
 
 
 def _find_in_manifest(file: Path, checksum: str) -> dict[str, Any] | None:

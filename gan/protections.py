@@ -71,7 +71,9 @@ class Verified:
     @property
     def sampled(self) -> dict[str, Path]:
         """A few of `images`, evenly spread: what takes about a second for each looks at no more."""
-        return dict(list(self.images.items())[:: max(len(self.images) // _SAMPLED, 1)][:_SAMPLED])
+        rows, total = list(self.images.items()), len(self.images)
+        count = min(total, _SAMPLED)
+        return dict(rows[place * total // count] for place in range(count))
 
     def _walk(self) -> Iterator[tuple[str, Path]]:
         if not self.path.is_dir():

@@ -135,8 +135,9 @@ class CredentialReader:
             return Finding('broken', f'it cannot be read ({error.strerror or error})')
         return self._judge(report)
 
-    def find_claim(self, path: Path, media_type: str) -> tuple[str, str] | None:
-        """Where a picture comes from, in the words of IPTC, and who says so; None where no right credentials tell.
+    def find_claim(self, path: Path, media_type: str) -> tuple[tuple[str, ...], str] | None:
+        """Where a picture and what was done to it come from, in the words of IPTC, and who says so; None where no
+        right credentials tell.
 
         Args:
           path: of the file.
@@ -149,7 +150,7 @@ class CredentialReader:
         if self._judge(report).state != 'held':
             return None
         active = _find_active(report)
-        return _find_source(active), active.get('signature_info', {}).get('issuer', '')
+        return _find_sources(active), active.get('signature_info', {}).get('issuer', '')
 
     def _read(self, path: Path, media_type: str) -> Mapping[str, Any]:
         with path.open('rb') as file, c2pa.Reader(media_type, file, context=self._context) as reader:
@@ -168,7 +169,8 @@ class CredentialReader:
         if self._is_pinned and state != 'Trusted':
             return Finding('broken', f'its signer, {issuer!a}, was not certified by the authority that is named')
         vouched = '' if self._is_pinned else ', which no authority was named for'
-        return Finding('held', f'{_find_source(active)}, signed by {issuer!a}{vouched}')
+        sources = ', '.join(_find_sources(active)) or 'of no source that is told'
+        return Finding('held', f'{sources}, signed by {issuer!a}{vouched}')
 
 
 def _find_active(report: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -177,8 +179,8 @@ def _find_active(report: Mapping[str, Any]) -> Mapping[str, Any]:
     return active
 
 
-def _find_source(active: Mapping[str, Any]) -> str:
-    """What credentials say of where the picture comes from, in the words of IPTC."""
+def _find_sources(active: Mapping[str, Any]) -> tuple[str, ...]:
+    """What credentials say of where the picture comes from, and what was done to it, in the words of IPTC."""
     actions = [
         action
         for assertion in active.get('assertions', ())
@@ -186,7 +188,7 @@ def _find_source(active: Mapping[str, Any]) -> str:
         for action in assertion.get('data', {}).get('actions', ())
     ]
     sources = [str(action.get('digitalSourceType', '')).removeprefix(_SOURCES) for action in actions]
-    return next(filter(None, sources), 'of no source that is told')
+    return tuple(dict.fromkeys(filter(None, sources)))
 
 
 def _has_credentials(media_type: str, content: bytes) -> bool:

@@ -37,8 +37,12 @@ _SHA256 = x509.ObjectIdentifier('2.16.840.1.101.3.4.2.1')
 
 def check_address(address: str, flag: str) -> None:
     """Raises UserError for what is no address of the web; `flag` is what it came with."""
-    parts = urllib.parse.urlsplit(address)
-    if parts.scheme not in ('http', 'https') or not parts.hostname:
+    try:
+        parts = urllib.parse.urlsplit(address)
+        is_address = parts.scheme in ('http', 'https') and bool(parts.hostname)
+    except ValueError:  # of brackets that are not closed, and letters that no host has
+        is_address = False
+    if not is_address:
         raise UserError(f'{flag}={address} is no address of a time-stamping authority; it begins with http(s)://.')
 
 

@@ -18,7 +18,7 @@ _LARGEST_WITHHELD = flags.DEFINE_float(
 _LARGEST_AREA = flags.DEFINE_float(
     'largest_attack_area',
     0.6,
-    "The release fails when the membership attack's area under the curve may be above this (0.5 is chance).",
+    "The release fails when the membership attack's area under the curve may be above this, or as far below 0.5.",
     0.5,
     1.0,
 )

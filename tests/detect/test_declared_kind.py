@@ -1,12 +1,14 @@
 """What files declare of themselves, apart from what the detector thinks of their pixels."""
 
+import json
+
 import numpy as np
 import pydicom
 import pytest
 
 from detect.predictions import find_declaration
 from foundation.export.manifest import file_checksum, write_manifest
-from foundation.signing.credentials import CredentialEmbedder
+from foundation.signing.credentials import CredentialEmbedder, CredentialReader
 from input_pipeline.errors import Refusals
 from input_pipeline.inputs import find_incoming
 from input_pipeline.records import reader_options
@@ -101,3 +103,22 @@ def test_content_credentials_declare_what_a_model_drew(tmp_path, source, is_alte
     (incoming,) = find_incoming([path], reader_options(2, 2**20), Refusals(skip=False))
     expected = {'by': 'content credentials', 'file': 'a.png', 'source': source, 'signer': 'Hospital X'}
     assert find_declaration(incoming, {path: file_checksum(path)}) == (expected if declared else None)
+
+
+def test_a_photograph_that_a_model_edited_is_declared(tmp_path):
+    own, vocabulary = keys(), 'http://cv.iptc.org/newscodes/digitalsourcetype/'
+    embedder = CredentialEmbedder(own.credentials, own.authority, TIME, 'trainedAlgorithmicMedia')
+    content = json.loads(embedder._content)
+    edited = 'compositeWithTrainedAlgorithmicMedia'
+    content['assertions'][0]['data']['actions'] = [
+        {'action': 'c2pa.created', 'digitalSourceType': f'{vocabulary}digitalCapture'},
+        {'action': 'c2pa.edited', 'digitalSourceType': f'{vocabulary}{edited}'},
+    ]
+    embedder._content = json.dumps(content)
+    path = tmp_path / 'a.png'
+    path.write_bytes(embedder.embed('image/png', picture('png')))
+    (incoming,) = find_incoming([path], reader_options(2, 2**20), Refusals(skip=False))
+    found = find_declaration(incoming, {path: file_checksum(path)})
+    assert found is not None
+    assert found['source'] == edited
+    assert f'digitalCapture, {edited}, signed' in CredentialReader(None).check(path, 'image/png').detail

@@ -14,7 +14,7 @@ import scipy.ndimage
 from PIL import Image
 
 from foundation.export import manifest as manifests
-from gan.protections import LAYERS
+from gan.protections import LAYERS, Verified
 from gan.verify import main
 from tests.foundation.export.manifests import MANIFEST
 
@@ -282,3 +282,13 @@ def test_a_watermark_is_looked_for_with_its_key(marked, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(marked / 'set'), '--require=watermark'])
     assert '--require=watermark is worth nothing unless --watermark says' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('total', [3, 20, 39, 45, 1_000])
+def test_those_that_are_looked_at_are_spread_over_all(tmp_path, total):
+    for number in range(total):
+        (tmp_path / f'{number:04}.png').touch()
+    places = [int(name[:4]) for name in Verified(tmp_path).sampled]
+    steps = np.diff([*places, total])
+    assert len(places) == min(total, 20)
+    assert steps.max() - steps.min() <= 1

@@ -107,7 +107,7 @@ def test_what_is_no_stamp_is_refused_and_nothing_written(release, authority, ans
 def test_who_cannot_be_reached_is_told(release):
     with pytest.raises(UserError, match='gave no time stamp'):
         write_timestamp(release, 'http://127.0.0.1:9')
-    for address in ('file:///etc/passwd', 'authority', 'http://', 'ftp://a'):
+    for address in ('file:///etc/passwd', 'authority', 'http://', 'ftp://a', 'http://[::1', 'http://\u2100x/'):
         with pytest.raises(UserError, match='no address of a time-stamping authority'):
             check_address(address, '--time_authority')
     assert not (release / TIMESTAMP_FILE).exists()
