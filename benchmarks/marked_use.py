@@ -170,13 +170,13 @@ def _tell_dice(out: Path) -> str:
         dice = bootstrap_mean(np.array([[own[case]] for case in own]), resamples=2000, seed=0)
         changes = np.array([[own[case] - first[case]] for case in own])
         change = bootstrap_mean(changes, resamples=2000, seed=0)
-        told = f'{dice.value:.3f}'
+        told, changed = f'{dice.value:.3f}', ''
         if (arm, data) != ('plain', 'plain') and change.distribution is not None:
             low, high = change.distribution.interval(0.95)
             is_same = -_MARGIN.value < low and high < _MARGIN.value
             verdict = f'{"within" if is_same else "not shown to be within"} {_MARGIN.value:g}'
-            told += f' | {change.value:+.4f} [{low:+.4f}, {high:+.4f}], {verdict}'
-        lines.append(f'| trained on {arm} images | {data} | {told} |')
+            changed = f'{change.value:+.4f} [{low:+.4f}, {high:+.4f}], {verdict}'
+        lines.append(f'| trained on {arm} images | {data} | {told} | {changed} |')
     return '\n'.join(lines)
 
 

@@ -65,7 +65,12 @@ def _run(options: argparse.Namespace) -> None:
     elif options.out is not None:
         raise UserError('--out is for a copy that is signed; it needs --keys.')
     if address:
-        _stamp(signed, address)
+        try:
+            _stamp(signed, address)
+        except UserError as error:
+            if options.keys is None:
+                raise
+            raise UserError(f'{signed} is signed, but not stamped: {error} Then leave out --keys.') from error
     required, pins = ['manifest', 'signature'], '--key=PUBLIC_KEY'
     if address:
         required.append('timestamp')

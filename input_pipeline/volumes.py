@@ -56,7 +56,7 @@ class DepthGrid:
         if count > _MOST_SLICES:
             raise DataError(
                 f'a volume of {stored} slices {distance:g} mm apart would be resampled to {count} slices; is its '
-                'spacing right? volume.distance=-1 leaves slices as they are.'
+                'spacing right? (A network that is trained with volume.distance=-1 takes slices as they are.)'
             )
         return cls(stored, count)
 

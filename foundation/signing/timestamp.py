@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import http.client
 import os
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -30,7 +31,7 @@ from foundation.signing.findings import Finding
 from foundation.training.errors import UserError
 
 _LARGEST = 2**17  # bytes of an answer: a token and the certificates of its authority
-_PATIENCE = 30.0  # seconds that a connection may be silent
+_PATIENCE = 30.0  # seconds that a connection may be silent, and that an answer may take
 _GRANTED = 0  # PKIStatus
 _SHA256 = x509.ObjectIdentifier('2.16.840.1.101.3.4.2.1')
 
@@ -108,12 +109,22 @@ def _post(address: str, request: bytes) -> bytes:
     asked = urllib.request.Request(address, request, {'Content-Type': 'application/timestamp-query'})
     try:
         with urllib.request.urlopen(asked, timeout=_PATIENCE) as answer:
-            content: bytes = answer.read(_LARGEST + 1)
+            content = _read_in_time(answer)
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, 'reason', None) or error
         raise UserError(f'{address} gave no time stamp ({reason}); try again later, or name another.') from error
     if len(content) > _LARGEST:
         raise UserError(f'{address} answered with more than {_LARGEST:,} bytes, which is no time stamp.')
+    return content
+
+
+def _read_in_time(answer: http.client.HTTPResponse) -> bytes:
+    """What comes within `_PATIENCE`, however slowly, and no more than tells that it is too much."""
+    content, end = b'', time.monotonic() + _PATIENCE
+    while len(content) <= _LARGEST and (piece := answer.read1(_LARGEST + 1 - len(content))):
+        content += piece
+        if time.monotonic() > end:
+            raise TimeoutError('it answers too slowly')
     return content
 
 
