@@ -54,7 +54,7 @@ _DATA = flags.DEFINE_string('data', None, 'Name of a prepared data set with clas
 _DATA_DIR = flags.DEFINE_string('data_dir', '', 'Folder of data sets; the usual one by default.')
 _OUT = flags.DEFINE_string('out', 'runs/predictive', 'Folder of all runs and cells.')
 _MEMBERS = ('vanilla_conditional', 'dcgan_conditional', 'conditional_projection', 'r3gan')
-_ONLY = flags.DEFINE_list('only', list(_MEMBERS), 'Members of the zoo that do not grow.')
+_CHOSEN = flags.DEFINE_list('members', list(_MEMBERS), 'Members of the zoo that do not grow.')
 _LENGTH = flags.DEFINE_integer('length', 16_000, 'Images that each generator is trained on.', 256)
 _NUM = flags.DEFINE_integer(
     'num', 1_000, 'Generated images that are scored.', 500
@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
         terms = Terms(_DATA.value, _LENGTH.value, _NUM.value, _DRAWN.value, _EPOCHS.value, _REAL.value)
         _keep_terms(out, terms)
         launch.start_jax_alone('benchmarks.predictive')
-        _fill_cells(out, terms, _check_names(_ONLY.value))
+        _fill_cells(out, terms, _check_names(_CHOSEN.value))
     cells = [workdirs.read_json(path.parent, path.name) for path in sorted((out / 'cells').glob('*.json'))]
     if len(cells) < _FEWEST:
         raise UserError(
@@ -118,7 +118,9 @@ def _keep_terms(out: Path, terms: Terms) -> None:
 def _check_names(names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in MEMBERS or FAMILIES[MEMBERS[name].create_config().architecture].grows:
-            raise UserError(f'--only={name} is no member that does not grow; choose among {", ".join(MEMBERS)}.')
+            raise UserError(
+                f'--members={name} is none that does not grow; choose among {", ".join(MEMBERS)}.'
+            )
     return list(names)
 
 

@@ -77,5 +77,5 @@ def test_a_folder_has_one_set_of_terms(tmp_path):
     predictive._keep_terms(tmp_path, TERMS)
     with pytest.raises(UserError, match='was begun with other flags'):
         predictive._keep_terms(tmp_path, predictive.Terms('organs', 6_000, 500, 600, 5, 0.0))
-    with pytest.raises(UserError, match='--only=pggan is no member that does not grow'):
+    with pytest.raises(UserError, match='--members=pggan is none that does not grow'):
         predictive._check_names(['pggan'])

@@ -9,10 +9,10 @@ from backbones.images import DataFacts
 from configs.segment import unet
 from foundation.training.checkpoints import Position
 from foundation.training.errors import UserError
-from segment.arrays import read_images, segment_images
 from segment.ensemble import SegmenterEnsemble
 from segment.recipe import create_recipe
 from segment.segmenter import TrainedSegmenter
+from segment.stored_images import read_images, segment_images
 
 PICTURES = DataFacts('pictures', 'f' * 64, 10, 10, (), 'uint8', (0.0, 255.0), 'uint8', 0.0)
 
