@@ -118,9 +118,7 @@ def _keep_terms(out: Path, terms: Terms) -> None:
 def _check_names(names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in MEMBERS or FAMILIES[MEMBERS[name].create_config().architecture].grows:
-            raise UserError(
-                f'--members={name} is none that does not grow; choose among {", ".join(MEMBERS)}.'
-            )
+            raise UserError(f'--members={name} is none that does not grow; choose among {", ".join(MEMBERS)}.')
     return list(names)
 
 
