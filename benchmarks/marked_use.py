@@ -11,8 +11,6 @@ Commands that are complete in --out are not run again.
 
 import csv
 import hashlib
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +23,11 @@ from PIL import Image
 
 from backbones.radiomics import describe_images
 from benchmarks import machine
+from foundation.commands import ask_command
 from foundation.statistics.jackknife import Missing, Score, difference, tiles
 from foundation.statistics.resampling import bootstrap_mean
 from foundation.watermark import MarkKey, embed
+from gan.evaluation.statistics import Units
 from gan.scores.gaussian import Moments, collect_moments, frechet_score
 
 _PATH = flags.DEFINE_string('path', None, 'Folder of images, masks and their index.csv.', required=True)
@@ -93,11 +93,10 @@ def _tell_distances(out: Path) -> str:
     """A table of Frechet radiomic distances, in deviations of the training images."""
     held_out = {arm: _describe(out / arm / 'images', ('val', 'test')) for arm in _ARMS}
     training = _describe(out / 'plain' / 'images', ('train',), len(held_out['plain']))
-    means, deviations = training.mean(axis=0), training.std(axis=0)
-    kept = deviations > 1e-9 * np.abs(training).max(axis=0)
+    units = Units.of(training)
 
     def collect(features: Features) -> Moments:
-        scaled = ((features - means) / np.where(kept, deviations, 1.0))[:, kept]
+        scaled = units.convert(features)
         return collect_moments(scaled, np.arange(len(scaled)) * _GROUPS // len(scaled), _GROUPS)
 
     reference = collect(training)
@@ -148,13 +147,9 @@ def _run(out: Path, made: Path, module: str, *arguments: str) -> None:
     """Runs a command, unless what it makes, or the note that it was done, is there."""
     if made.exists():
         return
-    log = out / f'{made.parent.name}_{made.name}.log'
-    with log.open('w') as file:
-        environment = os.environ | {'TFDS_DATA_DIR': str((out / 'data').absolute())}
-        command = [sys.executable, '-m', module, *arguments]
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
-    if done.returncode:
-        sys.exit(f'Error: {" ".join(command)} ended with {done.returncode}; {log} tells why.')
+    reason = ask_command(module, *arguments, environment={'TFDS_DATA_DIR': str((out / 'data').absolute())})
+    if reason:
+        sys.exit(f'Error: {module} failed: {reason}')
     if not made.exists():
         made.touch()
 

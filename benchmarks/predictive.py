@@ -75,7 +75,7 @@ Goodness = Float64[np.ndarray, ' generator']
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """What may not change within one folder; `only` may."""
+    """What may not change within one folder; the members may."""
 
     data: str
     length: int

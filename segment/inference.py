@@ -18,6 +18,33 @@ Images = Float32[np.ndarray, 'slices height width channel']
 Probabilities = Float32[np.ndarray, 'slices height width classes']
 
 
+def create_window_predictor(
+    network: UNet, mesh: Mesh, batch_size: int, axes: Sequence[int]
+) -> Callable[
+    [Variables, Float32[np.ndarray, 'windows *space channel']], Float32[np.ndarray, 'windows *space classes']
+]:
+    """Returns `predict(variables, windows)`: the mean probabilities of windows and of their mirrored copies.
+
+    Args:
+      network: the segmenter.
+      mesh: the devices.
+      batch_size: windows at a time.
+      axes: along which copies are mirrored, of images or of volumes; each doubles the work.
+    """
+    mapped = create_mapper(make_predict(network), mesh, batch_size)
+    mirrorings = [some for count in range(len(axes) + 1) for some in itertools.combinations(axes, count)]
+
+    def predict(
+        variables: Variables, windows: Float32[np.ndarray, 'windows *space channel']
+    ) -> Float32[np.ndarray, 'windows *space classes']:
+        total = mapped(variables, windows)
+        for flipped in mirrorings[1:]:
+            total = total + np.flip(mapped(variables, np.ascontiguousarray(np.flip(windows, flipped))), flipped)
+        return total / np.float32(len(mirrorings))
+
+    return predict
+
+
 def create_predictor(
     network: UNet, mesh: Mesh, *, patch: int, batch_size: int, mirror: Sequence[str]
 ) -> Callable[[Variables, Images], Probabilities]:
@@ -33,15 +60,7 @@ def create_predictor(
       batch_size: windows at a time.
       mirror: axes along which mirrored copies are averaged too; each doubles the work.
     """
-    mapped = create_mapper(make_predict(network), mesh, batch_size)
-    axes = [_AXES[name] for name in mirror]
-    mirrorings = [some for count in range(len(axes) + 1) for some in itertools.combinations(axes, count)]
-
-    def predict_windows(variables: Variables, windows: Images) -> Probabilities:
-        total = mapped(variables, windows)
-        for flipped in mirrorings[1:]:
-            total = total + np.flip(mapped(variables, np.ascontiguousarray(np.flip(windows, flipped))), flipped)
-        return total / np.float32(len(mirrorings))
+    predict_windows = create_window_predictor(network, mesh, batch_size, [_AXES[name] for name in mirror])
 
     def predict(variables: Variables, images: Images) -> Probabilities:
         slices, height, width, _ = images.shape

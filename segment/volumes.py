@@ -13,12 +13,11 @@ from jax.sharding import Mesh
 from jaxtyping import Float32
 
 from foundation.training.feed import Batches, host_feed
-from foundation.training.mapping import create_mapper
 from foundation.training.state import Variables
 from input_pipeline import PatchShape, VolumeData
+from segment.inference import create_window_predictor
 from segment.networks import UNet
 from segment.patches import gaussian_line, gaussian_weights, window_starts
-from segment.step import make_predict
 
 _AXES = {'depth': 1, 'vertical': 2, 'horizontal': 3}
 _LOWEST = -1.0  # intensity behind the last slice
@@ -61,15 +60,7 @@ def create_volume_predictor(
       batch_size: windows at a time.
       mirror: axes along which mirrored copies are averaged too; each doubles the work.
     """
-    mapped = create_mapper(make_predict(network), mesh, batch_size)
-    axes = [_AXES[name] for name in mirror]
-    mirrorings = [some for count in range(len(axes) + 1) for some in itertools.combinations(axes, count)]
-
-    def predict_windows(variables: Variables, windows: np.ndarray) -> np.ndarray:
-        total = mapped(variables, windows)
-        for flipped in mirrorings[1:]:
-            total = total + np.flip(mapped(variables, np.ascontiguousarray(np.flip(windows, flipped))), flipped)
-        return total / np.float32(len(mirrorings))
+    predict_windows = create_window_predictor(network, mesh, batch_size, [_AXES[name] for name in mirror])
 
     def predict(variables: Variables, slices: Iterator[Slice], count: int) -> Iterator[SliceProbabilities]:
         slabs = _cut_slabs(slices, shape.slices, count)

@@ -9,7 +9,6 @@ import hashlib
 import http.client
 import os
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
@@ -132,13 +131,11 @@ def _decode(content: bytes) -> TimeStampResponse | None:
     """The answer, or None for what is none."""
     try:
         response = decode_timestamp_response(content)
-        is_whole = response.status != _GRANTED or (
-            response.tst_info,
-            response.signed_data,
-        )  # parsed when asked for
+        if response.status == _GRANTED:
+            _ = response.tst_info, response.signed_data  # parsed when asked for
     except ValueError:
         return None
-    return response if is_whole else None
+    return response
 
 
 def _covers(response: TimeStampResponse, signature: bytes) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, UInt
+from jaxtyping import Bool, Float, Float32, Float64, Int, UInt
 
 import input_pipeline
 from backbones.extractors import Extracted
@@ -105,21 +105,28 @@ class Units(NamedTuple):
     deviations: Float[np.ndarray, 'kept']
     kept: Int[np.ndarray, 'kept']
 
+    @classmethod
+    def of(cls, values: Float64[np.ndarray, 'count feature']) -> 'Units':
+        """Deviations of real images (ddof = 0); features that are the same in all of them are left out."""
+        deviations = values.std(axis=0)
+        kept = np.flatnonzero(np.isfinite(deviations) & (deviations > 1e-9 * np.abs(values).max(axis=0)))
+        return cls(values.mean(axis=0)[kept], deviations[kept], kept)
+
+    def convert(self, features: Float[np.ndarray, 'count feature']) -> Float64[np.ndarray, 'count kept']:
+        """Features in these units."""
+        return (features[:, self.kept] - self.means) / self.deviations
+
 
 def find_units(reference: ImageStatistics) -> Units:
-    """Deviations of a set of real images (ddof = 0); features that are the same in all of them are left out."""
-    values = reference.features[reference.finite].astype(np.float64)
-    deviations = values.std(axis=0)
-    kept = np.flatnonzero(np.isfinite(deviations) & (deviations > 1e-9 * np.abs(values).max(axis=0)))
-    return Units(values.mean(axis=0)[kept], deviations[kept], kept)
+    """Those of a set of real images."""
+    return Units.of(reference.features[reference.finite].astype(np.float64))
 
 
 def in_units(described: ImageStatistics, units: Units | None) -> ImageStatistics:
     """The images with features in these units; as they are without."""
     if units is None:
         return described
-    features = (described.features[:, units.kept] - units.means) / units.deviations
-    return dataclasses.replace(described, features=features.astype(np.float32))
+    return dataclasses.replace(described, features=units.convert(described.features).astype(np.float32))
 
 
 def describe(
